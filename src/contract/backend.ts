@@ -1,0 +1,227 @@
+import type { SessionStoreError } from '../errors.js'
+import type { TierHealth } from './health.js'
+import type { Locator } from './locator.js'
+import type { EpochMs } from './time.js'
+
+/** Sixteen hexadecimal digits: the random name of one life of a session in the cache. */
+export type Lineage = string
+
+/** Sixteen hexadecimal digits: the random name of one write. */
+export type WriteId = string
+
+/** The lineage of nothing: what stands where no copy is in the backend yet. */
+export const NO_LINEAGE: Lineage = '0000000000000000'
+
+/** How many write ids an envelope and a row remember. */
+export const WRITE_ID_RING_SIZE = 8
+
+/**
+ * The backend's own proof of having seen a copy (CouchDB's `_rev`), at most 64 bytes; empty where the backend
+ * needs none. It travels in the envelope, so that a flush needs no read first.
+ */
+export type BackendToken = Uint8Array
+
+/** Everything a backend keeps of a live session. */
+export interface StoredSession {
+  readonly lineage: Lineage
+  /** A positive safe integer; strictly grows while the session lives, whatever the lineage. */
+  readonly version: number
+  /** Newest last, at most `WRITE_ID_RING_SIZE`. */
+  readonly writeIds: readonly WriteId[]
+  /** The codec that wrote `data`. */
+  readonly codecId: number
+  readonly data: Uint8Array
+  /** Whose session it is, as `identify` told; `undefined` for an anonymous one. */
+  readonly userId: string | undefined
+  /** The number that logging a user out everywhere raises; 0 where no user is known. */
+  readonly userEpoch: number
+  readonly createdAt: EpochMs
+  /** When the session was last known to be used. */
+  readonly seenAt: EpochMs
+  /** When it ends unless it is used. The store judges it; a backend only keeps it and purges by it. */
+  readonly expiresAt: EpochMs
+  /** When it ends, used or not. */
+  readonly absoluteExpiresAt: EpochMs
+  readonly idleTtlMs: number
+}
+
+/** What stands in the backend, without its data. */
+export type BackendState =
+  | { readonly state: 'absent' }
+  | { readonly state: 'destroyed' }
+  | {
+      readonly state: 'live'
+      readonly lineage: Lineage
+      readonly version: number
+      readonly writeIds: readonly WriteId[]
+      readonly token: BackendToken
+    }
+
+/** What stands in the backend. `destroyed` is a tombstone: the session was there and must not come back. */
+export type BackendCopy =
+  | { readonly state: 'absent' }
+  | { readonly state: 'destroyed' }
+  | { readonly state: 'live'; readonly session: StoredSession; readonly token: BackendToken }
+
+/**
+ * Which copy an update may replace: an older version of one lineage, or exactly one version of another.
+ * `guardAdmits` says it in code; a backend says it in its own language, in the same atomic step as the write.
+ */
+export interface Guard {
+  readonly lineage: Lineage
+  /** A copy of `lineage` is admitted when its version is smaller than this. */
+  readonly belowVersion: number
+  readonly parentLineage: Lineage
+  /** A copy of `parentLineage` is admitted when its version is exactly this. */
+  readonly parentVersion: number
+}
+
+/** The guard's meaning. A tombstone and an absent session are never admitted. */
+export const guardAdmits = (guard: Guard, row: { readonly lineage: Lineage; readonly version: number }): boolean =>
+  (row.lineage === guard.lineage && row.version < guard.belowVersion) ||
+  (row.lineage === guard.parentLineage && row.version === guard.parentVersion)
+
+export interface GuardedUpdate {
+  readonly locator: Locator
+  readonly guard: Guard
+  /** Replaces the whole copy. */
+  readonly session: StoredSession
+  /** The token of the copy the guard expects, where the caller knows it; empty otherwise. */
+  readonly token: BackendToken
+}
+
+export type UpdateOutcome =
+  | { readonly outcome: 'applied'; readonly token: BackendToken }
+  /** The guard did not admit what stands there, and this is what stands there. Nothing was changed. */
+  | { readonly outcome: 'refused'; readonly row: BackendState }
+  /** This entry could not be written, for a reason of its own; `error.applied` says what is known. */
+  | { readonly outcome: 'failed'; readonly error: SessionStoreError }
+
+export type InsertOutcome =
+  | { readonly outcome: 'inserted'; readonly token: BackendToken }
+  /** A live session or a tombstone stands there, and was left as it is. */
+  | { readonly outcome: 'exists'; readonly row: BackendState }
+  /** It arrived after `notAfter`, by the backend's clock. Nothing was changed. */
+  | { readonly outcome: 'too-late' }
+
+export interface InsertOptions {
+  /**
+   * The insert counts only until this moment. It keeps a late insert of a session whose creation was deferred
+   * from outliving the tombstone that forbids it. Absent: no bound.
+   */
+  readonly notAfter?: EpochMs
+}
+
+export interface Extension {
+  readonly locator: Locator
+  readonly seenAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+export type ExtendOutcome =
+  | { readonly outcome: 'extended' }
+  | { readonly outcome: 'destroyed' }
+  | { readonly outcome: 'absent' }
+  | { readonly outcome: 'failed'; readonly error: SessionStoreError }
+
+export interface DestroyOptions {
+  /** When it was destroyed. */
+  readonly at: EpochMs
+  /** The tombstone is kept at least this long, and purged some time after. */
+  readonly keepUntil: EpochMs
+  /** Only if the live copy is exactly this one; without it, whatever is there, or is not. */
+  readonly only?: { readonly lineage: Lineage; readonly version: number }
+}
+
+export type DestroyOutcome =
+  /** A tombstone stands there, now or already before. */
+  | 'destroyed'
+  /** `only` did not fit what stands there (another copy, or nothing). Nothing was changed. */
+  | 'refused'
+
+export interface PurgeOptions {
+  readonly now: EpochMs
+  /** At most this many are removed by one call: a positive integer. */
+  readonly limit: number
+}
+
+export interface PurgeOutcome {
+  readonly removed: number
+  /** The limit was reached; there may be more. */
+  readonly more: boolean
+}
+
+/**
+ * The tier that must not forget: consulted on every cache miss, written every N-th time.
+ *
+ * It translates and never decides. Each call settles within a deadline of the backend's own. A call rejects
+ * when the backend could not be asked or did not answer (`E_SESSION_UNAVAILABLE`, with `tier`, `operation`
+ * and for a change `applied`), or when its tables are missing (`E_BACKEND_SCHEMA`, the message naming the
+ * command that makes them). What is not there is a value. What was acknowledged is committed to stable storage
+ * and is what any later call sees. Each of `insert`, `destroy` and one entry of `update` or `extend` is one
+ * atomic step; sending one again after a lost answer is safe, and the answer then tells what stands.
+ *
+ * Every implementation passes `backendContract` from `nonstick/testing`.
+ */
+export interface Backend {
+  /** Lower-case, for errors, metrics and test titles: 'postgres'. */
+  readonly name: string
+
+  /** The copy that stands there, expired or not: the store judges expiry. */
+  read(locator: Locator): Promise<BackendCopy>
+
+  /** Creates a session where nothing stands, tombstones included. */
+  insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome>
+
+  /**
+   * Replaces copies under their guards; never creates one. One outcome per entry, in the order given; a bad
+   * entry does not disturb its neighbours. The entries' keys are distinct (the caller sees to it). An empty
+   * list resolves to an empty list without I/O. Rejects only if no entry could be tried.
+   */
+  update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]>
+
+  /** Moves `seenAt` and `expiresAt` forward, never back, leaving all else. Answers like `update`. */
+  extend(entries: readonly Extension[]): Promise<readonly ExtendOutcome[]>
+
+  /** Puts a tombstone there, also where nothing was, unless `only` forbids it. Data is erased at once. */
+  destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
+
+  /** Removes sessions whose `expiresAt` has passed and tombstones whose `keepUntil` has, oldest first. */
+  purge(options: PurgeOptions): Promise<PurgeOutcome>
+
+  /** Creates what the backend needs and lacks. May run twice, and in several processes at once. */
+  setUp(): Promise<void>
+
+  /** Resolves also when the backend is down. */
+  health(): Promise<TierHealth>
+
+  /** Releases what this backend opened itself. Twice is fine; calls after it reject with `E_CLOSED`. */
+  close(): Promise<void>
+}
+
+export interface ListOptions {
+  readonly namespace: string
+  readonly now: EpochMs
+  /** At most this many: a positive integer. */
+  readonly limit: number
+  /** The last key of the page before; absent for the first page. */
+  readonly after?: string
+}
+
+export interface ListedSession {
+  readonly key: string
+  readonly session: StoredSession
+}
+
+/** A backend that can tell what it holds. The cache cannot; so a listing is as old as the last flush. */
+export interface Enumerable {
+  /** Live sessions that have not expired at `now`, in an order that is stable from page to page. */
+  list(options: ListOptions): Promise<readonly ListedSession[]>
+
+  /** How many `list` would give in all. */
+  count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
+}
+
+export const canEnumerate = (backend: Backend): backend is Backend & Enumerable =>
+  typeof (backend as Partial<Enumerable>).list === 'function' &&
+  typeof (backend as Partial<Enumerable>).count === 'function'

@@ -1,0 +1,30 @@
+/**
+ * Session data to bytes and back.
+ *
+ * What `encode` accepts, `decode` gives back equal. What cannot make that journey (a function, a symbol, an
+ * instance of a class the codec does not know, a cycle) is refused by `encode`, never dropped or bent.
+ */
+export interface Codec {
+  /** Lower-case, for errors and metrics: 'msgpack'. */
+  readonly name: string
+
+  /**
+   * Stands in the envelope and in the backend's row, so that a reader knows what it reads: 1 to 255.
+   * 1 is msgpack and 2 is json; 1 to 63 are this library's, 64 to 255 are yours.
+   */
+  readonly id: number
+
+  /**
+   * The same value always gives the same bytes, and so does a value that came from `decode`: the store
+   * compares bytes to see whether a session changed.
+   *
+   * @throws SessionStoreError `E_SESSION_DATA`, its `path` naming the offender, and no part of its content.
+   */
+  encode(value: unknown): Uint8Array
+
+  /**
+   * A fresh value, sharing no memory with `bytes`. Throws on anything that `encode` cannot have written; it
+   * never hangs, never crashes the process and never touches a prototype.
+   */
+  decode(bytes: Uint8Array): unknown
+}

@@ -1,0 +1,78 @@
+import type { SessionStoreError } from '../errors.js'
+
+/** Why the backend was written. */
+export type FlushReason =
+  /** A session was created. */
+  | 'create'
+  /** This write would have left the backend `maxStaleCount` writes behind. */
+  | 'count'
+  /** The first write after a cache miss. */
+  | 'claim'
+  /** The oldest unflushed write reached `maxStaleMs`, or the backend's expiry had to follow. */
+  | 'time'
+  /** The cache could not be reached. */
+  | 'bypass'
+  /** The cache refused the value as too large. */
+  | 'refused'
+  /** The session's user changed. */
+  | 'identify'
+  /** `save(session, { durable: true })`. */
+  | 'durable'
+  /** `regenerate` made the old or the new copy durable. */
+  | 'regenerate'
+  /** `close()` is draining. */
+  | 'drain'
+
+/**
+ * What a store tells whoever listens. Nothing here carries an id, a key, data or a user: an event may be
+ * logged as it is. A listener that throws is the listener's fault and reaches `process.on('uncaughtException')`.
+ */
+export interface StoreEvents {
+  /** A tier failed; the operation that met the fault went on, or rejected, as its documentation says. */
+  fault: { readonly tier: string; readonly operation: string; readonly error: unknown }
+  /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
+  damaged: { readonly tier: string; readonly reason: string }
+  /** The backend was written. `count` is how many sessions went out together. */
+  flush: { readonly reason: FlushReason; readonly count: number }
+  /** Work that was acknowledged and could not be finished in the background either; it is counted as left. */
+  abandoned: { readonly operation: string; readonly error: SessionStoreError }
+}
+
+export type StoreEventName = keyof StoreEvents
+
+/** Counters since the store was made. Each is a count of events in this process. */
+export interface StoreStats {
+  /** Reads answered by the cache. */
+  readonly cacheHits: number
+  /** Reads for which the cache had nothing. */
+  readonly cacheMisses: number
+  /** Reads that met another reader's lease, and waited. */
+  readonly leaseWaits: number
+  /** Sessions put back into the cache after a miss. */
+  readonly fills: number
+  /** Sessions read from the backend. */
+  readonly backendReads: number
+  /** Sessions written to the backend: creations and flushes, not touches and tombstones. */
+  readonly backendWrites: number
+  /** The same, by reason. */
+  readonly flushes: Readonly<Record<FlushReason, number>>
+  /** Changes of sessions that were acknowledged, creations not counted. */
+  readonly writes: number
+  /** Writes that met another's write. */
+  readonly conflicts: number
+  /** Conflicts that were merged. */
+  readonly merges: number
+  /** Touches that reached the cache. */
+  readonly touches: number
+  /** Touches that reached the backend. */
+  readonly extensions: number
+  readonly destroys: number
+  /** Calls that went round a cache that could not be reached. */
+  readonly bypassed: number
+  /** Damaged or foreign bytes met in the cache. */
+  readonly damaged: number
+  /** Failed calls to a tier. */
+  readonly faults: number
+  /** Sessions this process knows to be newer in the cache than in the backend, now. */
+  readonly unflushed: number
+}

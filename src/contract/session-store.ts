@@ -1,0 +1,189 @@
+import type { StoreEventName, StoreEvents, StoreStats } from './events.js'
+import type { TierHealth } from './health.js'
+import type { EpochMs } from './time.js'
+
+/**
+ * One session as one request holds it. `data` is this request's own copy: change it freely, then `save`.
+ *
+ * A handle belongs to the store that made it and to one request. It remembers the copy it was loaded from, so
+ * that changes made meanwhile by others can be told from its own and merged.
+ */
+export interface Session<Data> {
+  /** The public bearer token. It stands in no tier, log, event or error. */
+  readonly id: string
+  data: Data
+  readonly createdAt: EpochMs
+  /** When it ends unless it is used again, as known when it was loaded, saved or touched. */
+  readonly expiresAt: EpochMs
+  /** When it ends, used or not. */
+  readonly absoluteExpiresAt: EpochMs
+  /** How long it lives untouched. */
+  readonly idleTtlMs: number
+}
+
+export interface CreateOptions {
+  /** An id of the caller's own making, 16 to 1024 characters. Default: `generateSessionId()`. */
+  readonly id?: string
+  /** @default the store's `idleTtlMs` */
+  readonly idleTtlMs?: number
+}
+
+export interface LoadOptions {
+  /**
+   * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
+   * @default true
+   */
+  readonly touch?: boolean
+}
+
+export interface SaveOptions {
+  /**
+   * Resolve only when the backend has this session as it stands.
+   * @default false
+   */
+  readonly durable?: boolean
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: number
+  /**
+   * Top-level keys that take no part in merging: this save's value stands, whatever others wrote. For what a
+   * framework keeps beside the data, like cookie attributes.
+   */
+  readonly unmergedKeys?: readonly string[]
+}
+
+export interface SaveReport {
+  /** `false`: the data is what was loaded, and nothing was written for it. */
+  readonly changed: boolean
+  /** Where the newest acknowledged copy stands. `cache`: losing the cache may cost this write. */
+  readonly durability: 'cache' | 'backend'
+}
+
+export interface TouchOptions {
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: number
+}
+
+export interface DestroyReport {
+  /**
+   * `unreachable`: the backend's tombstone stands, the cache could not be told; the store goes on trying.
+   * Until it succeeds, a process that still reaches that cache may serve the session from it.
+   */
+  readonly cache: 'tombstone' | 'unreachable'
+}
+
+export interface CloseReport {
+  /** Sessions written to the backend by the drain. */
+  readonly flushed: number
+  /** Sessions that this process knows to be newer in the cache than in the backend, after the deadline. */
+  readonly left: number
+  /** Destroys whose cache tombstone, or backend tombstone after a rejection, was still outstanding. */
+  readonly destroysLeft: number
+}
+
+export interface CloseOptions {
+  /** How long the drain may take. @default 5_000 */
+  readonly deadlineMs?: number
+}
+
+export interface StoreHealth {
+  /** `down`: no session can be served. `degraded`: sessions are served, with one tier impaired. */
+  readonly state: 'up' | 'degraded' | 'down'
+  readonly cache: TierHealth
+  readonly backend: TierHealth
+}
+
+/** A session as a listing shows it: there is no way back from a key to an id. */
+export interface ListedData<Data> {
+  readonly key: string
+  readonly data: Data
+  readonly userId: string | undefined
+  readonly createdAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+/**
+ * Sessions for a cluster. Every call settles within its deadline. A session that is not there is `undefined`;
+ * a rejection means that the store could not know (`E_SESSION_UNAVAILABLE`) or would not
+ * (`docs/errors.md` has each code). An id that is no string, empty or absurdly long rejects with
+ * `E_INVALID_ID` before any I/O; after `close()` every call rejects with `E_CLOSED`.
+ */
+export interface SessionStore<Data> {
+  /**
+   * A new session, durable when this resolves (unless `persistOn` says otherwise). A given id that is taken,
+   * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`.
+   */
+  create(data: Data, options?: CreateOptions): Promise<Session<Data>>
+
+  /** The session, or `undefined` if there is none: unknown, expired or destroyed. */
+  load(id: string, options?: LoadOptions): Promise<Session<Data> | undefined>
+
+  /**
+   * Stores what this request changed. Meets a change by another request with a merge by top-level key (or as
+   * `conflict` says). Data equal to what was loaded is not a write. After it resolves the handle holds the
+   * stored state and may be changed and saved again.
+   *
+   * Rejects with `E_SESSION_DESTROYED` if the session was destroyed or expired meanwhile, `E_SESSION_CONFLICT`
+   * if the change could not be merged, `E_SESSION_UNKNOWN_OUTCOME` if it cannot be told whether it is in,
+   * `E_SESSION_DATA` if the data cannot be stored.
+   */
+  save(session: Session<Data>, options?: SaveOptions): Promise<SaveReport>
+
+  /**
+   * Atomic load, change and save: `change` alters the data in place, and is called again on a fresh copy when
+   * another write came between, so it must have no other effects. What it returns is ignored, a promise is
+   * awaited; what it throws rejects the call and changes nothing. `undefined` if there is no such session.
+   */
+  update(id: string, change: (data: Data) => unknown, options?: SaveOptions): Promise<Session<Data> | undefined>
+
+  /**
+   * Extends the session without a write of its data. Cheap: the cache is only told when the last touch is
+   * older than `touchIntervalMs`, the backend when its own is older than `touchBackendMs`. A session that is
+   * gone is left gone, silently; so is a touch that lost a race.
+   */
+  touch(session: Session<Data>, options?: TouchOptions): Promise<void>
+
+  /**
+   * The same data under a new id, durable; the old id is destroyed. For logins and other changes of privilege.
+   * Requests that still write to the old id are refused. Rejects with `E_SESSION_DESTROYED` if it is gone.
+   */
+  regenerate(session: Session<Data>): Promise<Session<Data>>
+
+  /**
+   * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.
+   * Destroying what is not there succeeds. Rejects if the backend could not be told; the store then goes on
+   * trying, and the session is already gone from the cache where that was reachable.
+   */
+  destroy(id: string): Promise<DestroyReport>
+
+  /**
+   * Stores `data` under `id` whether or not it is there, over whatever stands: for frameworks that save
+   * without having loaded. A destroyed session stays destroyed (`E_SESSION_DESTROYED`).
+   */
+  put(id: string, data: Data, options?: SaveOptions): Promise<Session<Data>>
+
+  /**
+   * Pages through what the backend holds: as old as the last flush. Rejects with `E_CONFIG` if the backend
+   * cannot list.
+   */
+  list(options?: { readonly limit?: number; readonly after?: string }): Promise<readonly ListedData<Data>[]>
+
+  /** How many live sessions the backend holds. Rejects with `E_CONFIG` if the backend cannot count. */
+  count(): Promise<number>
+
+  /** Destroys every session of this namespace that the backend holds. Resolves with how many. */
+  clear(): Promise<number>
+
+  /** Asks both tiers now. Never rejects. */
+  health(): Promise<StoreHealth>
+
+  stats(): StoreStats
+
+  /** Listens; returns a function that stops listening. */
+  on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
+
+  /**
+   * Flushes what this process knows to be unflushed, within the deadline, and reports what it could not.
+   * Then closes both tiers. Calling it again returns the first call's report.
+   */
+  close(options?: CloseOptions): Promise<CloseReport>
+}

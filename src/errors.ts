@@ -1,0 +1,124 @@
+/**
+ * Every error nonstick raises on purpose is a `SessionStoreError`.
+ *
+ * A session that is not there is a value (`undefined`), not an error. Wrong use of the library in the
+ * program's own text (a missing argument that TypeScript would have caught) is a `TypeError` and no part of
+ * this family. Messages name the tier, the operation and an address; never a session id, a key, session data,
+ * a user or a credential.
+ *
+ * `docs/errors.md` lists each code with its cause and its cure.
+ */
+export type SessionStoreErrorCode =
+  /** An option is missing, of the wrong type or out of range. */
+  | 'E_CONFIG'
+  /** A session id is empty, not a string, or absurdly long. Raised before any I/O. */
+  | 'E_INVALID_ID'
+  /** A tier could not be reached, or did not answer within its deadline. */
+  | 'E_SESSION_UNAVAILABLE'
+  /** Stored bytes carry a format or a codec that this program does not know, for instance a newer one. */
+  | 'E_SESSION_FORMAT'
+  /** The session changed meanwhile and the change was not merged (policy, change of user, retries spent). */
+  | 'E_SESSION_CONFLICT'
+  /** The session was destroyed meanwhile; the change was dropped. */
+  | 'E_SESSION_DESTROYED'
+  /** An answer was lost, and it can no longer be told whether the change was applied. */
+  | 'E_SESSION_UNKNOWN_OUTCOME'
+  /** The session's value is larger than the configured or possible maximum. */
+  | 'E_SESSION_TOO_LARGE'
+  /** The session's data holds something that cannot be stored and read back as it is. */
+  | 'E_SESSION_DATA'
+  /** The backend is there, but its tables are missing or of another version. */
+  | 'E_BACKEND_SCHEMA'
+  /** The store was closed. */
+  | 'E_CLOSED'
+
+/** What is known about a change whose call failed: nothing happened, or nobody can tell. */
+export type Applied = 'no' | 'unknown'
+
+export interface SessionStoreErrorDetails {
+  readonly cause?: unknown
+  /** Which tier failed, with its address where it has one: `memcached 127.0.0.1:11211`. */
+  readonly tier?: string
+  /** What was attempted, in the contract's words: `cas`, `read`, `update`. */
+  readonly operation?: string
+  /** Only on a failed change. Absent means: no change was attempted. */
+  readonly applied?: Applied
+  /** Only on `E_SESSION_DATA`: where the offender stands, `data.cart[2].price`. */
+  readonly path?: string
+}
+
+const MARK = Symbol.for('nonstick.SessionStoreError')
+
+/** The one class of this library's errors; programs branch on `code`, people read `message`. */
+export class SessionStoreError extends Error {
+  readonly code: SessionStoreErrorCode
+  readonly tier: string | undefined
+  readonly operation: string | undefined
+  readonly applied: Applied | undefined
+  readonly path: string | undefined
+
+  constructor(code: SessionStoreErrorCode, message: string, details: SessionStoreErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.code = code
+    this.tier = details.tier
+    this.operation = details.operation
+    this.applied = details.applied
+    this.path = details.path
+    Object.defineProperty(this, MARK, { value: true })
+  }
+
+  override get name(): string {
+    return 'SessionStoreError'
+  }
+}
+
+/** True for this library's errors, also when two copies of the package are loaded. */
+export const isSessionStoreError = (error: unknown, code?: SessionStoreErrorCode): error is SessionStoreError =>
+  typeof error === 'object' &&
+  error !== null &&
+  (error as Record<symbol, unknown>)[MARK] === true &&
+  (code === undefined || (error as SessionStoreError).code === code)
+
+/**
+ * A tier that could not be reached or answered too late.
+ *
+ * @param applied leave it out for reads; `'no'` when the change surely did not happen (the connection was
+ *   refused), `'unknown'` when it was sent and no answer came.
+ */
+export const tierUnavailable = (
+  tier: string,
+  operation: string,
+  details: { readonly cause?: unknown; readonly applied?: Applied; readonly because?: string } = {},
+): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNAVAILABLE',
+    `${tier} could not be asked to ${operation}${details.because === undefined ? '' : `: ${details.because}`}`,
+    {
+      tier,
+      operation,
+      ...('cause' in details ? { cause: details.cause } : {}),
+      ...(details.applied === undefined ? {} : { applied: details.applied }),
+    },
+  )
+
+/** How a value is shown in a complaint: short, with its type, and never the text of a secret. */
+const shown = (value: unknown, secret: boolean): string => {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (secret) return `a ${typeof value} (hidden)`
+  if (typeof value === 'string')
+    return `${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)} (string)`
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return `${String(value)} (${typeof value})`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** The one pattern of configuration complaints: the option as typed, what was expected, what came. */
+export const invalidOption = (
+  option: string,
+  expected: string,
+  got: unknown,
+  { secret = false }: { readonly secret?: boolean } = {},
+): SessionStoreError =>
+  new SessionStoreError('E_CONFIG', `Expected \`${option}\` to be ${expected}, got ${shown(got, secret)}`)
