@@ -1,0 +1,129 @@
+import {
+  type BackendState,
+  NO_LINEAGE,
+  type UpdateOutcome,
+  WRITE_ID_RING_SIZE,
+  type WriteId,
+} from '../contract/backend.js'
+import type { FlushReason } from '../contract/events.js'
+import type { EpochMs } from '../contract/time.js'
+import type { LiveEnvelope } from './envelope.js'
+import { extensionIsDue, type LifeTimings } from './expiry.js'
+import { isUnflushed } from './transitions.js'
+
+/*
+ * The protocol's decisions, as pure functions of what was seen. The store asks them and does as they say;
+ * nothing else decides when the backend is written, and what an answer means.
+ */
+
+/** When a session that starts in the cache reaches the backend. */
+export type PersistOn = 'create' | 'identify' | 'due'
+
+export interface FlushPolicy {
+  readonly maxStaleCount: number
+  readonly persistOn: PersistOn
+  readonly timings: LifeTimings
+}
+
+export interface WriteSituation {
+  readonly now: EpochMs
+  /** Must be in the backend before it is acknowledged: asked for as durable, or a change of user. */
+  readonly critical: Extract<FlushReason, 'durable' | 'identify' | 'regenerate'> | undefined
+  /** Somebody is logged in. */
+  readonly identified: boolean
+}
+
+/**
+ * Why this envelope must reach the backend before its write is acknowledged, or `undefined` if it need not.
+ *
+ * Distance: the write that would leave the backend `maxStaleCount` writes behind takes it along. Claim: so
+ * does the first write of a freshly filled lineage, else one loss of the cache could cost the bound twice.
+ */
+export const flushReason = (
+  envelope: LiveEnvelope,
+  { now, critical, identified }: WriteSituation,
+  { maxStaleCount, persistOn, timings }: FlushPolicy,
+): FlushReason | undefined => {
+  if (!isUnflushed(envelope)) return undefined
+  if (critical !== undefined) return critical
+  if (envelope.durableLineage === NO_LINEAGE) {
+    if (persistOn === 'create') return 'claim'
+    if (persistOn === 'identify') return identified ? 'identify' : undefined
+    return envelope.version >= maxStaleCount ? 'count' : undefined
+  }
+  if (envelope.durableLineage !== envelope.lineage) return 'claim'
+  if (envelope.version - envelope.durableVersion >= maxStaleCount) return 'count'
+  return extensionIsDue(envelope, now, timings) ? 'time' : undefined
+}
+
+/**
+ * The process that owes the flush of this envelope's oldest write had its time and more: whoever reads it now
+ * flushes it. Sessions that are kept from the backend on purpose are not owed.
+ */
+export const readerShouldFlush = (
+  envelope: LiveEnvelope,
+  now: EpochMs,
+  { maxStaleMs, policy, identified }: { maxStaleMs: number; policy: FlushPolicy; identified: () => boolean },
+): boolean =>
+  owesFlush(envelope, policy, identified) &&
+  envelope.unflushedAt > 0 &&
+  now - envelope.unflushedAt >= maxStaleMs + maxStaleMs / 4
+
+/** An unflushed envelope that the time bound holds for. */
+export const owesFlush = (envelope: LiveEnvelope, { persistOn }: FlushPolicy, identified: () => boolean): boolean => {
+  if (!isUnflushed(envelope)) return false
+  if (envelope.durableLineage !== NO_LINEAGE || persistOn === 'create') return true
+  // A session that nobody came back to change is what deferring is meant to keep out of the backend.
+  return persistOn === 'due' ? envelope.version > 1 : identified()
+}
+
+/** What a flush found. `superseded`: the backend has this write already, alone or among newer ones. */
+export type FlushVerdict = 'applied' | 'superseded' | 'conflict' | 'destroyed' | 'absent'
+
+export const flushVerdict = (
+  envelope: LiveEnvelope,
+  outcome: Exclude<UpdateOutcome, { outcome: 'failed' }>,
+): FlushVerdict => {
+  if (outcome.outcome === 'applied') return 'applied'
+  return verdictOnRow(envelope, outcome.row)
+}
+
+/** The same, from what stands in the backend. */
+export const verdictOnRow = (envelope: LiveEnvelope, row: BackendState): Exclude<FlushVerdict, 'applied'> => {
+  if (row.state !== 'live') return row.state
+  return row.lineage === envelope.lineage && row.version >= envelope.version ? 'superseded' : 'conflict'
+}
+
+/** Whether an entry of the cache descends from what stands in the backend; a dead one never does again. */
+export const lives = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
+  row.lineage === envelope.lineage ||
+  (row.lineage === envelope.durableLineage && row.version === envelope.durableVersion)
+
+/** What a look at the cache after a flush means for the acknowledgement of what was flushed. */
+export type ConfirmVerdict = 'confirm' | 'acknowledge' | 'again'
+
+/**
+ * `confirm`: it is mine, or a successor; mark it durable if that succeeds, and acknowledge.
+ * `acknowledge`: another lineage that was filled from my copy or a later one.
+ * `again`: a lineage that never saw my copy stands there; my write is to be done over.
+ */
+export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): ConfirmVerdict => {
+  if (seen.lineage === flushed.lineage) return seen.version >= flushed.version ? 'confirm' : 'again'
+  return seen.durableLineage === flushed.lineage && seen.durableVersion >= flushed.version ? 'acknowledge' : 'again'
+}
+
+/** Whether a write whose answer was lost is in what now stands. */
+export type RingVerdict = 'in' | 'not in' | 'cannot tell'
+
+/**
+ * The ring decides while fewer writes came after than it remembers. A version that fell back means that the
+ * cache was lost in between, and then an absent id is absent for good only if the backend's ring covers it.
+ */
+export const ringVerdict = (
+  seen: { readonly version: number; readonly writeIds: readonly WriteId[] },
+  writeId: WriteId,
+  baseVersion: number,
+): RingVerdict => {
+  if (seen.writeIds.includes(writeId)) return 'in'
+  return seen.version - baseVersion >= WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
+}

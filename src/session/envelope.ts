@@ -1,0 +1,258 @@
+import { crc32 } from 'node:zlib'
+import { type BackendToken, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type WriteId } from '../contract/backend.js'
+import type { CacheKey } from '../contract/locator.js'
+import type { EpochMs } from '../contract/time.js'
+import { SessionStoreError } from '../errors.js'
+import { KEY_CHECK_BYTES, keyCheck } from './key.js'
+
+/**
+ * A session as the cache holds it: everything the protocol needs to know stands in a fixed binary header and
+ * can be read, and rewritten, without decoding the data. `docs/data-format.md` has it byte by byte.
+ */
+export interface LiveEnvelope {
+  readonly kind: 'live'
+  /** Readable, but refuses writes: it is being regenerated. */
+  readonly frozen: boolean
+  readonly codecId: number
+  /** The life of this entry in the cache: minted anew at each fill. */
+  readonly lineage: Lineage
+  /** Grows by one with every accepted write. */
+  readonly version: number
+  /** The newest copy known to be in the backend; `NO_LINEAGE` and 0 before the first. */
+  readonly durableLineage: Lineage
+  readonly durableVersion: number
+  readonly durableAt: EpochMs
+  /** When the oldest write that is not in the backend was made; 0 when there is none. */
+  readonly unflushedAt: EpochMs
+  readonly createdAt: EpochMs
+  readonly writtenAt: EpochMs
+  readonly touchedAt: EpochMs
+  /** When the backend was last told that the session is in use. */
+  readonly seenDurableAt: EpochMs
+  /** Set by fills and checks, inherited by writes and touches: what quarantine goes by. */
+  readonly trustedAt: EpochMs
+  readonly expiresAt: EpochMs
+  readonly absoluteExpiresAt: EpochMs
+  readonly idleTtlMs: number
+  /** Touches, roughly the read-only uses; they stop at 2^32 - 1. */
+  readonly reads: number
+  /** Accepted writes; they stop at 2^32 - 1. */
+  readonly writes: number
+  readonly userEpoch: number
+  /** Newest last, at most eight. */
+  readonly writeIds: readonly WriteId[]
+  readonly backendToken: BackendToken
+  readonly data: Uint8Array
+}
+
+/** Someone is filling this entry from the backend. */
+export interface LeaseEnvelope {
+  readonly kind: 'lease'
+  readonly nonce: Lineage
+  /** After this the holder is taken for dead. */
+  readonly expiresAt: EpochMs
+}
+
+/** The session was destroyed and must not come back. */
+export interface TombstoneEnvelope {
+  readonly kind: 'tombstone'
+  readonly destroyedAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope
+
+/** Bytes that are no envelope of this key: damaged, or another session's. To be treated as a miss. */
+export interface DamagedEnvelope {
+  readonly kind: 'damaged'
+  readonly reason: 'truncated' | 'not an envelope' | 'checksum' | 'foreign' | 'malformed'
+}
+
+export const ENVELOPE_FORMAT = 1
+
+const MAGIC = 0x6e736b // 'nsk'
+const KINDS = { live: 1, lease: 2, tombstone: 3 } as const
+const FLAG_FROZEN = 0x0004
+/** Sealed and compressed have their bits; a program that cannot undo them must not read past them. */
+const KNOWN_FLAGS = FLAG_FROZEN
+const PREFIX_BYTES = 20
+export const HEADER_BYTES = 144
+const MAX_COUNT = 0xffff_ffff
+const MAX_TOKEN_BYTES = 64
+
+// The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
+const AT = {
+  format: 3,
+  checksum: 4,
+  keyCheck: 8,
+  kind: 16,
+  codec: 17,
+  flags: 18,
+  lineage: 20,
+  durableLineage: 28,
+  version: 36,
+  durableVersion: 42,
+  durableAt: 48,
+  unflushedAt: 54,
+  createdAt: 60,
+  writtenAt: 66,
+  touchedAt: 72,
+  seenDurableAt: 78,
+  trustedAt: 84,
+  expiresAt: 90,
+  absoluteExpiresAt: 96,
+  idleTtlMs: 102,
+  reads: 108,
+  writes: 112,
+  userEpoch: 116,
+  writeIdCount: 120,
+  tokenLength: 121,
+  // 122 to 143 are zero, and free.
+} as const
+
+const NO_BYTES: Uint8Array = new Uint8Array(0)
+
+/** The bytes of an envelope for the entry `key`. */
+export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array => {
+  const live = envelope.kind === 'live' ? envelope : undefined
+  const writeIds = live?.writeIds.slice(-WRITE_ID_RING_SIZE) ?? []
+  const token = live?.backendToken ?? NO_BYTES
+  const data = live?.data ?? NO_BYTES
+  if (token.length > MAX_TOKEN_BYTES) throw new RangeError(`A backend token has at most ${MAX_TOKEN_BYTES} bytes`)
+
+  const ringEnd = HEADER_BYTES + writeIds.length * 8
+  const dataStart = ringEnd + token.length
+  const bytes = Buffer.alloc(dataStart + data.length)
+  bytes.writeUIntBE(MAGIC, 0, 3)
+  bytes.writeUInt8(ENVELOPE_FORMAT, AT.format)
+  bytes.set(keyCheck(key), AT.keyCheck)
+  bytes.writeUInt8(KINDS[envelope.kind], AT.kind)
+  const moment = (value: number, at: number): void => void bytes.writeUIntBE(value, at, 6)
+  moment(envelope.expiresAt, AT.expiresAt)
+  if (envelope.kind === 'lease') bytes.write(envelope.nonce, AT.lineage, 'hex')
+  if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
+  if (live !== undefined) {
+    bytes.writeUInt8(live.codecId, AT.codec)
+    bytes.writeUInt16BE(live.frozen ? FLAG_FROZEN : 0, AT.flags)
+    bytes.write(live.lineage, AT.lineage, 'hex')
+    bytes.write(live.durableLineage, AT.durableLineage, 'hex')
+    moment(live.version, AT.version)
+    moment(live.durableVersion, AT.durableVersion)
+    moment(live.durableAt, AT.durableAt)
+    moment(live.unflushedAt, AT.unflushedAt)
+    moment(live.createdAt, AT.createdAt)
+    moment(live.writtenAt, AT.writtenAt)
+    moment(live.touchedAt, AT.touchedAt)
+    moment(live.seenDurableAt, AT.seenDurableAt)
+    moment(live.trustedAt, AT.trustedAt)
+    moment(live.absoluteExpiresAt, AT.absoluteExpiresAt)
+    moment(live.idleTtlMs, AT.idleTtlMs)
+    bytes.writeUInt32BE(Math.min(live.reads, MAX_COUNT), AT.reads)
+    bytes.writeUInt32BE(Math.min(live.writes, MAX_COUNT), AT.writes)
+    bytes.writeUInt32BE(live.userEpoch, AT.userEpoch)
+    bytes.writeUInt8(writeIds.length, AT.writeIdCount)
+    bytes.writeUInt8(token.length, AT.tokenLength)
+    for (const [index, writeId] of writeIds.entries()) bytes.write(writeId, HEADER_BYTES + index * 8, 'hex')
+    bytes.set(token, ringEnd)
+    bytes.set(data, dataStart)
+  }
+  bytes.writeUInt32BE(checksumOf(key, bytes), AT.checksum)
+  return bytes
+}
+
+/**
+ * Reads what stands under `key`.
+ *
+ * Damage is a value, because the backend has the session still. A format, a kind or a flag that this program
+ * does not know, under a checksum that fits, was written by another release and is an error: taking it for a
+ * miss would let a rolling deploy eat sessions.
+ *
+ * @throws SessionStoreError `E_SESSION_FORMAT`.
+ */
+export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array): Envelope | DamagedEnvelope =>
+  readEnvelope(READERS, key, bytes)
+
+/** Reads what stands behind the common prefix. */
+export type EnvelopeReader = (bytes: Buffer) => Envelope | DamagedEnvelope
+
+/** The formats this program reads: its own, and its predecessor's where there is one. */
+const READERS: ReadonlyMap<number, EnvelopeReader> = new Map([[ENVELOPE_FORMAT, (bytes) => readFormat1(bytes)]])
+
+/** `decodeEnvelope` of a program that knows the given formats; the rule for upgrades in one place. */
+export const readEnvelope = (
+  readers: ReadonlyMap<number, EnvelopeReader>,
+  key: CacheKey,
+  given: Uint8Array,
+): Envelope | DamagedEnvelope => {
+  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  if (bytes.length < PREFIX_BYTES) return damaged('truncated')
+  if (bytes.readUIntBE(0, 3) !== MAGIC) return damaged('not an envelope')
+  if (!bytes.subarray(AT.keyCheck, AT.keyCheck + KEY_CHECK_BYTES).equals(keyCheck(key))) return damaged('foreign')
+  if (bytes.readUInt32BE(AT.checksum) !== checksumOf(key, bytes)) return damaged('checksum')
+
+  const format = bytes.readUInt8(AT.format)
+  const reader = readers.get(format)
+  if (reader === undefined) throw unknown('envelope format', format, [...readers.keys()])
+  return reader(bytes)
+}
+
+const readFormat1: EnvelopeReader = (bytes) => {
+  if (bytes.length < HEADER_BYTES) return damaged('truncated')
+  const moment = (at: number): number => bytes.readUIntBE(at, 6)
+  const name = (at: number): string => bytes.toString('hex', at, at + 8)
+  const kind = bytes.readUInt8(AT.kind)
+  const flags = bytes.readUInt16BE(AT.flags)
+  if ((flags & ~KNOWN_FLAGS) !== 0) throw unknown('envelope flags', flags, [KNOWN_FLAGS])
+
+  const expiresAt = moment(AT.expiresAt)
+  if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
+  if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
+  if (kind !== KINDS.live) throw unknown('envelope kind', kind, Object.values(KINDS))
+
+  const writeIdCount = bytes.readUInt8(AT.writeIdCount)
+  const tokenLength = bytes.readUInt8(AT.tokenLength)
+  const tokenStart = HEADER_BYTES + writeIdCount * 8
+  const dataStart = tokenStart + tokenLength
+  if (writeIdCount > WRITE_ID_RING_SIZE || tokenLength > MAX_TOKEN_BYTES || dataStart > bytes.length)
+    return damaged('malformed')
+  return {
+    kind: 'live',
+    frozen: (flags & FLAG_FROZEN) !== 0,
+    codecId: bytes.readUInt8(AT.codec),
+    lineage: name(AT.lineage),
+    version: moment(AT.version),
+    durableLineage: name(AT.durableLineage),
+    durableVersion: moment(AT.durableVersion),
+    durableAt: moment(AT.durableAt),
+    unflushedAt: moment(AT.unflushedAt),
+    createdAt: moment(AT.createdAt),
+    writtenAt: moment(AT.writtenAt),
+    touchedAt: moment(AT.touchedAt),
+    seenDurableAt: moment(AT.seenDurableAt),
+    trustedAt: moment(AT.trustedAt),
+    expiresAt,
+    absoluteExpiresAt: moment(AT.absoluteExpiresAt),
+    idleTtlMs: moment(AT.idleTtlMs),
+    reads: bytes.readUInt32BE(AT.reads),
+    writes: bytes.readUInt32BE(AT.writes),
+    userEpoch: bytes.readUInt32BE(AT.userEpoch),
+    writeIds: Array.from({ length: writeIdCount }, (_, index) => name(HEADER_BYTES + index * 8)),
+    backendToken: bytes.subarray(tokenStart, dataStart),
+    data: bytes.subarray(dataStart),
+  }
+}
+
+/** A CRC-32 over the key and everything in the envelope but the checksum itself. */
+const checksumOf = (key: CacheKey, bytes: Buffer): number =>
+  crc32(bytes.subarray(AT.keyCheck), crc32(bytes.subarray(0, AT.checksum), crc32(key)))
+
+const damaged = (reason: DamagedEnvelope['reason']): DamagedEnvelope => ({ kind: 'damaged', reason })
+
+const unknown = (what: string, got: number, known: readonly number[]): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_FORMAT',
+    `Stored session has ${what} ${got}; this program knows ${known.join(' and ')}. Was it written by a newer release?`,
+  )
+
+/** True while no copy of the session has reached the backend: its creation was deferred. */
+export const neverPersisted = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

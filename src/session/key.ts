@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import { type CacheKey, type Locator, splitKey } from '../contract/locator.js'
+import { bornMonthOf } from './id.js'
+
+/** What a namespace may be made of; short enough for any cache's keys, and free of colons. */
+export const NAMESPACE: RegExp = /^[A-Za-z0-9_.-]{1,64}$/
+
+/** How many bytes of the key's hash an envelope carries. */
+export const KEY_CHECK_BYTES = 8
+
+/**
+ * How the tiers are asked for a session: by a hash of its id, so that no tier, log or dump holds a usable
+ * cookie. A plain fast hash suffices, because an id is long and random.
+ */
+export const locate = (namespace: string, id: string): Locator => {
+  const key = `${namespace}:${createHash('sha256').update(id, 'utf8').digest('base64url')}`
+  const bornMonth = bornMonthOf(id)
+  return bornMonth === undefined ? { key } : { key, bornMonth }
+}
+
+/** The first bytes of the key's hash: enough to tell one session's envelope from another's. */
+export const keyCheck = (key: CacheKey): Uint8Array => {
+  const hash = Buffer.from(splitKey(key).hash, 'base64url')
+  return hash.length >= KEY_CHECK_BYTES
+    ? hash.subarray(0, KEY_CHECK_BYTES)
+    : Buffer.concat([hash, Buffer.alloc(KEY_CHECK_BYTES)], KEY_CHECK_BYTES)
+}

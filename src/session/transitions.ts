@@ -1,0 +1,206 @@
+import {
+  type BackendToken,
+  type Guard,
+  type Lineage,
+  NO_LINEAGE,
+  type StoredSession,
+  WRITE_ID_RING_SIZE,
+  type WriteId,
+} from '../contract/backend.js'
+import type { EpochMs } from '../contract/time.js'
+import type { LiveEnvelope } from './envelope.js'
+import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js'
+
+/*
+ * How an envelope becomes the next one. Each step of the protocol that changes a session is one function here:
+ * it takes what stands and gives what shall stand, and knows neither tiers nor clocks.
+ */
+
+const NO_TOKEN: BackendToken = new Uint8Array(0)
+
+export interface Birth {
+  readonly now: EpochMs
+  readonly lineage: Lineage
+  readonly writeId: WriteId
+  readonly codecId: number
+  readonly data: Uint8Array
+  readonly idleTtlMs: number
+  readonly absoluteTtlMs: number
+  readonly userEpoch: number
+  readonly timings: LifeTimings
+}
+
+/** A new session that no tier holds yet. */
+export const born = (birth: Birth): LiveEnvelope => {
+  const absoluteExpiresAt = birth.now + birth.absoluteTtlMs
+  return {
+    kind: 'live',
+    frozen: false,
+    codecId: birth.codecId,
+    lineage: birth.lineage,
+    version: 1,
+    durableLineage: NO_LINEAGE,
+    durableVersion: 0,
+    durableAt: 0,
+    unflushedAt: birth.now,
+    createdAt: birth.now,
+    writtenAt: birth.now,
+    touchedAt: birth.now,
+    seenDurableAt: 0,
+    trustedAt: birth.now,
+    expiresAt: deadlineAfterUse(birth.now, birth.idleTtlMs, absoluteExpiresAt, birth.timings),
+    absoluteExpiresAt,
+    idleTtlMs: birth.idleTtlMs,
+    reads: 0,
+    writes: 1,
+    userEpoch: birth.userEpoch,
+    writeIds: [birth.writeId],
+    backendToken: NO_TOKEN,
+    data: birth.data,
+  }
+}
+
+export interface Write {
+  readonly now: EpochMs
+  readonly writeId: WriteId
+  readonly codecId: number
+  readonly data: Uint8Array
+  readonly idleTtlMs: number
+  readonly timings: LifeTimings
+}
+
+/** One more accepted write: version + 1, the write id in the ring; where the backend stands is inherited. */
+export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
+  ...base,
+  codecId: write.codecId,
+  version: base.version + 1,
+  unflushedAt: isUnflushed(base) ? base.unflushedAt : write.now,
+  writtenAt: write.now,
+  touchedAt: write.now,
+  expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
+  idleTtlMs: write.idleTtlMs,
+  writes: base.writes + 1,
+  writeIds: ringWith(base.writeIds, write.writeId),
+  data: write.data,
+})
+
+/** The same session, seen in use. Data, version and trust are untouched. */
+export const touched = (
+  base: LiveEnvelope,
+  now: EpochMs,
+  idleTtlMs: number,
+  timings: LifeTimings,
+  backendWasTold: boolean,
+): LiveEnvelope => ({
+  ...base,
+  touchedAt: now,
+  expiresAt: deadlineAfterUse(now, idleTtlMs, base.absoluteExpiresAt, timings),
+  idleTtlMs,
+  reads: base.reads + 1,
+  seenDurableAt: backendWasTold ? now : base.seenDurableAt,
+})
+
+/** What was flushed is now known to be in the backend; `envelope` may have moved on since. */
+export const confirmed = (
+  envelope: LiveEnvelope,
+  flushed: LiveEnvelope,
+  now: EpochMs,
+  backendToken: BackendToken,
+): LiveEnvelope => ({
+  ...envelope,
+  durableLineage: flushed.lineage,
+  durableVersion: flushed.version,
+  durableAt: now,
+  // Writes after the flushed one were made after it was: its own moment is a safe bound for the oldest.
+  unflushedAt: envelope.version === flushed.version ? 0 : flushed.writtenAt,
+  seenDurableAt: Math.max(envelope.seenDurableAt, flushed.touchedAt),
+  backendToken,
+})
+
+/** The backend's copy as an entry of the cache, under a lineage of its own. */
+export const filled = (
+  row: StoredSession,
+  backendToken: BackendToken,
+  lineage: Lineage,
+  now: EpochMs,
+): LiveEnvelope => ({
+  kind: 'live',
+  frozen: false,
+  codecId: row.codecId,
+  lineage,
+  version: row.version,
+  durableLineage: row.lineage,
+  durableVersion: row.version,
+  durableAt: now,
+  unflushedAt: 0,
+  createdAt: row.createdAt,
+  writtenAt: row.seenAt,
+  touchedAt: row.seenAt,
+  seenDurableAt: row.seenAt,
+  trustedAt: now,
+  expiresAt: row.expiresAt,
+  absoluteExpiresAt: row.absoluteExpiresAt,
+  idleTtlMs: row.idleTtlMs,
+  reads: 0,
+  writes: row.version,
+  userEpoch: row.userEpoch,
+  writeIds: row.writeIds,
+  backendToken,
+  data: row.data,
+})
+
+/** A created session whose row is in: the entry starts in the row's own lineage, already claimed. */
+export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
+  confirmed(envelope, envelope, now, backendToken)
+
+/** Readable from now on, but no longer writable. */
+export const frozen = (envelope: LiveEnvelope): LiveEnvelope => ({ ...envelope, frozen: true })
+
+/**
+ * The copy a writer puts into the backend where the cache cannot take it: a lineage of its own and a version
+ * well ahead, so that no copy that was in the cache can be taken for its successor.
+ */
+export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, maxStaleCount: number): LiveEnvelope => {
+  const next = written(base, write)
+  return { ...next, lineage, version: next.version + maxStaleCount, frozen: false }
+}
+
+/** An envelope as the backend keeps it. */
+export const storedSession = (
+  envelope: LiveEnvelope,
+  userId: string | undefined,
+  timings: LifeTimings,
+): StoredSession => ({
+  lineage: envelope.lineage,
+  version: envelope.version,
+  writeIds: envelope.writeIds,
+  codecId: envelope.codecId,
+  data: envelope.data,
+  userId,
+  userEpoch: envelope.userEpoch,
+  createdAt: envelope.createdAt,
+  seenAt: envelope.touchedAt,
+  expiresAt: backendDeadline(envelope.touchedAt, envelope.idleTtlMs, envelope.absoluteExpiresAt, timings),
+  absoluteExpiresAt: envelope.absoluteExpiresAt,
+  idleTtlMs: envelope.idleTtlMs,
+})
+
+/** What a flush may replace: an older version of this lineage, or exactly the copy the lineage came from. */
+export const flushGuard = (envelope: LiveEnvelope): Guard => ({
+  lineage: envelope.lineage,
+  belowVersion: envelope.version,
+  parentLineage: envelope.durableLineage,
+  parentVersion: envelope.durableVersion,
+})
+
+/** What a takeover may replace: the same, and this very version of the lineage, which may be in already. */
+export const takeoverGuard = (base: LiveEnvelope): Guard => ({ ...flushGuard(base), belowVersion: base.version + 1 })
+
+/** The cache holds writes that the backend is not known to hold. */
+export const isUnflushed = (envelope: LiveEnvelope): boolean =>
+  envelope.durableLineage === envelope.lineage || envelope.durableLineage === NO_LINEAGE
+    ? envelope.version > envelope.durableVersion
+    : envelope.version !== envelope.durableVersion
+
+const ringWith = (ring: readonly WriteId[], writeId: WriteId): readonly WriteId[] =>
+  [...ring, writeId].slice(-WRITE_ID_RING_SIZE)
