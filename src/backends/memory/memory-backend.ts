@@ -1,0 +1,170 @@
+import {
+  type Backend,
+  type BackendCopy,
+  type BackendState,
+  type DestroyOptions,
+  type DestroyOutcome,
+  type Enumerable,
+  type ExtendOutcome,
+  type Extension,
+  type GuardedUpdate,
+  guardAdmits,
+  type InsertOptions,
+  type InsertOutcome,
+  type ListedSession,
+  type ListOptions,
+  type PurgeOptions,
+  type PurgeOutcome,
+  type StoredSession,
+  type UpdateOutcome,
+} from '../../contract/backend.js'
+import type { TierHealth } from '../../contract/health.js'
+import { type CacheKey, type Locator, splitKey } from '../../contract/locator.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
+import { SessionStoreError } from '../../errors.js'
+import { type MemoryBackendOptions, resolveMemoryOptions } from './options.js'
+
+type Row =
+  | { readonly state: 'live'; readonly session: StoredSession }
+  | { readonly state: 'destroyed'; readonly keepUntil: EpochMs }
+
+const NO_TOKEN = new Uint8Array(0)
+
+/**
+ * A backend inside this process: the embedded default, and the contract in its plainest words. It keeps every
+ * promise of `Backend` but one: nothing survives the process, and no other process sees it.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const memoryBackend = (options: MemoryBackendOptions = {}): Backend & Enumerable =>
+  new MemoryBackend(resolveMemoryOptions(options).runtime)
+
+/** Each method does its work before it first yields, so that one call is one atomic step. */
+class MemoryBackend implements Backend, Enumerable {
+  readonly name = 'memory'
+  readonly #rows = new Map<CacheKey, Row>()
+  readonly #runtime: Runtime
+  #closed = false
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  async read({ key }: Locator): Promise<BackendCopy> {
+    this.#assertOpen()
+    const row = this.#rows.get(key)
+    if (row?.state !== 'live') return { state: row === undefined ? 'absent' : 'destroyed' }
+    return { state: 'live', session: copyOf(row.session), token: NO_TOKEN }
+  }
+
+  async insert({ key }: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+    this.#assertOpen()
+    // What stands there comes first: an insert that is sent again after a lost answer must find itself.
+    const row = this.#rows.get(key)
+    if (row !== undefined) return { outcome: 'exists', row: stateOf(row) }
+    if (notAfter !== undefined && this.#runtime.now() > notAfter) return { outcome: 'too-late' }
+    this.#rows.set(key, { state: 'live', session: copyOf(session) })
+    return { outcome: 'inserted', token: NO_TOKEN }
+  }
+
+  async update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
+    this.#assertOpen()
+    return entries.map(({ locator: { key }, guard, session }): UpdateOutcome => {
+      const row = this.#rows.get(key)
+      if (row?.state !== 'live' || !guardAdmits(guard, row.session)) return { outcome: 'refused', row: stateOf(row) }
+      this.#rows.set(key, { state: 'live', session: copyOf(session) })
+      return { outcome: 'applied', token: NO_TOKEN }
+    })
+  }
+
+  async extend(entries: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
+    this.#assertOpen()
+    return entries.map(({ locator: { key }, seenAt, expiresAt }): ExtendOutcome => {
+      const row = this.#rows.get(key)
+      if (row?.state !== 'live') return { outcome: row === undefined ? 'absent' : 'destroyed' }
+      const session = {
+        ...row.session,
+        seenAt: Math.max(row.session.seenAt, seenAt),
+        expiresAt: Math.max(row.session.expiresAt, expiresAt),
+      }
+      this.#rows.set(key, { state: 'live', session })
+      return { outcome: 'extended' }
+    })
+  }
+
+  async destroy({ key }: Locator, { keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+    this.#assertOpen()
+    const row = this.#rows.get(key)
+    if (only !== undefined && row?.state !== 'destroyed' && !isExactly(row, only)) return 'refused'
+    const kept = row?.state === 'destroyed' ? row.keepUntil : keepUntil
+    this.#rows.set(key, { state: 'destroyed', keepUntil: Math.max(kept, keepUntil) })
+    return 'destroyed'
+  }
+
+  async purge({ now, limit }: PurgeOptions): Promise<PurgeOutcome> {
+    this.#assertOpen()
+    const due = [...this.#rows]
+      .map(([key, row]) => ({ key, endsAt: row.state === 'live' ? row.session.expiresAt : row.keepUntil }))
+      .filter(({ endsAt }) => endsAt <= now)
+      .sort((one, other) => one.endsAt - other.endsAt)
+      .slice(0, limit)
+    for (const { key } of due) this.#rows.delete(key)
+    return { removed: due.length, more: due.length === limit }
+  }
+
+  async setUp(): Promise<void> {
+    this.#assertOpen()
+  }
+
+  async health(): Promise<TierHealth> {
+    this.#assertOpen()
+    return { tier: this.name, state: 'up', latencyMs: 0 }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#rows.clear()
+  }
+
+  async list({ namespace, now, limit, after }: ListOptions): Promise<readonly ListedSession[]> {
+    this.#assertOpen()
+    return this.#living(namespace, now)
+      .filter(({ key }) => after === undefined || key > after)
+      .sort((one, other) => (one.key < other.key ? -1 : 1))
+      .slice(0, limit)
+      .map(({ key, session }) => ({ key, session: copyOf(session) }))
+  }
+
+  async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
+    this.#assertOpen()
+    return this.#living(namespace, now).length
+  }
+
+  #living(namespace: string, now: EpochMs): ListedSession[] {
+    const living: ListedSession[] = []
+    for (const [key, row] of this.#rows)
+      if (row.state === 'live' && row.session.expiresAt > now && splitKey(key).namespace === namespace)
+        living.push({ key, session: row.session })
+    return living
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new SessionStoreError('E_CLOSED', 'The memory backend was closed', { tier: this.name })
+  }
+}
+
+const isExactly = (row: Row | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
+  row?.state === 'live' && row.session.lineage === lineage && row.session.version === version
+
+const stateOf = (row: Row | undefined): BackendState => {
+  if (row?.state !== 'live') return { state: row === undefined ? 'absent' : 'destroyed' }
+  const { lineage, version, writeIds } = row.session
+  return { state: 'live', lineage, version, writeIds: [...writeIds], token: NO_TOKEN }
+}
+
+/** Copies on the way in and on the way out, so that nobody's later change reaches what is kept. */
+const copyOf = (session: StoredSession): StoredSession => ({
+  ...session,
+  writeIds: [...session.writeIds],
+  data: new Uint8Array(session.data),
+})
