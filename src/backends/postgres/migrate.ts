@@ -1,0 +1,169 @@
+import { SessionStoreError } from '../../errors.js'
+import { BOOKKEEPING, MIGRATIONS, type Migration } from './migrations.js'
+import { checkTableNames, quoteIdentifier, render, type TableNames } from './setup-names.js'
+
+/**
+ * ONE connection, not a pool: the whole run is one transaction. A text without `values` must go out by the
+ * simple protocol, as `pg` sends it, since a migration holds several statements.
+ */
+export interface MigrationClient {
+  query(text: string, values?: readonly unknown[]): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
+}
+
+export interface MigrationOptions extends TableNames {
+  /**
+   * How long one statement may take, the wait for another migrating process included, in milliseconds. It
+   * stands in for the role's own `statement_timeout`, which is meant for requests. @default 60_000
+   */
+  readonly timeoutMs?: number
+}
+
+export interface MigrationReport {
+  /** The names of the migrations this call applied, in order; empty when everything was there. */
+  readonly applied: readonly string[]
+  /** The number of the newest migration in the database now. */
+  readonly version: number
+}
+
+/**
+ * Brings the schema to where this program wants it, or leaves everything as it was.
+ *
+ * May run twice and in many processes at once: they wait for one another. A role that owns nothing can call it
+ * when everything is there; `create` on the database is needed only while the schema is missing.
+ *
+ * Rejects with `E_CONFIG` for names that cannot be used, before any statement; with `E_BACKEND_SCHEMA` when the
+ * database is newer than this program, when it was made by other migrations than this program's, and when the
+ * server refuses a migration (rights, a foreign table of that name; `cause` tells). What the client itself
+ * rejects with, a lost connection or a time-out, passes through. After a rejection throw the connection away:
+ * nothing was changed, but it may be in the middle of something.
+ */
+export const migrate = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
+  checkTableNames(options)
+  // Read committed, whatever the default: what another process committed while we waited must be seen.
+  await client.query('begin isolation level read committed read write')
+  try {
+    await prepare(client, options)
+    const report = await applyMissing(client, options)
+    await client.query('commit')
+    return report
+  } catch (cause) {
+    // Should this fail as well, the connection is gone and the server rolls back by itself.
+    await client.query('rollback').catch(() => undefined)
+    throw explained(cause, options)
+  }
+}
+
+/** All settings are the transaction's own, so that a pooled connection is returned as it was. */
+const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: MigrationOptions): Promise<void> => {
+  const settings = { statement_timeout: `${timeoutMs}`, lock_timeout: '0', client_min_messages: 'warning' }
+  for (const [name, value] of Object.entries(settings))
+    await client.query('select set_config($1, $2, true)', [name, value])
+  // First of all statements that look at the schema; `sql/reload` takes the same lock.
+  await client.query("select pg_advisory_xact_lock(hashtextextended('nonstick schema ' || $1, 0))", [schema])
+}
+
+const applyMissing = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
+  const there = await look(client, options)
+  const present = there.migrationTable && there.sessionTable ? await recorded(client, options) : []
+  refuseStrangers(present, options)
+  const missing = MIGRATIONS.slice(present.length)
+  if (missing.length > 0) {
+    if (!there.schema) await client.query(`create schema if not exists ${quoteIdentifier(options.schema)}`)
+    if (!there.migrationTable) await client.query(render(BOOKKEEPING, options))
+    // Records of a table that has been dropped since would stand in the way of the new ones.
+    else if (!there.sessionTable) await forget(client, options)
+    for (const migration of missing) await apply(client, migration, options)
+  }
+  return { applied: missing.map(({ name }) => name), version: MIGRATIONS.length }
+}
+
+interface Surroundings {
+  readonly schema: boolean
+  readonly migrationTable: boolean
+  readonly sessionTable: boolean
+}
+
+/** From the catalog, where anyone may look: `create … if not exists` wants the right to create even in vain. */
+const look = async (client: MigrationClient, { schema, table }: TableNames): Promise<Surroundings> => {
+  const { rows } = await client.query(
+    `select
+       c.relname as name
+     from pg_catalog.pg_namespace n
+     left join pg_catalog.pg_class c
+       on c.relnamespace = n.oid
+       and c.relname in ('migration', $2)
+       and c.relkind in ('r', 'p')
+     where n.nspname = $1`,
+    [schema, table],
+  )
+  const has = (name: string): boolean => rows.some((row) => row['name'] === name)
+  return { schema: rows.length > 0, migrationTable: has('migration'), sessionTable: has(table) }
+}
+
+interface Recorded {
+  readonly number: number
+  readonly name: string
+  readonly checksum: string
+}
+
+const recorded = async (client: MigrationClient, { schema, table }: TableNames): Promise<readonly Recorded[]> => {
+  const { rows } = await client.query(
+    `select number, name, checksum
+     from ${quoteIdentifier(schema)}.migration
+     where table_name = $1
+     order by number`,
+    [table],
+  )
+  return rows.map(({ number, name, checksum }) => ({
+    number: Number(number),
+    name: String(name),
+    checksum: String(checksum),
+  }))
+}
+
+/** A newer program may have made promises about its rows that this one would break. */
+const refuseStrangers = (present: readonly Recorded[], { schema, table }: TableNames): void => {
+  const where = `the table ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
+  const newest = present.at(-1)
+  if (newest !== undefined && newest.number > MIGRATIONS.length)
+    throw schemaError(
+      `${where} is at version ${newest.number} (${newest.name}) and this program knows only ${MIGRATIONS.length}: upgrade the program`,
+    )
+  const stranger = present.find(({ number, checksum }, index) => {
+    const known = MIGRATIONS[index]
+    return known === undefined || known.number !== number || known.checksum !== checksum
+  })
+  if (stranger !== undefined)
+    throw schemaError(
+      `${where} was made by another migration ${stranger.number} (${stranger.name}) than this program's`,
+    )
+}
+
+const forget = async (client: MigrationClient, { schema, table }: TableNames): Promise<void> => {
+  await client.query(`delete from ${quoteIdentifier(schema)}.migration where table_name = $1`, [table])
+}
+
+const apply = async (client: MigrationClient, migration: Migration, options: TableNames): Promise<void> => {
+  await client.query(render(migration.sql, options))
+  await client.query(
+    `insert into ${quoteIdentifier(options.schema)}.migration (table_name, number, name, checksum)
+     values ($1, $2, $3, $4)`,
+    [options.table, migration.number, migration.name, migration.checksum],
+  )
+}
+
+const schemaError = (message: string, details: { readonly cause?: unknown } = {}): SessionStoreError =>
+  new SessionStoreError('E_BACKEND_SCHEMA', message, { ...details, tier: 'postgres', operation: 'setUp' })
+
+/** SQLSTATE class 42: the server understood and refuses. Anything else is not about the schema. */
+const explained = (cause: unknown, { schema, table }: TableNames): unknown => {
+  const state = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
+  if (typeof state !== 'string' || !/^42[0-9A-Z]{3}$/.test(state)) return cause
+  const where = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
+  return schemaError(
+    state === '42501'
+      ? `this role may not set up ${where}: run \`sql/reload\` of the nonstick package as the postgres user`
+      : `the server refused to set up ${where}; is something else of that name there?`,
+    { cause },
+  )
+}
