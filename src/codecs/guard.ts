@@ -1,0 +1,322 @@
+import type { SessionStoreError } from '../errors.js'
+import { indexStep, keyStep, mapKeyStep, mapValueStep, setStep } from './guard-path.js'
+import {
+  ACCESSOR,
+  ARRAY_EXTRAS,
+  cyclic,
+  EXTRAS,
+  FUNCTION,
+  HIDDEN,
+  HOLES,
+  instanceOf,
+  LAST_INDEX,
+  NOT_IN_JSON,
+  PROTO_KEY,
+  RESIZABLE,
+  type Refusal,
+  refused,
+  SHARED_MEMORY,
+  SYMBOL,
+  SYMBOL_KEY,
+  TOO_DEEP,
+  TOO_MUCH,
+  UNREADABLE,
+} from './guard-refusal.js'
+import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
+
+/**
+ * One look at everything a value holds, before it is encoded: may it be stored, and does it need the rare path?
+ *
+ * Nothing is allocated for the way to an offender until there is one: each frame adds its own step while the
+ * walk unwinds. No getter is ever run.
+ */
+
+/** How many objects, arrays, maps and sets may stand inside each other; the session's data itself is the first. */
+export const MAX_DEPTH = 256
+
+/**
+ * How much one value may hold: characters, bytes, one for every value and 32 for every object. It is far above what
+ * a cache takes and is there for shared references, of which forty nested pairs would else be a million million
+ * values; this many are refused within half a second.
+ */
+export const MAX_SIZE: number = 64 * 1024 * 1024
+
+export type Dialect = 'msgpack' | 'json'
+
+/** @returns true if the value holds something that must be substituted before msgpackr sees it. */
+export const examine = (value: unknown, dialect: Dialect): boolean => {
+  const walk = newWalk(dialect)
+  let fine: boolean
+  try {
+    // A text is charged for when it has been met, so the last one is only noticed here.
+    fine = visit(walk, value, 0) && (walk.room >= 0 || refuse(walk, TOO_MUCH))
+  } catch (cause) {
+    throw refused(UNREADABLE, [], cause)
+  }
+  if (!fine) throw complaint(walk)
+  return walk.unusual
+}
+
+/** For decoders: could this value have been encoded? */
+export const isStorable = (value: unknown, dialect: Dialect): boolean => visit(newWalk(dialect), value, 0)
+
+interface Walk {
+  readonly json: boolean
+  /** What is left of `MAX_SIZE`. */
+  room: number
+  unusual: boolean
+  refusal: Refusal | undefined
+  /** Innermost first, both filled while unwinding: the steps to the offender, and the objects they start from. */
+  readonly steps: string[]
+  readonly owners: object[]
+}
+
+const newWalk = (dialect: Dialect): Walk => ({
+  json: dialect === 'json',
+  room: MAX_SIZE,
+  unusual: false,
+  refusal: undefined,
+  steps: [],
+  owners: [],
+})
+
+/** False once something was refused; `walk.refusal` then says what. */
+const visit = (walk: Walk, value: unknown, depth: number): boolean => {
+  walk.room -= 1
+  if (walk.room < 0) return refuse(walk, TOO_MUCH)
+  switch (typeof value) {
+    case 'string':
+      walk.room -= value.length
+      if (!walk.json && isUnusualText(value)) walk.unusual = true
+      return true
+    case 'number':
+      return visitNumber(walk, value)
+    case 'boolean':
+      return true
+    case 'object':
+      return value === null || visitObject(walk, value, depth)
+    case 'undefined':
+      return walk.json ? refuse(walk, NOT_IN_JSON.undefined) : true
+    case 'bigint':
+      return visitBigInt(walk, value)
+    case 'function':
+      return refuse(walk, FUNCTION)
+    case 'symbol':
+      return refuse(walk, SYMBOL)
+  }
+}
+
+const visitNumber = (walk: Walk, value: number): boolean => {
+  if (value === 0) {
+    if (!Object.is(value, -0)) return true
+    walk.unusual = true
+    return walk.json ? refuse(walk, NOT_IN_JSON.negativeZero) : true
+  }
+  if (Number.isNaN(value)) walk.unusual = true
+  return walk.json && !Number.isFinite(value) ? refuse(walk, NOT_IN_JSON.notFinite) : true
+}
+
+const WORD = 1n << 64n
+
+const visitBigInt = (walk: Walk, value: bigint): boolean => {
+  if (walk.json) return refuse(walk, NOT_IN_JSON.bigint)
+  if (value >= WORD || value <= -WORD) walk.room -= value.toString(16).length / 2
+  return true
+}
+
+const visitObject = (walk: Walk, value: object, depth: number): boolean => {
+  if (depth >= MAX_DEPTH) return refuse(walk, TOO_DEEP)
+  walk.room -= 32
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype) return visitRecord(walk, value, depth)
+  if (prototype === Array.prototype && Array.isArray(value)) return visitArray(walk, value, depth)
+  if (prototype === null) {
+    if (walk.json) return refuse(walk, NOT_IN_JSON.nullPrototype)
+    walk.unusual = true
+    return visitRecord(walk, value, depth)
+  }
+  return walk.json ? refuse(walk, instanceOf(value, true)) : visitBuiltIn(walk, value, prototype, depth)
+}
+
+const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
+  let seen = 0
+  // for-in and the two counts below cost a third of Reflect.ownKeys.
+  for (const key in value) {
+    const property = Object.getOwnPropertyDescriptor(value, key)
+    // Somebody gave Object.prototype an enumerable property; it is not the session's.
+    if (property === undefined) continue
+    seen += 1
+    walk.room -= key.length
+    if (isUnusualKey(key)) {
+      if (key === '__proto__') return refuse(walk, PROTO_KEY)
+      walk.unusual = true
+    }
+    if (property.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key))
+    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key))
+  }
+  if (Object.getOwnPropertyNames(value).length !== seen) return refuseHidden(walk, value)
+  return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, SYMBOL_KEY)
+}
+
+const refuseHidden = (walk: Walk, value: object): boolean => {
+  const hidden = Object.getOwnPropertyNames(value).find(
+    (key) => !Object.prototype.propertyIsEnumerable.call(value, key),
+  )
+  return hidden === undefined || hidden === '__proto__'
+    ? refuse(walk, HIDDEN)
+    : refuseAt(walk, HIDDEN, value, keyStep(hidden))
+}
+
+const visitArray = (walk: Walk, value: readonly unknown[], depth: number): boolean => {
+  const { length } = value
+  // Checked before its elements are looked at: `new Array(4e9)` costs nothing to make and minutes to walk.
+  if (length > walk.room) return refuse(walk, TOO_MUCH)
+  for (let index = 0; index < length; index += 1) {
+    const element: unknown = value[index]
+    if (element === undefined && !Object.hasOwn(value, index)) return refuse(walk, HOLES)
+    if (!visit(walk, element, depth + 1)) return unwind(walk, value, indexStep(index))
+  }
+  // One more than its elements, for `length`.
+  if (Object.getOwnPropertyNames(value).length !== length + 1) return refuse(walk, ARRAY_EXTRAS)
+  return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, ARRAY_EXTRAS)
+}
+
+const visitBuiltIn = (walk: Walk, value: object, prototype: unknown, depth: number): boolean => {
+  if (isErrorClass(prototype)) return visitError(walk, value, depth)
+  if (ArrayBuffer.isView(value)) return visitView(walk, value, prototype)
+  // A prototype alone proves nothing: Object.create lends it to anything. Hence each kind has its own proof.
+  switch (prototype) {
+    case Date.prototype:
+      return brandOf(value) === '[object Date]' ? visitBare(walk, value, 0) : refuse(walk, instanceOf(value, false))
+    case Map.prototype:
+      return visitMap(walk, value as Map<unknown, unknown>, depth)
+    case Set.prototype:
+      return visitSet(walk, value as Set<unknown>, depth)
+    case RegExp.prototype:
+      return visitRegExp(walk, value as RegExp)
+    case ArrayBuffer.prototype:
+      return visitArrayBuffer(walk, value as ArrayBuffer & { readonly resizable?: boolean })
+    default:
+      return refuse(walk, instanceOf(value, false))
+  }
+}
+
+const brandOf = (value: object): string => Object.prototype.toString.call(value)
+
+/** Own properties on a built-in would be lost; `expected` are those that belong there. */
+const visitBare = (walk: Walk, value: object, expected: number): boolean =>
+  Reflect.ownKeys(value).length === expected || refuse(walk, EXTRAS)
+
+const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, 'size')?.get
+const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype, 'size')?.get
+
+const visitMap = (walk: Walk, value: Map<unknown, unknown>, depth: number): boolean => {
+  // Throws on what only claims to be a Map, and `examine` says so.
+  sizeOfMap?.call(value)
+  let index = 0
+  for (const [key, entry] of value) {
+    if (!visit(walk, key, depth + 1)) return unwind(walk, value, mapKeyStep(index))
+    if (!visit(walk, entry, depth + 1)) return unwind(walk, value, mapValueStep(key, index))
+    index += 1
+  }
+  return visitBare(walk, value, 0)
+}
+
+const visitSet = (walk: Walk, value: Set<unknown>, depth: number): boolean => {
+  sizeOfSet?.call(value)
+  let index = 0
+  for (const member of value) {
+    if (!visit(walk, member, depth + 1)) return unwind(walk, value, setStep(index))
+    index += 1
+  }
+  return visitBare(walk, value, 0)
+}
+
+/** Its state is in slots that only a real RegExp has; `source` throws on anything else. */
+const visitRegExp = (walk: Walk, value: RegExp): boolean => {
+  walk.unusual = true
+  walk.room -= value.source.length
+  if (!Number.isSafeInteger(value.lastIndex) || value.lastIndex < 0 || Object.is(value.lastIndex, -0))
+    return refuse(walk, LAST_INDEX)
+  return visitBare(walk, value, 1)
+}
+
+/** The own properties are the error; only `stack` is left behind, and that may be a getter. */
+const visitError = (walk: Walk, value: object, depth: number): boolean => {
+  if (brandOf(value) !== '[object Error]') return refuse(walk, instanceOf(value, false))
+  walk.unusual = true
+  for (const key of Object.getOwnPropertyNames(value)) {
+    if (key === 'stack') continue
+    if (key === '__proto__') return refuse(walk, PROTO_KEY)
+    walk.room -= key.length
+    const property = Object.getOwnPropertyDescriptor(value, key)
+    if (property?.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key))
+    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key))
+  }
+  return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, SYMBOL_KEY)
+}
+
+const VIEWS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [Buffer.prototype, '[object Uint8Array]'],
+  ...[
+    Int8Array,
+    Uint8Array,
+    Uint8ClampedArray,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+    BigInt64Array,
+    BigUint64Array,
+    DataView,
+  ].map(({ prototype, name }): [unknown, string] => [prototype, `[object ${name}]`]),
+])
+
+/** Names beside the bytes are not looked for: listing them would list every byte's index as well. */
+const visitView = (walk: Walk, value: ArrayBufferView, prototype: unknown): boolean => {
+  if (VIEWS.get(prototype) !== brandOf(value)) return refuse(walk, instanceOf(value, false))
+  if (Object.hasOwn(value, 'constructor')) return refuse(walk, EXTRAS)
+  if (!(value.buffer instanceof ArrayBuffer)) return refuse(walk, SHARED_MEMORY)
+  walk.room -= value.byteLength
+  return walk.room >= 0 || refuse(walk, TOO_MUCH)
+}
+
+const visitArrayBuffer = (walk: Walk, value: ArrayBuffer & { readonly resizable?: boolean }): boolean => {
+  if (value.resizable === true) return refuse(walk, RESIZABLE)
+  // Throws on a detached one, which looks empty and is not.
+  walk.room -= new Uint8Array(value).length
+  return walk.room >= 0 ? visitBare(walk, value, 0) : refuse(walk, TOO_MUCH)
+}
+
+const refuse = (walk: Walk, refusal: Refusal): boolean => {
+  walk.refusal = refusal
+  return false
+}
+
+const refuseAt = (walk: Walk, refusal: Refusal, owner: object, step: string): boolean => {
+  walk.refusal = refusal
+  return unwind(walk, owner, step)
+}
+
+const unwind = (walk: Walk, owner: object, step: string): boolean => {
+  walk.owners.push(owner)
+  walk.steps.push(step)
+  return false
+}
+
+/** What came too deep may have gone in a circle: then the place where the circle closes is the offender. */
+const complaint = (walk: Walk): SessionStoreError => {
+  const steps = walk.steps.toReversed()
+  const refusal = walk.refusal ?? UNREADABLE
+  if (refusal === TOO_MUCH) return refused(refusal, [])
+  if (refusal !== TOO_DEEP) return refused(refusal, steps)
+  const depthOf = new Map<object, number>()
+  for (const [depth, owner] of walk.owners.toReversed().entries()) {
+    const before = depthOf.get(owner)
+    if (before !== undefined) return refused(cyclic(steps.slice(0, before)), steps.slice(0, depth))
+    depthOf.set(owner, depth)
+  }
+  return refused(TOO_DEEP, steps)
+}

@@ -1,0 +1,2 @@
+export { jsonCodec } from './json.js'
+export { msgpackCodec } from './msgpack.js'
