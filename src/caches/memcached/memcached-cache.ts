@@ -1,0 +1,245 @@
+import type {
+  AddOutcome,
+  CacheDeleteOutcome,
+  CacheEntry,
+  CasOutcome,
+  CasToken,
+  FrontCache,
+} from '../../contract/front-cache.js'
+import type { TierHealth } from '../../contract/health.js'
+import type { CacheKey } from '../../contract/locator.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
+import { invalidOption, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { type Generation, Unsent } from './connection.js'
+import { expirationSeconds } from './expiration.js'
+import { type Answer, reasonOf, ServerLink } from './link.js'
+import type { ResolvedMemcachedOptions } from './options.js'
+import { type CacheRequest, OPCODE, refusalOf, STATUS } from './protocol.js'
+
+/** The server's number for an entry, good for as long as the connection that it came over. */
+class Token {
+  readonly generation: Generation
+  readonly cas: Uint8Array
+
+  constructor(generation: Generation, cas: Uint8Array) {
+    this.generation = generation
+    this.cas = cas
+  }
+}
+
+type Change = 'add' | 'cas' | 'set' | 'delete'
+
+/** Translates the contract into Memcached's commands and its statuses back into outcomes; decides nothing. */
+export class MemcachedCache implements FrontCache {
+  readonly name = 'memcached'
+  readonly #links: readonly ServerLink[]
+  readonly #indexOf: (key: CacheKey) => number
+  readonly #runtime: Runtime
+  readonly #inFlight = new Set<Promise<unknown>>()
+  #closed: Promise<void> | undefined
+
+  constructor(options: ResolvedMemcachedOptions) {
+    this.#links = options.servers.map((server) => new ServerLink(server, options))
+    this.#indexOf = options.placement(options.servers)
+    this.#runtime = options.runtime
+  }
+
+  get(key: CacheKey): Promise<CacheEntry | undefined> {
+    return this.#call('get', async () => {
+      const bytes = keyBytes(key)
+      const link = this.#linkOf(key)
+      const answer = await this.#read(link, { opcode: OPCODE.getKey, key: bytes })
+      const { status, value } = answer.response
+      if (status === STATUS.notFound) return undefined
+      if (status !== STATUS.ok) throw this.#refused(link, 'get', status)
+      // Copied: what was received is one buffer, shared by the answers in it.
+      return { value: new Uint8Array(value), token: this.#token(link, 'get', answer) }
+    })
+  }
+
+  add(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<AddOutcome> {
+    return this.#call('add', async () => {
+      const request = { opcode: OPCODE.add, key: keyBytes(key), value, extras: this.#extras(expiresAt) }
+      const link = this.#linkOf(key)
+      const answer = await this.#change(link, 'add', () => link.ask(request))
+      const { status } = answer.response
+      if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'add', answer) }
+      if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'exists' }
+      throw status === STATUS.tooLarge ? tooLarge(link, 'add', value) : this.#refused(link, 'add', status)
+    })
+  }
+
+  cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome> {
+    return this.#call('cas', async () => {
+      const extras = this.#extras(expiresAt)
+      const { link, answer } = await this.#over('cas', token, key, { opcode: OPCODE.set, value, extras })
+      if (answer === undefined) return { outcome: 'conflict' }
+      const { status } = answer.response
+      if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'cas', answer) }
+      if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'conflict' }
+      if (status === STATUS.notFound) return { outcome: 'missing' }
+      if (status === STATUS.tooLarge) return { outcome: 'too-large' }
+      throw this.#refused(link, 'cas', status)
+    })
+  }
+
+  set(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<void> {
+    return this.#call('set', async () => {
+      const request = { opcode: OPCODE.set, key: keyBytes(key), value, extras: this.#extras(expiresAt) }
+      const link = this.#linkOf(key)
+      const { response } = await this.#change(link, 'set', () => link.ask(request))
+      if (response.status === STATUS.ok) return
+      throw response.status === STATUS.tooLarge
+        ? tooLarge(link, 'set', value)
+        : this.#refused(link, 'set', response.status)
+    })
+  }
+
+  delete(key: CacheKey, token: CasToken): Promise<CacheDeleteOutcome> {
+    return this.#call('delete', async () => {
+      const { link, answer } = await this.#over('delete', token, key, { opcode: OPCODE.delete })
+      if (answer === undefined) return 'conflict'
+      const { status } = answer.response
+      if (status === STATUS.ok) return 'deleted'
+      if (status === STATUS.exists) return 'conflict'
+      if (status === STATUS.notFound) return 'missing'
+      throw this.#refused(link, 'delete', status)
+    })
+  }
+
+  health(): Promise<TierHealth> {
+    return this.#call('health', async () => {
+      const servers = await Promise.all(this.#links.map((link) => this.#healthOf(link)))
+      const [first, ...others] = servers
+      if (first !== undefined && others.length === 0) return { ...first, tier: this.name }
+      const faulty = servers.filter(({ state }) => state !== 'up')
+      return {
+        tier: this.name,
+        state: faulty.length === 0 ? 'up' : faulty.length < servers.length ? 'degraded' : 'down',
+        latencyMs: Math.max(...servers.map(({ latencyMs }) => latencyMs)),
+        ...(faulty.length === 0 ? {} : { reason: `${faulty.length} of ${servers.length} servers do not answer` }),
+        servers,
+      }
+    })
+  }
+
+  /** What is in flight is let come in first; its deadlines bound the wait. */
+  close(): Promise<void> {
+    this.#closed ??= Promise.allSettled(this.#inFlight).then(() => {
+      for (const link of this.#links) link.close()
+    })
+    return this.#closed
+  }
+
+  #call<Result>(operation: string, body: () => Promise<Result>): Promise<Result> {
+    if (this.#closed !== undefined)
+      return Promise.reject(
+        new SessionStoreError('E_CLOSED', 'The memcached cache is closed', { tier: this.name, operation }),
+      )
+    const running = body()
+    this.#inFlight.add(running)
+    const done = (): void => {
+      this.#inFlight.delete(running)
+    }
+    running.then(done, done)
+    return running
+  }
+
+  #linkOf(key: CacheKey): ServerLink {
+    const index = this.#links.length === 1 ? 0 : this.#indexOf(key)
+    const link = this.#links[index]
+    if (link === undefined)
+      throw invalidOption('placement', `a function that returns an index below ${this.#links.length}`, index)
+    return link
+  }
+
+  async #read(link: ServerLink, request: CacheRequest): Promise<Answer> {
+    try {
+      return await link.ask(request)
+    } catch (cause) {
+      throw tierUnavailable(link.label, 'get', { cause, because: reasonOf(cause) })
+    }
+  }
+
+  async #change<Result>(link: ServerLink, operation: Change, send: () => Promise<Result>): Promise<Result> {
+    try {
+      return await send()
+    } catch (cause) {
+      const applied = cause instanceof Unsent ? 'no' : 'unknown'
+      throw tierUnavailable(link.label, operation, { cause, applied, because: reasonOf(cause) })
+    }
+  }
+
+  /** No answer where the token is dead or not of our making: then nothing was sent. */
+  async #over(
+    operation: 'cas' | 'delete',
+    token: CasToken,
+    key: CacheKey,
+    request: CacheRequest,
+  ): Promise<{ readonly link: ServerLink; readonly answer: Answer | undefined }> {
+    const bytes = keyBytes(key)
+    const link = this.#linkOf(key)
+    if (!(token instanceof Token)) return { link, answer: undefined }
+    const sent = link.askOver(token.generation, { ...request, key: bytes, cas: token.cas })
+    return { link, answer: sent && (await this.#change(link, operation, () => sent)) }
+  }
+
+  /**
+   * A Memcached started with `-C` numbers nothing, and a compare-and-set with the number 0 is an
+   * unconditional one: such a server cannot be used.
+   */
+  #token(link: ServerLink, operation: 'get' | 'add' | 'cas', { response, generation }: Answer): CasToken {
+    if (response.cas.every((byte) => byte === 0))
+      throw tierUnavailable(link.label, operation, {
+        because: 'it runs without compare-and-set (option -C)',
+        ...(operation === 'get' ? {} : { applied: 'unknown' }),
+      })
+    return new Token(generation, new Uint8Array(response.cas))
+  }
+
+  #refused(link: ServerLink, operation: 'get' | Change, status: number): SessionStoreError {
+    const refusal = refusalOf(status)
+    return tierUnavailable(link.label, operation, {
+      because: refusal ?? `it answered with status 0x${status.toString(16)}`,
+      ...(operation === 'get' ? {} : { applied: refusal === undefined ? 'unknown' : 'no' }),
+    })
+  }
+
+  #extras(expiresAt: EpochMs): Uint8Array {
+    const extras = Buffer.alloc(8)
+    extras.writeUInt32BE(expirationSeconds(expiresAt, this.#runtime.now()), 4)
+    return extras
+  }
+
+  async #healthOf(link: ServerLink): Promise<TierHealth> {
+    link.forgetFailure()
+    const startedAtMs = this.#runtime.monotonicMs()
+    const reason = await link
+      .ask({ opcode: OPCODE.noop })
+      .then(
+        ({ response: { status } }) => (status === STATUS.ok ? undefined : (refusalOf(status) ?? `status ${status}`)),
+        reasonOf,
+      )
+    return {
+      tier: link.label,
+      state: reason === undefined ? 'up' : 'down',
+      latencyMs: this.#runtime.monotonicMs() - startedAtMs,
+      ...(reason === undefined ? {} : { reason }),
+    }
+  }
+}
+
+const tooLarge = (link: ServerLink, operation: 'add' | 'set', value: Uint8Array): SessionStoreError =>
+  new SessionStoreError('E_SESSION_TOO_LARGE', `${link.label} does not take a value of ${value.byteLength} bytes`, {
+    tier: link.label,
+    operation,
+    applied: 'no',
+  })
+
+/** Memcached's own limit; and no blanks or control characters, which the tools that read it in text trip over. */
+const keyBytes = (key: CacheKey): Buffer => {
+  const bytes = Buffer.from(key)
+  if (bytes.length === 0 || bytes.length > 250 || !/^[^\p{Cc}\p{Cs}\s]+$/u.test(key))
+    throw new TypeError('A cache key has 1 to 250 bytes, and no blanks or control characters')
+  return bytes
+}

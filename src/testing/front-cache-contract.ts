@@ -1,0 +1,104 @@
+import type { FrontCache } from '../contract/front-cache.js'
+import type { EpochMs } from '../contract/time.js'
+import { CLOSING } from './front-cache-rules/closing.js'
+import { COMPARING } from './front-cache-rules/comparing.js'
+import { EXPIRING } from './front-cache-rules/expiring.js'
+import type { Rule } from './front-cache-rules/rule.js'
+import { STORING } from './front-cache-rules/storing.js'
+
+/** The part of a test runner the suite needs: `test` of `node:test`, vitest, jest and mocha's `it` all fit. */
+export interface FrontCacheContractTest {
+  (title: string, run: () => Promise<void>): unknown
+  /** Where it is missing, an exempted rule is registered as a test that does nothing. */
+  readonly skip?: (title: string, run: () => Promise<void>) => unknown
+}
+
+export interface FrontCacheSubject {
+  /** Stands before each title. */
+  readonly name: string
+
+  /**
+   * A cache that may already hold entries; called once per rule, which closes it. `another` opens a second one
+   * over the same entries, as another process would; without it, exempt the rule that needs it. `close`, where
+   * given, is called afterwards, for what the cache does not own (a server started for it).
+   */
+  open(): Promise<{
+    readonly cache: FrontCache
+    another?(): Promise<FrontCache>
+    close?(): Promise<unknown>
+  }>
+
+  /** How much longer than asked an entry may live; never is it shorter. Milliseconds; 2000 for Memcached. */
+  readonly expiryResolutionMs: number
+
+  /** The cache's clock. @default Date.now */
+  readonly now?: () => EpochMs
+
+  /**
+   * Moves the cache's clock by that many milliseconds. Where it is missing the rules wait, a few seconds in
+   * all, and the rule that moves the clock by weeks is left out, saying so.
+   */
+  advance?(ms: number): void | Promise<void>
+
+  /** A size that is taken, in bytes. @default 1_000_000 */
+  readonly largeBytes?: number
+
+  /** A size that is refused, in bytes. @default 2_097_152 */
+  readonly tooLargeBytes?: number
+
+  /** Rules this cache cannot keep, by title, each with the reason, which is printed. */
+  readonly cannot?: Readonly<Record<string, string>>
+}
+
+const RULES: readonly Rule[] = [...STORING, ...COMPARING, ...EXPIRING, ...CLOSING]
+
+const NEEDS_A_CLOCK = 'a clock moved by weeks finds entries where they should be'
+
+/** The titles of the rules, for `cannot` and for counting. */
+export const frontCacheContractTitles: readonly string[] = Object.freeze(RULES.map(({ title }) => title))
+
+/**
+ * Registers one test per sentence of the `FrontCache` contract. The rules use random keys and leave their
+ * entries behind, some of which would live for years: give it a cache that holds nothing dear. They may run at the
+ * same time (`test.concurrent`), which saves the waiting where there is no clock to move.
+ *
+ * @throws TypeError when `cannot` names a rule that does not exist.
+ */
+export const frontCacheContract = (test: FrontCacheContractTest, subject: FrontCacheSubject): void => {
+  const cannot = new Map(Object.entries(subject.cannot ?? {}))
+  for (const title of cannot.keys())
+    if (!frontCacheContractTitles.includes(title)) throw new TypeError(`There is no rule "${title}" to be exempt from`)
+  if (subject.advance === undefined) cannot.set(NEEDS_A_CLOCK, 'its clock cannot be moved')
+  for (const rule of RULES) {
+    const reason = cannot.get(rule.title)
+    if (reason === undefined) test(`${subject.name}: ${rule.title}`, () => tryRule(rule, subject))
+    else (test.skip ?? test)(`${subject.name}: ${rule.title} (cannot: ${reason})`, async () => {})
+  }
+}
+
+const tryRule = async (rule: Rule, subject: FrontCacheSubject): Promise<void> => {
+  const opened = await subject.open()
+  const caches = [opened.cache]
+  try {
+    await rule.check({
+      cache: opened.cache,
+      another: async () => {
+        const other = await opened.another?.()
+        if (other === undefined) throw new TypeError('open() gave no `another`: exempt this rule, with the reason')
+        caches.push(other)
+        return other
+      },
+      now: subject.now ?? Date.now,
+      pass: async (ms) => {
+        if (subject.advance === undefined) await new Promise((resolve) => setTimeout(resolve, ms))
+        else await subject.advance(ms)
+      },
+      expiryResolutionMs: subject.expiryResolutionMs,
+      largeBytes: subject.largeBytes ?? 1_000_000,
+      tooLargeBytes: subject.tooLargeBytes ?? 2 * 1024 * 1024,
+    })
+  } finally {
+    await Promise.allSettled(caches.map((cache) => cache.close()))
+    await opened.close?.()
+  }
+}
