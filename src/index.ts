@@ -1,1 +1,6 @@
-export * from './errors.js'
+export type * from './contract/index.js'
+export { createSessionStore } from './create-session-store.js'
+export { type Applied, isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from './errors.js'
+export { generateSessionId } from './generate-session-id.js'
+export type { PersistOn } from './session/decisions.js'
+export type { ConflictPolicy, ConflictSides, StoreOptions } from './store/options.js'

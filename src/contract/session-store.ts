@@ -22,7 +22,7 @@ export interface Session<Data> {
 }
 
 export interface CreateOptions {
-  /** An id of the caller's own making, 16 to 1024 characters. Default: `generateSessionId()`. */
+  /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
   /** @default the store's `idleTtlMs` */
   readonly idleTtlMs?: number
@@ -54,6 +54,8 @@ export interface SaveOptions {
 export interface SaveReport {
   /** `false`: the data is what was loaded, and nothing was written for it. */
   readonly changed: boolean
+  /** Another request's change came between and was merged: `session.data` now holds both. */
+  readonly merged: boolean
   /** Where the newest acknowledged copy stands. `cache`: losing the cache may cost this write. */
   readonly durability: 'cache' | 'backend'
 }

@@ -153,8 +153,8 @@ export const filled = (
 export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
   confirmed(envelope, envelope, now, backendToken)
 
-/** Readable from now on, but no longer writable. */
-export const frozen = (envelope: LiveEnvelope): LiveEnvelope => ({ ...envelope, frozen: true })
+/** One last write, after which the session is readable but no longer writable; `writtenAt` tells since when. */
+export const frozen = (base: LiveEnvelope, write: Write): LiveEnvelope => ({ ...written(base, write), frozen: true })
 
 /**
  * The copy a writer puts into the backend where the cache cannot take it: a lineage of its own and a version
@@ -197,10 +197,7 @@ export const flushGuard = (envelope: LiveEnvelope): Guard => ({
 export const takeoverGuard = (base: LiveEnvelope): Guard => ({ ...flushGuard(base), belowVersion: base.version + 1 })
 
 /** The cache holds writes that the backend is not known to hold. */
-export const isUnflushed = (envelope: LiveEnvelope): boolean =>
-  envelope.durableLineage === envelope.lineage || envelope.durableLineage === NO_LINEAGE
-    ? envelope.version > envelope.durableVersion
-    : envelope.version !== envelope.durableVersion
+export const isUnflushed = (envelope: LiveEnvelope): boolean => envelope.version > envelope.durableVersion
 
 const ringWith = (ring: readonly WriteId[], writeId: WriteId): readonly WriteId[] =>
   [...ring, writeId].slice(-WRITE_ID_RING_SIZE)

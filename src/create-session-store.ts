@@ -1,0 +1,78 @@
+import { memoryBackend } from './backends/memory/index.js'
+import { memoryCache } from './caches/memory/index.js'
+import { jsonCodec, msgpackCodec } from './codecs/index.js'
+import type { SessionStore } from './contract/session-store.js'
+import { SessionStoreError } from './errors.js'
+import { systemRuntime } from './runtime.js'
+import { backendTier } from './store/backend-tier.js'
+import { background } from './store/background.js'
+import { cacheTier } from './store/cache-tier.js'
+import { valuesOf } from './store/context.js'
+import { resolveOptions, type StoreOptions } from './store/options.js'
+import { sessionStore } from './store/session-store.js'
+import { telemetry } from './store/telemetry.js'
+
+/**
+ * Makes a session store of a cache, a backend and a codec. Nothing is connected before the first call.
+ *
+ * Without `cache` and `backend` it runs on an embedded pair inside this process, says once that nothing
+ * survives a restart, and refuses to start so under `NODE_ENV=production` unless `allowEmbedded` is set.
+ *
+ * @throws SessionStoreError `E_CONFIG`, naming the option, what was expected and what came.
+ */
+export const createSessionStore = <Data = Record<string, unknown>>(
+  options: StoreOptions<Data> = {},
+): SessionStore<Data> => {
+  const resolved = resolveOptions(options)
+  const runtime = options.runtime ?? systemRuntime
+  const { cache, backend } = tiersOf(options)
+  const codec = options.codec ?? msgpackCodec
+  const told = telemetry()
+  return sessionStore<Data>(
+    {
+      options: resolved,
+      runtime,
+      telemetry: told,
+      cache: cacheTier(cache, { runtime, telemetry: told, ...resolved }),
+      backend: backendTier(backend, { runtime, telemetry: told, ...resolved }),
+      background: background(runtime, told),
+      values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never),
+    },
+    {
+      conflict: options.conflict ?? 'merge',
+      ...(options.identify === undefined ? {} : { identify: options.identify }),
+      ...(options.beforeSave === undefined ? {} : { beforeSave: options.beforeSave }),
+    },
+  )
+}
+
+const tiersOf = <Data>({
+  cache,
+  backend,
+  allowEmbedded = false,
+  runtime,
+}: StoreOptions<Data>): Required<Pick<StoreOptions<Data>, 'cache' | 'backend'>> => {
+  if (cache !== undefined && backend !== undefined) return { cache, backend }
+  if (cache !== undefined || backend !== undefined) {
+    const [given, missing] = cache === undefined ? ['backend', 'cache'] : ['cache', 'backend']
+    throw new SessionStoreError('E_CONFIG', `Expected \`${missing}\` to be given with \`${given}\`, got nothing`)
+  }
+  if (process.env['NODE_ENV'] === 'production' && !allowEmbedded)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected `cache` and `backend` to be given under NODE_ENV=production, got nothing (`allowEmbedded: true` runs without)',
+    )
+  warnOnce()
+  const clock = runtime === undefined ? {} : { runtime }
+  return { cache: memoryCache(clock), backend: memoryBackend(clock) }
+}
+
+let warned = false
+const warnOnce = (): void => {
+  if (warned) return
+  warned = true
+  process.emitWarning(
+    'nonstick runs on its embedded cache and backend: sessions live in this process only, and none survives a restart',
+    { code: 'NONSTICK_EMBEDDED' },
+  )
+}

@@ -1,0 +1,139 @@
+import type {
+  Backend,
+  BackendCopy,
+  BackendState,
+  BackendToken,
+  DestroyOptions,
+  DestroyOutcome,
+  ExtendOutcome,
+  Extension,
+  GuardedUpdate,
+  InsertOptions,
+  InsertOutcome,
+  StoredSession,
+  UpdateOutcome,
+} from '../contract/backend.js'
+import type { FlushReason } from '../contract/events.js'
+import type { TierHealth } from '../contract/health.js'
+import type { Locator } from '../contract/locator.js'
+import type { Runtime } from '../contract/time.js'
+import { isSessionStoreError, tierUnavailable } from '../errors.js'
+import { batcher } from './batcher.js'
+import { downHealth } from './cache-tier.js'
+import { limiter } from './limiter.js'
+import type { Telemetry } from './telemetry.js'
+import { within } from './waiting.js'
+
+export type Updated =
+  | { readonly outcome: 'applied'; readonly token: BackendToken }
+  | { readonly outcome: 'refused'; readonly row: BackendState }
+
+/**
+ * The backend as the protocol sees it: each call with a deadline and counted, reads bounded in flight, updates
+ * and touches in batches, and an update whose answer was lost sent once more (its guard makes that harmless).
+ * A call rejects when the backend could not be asked, or answered too late.
+ */
+export interface BackendTier {
+  readonly name: string
+  readonly raw: Backend
+  read(locator: Locator): Promise<BackendCopy>
+  insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
+  update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
+  extend(extension: Extension): Promise<ExtendOutcome>
+  destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
+  health(): Promise<TierHealth>
+  close(): Promise<void>
+}
+
+export interface BackendTierOptions {
+  readonly runtime: Runtime
+  readonly telemetry: Telemetry
+  readonly backendTimeoutMs: number
+  readonly maxBackendReads: number
+}
+
+/** A change that is safe to send again is tried this often before the backend is taken for unreachable. */
+const TRIES = 2
+
+export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
+  const { runtime, telemetry, backendTimeoutMs } = options
+  const reads = limiter(options.maxBackendReads)
+
+  const ask = async <T>(operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
+    try {
+      return await within(runtime, backendTimeoutMs, call(), () =>
+        tierUnavailable(backend.name, operation, {
+          because: `no answer within ${backendTimeoutMs} ms`,
+          ...(isChange ? { applied: 'unknown' } : {}),
+        }),
+      )
+    } catch (error) {
+      telemetry.count('faults')
+      telemetry.emit('fault', { tier: backend.name, operation, error })
+      throw isSessionStoreError(error)
+        ? error
+        : tierUnavailable(backend.name, operation, { cause: error, ...(isChange ? { applied: 'unknown' } : {}) })
+    }
+  }
+  const again = async <T>(call: () => Promise<T>): Promise<T> => {
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await call()
+      } catch (error) {
+        if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')) throw error
+      }
+    }
+  }
+  const updates = batcher<GuardedUpdate, UpdateOutcome>(
+    ({ locator }) => locator.key,
+    (entries) => ask('update', true, () => backend.update(entries)),
+  )
+  const extensions = batcher<Extension, ExtendOutcome>(
+    ({ locator }) => locator.key,
+    (entries) => ask('extend', true, () => backend.extend(entries)),
+  )
+
+  return {
+    name: backend.name,
+    raw: backend,
+    read: (locator) =>
+      reads.run(async () => {
+        telemetry.count('backendReads')
+        return await ask('read', false, () => backend.read(locator))
+      }),
+    insert: async (locator, session, reason, insertOptions) => {
+      const outcome = await ask('insert', true, () => backend.insert(locator, session, insertOptions))
+      if (outcome.outcome === 'inserted') telemetry.flushed(reason)
+      return outcome
+    },
+    update: (entry, reason) =>
+      again(async () => {
+        const outcome = await updates.submit(entry)
+        if (outcome.outcome === 'failed') throw outcome.error
+        if (outcome.outcome === 'applied') telemetry.flushed(reason)
+        return outcome
+      }),
+    extend: async (extension) => {
+      const outcome = await extensions.submit(extension)
+      if (outcome.outcome === 'failed') throw outcome.error
+      if (outcome.outcome === 'extended') telemetry.count('extensions')
+      return outcome
+    },
+    destroy: (locator, destroyOptions) =>
+      again(() => ask('destroy', true, () => backend.destroy(locator, destroyOptions))),
+    health: async () => {
+      const started = runtime.monotonicMs()
+      try {
+        return await within(
+          runtime,
+          backendTimeoutMs,
+          backend.health(),
+          () => new Error(`no answer within ${backendTimeoutMs} ms`),
+        )
+      } catch (error) {
+        return downHealth(backend.name, runtime.monotonicMs() - started, error)
+      }
+    },
+    close: () => backend.close(),
+  }
+}

@@ -1,0 +1,157 @@
+import type { CasToken, FrontCache } from '../contract/front-cache.js'
+import type { TierHealth } from '../contract/health.js'
+import type { CacheKey } from '../contract/locator.js'
+import type { Runtime } from '../contract/time.js'
+import { type Applied, isSessionStoreError, tierUnavailable } from '../errors.js'
+import { decodeEnvelope, type Envelope, encodeEnvelope, type LiveEnvelope } from '../session/envelope.js'
+import { cacheDeadline, type LifeTimings } from '../session/expiry.js'
+import type { Telemetry } from './telemetry.js'
+import { within } from './waiting.js'
+
+/** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
+export type Seen =
+  | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
+  | { readonly state: 'lease'; readonly token: CasToken }
+  | { readonly state: 'tombstone' }
+  | { readonly state: 'missing'; readonly token?: CasToken }
+
+/** How a change of the cache ended. `lost`: no answer came, or the cache could not be asked. */
+export type Stored =
+  | { readonly outcome: 'stored'; readonly token: CasToken }
+  | { readonly outcome: 'conflict' | 'missing' | 'too-large' }
+  | { readonly outcome: 'lost'; readonly applied: Applied; readonly error: unknown }
+
+/**
+ * The front cache as the protocol sees it: envelopes instead of bytes, faults as outcomes of changes, each
+ * call with a deadline, each fault counted. Reading rejects when the cache cannot be asked; that is no miss.
+ */
+export interface CacheTier {
+  readonly name: string
+  get(key: CacheKey): Promise<Seen>
+  /** A lease where nothing stands, or over the very bytes that `token` saw. */
+  lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
+  cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
+  /** A tombstone over the very entry that `token` saw. */
+  bury(key: CacheKey, token: CasToken): Promise<Stored>
+  /** A tombstone over whatever stands there. Rejects if the cache could not be told. */
+  setTombstone(key: CacheKey): Promise<void>
+  /** Removes the very entry that `token` saw. `false` if the cache could not be told. */
+  drop(key: CacheKey, token: CasToken): Promise<boolean>
+  health(): Promise<TierHealth>
+  close(): Promise<void>
+}
+
+export interface CacheTierOptions {
+  readonly runtime: Runtime
+  readonly telemetry: Telemetry
+  readonly cacheTimeoutMs: number
+  readonly leaseMs: number
+  readonly tombstoneTtlMs: number
+  readonly timings: LifeTimings
+}
+
+export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
+  const { runtime, telemetry, cacheTimeoutMs, leaseMs, tombstoneTtlMs, timings } = options
+
+  const ask = async <T>(operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
+    try {
+      return await within(runtime, cacheTimeoutMs, call(), () =>
+        tierUnavailable(cache.name, operation, {
+          because: `no answer within ${cacheTimeoutMs} ms`,
+          ...(isChange ? { applied: 'unknown' } : {}),
+        }),
+      )
+    } catch (error) {
+      telemetry.count('faults')
+      telemetry.emit('fault', { tier: cache.name, operation, error })
+      throw isSessionStoreError(error)
+        ? error
+        : tierUnavailable(cache.name, operation, { cause: error, ...(isChange ? { applied: 'unknown' } : {}) })
+    }
+  }
+  const change = async (
+    operation: string,
+    call: () => Promise<{ readonly outcome: 'stored'; readonly token: CasToken } | { readonly outcome: string }>,
+  ): Promise<Stored> => {
+    try {
+      const answer = await ask(operation, true, call)
+      return (answer.outcome === 'exists' ? { outcome: 'conflict' } : answer) as Stored
+    } catch (error) {
+      return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
+    }
+  }
+  const tombstone = (): Envelope => {
+    const now = runtime.now()
+    return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
+  }
+
+  return {
+    name: cache.name,
+    get: async (key) => {
+      const entry = await ask('get', false, () => cache.get(key))
+      if (entry === undefined) return { state: 'missing' }
+      const { token } = entry
+      const envelope = decodeEnvelope(key, entry.value)
+      switch (envelope.kind) {
+        case 'live':
+          return { state: 'live', envelope, token }
+        case 'lease':
+          // The cache should have forgotten an old lease by itself; one that stays must not block for ever.
+          return runtime.now() >= envelope.expiresAt ? { state: 'missing', token } : { state: 'lease', token }
+        case 'tombstone':
+          return { state: 'tombstone' }
+        case 'damaged':
+          telemetry.count('damaged')
+          telemetry.emit('damaged', { tier: cache.name, reason: envelope.reason })
+          return { state: 'missing', token }
+      }
+    },
+    lease: (key, nonce, token) => {
+      const expiresAt = runtime.now() + leaseMs
+      const bytes = encodeEnvelope(key, { kind: 'lease', nonce, expiresAt })
+      return token === undefined
+        ? change('add', () => cache.add(key, bytes, expiresAt))
+        : change('cas', () => cache.cas(key, bytes, token, expiresAt))
+    },
+    cas: (key, envelope, token) =>
+      change('cas', () => cache.cas(key, encodeEnvelope(key, envelope), token, cacheDeadline(envelope, timings))),
+    bury: (key, token) => {
+      const envelope = tombstone()
+      return change('cas', () => cache.cas(key, encodeEnvelope(key, envelope), token, envelope.expiresAt))
+    },
+    setTombstone: async (key) => {
+      const envelope = tombstone()
+      await ask('set', true, () => cache.set(key, encodeEnvelope(key, envelope), envelope.expiresAt))
+    },
+    drop: async (key, token) => {
+      try {
+        await ask('delete', true, () => cache.delete(key, token))
+        return true
+      } catch {
+        return false // counted by `ask`; every caller goes on from a fresh look at the cache
+      }
+    },
+    health: async () => {
+      const started = runtime.monotonicMs()
+      try {
+        return await within(
+          runtime,
+          cacheTimeoutMs,
+          cache.health(),
+          () => new Error(`no answer within ${cacheTimeoutMs} ms`),
+        )
+      } catch (error) {
+        return downHealth(cache.name, runtime.monotonicMs() - started, error)
+      }
+    },
+    close: () => cache.close(),
+  }
+}
+
+/** What is said of a tier whose own `health` failed. */
+export const downHealth = (tier: string, latencyMs: number, error: unknown): TierHealth => ({
+  tier,
+  state: 'down',
+  latencyMs,
+  reason: error instanceof Error ? error.message : 'unknown',
+})

@@ -1,0 +1,87 @@
+import type { Lineage, WriteId } from '../contract/backend.js'
+import type { Codec } from '../contract/codec.js'
+import type { Runtime } from '../contract/time.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
+import type { LiveEnvelope } from '../session/envelope.js'
+import type { BackendTier } from './backend-tier.js'
+import type { Background } from './background.js'
+import type { CacheTier } from './cache-tier.js'
+import type { Ledger } from './ledger.js'
+import type { ResolvedOptions } from './options.js'
+import type { Telemetry } from './telemetry.js'
+
+/** What every step of the protocol works with. */
+export interface Context {
+  readonly options: ResolvedOptions
+  readonly runtime: Runtime
+  readonly cache: CacheTier
+  readonly backend: BackendTier
+  readonly telemetry: Telemetry
+  readonly ledger: Ledger
+  readonly background: Background
+  readonly values: Values
+}
+
+/** Session data and what the application's own functions say of it. */
+export interface Values {
+  readonly codecId: number
+  encode(data: unknown): Uint8Array
+  decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
+  /** `undefined` for an anonymous session, or where no `identify` was given. */
+  userOf(data: unknown): string | undefined
+}
+
+/** The user of an envelope's data; costs decoding it, so only where somebody asked to know users. */
+export const userOfEnvelope = (context: Context, envelope: LiveEnvelope): string | undefined =>
+  context.values.userOf(context.values.decode(envelope))
+
+/** A random name, for a lineage or a write; never the one that means "none". */
+export const randomName = (runtime: Runtime): Lineage & WriteId => {
+  const bytes = Buffer.from(runtime.randomBytes(8))
+  if (bytes.every((byte) => byte === 0)) bytes[7] = 1
+  return bytes.toString('hex')
+}
+
+/** @throws SessionStoreError `E_SESSION_FORMAT` where nobody can read what stands there. */
+export const valuesOf = (
+  codec: Codec,
+  readable: readonly Codec[],
+  identify: ((data: never) => string | number | undefined | null) | undefined,
+): Values => {
+  const codecs = new Map([...readable, codec].map((each) => [each.id, each]))
+  return {
+    codecId: codec.id,
+    encode: (data) => codec.encode(data),
+    decode: ({ codecId, data }) => {
+      const reader = codecs.get(codecId)
+      if (reader === undefined)
+        throw new SessionStoreError(
+          'E_SESSION_FORMAT',
+          `Stored session was written by codec ${codecId}, which this program does not have`,
+        )
+      try {
+        return reader.decode(data)
+      } catch (cause) {
+        throw new SessionStoreError('E_SESSION_FORMAT', `Codec ${reader.name} cannot read the stored session`, {
+          cause,
+        })
+      }
+    },
+    userOf: (data) => {
+      const user = identify?.(data as never)
+      return user === undefined || user === null || user === '' ? undefined : String(user)
+    },
+  }
+}
+
+/** The tier could not be asked, or did not answer: the one failure the protocol has answers to. */
+export const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
+
+export const destroyedMeanwhile = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_DESTROYED',
+    'The session was destroyed or has expired meanwhile; the change was dropped',
+    {
+      applied: 'no',
+    },
+  )

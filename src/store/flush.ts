@@ -1,0 +1,253 @@
+import { type BackendToken, NO_LINEAGE } from '../contract/backend.js'
+import type { FlushReason } from '../contract/events.js'
+import type { CasToken } from '../contract/front-cache.js'
+import type { Locator } from '../contract/locator.js'
+import {
+  confirmVerdict,
+  type FlushVerdict,
+  flushVerdict,
+  lives,
+  owesFlush,
+  verdictOnRow,
+} from '../session/decisions.js'
+import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
+import { confirmed, flushGuard, isUnflushed, storedSession } from '../session/transitions.js'
+import { type Context, isUnavailable, userOfEnvelope } from './context.js'
+import type { InCache } from './read.js'
+import { jittered, sleep } from './waiting.js'
+
+/** What became of an envelope that was to be made durable. */
+export type FlushOutcome =
+  /** It is in the backend, and the look at the cache found nothing against it. `now`: what stands there. */
+  | { readonly outcome: 'durable'; readonly now: InCache | undefined }
+  /** Its lineage is dead, and gone from the cache; the write is to be done over from a fresh look. */
+  | { readonly outcome: 'again' }
+  /** The session is destroyed, or was never in the backend that should have it. */
+  | { readonly outcome: 'destroyed' }
+
+export interface Flushing {
+  /**
+   * Brings an envelope, which a compare-and-set accepted or a read returned, to the backend and marks it there
+   * in the cache, before anyone acknowledges it. Rejects if the backend cannot be asked.
+   */
+  flush(locator: Locator, envelope: LiveEnvelope, token: CasToken, reason: FlushReason): Promise<FlushOutcome>
+
+  /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. */
+  flushKnown(locator: Locator, reason: FlushReason): Promise<'flushed' | 'nothing to do' | 'failed'>
+
+  /** A look at the cache after a write went to the backend round it. `unseen`: the cache cannot be asked. */
+  settleAfterTakeover(
+    locator: Locator,
+    taken: LiveEnvelope,
+    writeId: string,
+  ): Promise<'settled' | 'destroyed' | 'unseen'>
+
+  /** Removes an entry if it no longer descends from what stands in the backend. `false`: not possible now. */
+  dropIfDead(locator: Locator): Promise<boolean>
+}
+
+const LOOKS = 50
+const PAUSE_MS = 20
+
+export const flushing = (context: Context): Flushing => {
+  const { runtime, cache, backend, ledger, options } = context
+
+  const flush: Flushing['flush'] = async (locator, envelope, token, reason) => {
+    const { verdict, backendToken } = await toBackend(locator, envelope, reason)
+    switch (verdict) {
+      case 'applied':
+      case 'superseded': {
+        ledger.forget(locator.key, envelope.version)
+        return await confirm(locator, envelope, token, backendToken)
+      }
+      case 'conflict':
+        await dropDead(locator, envelope.lineage)
+        return { outcome: 'again' }
+      case 'destroyed':
+        await bestEffort(() => cache.setTombstone(locator.key))
+        return { outcome: 'destroyed' }
+      case 'absent':
+        await cache.drop(locator.key, token)
+        return { outcome: 'destroyed' }
+    }
+  }
+
+  /** A session that was never persisted is inserted, any other updated; a flush re-creates nothing. */
+  const toBackend = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    reason: FlushReason,
+  ): Promise<{ readonly verdict: FlushVerdict; readonly backendToken: BackendToken }> => {
+    const session = storedSession(envelope, userOfEnvelope(context, envelope), options.timings)
+    if (neverPersisted(envelope)) {
+      const outcome = await backend.insert(locator, session, reason, {
+        notAfter: envelope.createdAt + options.absoluteTtlMs,
+      })
+      if (outcome.outcome === 'inserted') return { verdict: 'applied', backendToken: outcome.token }
+      if (outcome.outcome === 'too-late') return { verdict: 'absent', backendToken: envelope.backendToken }
+      const olderOfMine =
+        outcome.row.state === 'live' &&
+        outcome.row.lineage === envelope.lineage &&
+        outcome.row.version < envelope.version
+      if (!olderOfMine)
+        return {
+          verdict: verdictOnRow(envelope, outcome.row),
+          backendToken: outcome.row.state === 'live' ? outcome.row.token : envelope.backendToken,
+        }
+    }
+    const guard = flushGuard(envelope)
+    const outcome = await backend.update({ locator, guard, session, token: envelope.backendToken }, reason)
+    if (outcome.outcome === 'applied') return { verdict: 'applied', backendToken: outcome.token }
+    const backendToken = outcome.row.state === 'live' ? outcome.row.token : envelope.backendToken
+    return { verdict: flushVerdict(envelope, outcome), backendToken }
+  }
+
+  /**
+   * Marks in the cache what is now in the backend. A look at the cache ends every durable acknowledgement: had
+   * another lineage been filled from an older copy meanwhile, its writers would not know of this write. One's
+   * own copy is never added again where the entry is gone.
+   */
+  const confirm = async (
+    locator: Locator,
+    flushed: LiveEnvelope,
+    token: CasToken,
+    backendToken: BackendToken,
+  ): Promise<FlushOutcome> => {
+    const mark = confirmed(flushed, flushed, runtime.now(), backendToken)
+    const marked = await cache.cas(locator.key, mark, token)
+    if (marked.outcome === 'stored')
+      return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope: mark, token: marked.token } }
+
+    for (let looks = 0; ; looks += 1) {
+      const seen = await lookOrNothing(locator)
+      if (seen === 'unreachable') {
+        repairLater(locator)
+        return { outcome: 'durable', now: undefined }
+      }
+      switch (seen.state) {
+        case 'missing':
+          return { outcome: 'durable', now: undefined }
+        case 'tombstone':
+          return { outcome: 'destroyed' }
+        case 'lease':
+          // Its holder may have read the row before the flush; what it puts there is to be seen. A holder that
+          // never comes is sent away by removing the very lease.
+          if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
+          else await cache.drop(locator.key, seen.token)
+          continue
+        case 'live': {
+          const verdict = confirmVerdict(seen.envelope, flushed)
+          if (verdict === 'again') {
+            await dropIfDead(locator)
+            return { outcome: 'again' }
+          }
+          if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
+            return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(seen) } }
+          const envelope = confirmed(seen.envelope, flushed, runtime.now(), backendToken)
+          const put = await cache.cas(locator.key, envelope, seen.token)
+          return {
+            outcome: 'durable',
+            now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
+          }
+        }
+      }
+    }
+  }
+
+  const flushKnown: Flushing['flushKnown'] = async (locator, reason) => {
+    try {
+      const seen = await cache.get(locator.key)
+      if (seen.state !== 'live' || !isUnflushed(seen.envelope)) return 'nothing to do'
+      if (!owesFlush(seen.envelope, options.policy, () => userOfEnvelope(context, seen.envelope) !== undefined))
+        return 'nothing to do'
+      const { outcome } = await flush(locator, seen.envelope, seen.token, reason)
+      return outcome === 'durable' ? 'flushed' : 'nothing to do'
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return 'failed'
+    }
+  }
+
+  const settleAfterTakeover: Flushing['settleAfterTakeover'] = async (locator, taken, writeId) => {
+    for (let looks = 0; ; looks += 1) {
+      const seen = await lookOrNothing(locator)
+      if (seen === 'unreachable') {
+        repairLater(locator)
+        return 'unseen'
+      }
+      if (seen.state === 'missing') return 'settled'
+      if (seen.state === 'tombstone') return 'destroyed'
+      if (seen.state === 'lease') {
+        if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
+        else await cache.drop(locator.key, seen.token)
+        continue
+      }
+      const { envelope, token } = seen
+      if (!lives(envelope, taken) && !envelope.writeIds.includes(writeId)) await cache.drop(locator.key, token)
+      return 'settled'
+    }
+  }
+
+  const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
+    const seen = await lookOrNothing(locator)
+    if (seen === 'unreachable') return false
+    if (seen.state !== 'live' || seen.envelope.durableLineage === NO_LINEAGE) return true
+    try {
+      const copy = await backend.read(locator)
+      if (copy.state === 'live' && lives(seen.envelope, copy.session) && !isBehind(seen.envelope, copy.session))
+        return true
+      if (copy.state === 'destroyed') {
+        await cache.bury(locator.key, seen.token)
+        return true
+      }
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return false
+    }
+    return await cache.drop(locator.key, seen.token)
+  }
+
+  /** Removes what is left in the cache of a lineage that the backend refused. */
+  const dropDead = async (locator: Locator, lineage: string): Promise<void> => {
+    const seen = await lookOrNothing(locator)
+    if (seen !== 'unreachable' && seen.state === 'live' && seen.envelope.lineage === lineage)
+      await cache.drop(locator.key, seen.token)
+  }
+
+  const repairLater = (locator: Locator): void =>
+    context.background.retry(`repair ${locator.key}`, 'repair', () => dropIfDead(locator))
+
+  const lookOrNothing = async (locator: Locator): Promise<Awaited<ReturnType<typeof cache.get>> | 'unreachable'> => {
+    try {
+      return await cache.get(locator.key)
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return 'unreachable'
+    }
+  }
+
+  return { flush, flushKnown, settleAfterTakeover, dropIfDead }
+}
+
+/** The cache holds less of this very lineage than the backend: a server that returned with old contents. */
+const isBehind = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
+  row.lineage === envelope.lineage && row.version > envelope.version
+
+const pick = ({
+  envelope,
+  token,
+}: {
+  envelope: LiveEnvelope
+  token: CasToken
+}): { envelope: LiveEnvelope; token: CasToken } => ({
+  envelope,
+  token,
+})
+
+const bestEffort = async (call: () => Promise<void>): Promise<void> => {
+  try {
+    await call()
+  } catch {
+    // The fault is counted by its tier; the backend's tombstone decides, and is read at the next fill.
+  }
+}

@@ -1,0 +1,185 @@
+import type { BackendCopy } from '../contract/backend.js'
+import type { CasToken } from '../contract/front-cache.js'
+import type { CacheKey, Locator } from '../contract/locator.js'
+import { tierUnavailable } from '../errors.js'
+import type { LiveEnvelope } from '../session/envelope.js'
+import { hasExpired } from '../session/expiry.js'
+import { filled } from '../session/transitions.js'
+import { type Context, isUnavailable, randomName } from './context.js'
+import { jittered, sleep } from './waiting.js'
+
+/** A live session as it stands in the cache, with the token to change it by. */
+export interface InCache {
+  readonly state: 'live'
+  readonly where: 'cache'
+  readonly envelope: LiveEnvelope
+  readonly token: CasToken
+}
+
+/** A live session read round the cache: in the backend's own lineage, to be changed in the backend only. */
+export interface InBackend {
+  readonly state: 'live'
+  readonly where: 'backend'
+  readonly envelope: LiveEnvelope
+  readonly why: 'unreachable' | 'too-large' | 'patience'
+}
+
+export type Live = InCache | InBackend
+
+export interface None {
+  readonly state: 'none'
+  /** There was one, and it must not come back. `expired`: it is still there, past its deadline. */
+  readonly because: 'absent' | 'destroyed' | 'expired'
+}
+
+export type Found = Live | None
+
+const none = (because: None['because']): None => ({ state: 'none', because })
+
+/** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
+const FIRST_LOOK_MS = 5
+const SLOWEST_LOOK_MS = 100
+
+/** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
+interface Flight {
+  readonly result: Promise<Found | 'again'>
+  readFrom: number
+}
+
+export interface Reading {
+  /**
+   * What a session is, now: from the cache, or on a miss from the backend through a lease.
+   *
+   * A reader whose patience ends while others hold the lease reads the backend for itself and fills nothing. A
+   * writer must not, since it could not be told from a fork: it rejects with `E_SESSION_UNAVAILABLE`.
+   */
+  observe(locator: Locator, as: 'reader' | 'writer'): Promise<Found>
+  /** The backend's copy, read round the cache. */
+  fromBackend(locator: Locator, why: InBackend['why']): Promise<Found>
+}
+
+export const reading = (context: Context): Reading => {
+  const { runtime, cache, backend, telemetry, options } = context
+  const flights = new Map<CacheKey, Flight>()
+  let order = 0
+
+  const observe: Reading['observe'] = async (locator, as) => {
+    order += 1
+    const began = order
+    const patienceEndsAt = runtime.monotonicMs() + (as === 'reader' ? options.leaseWaitMs : options.leaseMs)
+    for (let looks = 0; ; looks += 1) {
+      const seen = await look(locator)
+      if (seen === undefined) return fromBackend(locator, 'unreachable')
+      if (seen.state === 'live') {
+        if (looks === 0) telemetry.count('cacheHits')
+        if (hasExpired(seen.envelope, runtime.now())) return none('expired')
+        return { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+      }
+      if (seen.state === 'tombstone') {
+        if (looks === 0) telemetry.count('cacheHits')
+        return none('destroyed')
+      }
+      if (looks === 0) telemetry.count('cacheMisses')
+
+      if (seen.state === 'missing') {
+        const flight = flights.get(locator.key)
+        if (flight === undefined) {
+          const result = await startFill(locator, seen.token)
+          if (result !== 'again') return result
+        } else {
+          const result = await flight.result
+          if (result !== 'again' && flight.readFrom > began) return result
+        }
+      } else if (looks === 0) telemetry.count('leaseWaits')
+      if (runtime.monotonicMs() < patienceEndsAt) {
+        await sleep(runtime, jittered(runtime, Math.min(FIRST_LOOK_MS * 2 ** looks, SLOWEST_LOOK_MS)))
+        continue
+      }
+      if (as === 'reader') return fromBackend(locator, 'patience')
+      throw tierUnavailable(cache.name, 'write', {
+        because: 'the session is being filled by another for too long',
+        applied: 'no',
+      })
+    }
+  }
+
+  /** `undefined` where the cache cannot be asked: the newest copy may be there, so that is no miss. */
+  const look = async (locator: Locator): Promise<Awaited<ReturnType<typeof cache.get>> | undefined> => {
+    try {
+      return await cache.get(locator.key)
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return undefined
+    }
+  }
+
+  const startFill = async (locator: Locator, over: CasToken | undefined): Promise<Found | 'again'> => {
+    const flight: { result?: Promise<Found | 'again'>; readFrom: number } = { readFrom: 0 }
+    flight.result = fill(locator, over, () => {
+      order += 1
+      flight.readFrom = order
+    })
+    flights.set(locator.key, flight as Flight)
+    try {
+      return await flight.result
+    } finally {
+      flights.delete(locator.key)
+    }
+  }
+
+  /**
+   * Lease first, then read, then put: a copy that was read before the lease could be older than a destroy that
+   * came and was forgotten in between.
+   */
+  const fill = async (locator: Locator, over: CasToken | undefined, onRead: () => void): Promise<Found | 'again'> => {
+    const { key } = locator
+    const lease = await cache.lease(key, randomName(runtime), over)
+    if (lease.outcome !== 'stored') return 'again'
+    onRead()
+    const copy = await readUnderLease(locator, lease.token)
+    if (copy.state === 'destroyed') {
+      await cache.bury(key, lease.token)
+      return none('destroyed')
+    }
+    if (copy.state === 'absent') {
+      await cache.drop(key, lease.token)
+      return none('absent')
+    }
+    const now = runtime.now()
+    if (hasExpired(copy.session, now)) {
+      await cache.drop(key, lease.token)
+      return none('expired')
+    }
+    const envelope = filled(copy.session, copy.token, randomName(runtime), now)
+    const put = await cache.cas(key, envelope, lease.token)
+    if (put.outcome === 'too-large') return inBackend(copy, 'too-large')
+    if (put.outcome !== 'stored') return 'again'
+    telemetry.count('fills')
+    return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
+    try {
+      return await backend.read(locator)
+    } catch (error) {
+      await cache.drop(locator.key, lease) // let the next one try at once
+      throw error
+    }
+  }
+
+  const fromBackend: Reading['fromBackend'] = async (locator, why) => {
+    if (why === 'unreachable') telemetry.count('bypassed')
+    const copy = await backend.read(locator)
+    if (copy.state !== 'live') return none(copy.state)
+    return hasExpired(copy.session, runtime.now()) ? none('expired') : inBackend(copy, why)
+  }
+
+  const inBackend = (copy: Extract<BackendCopy, { state: 'live' }>, why: InBackend['why']): InBackend => ({
+    state: 'live',
+    where: 'backend',
+    envelope: filled(copy.session, copy.token, copy.session.lineage, runtime.now()),
+    why,
+  })
+
+  return { observe, fromBackend }
+}

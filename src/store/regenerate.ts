@@ -1,0 +1,140 @@
+import type { Locator } from '../contract/locator.js'
+import { SessionStoreError } from '../errors.js'
+import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
+import { born, frozen, persisted, storedSession, takenOver, takeoverGuard, type Write } from '../session/transitions.js'
+import { type Context, destroyedMeanwhile, randomName } from './context.js'
+import type { Flushing } from './flush.js'
+import type { Found, Live, Reading } from './read.js'
+import type { Resolved } from './write.js'
+import { asInBackend } from './write.js'
+
+export interface Regeneration {
+  readonly from: Locator
+  readonly to: Locator
+  readonly resolve: (current: LiveEnvelope) => Resolved
+}
+
+export interface Regenerated {
+  readonly now: Live
+  readonly resolved: Resolved
+}
+
+/** The old session at a version that no write can follow, in the backend. */
+interface Halted {
+  readonly envelope: LiveEnvelope
+  readonly resolved: Resolved
+}
+
+/**
+ * The same data under a new id. The old session is frozen first, so that no write is acknowledged that the new
+ * one would not have; then the new one is made durable; then the old one is destroyed, if it is still what was
+ * frozen. Where it is not, the new session takes up what came between, and it is tried again.
+ */
+export const regenerate = async (
+  context: Context,
+  reads: Reading,
+  flushes: Flushing,
+  { from, to, resolve }: Regeneration,
+): Promise<Regenerated> => {
+  const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  let fresh: LiveEnvelope | undefined
+
+  const writeOf = (base: LiveEnvelope, resolved: Resolved): Write => ({
+    now: runtime.now(),
+    writeId: randomName(runtime),
+    codecId: context.values.codecId,
+    data: resolved.data,
+    idleTtlMs: base.idleTtlMs,
+    timings: options.timings,
+  })
+
+  /** `undefined`: something came between; look again. */
+  const halt = async (found: Extract<Found, { state: 'live' }>, resolved: Resolved): Promise<Halted | undefined> => {
+    const step = writeOf(found.envelope, resolved)
+    if (found.where === 'cache') {
+      const envelope = frozen(found.envelope, step)
+      const put = await cache.cas(from.key, envelope, found.token)
+      if (put.outcome === 'stored') {
+        if (neverPersisted(envelope)) return { envelope, resolved }
+        const flushed = await flushes.flush(from, envelope, put.token, 'regenerate')
+        if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+        return flushed.outcome === 'durable' ? { envelope, resolved } : undefined
+      }
+      if (put.outcome !== 'lost' && put.outcome !== 'too-large') return undefined
+    }
+    const taken = takenOver(found.envelope, step, randomName(runtime), options.policy.maxStaleCount)
+    if (neverPersisted(taken)) return { envelope: taken, resolved }
+    const session = storedSession(taken, resolved.userId, options.timings)
+    const outcome = await backend.update(
+      { locator: from, guard: takeoverGuard(found.envelope), session, token: found.envelope.backendToken },
+      'regenerate',
+    )
+    if (outcome.outcome === 'applied') return { envelope: taken, resolved }
+    if (outcome.row.state !== 'live') throw destroyedMeanwhile()
+    return undefined
+  }
+
+  const storeFresh = async ({ envelope: old, resolved }: Halted): Promise<LiveEnvelope> => {
+    if (fresh === undefined) {
+      const first = born({
+        now: runtime.now(),
+        lineage: randomName(runtime),
+        writeId: randomName(runtime),
+        codecId: context.values.codecId,
+        data: resolved.data,
+        idleTtlMs: old.idleTtlMs,
+        absoluteTtlMs: options.absoluteTtlMs,
+        userEpoch: old.userEpoch,
+        timings: options.timings,
+      })
+      const outcome = await backend.insert(to, storedSession(first, resolved.userId, options.timings), 'regenerate')
+      const mine = outcome.outcome === 'exists' && outcome.row.state === 'live' && outcome.row.lineage === first.lineage
+      if (outcome.outcome !== 'inserted' && !mine)
+        throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+      return persisted(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
+    }
+    const next = takenOver(fresh, writeOf(fresh, resolved), randomName(runtime), 0)
+    const session = storedSession(next, resolved.userId, options.timings)
+    const outcome = await backend.update(
+      { locator: to, guard: takeoverGuard(fresh), session, token: fresh.backendToken },
+      'regenerate',
+    )
+    if (outcome.outcome !== 'applied') throw destroyedMeanwhile()
+    return persisted(next, runtime.now(), outcome.token)
+  }
+
+  for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+    const found = await reads.observe(from, 'writer')
+    if (found.state === 'none') throw destroyedMeanwhile()
+    const halted = await halt(found, resolve(found.envelope))
+    if (halted === undefined) continue
+    fresh = await storeFresh(halted)
+
+    const at = runtime.now()
+    const { lineage, version } = halted.envelope
+    // What was never in the backend has no version there; frozen, it cannot get in any more.
+    const only = neverPersisted(halted.envelope) ? {} : { only: { lineage, version } }
+    if ((await backend.destroy(from, { at, keepUntil: at + options.tombstoneTtlMs, ...only })) === 'refused') {
+      await flushes.dropIfDead(from)
+      continue
+    }
+    ledger.forget(from.key, Number.POSITIVE_INFINITY)
+    try {
+      await cache.setTombstone(from.key)
+    } catch {
+      background.retry(`destroy ${from.key}`, 'destroy', async () => {
+        await cache.setTombstone(from.key)
+        return true
+      })
+    }
+    telemetry.count('destroys')
+    return { now: asInBackend(fresh), resolved: halted.resolved }
+  }
+  throw new SessionStoreError(
+    'E_SESSION_CONFLICT',
+    `The session could not be regenerated in ${options.maxAttempts} attempts`,
+    {
+      applied: 'unknown',
+    },
+  )
+}

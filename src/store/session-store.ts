@@ -1,0 +1,365 @@
+import { type Backend, canEnumerate, type Enumerable } from '../contract/backend.js'
+import type { Locator } from '../contract/locator.js'
+import type {
+  CloseOptions,
+  CloseReport,
+  CreateOptions,
+  DestroyReport,
+  ListedData,
+  LoadOptions,
+  SaveOptions,
+  SaveReport,
+  Session,
+  SessionStore,
+  StoreHealth,
+  TouchOptions,
+} from '../contract/session-store.js'
+import { invalidOption, isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
+import { readerShouldFlush } from '../session/decisions.js'
+import { checkedId, sessionIdFrom } from '../session/id.js'
+import { locate } from '../session/key.js'
+import { type Context, destroyedMeanwhile } from './context.js'
+import { creating } from './create.js'
+import { destroy } from './destroy.js'
+import { flushing } from './flush.js'
+import { Handle } from './handle.js'
+import { keyedQueue } from './keyed-queue.js'
+import { ledger as unflushedLedger } from './ledger.js'
+import { type Live, reading } from './read.js'
+import { regenerate } from './regenerate.js'
+import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
+import { isWorthTouching, touch } from './touch.js'
+import { updating } from './update.js'
+import { within } from './waiting.js'
+import { type WriteResult, writing } from './write.js'
+
+const LIST_LIMIT = 1_000
+const DEFAULT_DRAIN_MS = 5_000
+
+/** The protocol's steps as the store that programs and adapters use. */
+export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Customs<Data>): SessionStore<Data> => {
+  const { options, runtime, cache, backend, telemetry, background } = parts
+  const { maxStaleMs, maxUnflushed } = options
+  const ledger = unflushedLedger({
+    runtime,
+    maxStaleMs,
+    maxEntries: maxUnflushed,
+    flush: (locator) => flushBeside(locator, 'time'),
+  })
+  const context: Context = { ...parts, ledger }
+  const reads = reading(context)
+  const flushes = flushing(context)
+  const writes = writing(context, reads, flushes)
+  const creations = creating(context, reads)
+  const queue = keyedQueue()
+  let closing: Promise<CloseReport> | undefined
+
+  /** Every call: refused after `close`, and settled within the deadline. */
+  const timely = <T>(operation: string, isChange: boolean, work: () => Promise<T>): Promise<T> => {
+    if (closing !== undefined) return Promise.reject(closed())
+    const { deadlineMs } = options
+    const working = (async () => await work())()
+    return within(runtime, deadlineMs, working, () =>
+      tierUnavailable('the session store', operation, {
+        because: `not done within ${deadlineMs} ms`,
+        ...(isChange ? { applied: 'unknown' } : {}),
+      }),
+    )
+  }
+  const locatorOf = (id: unknown): Locator => locate(options.namespace, checkedId(id))
+
+  const open = (id: string, locator: Locator, seen: Live): Handle<Data> => {
+    const data = context.values.decode(seen.envelope) as Data
+    return new Handle(id, locator, data, seen, context.values.userOf(data))
+  }
+
+  const mine = (session: Session<Data>): Handle<Data> => {
+    if (session instanceof Handle) return session as Handle<Data>
+    throw new TypeError('Expected a session that this store gave out, by create, load, update or regenerate')
+  }
+
+  /** Runs beside the answer; a save of the same handle waits for it, and uses what it found. */
+  const beside = (handle: Handle<Data>, operation: string, work: () => Promise<Live | undefined>): void => {
+    const running = (async () => {
+      const now = await work()
+      if (now !== undefined) handle.seen = now
+    })()
+    handle.beside = running.catch(() => {})
+    background.run(operation, () => running)
+  }
+
+  /** What the handle believes to stand, after what ran beside it has ended. */
+  const settled = async (handle: Handle<Data>): Promise<Live> => {
+    await handle.beside
+    handle.beside = undefined
+    return handle.seen
+  }
+
+  const flushBeside = (locator: Locator, reason: 'time' | 'drain'): void =>
+    background.run('flush', async () => {
+      const outcome = await flushes.flushKnown(locator, reason)
+      if (outcome === 'failed') ledger.note(locator, 0)
+    })
+
+  const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
+    const { envelope } = handle.seen
+    const identified = (): boolean => handle.userId !== undefined
+    const { maxStaleMs, policy } = options
+    if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
+      flushBeside(handle.locator, 'time')
+    if (mayTouch && isWorthTouching(context, handle.seen))
+      beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
+  }
+
+  const load = async (id: string, loadOptions: LoadOptions): Promise<Handle<Data> | undefined> => {
+    const locator = locatorOf(id)
+    const found = await reads.observe(locator, 'reader')
+    if (found.state === 'none') return undefined
+    const handle = open(id, locator, found)
+    afterRead(handle, loadOptions)
+    return handle
+  }
+
+  const create = async (data: Data, id: string, fresh: boolean, idleTtlMs: number): Promise<Handle<Data>> => {
+    const locator = locatorOf(id)
+    const wanted = wantedOf(context, customs, data)
+    const created = await creations.create({ locator, wanted, idleTtlMs, fresh })
+    const handle = new Handle(id, locator, wanted.value as Data, created.now, wanted.userId)
+    const { placed } = created
+    if (placed !== undefined) beside(handle, 'place', () => placed)
+    return handle
+  }
+
+  const adopt = (handle: Handle<Data>, wanted: Wanted, { now, resolved }: WriteResult): void => {
+    handle.seen = now
+    handle.view = { codecId: context.values.codecId, data: resolved.data }
+    handle.userId = resolved.userId
+    // Unless it was merged, the request's own object stays in place: others may hold on to it.
+    if (resolved.value !== wanted.value) handle.data = resolved.value as Data
+  }
+
+  const save = async (handle: Handle<Data>, saveOptions: SaveOptions): Promise<SaveReport> => {
+    const wanted = wantedOf(context, customs, handle.data)
+    const seen = await settled(handle)
+    const { durable = false, unmergedKeys = [] } = saveOptions
+    const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
+    const changed = !sameBytes({ codecId: context.values.codecId, data: wanted.data }, handle.view)
+    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== seen.envelope.idleTtlMs
+    if (!changed && !ttlChanged) return await saveUnchanged(handle, seen, durable)
+
+    const resolve = resolving(context, customs, handle.view, handle.userId, wanted, unmergedKeys)
+    const written = await queue.run(handle.locator.key, () =>
+      writes.write({ locator: handle.locator, base: seen, resolve, idleTtlMs, durable }),
+    )
+    adopt(handle, wanted, written)
+    return { changed, merged: written.resolved.value !== wanted.value, durability: written.durability }
+  }
+
+  const saveUnchanged = async (handle: Handle<Data>, seen: Live, durable: boolean): Promise<SaveReport> => {
+    if (durable) handle.seen = await writes.makeDurable(handle.locator)
+    else handle.seen = await touch(context, handle.locator, seen)
+    const { envelope } = handle.seen
+    const flushed = durable || envelope.durableVersion >= envelope.version
+    return { changed: false, merged: false, durability: flushed ? 'backend' : 'cache' }
+  }
+
+  const put = async (id: string, data: Data, saveOptions: SaveOptions): Promise<Handle<Data>> => {
+    const locator = locatorOf(id)
+    const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
+    const wanted = wantedOf(context, customs, data)
+    for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+      const found = await reads.observe(locator, 'reader')
+      if (found.state === 'none' && found.because !== 'absent') throw destroyedMeanwhile()
+      try {
+        if (found.state === 'none') return await create(data, id, false, idleTtlMs ?? options.idleTtlMs)
+        const resolve = overwriting(context, wanted)
+        const { durable = false } = saveOptions
+        const written = await queue.run(locator.key, () =>
+          writes.write({ locator, base: found, resolve, idleTtlMs, durable }),
+        )
+        const handle = new Handle(id, locator, data, written.now, wanted.userId)
+        adopt(handle, wanted, written)
+        return handle
+      } catch (error) {
+        // Someone else created it in between: then it is there to be overwritten.
+        if (!(found.state === 'none' && isSessionStoreError(error, 'E_SESSION_CONFLICT'))) throw error
+      }
+    }
+    throw new SessionStoreError('E_SESSION_CONFLICT', 'The session could not be put', { applied: 'no' })
+  }
+
+  const update = updating<Data>({
+    load: (id) => load(id, { touch: false }),
+    write: async (handle, saveOptions) => {
+      const wanted = wantedOf(context, customs, handle.data)
+      const seen = await settled(handle)
+      const { durable = false } = saveOptions
+      if (sameBytes({ codecId: context.values.codecId, data: wanted.data }, handle.view) && !durable) return true
+      const resolve = resolving(context, { ...customs, conflict: 'reject' }, handle.view, handle.userId, wanted, [])
+      try {
+        adopt(
+          handle,
+          wanted,
+          await writes.write({
+            locator: handle.locator,
+            base: seen,
+            resolve,
+            idleTtlMs: checkedTtl(saveOptions.idleTtlMs),
+            durable,
+          }),
+        )
+        return true
+      } catch (error) {
+        if (isSessionStoreError(error, 'E_SESSION_CONFLICT') && error.applied === 'no') return false
+        throw error
+      }
+    },
+    fresh: (handle) => context.values.decode(handle.view) as Data,
+    maxAttempts: options.maxAttempts,
+  })
+
+  const checkedTtl = (idleTtlMs: number | undefined): number | undefined => {
+    if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < 1))
+      throw invalidOption('idleTtlMs', 'a positive whole number of milliseconds', idleTtlMs)
+    return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, options.absoluteTtlMs)
+  }
+
+  const enumerable = (): Backend & Enumerable => {
+    if (canEnumerate(backend.raw)) return backend.raw
+    throw new SessionStoreError(
+      'E_CONFIG',
+      `Expected \`backend\` to be one that can list its sessions, got ${backend.name}`,
+    )
+  }
+
+  const drain = async ({ deadlineMs = DEFAULT_DRAIN_MS }: CloseOptions): Promise<CloseReport> => {
+    let flushed = 0
+    const left = new Set<string>()
+    const work = async (): Promise<void> => {
+      await background.settle()
+      const locators = ledger.drain()
+      for (const { key } of locators) left.add(key)
+      await Promise.all(
+        locators.map(async (locator) => {
+          const outcome = await flushes.flushKnown(locator, 'drain')
+          if (outcome === 'flushed') flushed += 1
+          if (outcome !== 'failed') left.delete(locator.key)
+        }),
+      )
+      await background.settle()
+    }
+    await new Promise<void>((resolve) => {
+      const cancel = runtime.after(deadlineMs, resolve)
+      work()
+        .catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error }))
+        .finally(() => {
+          cancel()
+          resolve()
+        })
+    })
+    const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying }
+    await Promise.allSettled([cache.close(), backend.close()])
+    return report
+  }
+
+  return {
+    create: (data, createOptions: CreateOptions = {}) =>
+      timely('create', true, () => {
+        const id = createOptions.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+        const idleTtlMs = checkedTtl(createOptions.idleTtlMs) ?? options.idleTtlMs
+        return create(data, id, createOptions.id === undefined, idleTtlMs)
+      }),
+    load: (id, loadOptions = {}) => timely('load', false, () => load(id, loadOptions)),
+    save: (session, saveOptions = {}) => timely('save', true, () => save(mine(session), saveOptions)),
+    update: (id, change, saveOptions = {}) => timely('update', true, () => update(checkedId(id), change, saveOptions)),
+    touch: (session, { idleTtlMs }: TouchOptions = {}) =>
+      timely('touch', false, async () => {
+        const handle = mine(session)
+        const seen = await settled(handle)
+        const ttlMs = checkedTtl(idleTtlMs)
+        if (ttlMs === undefined || ttlMs === seen.envelope.idleTtlMs) {
+          handle.seen = await touch(context, handle.locator, seen)
+          return
+        }
+        try {
+          const { now } = await queue.run(handle.locator.key, () =>
+            writes.write({
+              locator: handle.locator,
+              base: seen,
+              resolve: keeping(context),
+              idleTtlMs: ttlMs,
+              durable: false,
+            }),
+          )
+          handle.seen = now
+        } catch (error) {
+          if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
+        }
+      }),
+    regenerate: (session) =>
+      timely('regenerate', true, async () => {
+        const handle = mine(session)
+        await settled(handle)
+        const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+        const wanted = wantedOf(context, customs, handle.data)
+        const resolve = resolving(context, customs, handle.view, handle.userId, wanted, [])
+        const { now, resolved } = await queue.run(handle.locator.key, () =>
+          regenerate(context, reads, flushes, { from: handle.locator, to: locatorOf(id), resolve }),
+        )
+        return new Handle(id, locatorOf(id), resolved.value as Data, now, resolved.userId)
+      }),
+    destroy: (id): Promise<DestroyReport> => timely('destroy', true, () => destroy(context, locatorOf(id))),
+    put: (id, data, saveOptions = {}) => timely('put', true, () => put(id, data, saveOptions)),
+    list: ({ limit = 100, after } = {}) =>
+      timely('list', false, async () => {
+        if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT)
+          throw invalidOption('limit', `a whole number from 1 to ${LIST_LIMIT}`, limit)
+        const { namespace } = options
+        const page = await enumerable().list({
+          namespace,
+          now: runtime.now(),
+          limit,
+          ...(after === undefined ? {} : { after }),
+        })
+        return page.map(
+          ({ key, session }): ListedData<Data> => ({
+            key,
+            data: context.values.decode(session) as Data,
+            userId: session.userId,
+            createdAt: session.createdAt,
+            expiresAt: session.expiresAt,
+          }),
+        )
+      }),
+    count: () =>
+      timely(
+        'count',
+        false,
+        async () => await enumerable().count({ namespace: options.namespace, now: runtime.now() }),
+      ),
+    clear: async () => {
+      if (closing !== undefined) throw closed()
+      let destroyed = 0
+      for (;;) {
+        const page = await enumerable().list({ namespace: options.namespace, now: runtime.now(), limit: LIST_LIMIT })
+        if (page.length === 0) return destroyed
+        for (const { key } of page) await destroy(context, { key })
+        destroyed += page.length
+      }
+    },
+    health: async (): Promise<StoreHealth> => {
+      const [front, back] = await Promise.all([cache.health(), backend.health()])
+      const impaired = front.state !== 'up' || back.state !== 'up'
+      const down = front.state === 'down' && back.state === 'down'
+      return { state: down ? 'down' : impaired ? 'degraded' : 'up', cache: front, backend: back }
+    },
+    stats: () => telemetry.stats(ledger.size),
+    on: (name, listener) => telemetry.on(name, listener),
+    close: (closeOptions = {}) => {
+      closing ??= drain(closeOptions)
+      return closing
+    },
+  }
+}
+
+const closed = (): SessionStoreError => new SessionStoreError('E_CLOSED', 'The session store was closed')

@@ -1,0 +1,266 @@
+import type { BackendState } from '../contract/backend.js'
+import type { FlushReason } from '../contract/events.js'
+import type { CasToken } from '../contract/front-cache.js'
+import type { Locator } from '../contract/locator.js'
+import { SessionStoreError } from '../errors.js'
+import { flushReason, owesFlush, ringVerdict, type WriteSituation } from '../session/decisions.js'
+import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
+import { storedSession, takenOver, takeoverGuard, type Write, written } from '../session/transitions.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
+import type { Flushing } from './flush.js'
+import type { Found, InCache, Live, Reading } from './read.js'
+import { jittered, sleep } from './waiting.js'
+
+/** What shall stand in the session, seen what stands there now. */
+export interface Resolved {
+  readonly data: Uint8Array
+  /** The value that `data` encodes. */
+  readonly value: unknown
+  readonly userId: string | undefined
+  /** It is another user's than what stands there: must be durable before it is acknowledged. */
+  readonly userChanged: boolean
+}
+
+export interface WriteIntent {
+  readonly locator: Locator
+  /** What the caller believes to stand, from its own read; the write looks for itself where there is none. */
+  readonly base: Live | undefined
+  /** Called anew whenever something else stands there; throws what the write shall reject with. */
+  readonly resolve: (current: LiveEnvelope) => Resolved
+  readonly idleTtlMs: number | undefined
+  readonly durable: boolean
+}
+
+export interface WriteResult {
+  readonly now: Live
+  readonly resolved: Resolved
+  readonly durability: 'cache' | 'backend'
+}
+
+export interface Writing {
+  /** One change of a session, by compare-and-set, flushed where it is due, then acknowledged. */
+  write(intent: WriteIntent): Promise<WriteResult>
+
+  /** Makes what stands durable without changing it. */
+  makeDurable(locator: Locator): Promise<Live>
+}
+
+const FIRST_PAUSE_MS = 2
+const LONGEST_PAUSE_MS = 100
+const FROZEN_PAUSE_MS = 20
+
+export const writing = (context: Context, reads: Reading, flushes: Flushing): Writing => {
+  const { runtime, cache, backend, telemetry, ledger, options } = context
+
+  const write: Writing['write'] = async (intent) => {
+    const { locator } = intent
+    const writeId = randomName(runtime)
+    let base: Found | undefined = intent.base?.where === 'cache' ? intent.base : undefined
+    /** The version under my write, once an answer was lost or my lineage died: from then on the ring decides. */
+    let doubtFrom: number | undefined
+
+    for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+      if (attempt > 1)
+        await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)))
+      const found: Found = base ?? (await thawed(locator))
+      base = undefined
+      if (found.state === 'none') throw destroyedMeanwhile()
+
+      const resolved = intent.resolve(found.envelope)
+      const step = stepOf(intent, found.envelope, resolved, writeId)
+      if (doubtFrom !== undefined) {
+        const verdict = ringVerdict(found.envelope, writeId, doubtFrom)
+        if (verdict === 'cannot tell') throw unknownOutcome()
+        if (verdict === 'in') {
+          if (found.where === 'backend') return { now: found, resolved, durability: 'backend' }
+          const settled = await settle(intent, found, resolved)
+          if (settled !== 'again') return settled
+          continue
+        }
+      }
+
+      if (found.where === 'backend' || found.envelope.frozen) {
+        const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'
+        const taken = await takeOver(intent, found.envelope, resolved, step, reason)
+        if (taken !== 'again') return taken
+        continue
+      }
+
+      const next = written(found.envelope, step)
+      const put = await cache.cas(locator.key, next, found.token)
+      if (put.outcome === 'stored') {
+        const settled = await settle(intent, inCache(next, put.token), resolved)
+        if (settled !== 'again') return settled
+        doubtFrom ??= found.envelope.version
+      } else if (put.outcome === 'too-large') {
+        const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
+        if (taken !== 'again') return taken
+        doubtFrom ??= found.envelope.version
+      } else if (put.outcome === 'lost') {
+        doubtFrom ??= found.envelope.version
+        const stands = await reads.observe(locator, 'writer')
+        if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
+          // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
+          const taken = await takeOver(intent, found.envelope, resolved, step, 'bypass')
+          if (taken !== 'again') return taken
+        } else {
+          base = stands
+        }
+      } else {
+        telemetry.count('conflicts')
+      }
+    }
+    throw new SessionStoreError(
+      'E_SESSION_CONFLICT',
+      `The session could not be saved in ${options.maxAttempts} attempts`,
+      {
+        applied: doubtFrom === undefined ? 'no' : 'unknown',
+      },
+    )
+  }
+
+  const stepOf = (intent: WriteIntent, base: LiveEnvelope, resolved: Resolved, writeId: string): Write => ({
+    now: runtime.now(),
+    writeId,
+    codecId: context.values.codecId,
+    data: resolved.data,
+    idleTtlMs: intent.idleTtlMs ?? base.idleTtlMs,
+    timings: options.timings,
+  })
+
+  /** What stands, once a regeneration that is under way has ended, or has taken so long that it is dead. */
+  const thawed = async (locator: Locator): Promise<Found> => {
+    for (;;) {
+      const found = await reads.observe(locator, 'writer')
+      if (found.state === 'none' || !found.envelope.frozen) return found
+      if (runtime.now() - found.envelope.writtenAt >= options.deadlineMs) return found
+      await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
+    }
+  }
+
+  /** A write that the cache accepted: flushed if it is due, and acknowledged. */
+  const settle = async (intent: WriteIntent, accepted: InCache, resolved: Resolved): Promise<WriteResult | 'again'> => {
+    const situation: WriteSituation = {
+      now: runtime.now(),
+      critical: resolved.userChanged ? 'identify' : intent.durable ? 'durable' : undefined,
+      identified: resolved.userId !== undefined,
+    }
+    const reason = flushReason(accepted.envelope, situation, options.policy)
+    if (reason === undefined) return acknowledge(intent.locator, accepted, resolved)
+    try {
+      const flushed = await flushes.flush(intent.locator, accepted.envelope, accepted.token, reason)
+      if (flushed.outcome === 'again') return 'again'
+      if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+      telemetry.count('writes')
+      return { now: flushed.now ?? asInBackend(accepted.envelope), resolved, durability: 'backend' }
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      ledger.note(intent.locator, accepted.envelope.version)
+      if (situation.critical !== undefined || options.onBackendDown === 'reject') throw error
+      telemetry.count('writes')
+      return { now: accepted, resolved, durability: 'cache' }
+    }
+  }
+
+  const acknowledge = (locator: Locator, accepted: InCache, resolved: Resolved): WriteResult => {
+    const { envelope } = accepted
+    telemetry.count('writes')
+    const owes = owesFlush(envelope, options.policy, () => resolved.userId !== undefined)
+    if (owes) ledger.note(locator, envelope.version)
+    const durable = envelope.durableVersion >= envelope.version
+    return { now: accepted, resolved, durability: durable ? 'backend' : 'cache' }
+  }
+
+  /** The same write straight into the backend, where the cache cannot take it. */
+  const takeOver = async (
+    intent: WriteIntent,
+    base: LiveEnvelope,
+    resolved: Resolved,
+    step: Write,
+    reason: Extract<FlushReason, 'bypass' | 'refused'>,
+  ): Promise<WriteResult | 'again'> => {
+    const { locator } = intent
+    const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
+    const row = await putIntoBackend(locator, base, taken, resolved, reason)
+    if (row !== 'mine') {
+      if (row.state !== 'live') {
+        if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
+        throw destroyedMeanwhile()
+      }
+      if (!row.writeIds.includes(step.writeId)) return 'again'
+    }
+    if (reason === 'bypass') telemetry.count('bypassed')
+    const look = await flushes.settleAfterTakeover(locator, taken, step.writeId)
+    if (look === 'destroyed') throw destroyedMeanwhile()
+    telemetry.count('writes')
+    ledger.forget(locator.key, taken.version)
+    return { now: asInBackend(taken), resolved, durability: 'backend' }
+  }
+
+  const putIntoBackend = async (
+    locator: Locator,
+    base: LiveEnvelope,
+    taken: LiveEnvelope,
+    resolved: Resolved,
+    reason: Extract<FlushReason, 'bypass' | 'refused'>,
+  ): Promise<'mine' | BackendState> => {
+    const session = storedSession(taken, resolved.userId, options.timings)
+    const isMine = (row: BackendState): boolean => row.state === 'live' && row.lineage === taken.lineage
+    if (neverPersisted(base)) {
+      const notAfter = base.createdAt + options.absoluteTtlMs
+      const outcome = await backend.insert(locator, session, reason, { notAfter })
+      if (outcome.outcome === 'inserted') return 'mine'
+      if (outcome.outcome === 'too-late') return { state: 'absent' }
+      if (isMine(outcome.row)) return 'mine'
+      if (outcome.row.state !== 'live') return outcome.row
+    }
+    const guard = takeoverGuard(base)
+    const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
+    return outcome.outcome === 'applied' || isMine(outcome.row) ? 'mine' : outcome.row
+  }
+
+  const makeDurable: Writing['makeDurable'] = async (locator) => {
+    for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+      const found = await reads.observe(locator, 'writer')
+      if (found.state === 'none') throw destroyedMeanwhile()
+      if (found.where === 'backend') return found
+      if (found.envelope.durableVersion >= found.envelope.version) return found
+      const flushed = await flushes.flush(locator, found.envelope, found.token, 'durable')
+      if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+      if (flushed.outcome === 'durable') return flushed.now ?? asInBackend(found.envelope)
+    }
+    throw new SessionStoreError(
+      'E_SESSION_CONFLICT',
+      `The session could not be flushed in ${options.maxAttempts} attempts`,
+      {
+        applied: 'no',
+      },
+    )
+  }
+
+  return { write, makeDurable }
+}
+
+export const inCache = (envelope: LiveEnvelope, token: CasToken): InCache => ({
+  state: 'live',
+  where: 'cache',
+  envelope,
+  token,
+})
+
+/** What the backend is known to hold, where nothing is known of the cache: the next write looks for itself. */
+export const asInBackend = (envelope: LiveEnvelope): Live => ({
+  state: 'live',
+  where: 'backend',
+  envelope,
+  why: 'unreachable',
+})
+
+const unknownOutcome = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNKNOWN_OUTCOME',
+    'The answer to a save was lost, and too many others followed to tell whether it is in',
+    {
+      applied: 'unknown',
+    },
+  )
