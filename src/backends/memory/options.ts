@@ -10,8 +10,8 @@ export interface MemoryBackendOptions {
 export const resolveMemoryOptions = (options: MemoryBackendOptions): { readonly runtime: Runtime } => {
   if (typeof options !== 'object' || options === null) throw invalidOption('memoryBackend()', 'an object', options)
   for (const [name, value] of Object.entries(options))
-    if (name !== 'runtime') throw invalidOption(`memoryBackend.${name}`, 'left out: there is no such option', value)
+    if (name !== 'runtime') throw invalidOption(name, 'left out: there is no such option', value)
   const runtime = options.runtime ?? systemRuntime
-  if (typeof runtime.now !== 'function') throw invalidOption('memoryBackend.runtime', 'a Runtime', runtime)
+  if (typeof runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
   return Object.freeze({ runtime })
 }

@@ -14,6 +14,6 @@ test('the time bound of an insert goes by the given clock, and its last moment c
 
 test('an option that does not exist is refused by name', () => {
   expect(() => memoryBackend({ size: 3 } as unknown as MemoryBackendOptions)).toThrow(
-    expect.objectContaining({ code: 'E_CONFIG', message: expect.stringContaining('memoryBackend.size') }),
+    expect.objectContaining({ code: 'E_CONFIG', message: expect.stringContaining('`size`') }),
   )
 })

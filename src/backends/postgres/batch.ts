@@ -1,0 +1,143 @@
+import type { BackendState } from '../../contract/backend.js'
+import type { SessionStoreError } from '../../errors.js'
+import { StatementFailed } from './connections.js'
+import { LARGEST_BATCH } from './statements.js'
+
+/** What a batch does with its entries; `part` is never larger than the largest statement. */
+export interface BatchSteps<Entry, Outcome> {
+  /** One statement; which entries it wrote, by their places in `part`. */
+  write(part: readonly Entry[]): Promise<ReadonlySet<number>>
+  /** What stands where each entry of `part` would have gone. */
+  look(part: readonly Entry[]): Promise<readonly BackendState[]>
+  readonly written: Outcome
+  /** The outcome of an entry that was not written; `undefined` if what stands there now would take it. */
+  judge(entry: Entry, standing: BackendState): Outcome | undefined
+  failed(error: SessionStoreError): Outcome
+  /** Of an entry that was certainly not written. */
+  untouched(because: string): Outcome
+}
+
+/** A row that changes between the write and the look is tried again this often. */
+const LOOKS = 3
+
+const BEFORE_ITS_TURN = 'the connection failed before its turn'
+
+/**
+ * Writes the entries in statements of at most `LARGEST_BATCH`, one after the other, and gives one outcome each, in
+ * their order. The entries come in the order of their keys.
+ *
+ * @throws StatementFailed when the server answered to none of them
+ */
+export const writeBatch = async <Entry, Outcome>(
+  entries: readonly Entry[],
+  steps: BatchSteps<Entry, Outcome>,
+): Promise<readonly Outcome[]> => {
+  const outcomes: Outcome[] = []
+  let answered = false
+  let broken: StatementFailed | undefined
+  for (let start = 0; start < entries.length; start += LARGEST_BATCH) {
+    const part = entries.slice(start, start + LARGEST_BATCH)
+    if (broken !== undefined) {
+      outcomes.push(...part.map(() => steps.untouched(BEFORE_ITS_TURN)))
+      continue
+    }
+    const written = await writePart(part, steps)
+    outcomes.push(...written.outcomes)
+    answered ||= written.answered
+    broken = written.broken
+  }
+  if (broken !== undefined && !answered) throw broken
+  return outcomes
+}
+
+interface Written<Outcome> {
+  readonly outcomes: readonly Outcome[]
+  /** The server said something about at least one entry. */
+  readonly answered: boolean
+  /** Why there is no use in going on. */
+  readonly broken: StatementFailed | undefined
+}
+
+const writePart = async <Entry, Outcome>(
+  part: readonly Entry[],
+  steps: BatchSteps<Entry, Outcome>,
+  looksLeft: number = LOOKS,
+): Promise<Written<Outcome>> => {
+  let written: ReadonlySet<number>
+  try {
+    written = await steps.write(part)
+  } catch (raised) {
+    return writeFailed(raised, part, steps, looksLeft)
+  }
+  const outcomes = part.map((_, index): Outcome | undefined => (written.has(index) ? steps.written : undefined))
+  const rest = await judgeRest(
+    part.filter((_, index) => !written.has(index)),
+    steps,
+    looksLeft,
+  )
+  const others = rest.outcomes[Symbol.iterator]()
+  return {
+    outcomes: outcomes.map((outcome) => outcome ?? (others.next().value as Outcome)),
+    answered: true,
+    broken: rest.broken,
+  }
+}
+
+/**
+ * A statement that the server rolled back because of a value is tried again in halves, until the value stands alone.
+ */
+const writeFailed = async <Entry, Outcome>(
+  raised: unknown,
+  part: readonly Entry[],
+  steps: BatchSteps<Entry, Outcome>,
+  looksLeft: number,
+): Promise<Written<Outcome>> => {
+  if (!(raised instanceof StatementFailed)) throw raised
+  const { kind, error } = raised.fault
+  if (kind !== 'value' || part.length === 1) {
+    const goneOn = kind === 'value' || kind === 'conflict'
+    return {
+      outcomes: part.map(() => steps.failed(error)),
+      answered: goneOn,
+      broken: goneOn ? undefined : raised,
+    }
+  }
+  const middle = Math.ceil(part.length / 2)
+  const first = await writePart(part.slice(0, middle), steps, looksLeft)
+  if (first.broken !== undefined) {
+    const untouched = part.slice(middle).map(() => steps.untouched(BEFORE_ITS_TURN))
+    return { outcomes: [...first.outcomes, ...untouched], answered: true, broken: first.broken }
+  }
+  const second = await writePart(part.slice(middle), steps, looksLeft)
+  return { outcomes: [...first.outcomes, ...second.outcomes], answered: true, broken: second.broken }
+}
+
+/** Asks why the rest was not written. Whatever goes wrong from here on, it was not. */
+const judgeRest = async <Entry, Outcome>(
+  rest: readonly Entry[],
+  steps: BatchSteps<Entry, Outcome>,
+  looksLeft: number,
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly broken: StatementFailed | undefined }> => {
+  if (rest.length === 0) return { outcomes: [], broken: undefined }
+  let standing: readonly BackendState[]
+  try {
+    standing = await steps.look(rest)
+  } catch (raised) {
+    if (!(raised instanceof StatementFailed)) throw raised
+    return {
+      outcomes: rest.map(() => steps.untouched('it was not written, and why could not be asked')),
+      broken: raised,
+    }
+  }
+  const judged = rest.map((entry, index) => steps.judge(entry, standing[index] ?? { state: 'absent' }))
+  const open = rest.filter((_, index) => judged[index] === undefined)
+  const again =
+    open.length === 0 || looksLeft === 1
+      ? { outcomes: open.map(() => steps.untouched('what stands there keeps changing')), broken: undefined }
+      : await writePart(open, steps, looksLeft - 1)
+  const others = again.outcomes[Symbol.iterator]()
+  return {
+    outcomes: judged.map((outcome) => outcome ?? (others.next().value as Outcome)),
+    broken: again.broken,
+  }
+}

@@ -1,0 +1,190 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Runtime } from '../../contract/time.js'
+import { invalidOption } from '../../errors.js'
+import { systemRuntime } from '../../runtime.js'
+import type { PostgresPool } from './pool.js'
+import { checkTableNames } from './setup-names.js'
+
+/**
+ * Where the server is, told in one way: `connectionString`, `pool`, or any of `host` to `database`. Nothing at
+ * all means the `PG*` environment variables, as libpq and pg read them.
+ */
+export interface PostgresOptions {
+  /** `postgres://user:password@host:5432/database`. It stands in no message, log or error. */
+  readonly connectionString?: string
+  /** A `pg.Pool` of your own. It is never closed here; one without an `error` listener gets one until `close()`. */
+  readonly pool?: PostgresPool
+  /** A host name, an address, or the folder of a unix socket. @default PGHOST, else 'localhost' */
+  readonly host?: string
+  /** @default PGPORT, else 5432 */
+  readonly port?: number
+  /** @default PGUSER, else the name of the process's user */
+  readonly user?: string
+  /** Or a function that gives it, asked at each new connection. @default PGPASSWORD */
+  readonly password?: string | (() => string | Promise<string>)
+  /** @default PGDATABASE, else the user's name */
+  readonly database?: string
+  /** Passed to `tls.connect` as it is; `true` verifies against the system's authorities. @default PGSSLMODE */
+  readonly ssl?: boolean | TlsOptions
+
+  /** Schema of the table: 1 to 63 bytes without control characters, taken literally. @default 'nonstick' */
+  readonly schema?: string
+  /** The table of sessions: 1 to 40 bytes, taken literally; not `migration`. @default 'session' */
+  readonly table?: string
+  /**
+   * Create and migrate the table at the first call, under a lock that other processes wait for. The role then
+   * needs the right to create; without it, `sql/reload` does the same once, beforehand.
+   * @default false
+   */
+  readonly migrate?: boolean
+
+  /** Connections of one process at most: a positive integer. Not with `pool`. @default 10 */
+  readonly maxConnections?: number
+  /** How long a new connection may take, in ms: 1 to 2147483647. Not with `pool`. @default 2_000 */
+  readonly connectTimeoutMs?: number
+  /**
+   * How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. A statement that is
+   * not answered by then costs its connection, which is destroyed. @default 2_000
+   */
+  readonly queryTimeoutMs?: number
+  /**
+   * After how long the server gives up on a statement, in ms; 0 leaves that to the server and the role
+   * (`sql/reload` sets it on the role, which costs nothing). Any other value wraps each statement in a
+   * transaction with `set local`: three round trips in place of one. @default 0
+   */
+  readonly statementTimeoutMs?: number
+  /**
+   * Let the server keep parsed statements by name: a fifth less CPU here. Off, because pgbouncer in transaction
+   * mode before 1.21 (or without `max_prepared_statements`) breaks on them. @default false
+   */
+  readonly namedStatements?: boolean
+  /** Shown in `pg_stat_activity`. Not with `pool`. @default 'nonstick' */
+  readonly applicationName?: string
+
+  /** Clock and timers of the deadlines. @default systemRuntime */
+  readonly runtime?: Runtime
+  /** Told of connections that were lost while nobody used them; no ids, no credentials. @default silence */
+  readonly log?: (message: string) => void
+}
+
+/** How to reach the server with a pool of our own, in pg's words. */
+export interface OwnPoolOptions {
+  readonly connectionString?: string
+  readonly host?: string
+  readonly port?: number
+  readonly user?: string
+  readonly password?: string | (() => string | Promise<string>)
+  readonly database?: string
+  readonly ssl?: boolean | TlsOptions
+  readonly max: number
+  readonly connectionTimeoutMillis: number
+  readonly application_name: string
+}
+
+export interface ResolvedPostgresOptions {
+  readonly source: { readonly pool: PostgresPool } | { readonly open: OwnPoolOptions }
+  readonly schema: string
+  readonly table: string
+  readonly migrate: boolean
+  readonly queryTimeoutMs: number
+  readonly statementTimeoutMs: number
+  readonly namedStatements: boolean
+  readonly runtime: Runtime
+  readonly log: (message: string) => void
+}
+
+const DISCRETE = ['host', 'port', 'user', 'password', 'database'] as const
+const OF_OUR_OWN_POOL = ['ssl', 'maxConnections', 'connectTimeoutMs', 'applicationName'] as const
+const LONGEST_TIMER_MS = 2_147_483_647
+
+const KINDS: Readonly<Record<keyof PostgresOptions, (value: unknown) => string | undefined>> = {
+  connectionString: (value) => (isText(value) ? undefined : 'a connection URL'),
+  pool: (value) => (isPool(value) ? undefined : 'a pg.Pool'),
+  host: (value) => (isText(value) ? undefined : 'a host name, an address or a folder'),
+  port: (value) => (isInteger(value, 1, 65_535) ? undefined : 'a port, 1 to 65535'),
+  user: (value) => (isText(value) ? undefined : 'a name'),
+  password: (value) => (typeof value === 'string' || typeof value === 'function' ? undefined : 'a text or a function'),
+  database: (value) => (isText(value) ? undefined : 'a name'),
+  ssl: (value) =>
+    typeof value === 'boolean' || (typeof value === 'object' && value !== null)
+      ? undefined
+      : 'a boolean or TLS options',
+  schema: (value) => (isText(value) ? undefined : 'a name'),
+  table: (value) => (isText(value) ? undefined : 'a name'),
+  migrate: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
+  maxConnections: (value) => (isInteger(value, 1, 10_000) ? undefined : 'an integer from 1 to 10000'),
+  connectTimeoutMs: (value) => (isInteger(value, 1, LONGEST_TIMER_MS) ? undefined : 'a positive integer'),
+  queryTimeoutMs: (value) => (isInteger(value, 1, LONGEST_TIMER_MS) ? undefined : 'a positive integer'),
+  statementTimeoutMs: (value) => (isInteger(value, 0, LONGEST_TIMER_MS) ? undefined : 'a positive integer, or 0'),
+  namedStatements: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
+  applicationName: (value) => (isText(value) ? undefined : 'a text'),
+  runtime: (value) => (typeof value === 'object' && value !== null ? undefined : 'a Runtime'),
+  log: (value) => (typeof value === 'function' ? undefined : 'a function'),
+}
+
+/** @throws SessionStoreError `E_CONFIG` */
+export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgresOptions => {
+  if (typeof options !== 'object' || options === null) throw invalidOption('postgres()', 'an object', options)
+  for (const [name, value] of Object.entries(options)) {
+    const check = Object.hasOwn(KINDS, name) ? KINDS[name as keyof PostgresOptions] : undefined
+    if (check === undefined) throw invalidOption(name, 'left out: there is no such option', value)
+    const expected = value === undefined ? undefined : check(value)
+    const secret = name === 'password' || name === 'connectionString'
+    if (expected !== undefined) throw invalidOption(name, expected, value, { secret })
+  }
+  const { schema = 'nonstick', table = 'session' } = options
+  checkTableNames({ schema, table })
+  return Object.freeze({
+    source: sourceOf(options),
+    schema,
+    table,
+    migrate: options.migrate ?? false,
+    queryTimeoutMs: options.queryTimeoutMs ?? 2_000,
+    statementTimeoutMs: options.statementTimeoutMs ?? 0,
+    namedStatements: options.namedStatements ?? false,
+    runtime: options.runtime ?? systemRuntime,
+    log: options.log ?? (() => {}),
+  })
+}
+
+/** Two ways of naming the server would leave it to chance which one counts. */
+const sourceOf = (options: PostgresOptions): ResolvedPostgresOptions['source'] => {
+  const { pool, connectionString } = options
+  const refuseWith = (given: string, names: readonly (keyof PostgresOptions)[]): void => {
+    for (const name of names)
+      if (options[name] !== undefined)
+        throw invalidOption(name, `left out where \`${given}\` is given`, options[name], { secret: true })
+  }
+  if (pool !== undefined) {
+    refuseWith('pool', ['connectionString', ...DISCRETE, ...OF_OUR_OWN_POOL])
+    return { pool }
+  }
+  if (connectionString !== undefined) refuseWith('connectionString', DISCRETE)
+  const { host, port, user, password, database, ssl } = options
+  return {
+    open: {
+      ...(connectionString === undefined ? {} : { connectionString }),
+      ...(host === undefined ? {} : { host }),
+      ...(port === undefined ? {} : { port }),
+      ...(user === undefined ? {} : { user }),
+      ...(password === undefined ? {} : { password }),
+      ...(database === undefined ? {} : { database }),
+      ...(ssl === undefined ? {} : { ssl }),
+      max: options.maxConnections ?? 10,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? 2_000,
+      application_name: options.applicationName ?? 'nonstick',
+    },
+  }
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
+
+const isInteger = (value: unknown, least: number, most: number): boolean =>
+  Number.isInteger(value) && Number(value) >= least && Number(value) <= most
+
+const isPool = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  (['connect', 'on', 'removeListener', 'listenerCount'] as const).every(
+    (name) => typeof Reflect.get(value, name) === 'function',
+  )

@@ -1,0 +1,282 @@
+import {
+  type Backend,
+  type BackendCopy,
+  type DestroyOptions,
+  type DestroyOutcome,
+  type Enumerable,
+  type ExtendOutcome,
+  type Extension,
+  type GuardedUpdate,
+  guardAdmits,
+  type InsertOptions,
+  type InsertOutcome,
+  type ListedSession,
+  type ListOptions,
+  type PurgeOptions,
+  type PurgeOutcome,
+  type StoredSession,
+  type UpdateOutcome,
+} from '../../contract/backend.js'
+import type { TierHealth } from '../../contract/health.js'
+import type { Locator } from '../../contract/locator.js'
+import type { EpochMs } from '../../contract/time.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { type Call, Connections, contractError, type Statement, StatementFailed } from './connections.js'
+import { DeadlinePassed, deadlineAfter } from './deadline.js'
+import { migrate } from './migrate.js'
+import { type PostgresOptions, type ResolvedPostgresOptions, resolvePostgresOptions } from './options.js'
+import { openPool, type PostgresResult } from './pool.js'
+import {
+  addressOf,
+  copyOf,
+  keyOf,
+  NO_TOKEN,
+  nameBytes,
+  purgeHourOf,
+  type Row,
+  seenHourOf,
+  sessionOf,
+  sessionValues,
+  stateOf,
+  timestampOf,
+} from './row.js'
+import { relationOf, type Statements, statementsFor } from './statements.js'
+import { type WritePlan, writeAll } from './write-all.js'
+
+/** Migrations wait for those of other processes, and may have a table to rewrite. */
+const SET_UP_TIMEOUT_MS = 60_000
+
+/** How often an insert is sent that met a row which was gone a moment later. */
+const ATTEMPTS = 3
+
+const HOUR_MS = 3_600_000
+
+/**
+ * Sessions in a PostgreSQL table, 13 or newer. Nothing connects before the first call.
+ *
+ * A call rejects with `E_SESSION_UNAVAILABLE` within `queryTimeoutMs` when the server cannot be asked or does not
+ * answer, with `E_BACKEND_SCHEMA` when its table is missing, and with `E_SESSION_DATA` when it cannot keep a value
+ * (a user id with a NUL character). The role needs select, insert, update and delete on the table.
+ *
+ * Acknowledged means committed as the server's `synchronous_commit` says; leave that `on`.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const postgres = (options: PostgresOptions = {}): Backend & Enumerable =>
+  new PostgresBackend(resolvePostgresOptions(options))
+
+class PostgresBackend implements Backend, Enumerable {
+  readonly name = 'postgres'
+  readonly #options: ResolvedPostgresOptions
+  readonly #relation: string
+  readonly #statements: Statements
+  readonly #connections: Connections
+  #isMigrated: boolean
+  #migrating: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: ResolvedPostgresOptions) {
+    this.#options = options
+    this.#relation = relationOf(options.schema, options.table)
+    this.#statements = statementsFor(this.#relation)
+    this.#connections = new Connections(openPool(options), { ...options, relation: this.#relation })
+    this.#isMigrated = !options.migrate
+  }
+
+  async read(locator: Locator): Promise<BackendCopy> {
+    const call = await this.#begin('read')
+    const { app, idHash } = addressOf(locator.key)
+    const { rows } = await this.#ask(call, this.#statements.read, [app, idHash])
+    return copyOf(rows[0])
+  }
+
+  async insert(locator: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+    const call = await this.#beginChange('insert')
+    const { app, idHash } = addressOf(locator.key)
+    const bound = notAfter === undefined ? null : timestampOf(notAfter)
+    const values = [app, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const { rows } = await this.#ask(call, this.#statements.insert, values)
+      if (rows.length > 0) return { outcome: 'inserted', token: NO_TOKEN }
+      const row = await this.#lookAfterInsert(call, [app, idHash, bound])
+      // What stands there comes first: an insert that is sent again after a lost answer must find itself.
+      if (row?.['found'] === true) return { outcome: 'exists', row: stateOf(row) }
+      if (row?.['late'] === true) return { outcome: 'too-late' }
+      // What stood in the way was purged in between.
+    }
+    throw this.#connections.untouched(call, 'what stands there keeps changing')
+  }
+
+  async #lookAfterInsert(call: Call, values: readonly unknown[]): Promise<Row | undefined> {
+    try {
+      return (await this.#ask({ ...call, isChange: false }, this.#statements.lookLate, values)).rows[0]
+    } catch (cause) {
+      throw this.#connections.untouched(call, 'it was not inserted, and why could not be asked', cause)
+    }
+  }
+
+  async update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
+    const call = await this.#beginChange('update', entries.length)
+    return this.#write<GuardedUpdate, UpdateOutcome>(call, entries, {
+      statementOf: this.#statements.updateOf,
+      valuesOf: ({ guard, session }) => {
+        const { lineage, belowVersion, parentLineage, parentVersion } = guard
+        const guarding = [nameBytes(lineage), belowVersion, nameBytes(parentLineage), parentVersion]
+        return [...guarding, ...sessionValues(session)]
+      },
+      written: { outcome: 'applied', token: NO_TOKEN },
+      judge: ({ guard }, standing) =>
+        standing.state === 'live' && guardAdmits(guard, standing) ? undefined : { outcome: 'refused', row: standing },
+      failed: (error) => ({ outcome: 'failed', error }),
+    })
+  }
+
+  async extend(entries: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
+    const call = await this.#beginChange('extend', entries.length)
+    return this.#write<Extension, ExtendOutcome>(call, entries, {
+      statementOf: this.#statements.extendOf,
+      valuesOf: ({ seenAt, expiresAt }) => [
+        timestampOf(seenAt),
+        timestampOf(expiresAt),
+        purgeHourOf(expiresAt),
+        seenHourOf(seenAt),
+      ],
+      written: { outcome: 'extended' },
+      judge: (_, standing) => (standing.state === 'live' ? undefined : { outcome: standing.state }),
+      failed: (error) => ({ outcome: 'failed', error }),
+    })
+  }
+
+  async destroy(locator: Locator, { at, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+    const call = await this.#beginChange('destroy')
+    const { app, idHash } = addressOf(locator.key)
+    const values = [app, idHash, timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
+    if (only === undefined) {
+      await this.#ask(call, this.#statements.destroy, [...values, seenHourOf(at)])
+      return 'destroyed'
+    }
+    const copy = [nameBytes(only.lineage), only.version]
+    const { rows } = await this.#ask(call, this.#statements.destroyOnly, [...values, ...copy])
+    return rows.length > 0 ? 'destroyed' : 'refused'
+  }
+
+  /** Removes a session or a tombstone up to an hour after its time: the index that finds it counts in hours. */
+  async purge({ now, limit }: PurgeOptions): Promise<PurgeOutcome> {
+    const call = await this.#beginChange('purge')
+    const values = [Math.floor(now / HOUR_MS), timestampOf(now), limit]
+    const { rows } = await this.#ask(call, this.#statements.purge, values)
+    const removed = Number(rows[0]?.['removed'] ?? 0)
+    return { removed, more: removed === limit }
+  }
+
+  /** Runs the migrations, whatever `migrate` says. Settles within a minute rather than `queryTimeoutMs`. */
+  async setUp(): Promise<void> {
+    this.#assertOpen()
+    await this.#migrateOnce()
+  }
+
+  async health(): Promise<TierHealth> {
+    this.#assertOpen()
+    const { monotonicMs } = this.#options.runtime
+    const startedAt = monotonicMs()
+    const latencyMs = (): number => monotonicMs() - startedAt
+    try {
+      const call = this.#connections.call('health', { isChange: false })
+      await this.#connections.run(call, this.#statements.health, [])
+      return { tier: this.name, state: 'up', latencyMs: latencyMs() }
+    } catch (raised) {
+      const error = contractError(raised)
+      const reason = error instanceof Error ? error.message : String(error)
+      return { tier: this.name, state: 'down', latencyMs: latencyMs(), reason }
+    }
+  }
+
+  /** Closes a pool of our own once its calls under way have settled; a given pool stays open. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#connections.close()
+    await this.#closing
+  }
+
+  async list({ namespace, now, limit, after }: ListOptions): Promise<readonly ListedSession[]> {
+    const call = await this.#begin('list')
+    const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
+    const { rows } = await this.#ask(call, this.#statements.list, [namespace, timestampOf(now), last, limit])
+    return rows.map((row) => ({ key: keyOf(row), session: sessionOf(row) }))
+  }
+
+  async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
+    const call = await this.#begin('count')
+    const { rows } = await this.#ask(call, this.#statements.count, [namespace, timestampOf(now)])
+    return Number(rows[0]?.['living'] ?? 0)
+  }
+
+  /** Every call starts here: open, with a deadline, and with the table there if that is ours to see to. */
+  async #begin(operation: string, { isChange = false, needsTable = true } = {}): Promise<Call> {
+    this.#assertOpen()
+    const call = this.#connections.call(operation, { isChange })
+    if (this.#isMigrated || !needsTable) return call
+    try {
+      await call.deadline.race(this.#migrateOnce())
+    } catch (cause) {
+      if (isSessionStoreError(cause, 'E_BACKEND_SCHEMA')) throw cause
+      // The migration itself may go on, and the next call finds it further along.
+      const because =
+        cause instanceof DeadlinePassed ? 'its table is still being set up' : 'its table could not be set up'
+      throw this.#connections.untouched(call, because, cause)
+    }
+    return call
+  }
+
+  async #beginChange(operation: string, count = 1): Promise<Call> {
+    return this.#begin(operation, { isChange: true, needsTable: count > 0 })
+  }
+
+  /** A call that is one statement: its failure is the call's. */
+  async #ask(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
+    return this.#connections.run(call, statement, values).catch((raised) => this.#reject(raised))
+  }
+
+  async #write<Entry extends { readonly locator: Locator }, Outcome>(
+    call: Call,
+    entries: readonly Entry[],
+    plan: WritePlan<Entry, Outcome>,
+  ): Promise<readonly Outcome[]> {
+    const desk = { connections: this.#connections, lookOf: this.#statements.lookOf, call }
+    return writeAll(desk, entries, plan).catch((raised) => this.#reject(raised))
+  }
+
+  #reject(raised: unknown): never {
+    // A table that was dropped under a running program is made again by the next call.
+    if (raised instanceof StatementFailed && raised.fault.kind === 'schema') this.#isMigrated = !this.#options.migrate
+    throw contractError(raised)
+  }
+
+  /** A migration under way serves all who ask; one that failed is forgotten, and tried again by the next call. */
+  #migrateOnce(): Promise<void> {
+    this.#migrating ??= this.#migrate().finally(() => {
+      this.#migrating = undefined
+    })
+    return this.#migrating
+  }
+
+  async #migrate(): Promise<void> {
+    const { schema, table, runtime } = this.#options
+    const deadline = deadlineAfter(runtime, SET_UP_TIMEOUT_MS)
+    const call = { operation: 'set up', isChange: false, deadline }
+    try {
+      await this.#connections.borrow(call, async (client) => {
+        const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>
+          deadline.race(client.query({ text, ...(values === undefined ? {} : { values: [...values] }) }))
+        await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
+      })
+      this.#isMigrated = true
+    } catch (raised) {
+      throw contractError(raised)
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined)
+      throw new SessionStoreError('E_CLOSED', 'The postgres backend was closed', { tier: this.name })
+  }
+}

@@ -1,0 +1,237 @@
+import { createHash } from 'node:crypto'
+import type { Statement } from './connections.js'
+import { quoteIdentifier } from './setup-names.js'
+
+/**
+ * The sizes in which batches are sent. A smaller batch is padded with nulls, which match no row, so that there are
+ * four texts of each statement and not sixty-four: for the server's cache of named ones, and for its statistics.
+ */
+export const BATCH_SIZES = [1, 4, 16, 64] as const
+export const LARGEST_BATCH = 64
+
+/** The columns of a session, in the order in which `sessionValues` fills them. */
+const SESSION_COLUMNS = [
+  ['lineage', 'bytea'],
+  ['version', 'bigint'],
+  ['write_ids', 'bytea'],
+  ['codec', 'smallint'],
+  ['data', 'bytea'],
+  ['user_id', 'text'],
+  ['user_epoch', 'integer'],
+  ['created_at', 'timestamptz'],
+  ['seen_at', 'timestamptz'],
+  ['expires_at', 'timestamptz'],
+  ['absolute_expires_at', 'timestamptz'],
+  ['idle_ttl_ms', 'bigint'],
+  ['purge_hour', 'integer'],
+  ['seen_hour', 'integer'],
+] as const satisfies readonly Column[]
+
+const GUARD_COLUMNS = [
+  ['guard_lineage', 'bytea'],
+  ['below_version', 'bigint'],
+  ['parent_lineage', 'bytea'],
+  ['parent_version', 'bigint'],
+] as const satisfies readonly Column[]
+
+const KEY_COLUMNS = [
+  ['app', 'text'],
+  ['id_hash', 'bytea'],
+] as const satisfies readonly Column[]
+
+const EXTEND_COLUMNS = [
+  ['seen_at', 'timestamptz'],
+  ['expires_at', 'timestamptz'],
+  ['purge_hour', 'integer'],
+  ['seen_hour', 'integer'],
+] as const satisfies readonly Column[]
+
+type Column = readonly [name: string, type: string]
+
+/** Every statement over one table. `Of` ones take the number of entries, one of `BATCH_SIZES`. */
+export interface Statements {
+  readonly read: Statement
+  readonly insert: Statement
+  /** What stands at one key, and whether a moment has passed by the server's clock. */
+  readonly lookLate: Statement
+  updateOf(size: number): Statement
+  extendOf(size: number): Statement
+  /** What stands at each of several keys. */
+  lookOf(size: number): Statement
+  readonly destroy: Statement
+  readonly destroyOnly: Statement
+  readonly purge: Statement
+  readonly list: Statement
+  readonly count: Statement
+  readonly health: Statement
+}
+
+export const relationOf = (schema: string, table: string): string =>
+  `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
+
+export const statementsFor = (relation: string): Statements => {
+  const mark = createHash('sha256').update(relation).digest('hex').slice(0, 8)
+  const named = (name: string, text: string): Statement => ({ name: `nonstick_${mark}_${name}`, text })
+  const perSize = (name: string, textOf: (size: number) => string): ((size: number) => Statement) => {
+    const made = new Map<number, Statement>()
+    return (size) => {
+      const statement = made.get(size) ?? named(`${name}_${size}`, textOf(size))
+      made.set(size, statement)
+      return statement
+    }
+  }
+  return {
+    read: named('read', read(relation)),
+    insert: named('insert', insert(relation)),
+    lookLate: named('look_late', lookLate(relation)),
+    updateOf: perSize('update', (size) => update(relation, size)),
+    extendOf: perSize('extend', (size) => extend(relation, size)),
+    lookOf: perSize('look', (size) => look(relation, size)),
+    destroy: named('destroy', destroy(relation)),
+    destroyOnly: named('destroy_only', destroyOnly(relation)),
+    purge: named('purge', purge(relation)),
+    list: named('list', list(relation)),
+    count: named('count', count(relation)),
+    health: named('health', health(relation)),
+  }
+}
+
+/** Milliseconds as a number the server makes, so that no driver's idea of dates comes between. */
+const MOMENTS = ['created', 'seen', 'expires', 'absolute_expires']
+  .map((name) => `(extract(epoch from ${name}_at) * 1000)::bigint as ${name}_ms`)
+  .join(', ')
+
+const COPY = `lineage, version, write_ids, codec, data, user_id, user_epoch, idle_ttl_ms, ${MOMENTS}`
+
+const read = (relation: string): string => `
+select ${COPY}, destroyed_at is not null as destroyed
+from ${relation}
+where app = $1 and id_hash = $2`
+
+/** The clock is read when the row is placed, not when the statement came: it may have waited for another insert. */
+const insert = (relation: string): string => `
+insert into ${relation} (${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')})
+select ${[...KEY_COLUMNS, ...SESSION_COLUMNS].map(([, type], index) => `$${index + 1}::${type}`).join(', ')}
+where $17::timestamptz is null or clock_timestamp() <= $17::timestamptz
+on conflict do nothing
+returning true as done`
+
+const lookLate = (relation: string): string => `
+select clock_timestamp() > $3::timestamptz as late, t.app is not null as found,
+  t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
+from (select true) as always
+left join ${relation} as t on t.app = $1 and t.id_hash = $2`
+
+/**
+ * The guard stands in the update itself, on the row that is updated: a row that another transaction changes
+ * meanwhile is checked again as it then stands.
+ *
+ * Several rows are locked first, in the order of their keys, or two batches that share sessions could wait for
+ * each other: which row an update with a join takes first is the planner's choice.
+ */
+const update = (relation: string, size: number): string => `
+with entry as (${valuesOf([...KEY_COLUMNS, ...GUARD_COLUMNS, ...SESSION_COLUMNS], size)})${lockedFirst(relation, size)}
+update ${relation} as t
+set ${namesOf(SESSION_COLUMNS)
+  .map((name) => `${name} = entry.${name}`)
+  .join(', ')}
+from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
+where t.app = entry.app and t.id_hash = entry.id_hash
+  and t.destroyed_at is null
+  and ((t.lineage = entry.guard_lineage and t.version < entry.below_version)
+    or (t.lineage = entry.parent_lineage and t.version = entry.parent_version))
+returning entry.position`
+
+const extend = (relation: string, size: number): string => `
+with entry as (${valuesOf([...KEY_COLUMNS, ...EXTEND_COLUMNS], size)})${lockedFirst(relation, size)}
+update ${relation} as t
+set ${namesOf(EXTEND_COLUMNS)
+  .map((name) => `${name} = greatest(t.${name}, entry.${name})`)
+  .join(', ')}
+from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
+where t.app = entry.app and t.id_hash = entry.id_hash
+  and t.destroyed_at is null
+returning entry.position`
+
+const look = (relation: string, size: number): string => `
+with entry as (${valuesOf(KEY_COLUMNS, size)})
+select entry.position, t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
+from entry join ${relation} as t on t.app = entry.app and t.id_hash = entry.id_hash`
+
+const lockedFirst = (relation: string, size: number): string =>
+  size === 1
+    ? ''
+    : `, locked as materialized (
+  select t.app, t.id_hash
+  from ${relation} as t join entry on t.app = entry.app and t.id_hash = entry.id_hash
+  order by t.app, t.id_hash
+  for no key update of t)`
+
+/** Nothing of the session is left but that it was: no data, no user, no write ids. */
+const ERASE = `data = null, user_id = null, user_epoch = 0, write_ids = ''`
+
+const destroy = (relation: string): string => `
+insert into ${relation} as t (app, id_hash, lineage, version, created_at, seen_at, expires_at, absolute_expires_at,
+  destroyed_at, keep_until, purge_hour, seen_hour)
+values ($1, $2, '\\x0000000000000000', 0, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $6::integer)
+on conflict (app, id_hash) do update
+set ${ERASE},
+  destroyed_at = coalesce(t.destroyed_at, excluded.destroyed_at),
+  keep_until = greatest(t.keep_until, excluded.keep_until),
+  purge_hour = case when t.destroyed_at is null then excluded.purge_hour
+    else greatest(t.purge_hour, excluded.purge_hour) end`
+
+const destroyOnly = (relation: string): string => `
+update ${relation} as t
+set ${ERASE},
+  destroyed_at = coalesce(t.destroyed_at, $3::timestamptz),
+  keep_until = greatest(t.keep_until, $4::timestamptz),
+  purge_hour = case when t.destroyed_at is null then $5::integer else greatest(t.purge_hour, $5::integer) end
+where app = $1 and id_hash = $2
+  and (t.destroyed_at is not null or (t.lineage = $6 and t.version = $7::bigint))
+returning true as done`
+
+/**
+ * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the
+ * hour, so that a row whose hour is wrong for whatever reason is kept rather than lost.
+ */
+const purge = (relation: string): string => `
+with purged as (
+  delete from ${relation}
+  where ctid = any (array(
+    select ctid
+    from ${relation}
+    where purge_hour <= $1::integer
+      and coalesce(keep_until, expires_at) <= $2::timestamptz
+    order by purge_hour
+    limit $3::bigint
+    for update skip locked))
+  returning 1)
+select count(*) as removed from purged`
+
+const list = (relation: string): string => `
+select app, id_hash, ${COPY}
+from ${relation}
+where app = $1 and destroyed_at is null and expires_at > $2::timestamptz and id_hash > $3::bytea
+order by id_hash
+limit $4::bigint`
+
+const count = (relation: string): string => `
+select count(*) as living
+from ${relation}
+where app = $1 and destroyed_at is null and expires_at > $2::timestamptz`
+
+/** Asks the table too: a server without it is of no use. */
+const health = (relation: string): string => `select 1 from ${relation} limit 0`
+
+const namesOf = (columns: readonly Column[]): string[] => columns.map(([name]) => name)
+
+/** Rows of parameters as a table of entries; each has its position, and the first row tells the types. */
+const valuesOf = (columns: readonly Column[], size: number): string => {
+  const rows = Array.from({ length: size }, (_, position) => {
+    const first = position * columns.length + 1
+    const cells = columns.map(([, type], index) => `$${first + index}${position === 0 ? `::${type}` : ''}`)
+    return `(${position}, ${cells.join(', ')})`
+  })
+  return `select * from (values ${rows.join(', ')}) as entry (position, ${namesOf(columns).join(', ')})`
+}

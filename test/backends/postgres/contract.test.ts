@@ -1,0 +1,15 @@
+import { test } from 'vitest'
+import { postgres } from '../../../src/backends/postgres/index.js'
+import { backendContract } from '../../../src/testing/backend-contract.js'
+import { clusterForThisFile } from './cluster.js'
+
+const cluster = clusterForThisFile()
+
+backendContract(test, {
+  name: 'postgres',
+  open: async () => {
+    const { url, schema, table } = cluster()
+    return { backend: postgres({ connectionString: url, schema, table }) }
+  },
+  purgeResolutionMs: 3_600_000,
+})
