@@ -1,0 +1,329 @@
+// What is to be done, as SQL. How it gets to the server is the business of psql.mjs and node.mjs.
+//
+// A plan is a list of parts, one per database (`undefined`: where the administrator is connected), and a part is
+// a list of steps, each one statement:
+//   { run }        executed
+//   { say }        a query; its rows are lines for the reader
+//   { generate }   a query; its rows are statements to execute
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dollarQuoted, identifier, literal, render } from './names.mjs'
+
+const SQL = new URL('../', import.meta.url)
+
+/** A checkout on Windows may have other line ends; the text, and so its checksum, is the same everywhere. */
+const read = (file) => readFileSync(new URL(file, SQL), 'utf8').replaceAll('\r\n', '\n')
+
+const files = readdirSync(SQL)
+  .filter((name) => /^\d{4}_[a-z_]+\.sql$/.test(name))
+  .sort()
+
+const bookkeeping = files
+  .filter((name) => name.startsWith('0000'))
+  .map(read)
+  .join('\n')
+
+const migrations = files
+  .filter((name) => !name.startsWith('0000'))
+  .map((file) => {
+    const sql = read(file)
+    const checksum = createHash('sha256').update(sql, 'utf8').digest('hex')
+    return { number: Number(file.slice(0, 4)), name: file.replace(/\.sql$/, ''), checksum, sql }
+  })
+
+/**
+ * Time-outs of the role, in this database only. The program must not send them when it connects, because a pooler
+ * in transaction mode refuses or loses them.
+ */
+const TIMEOUTS = {
+  statement_timeout: '10s',
+  lock_timeout: '5s',
+  // A process that is frozen between two statements keeps its row locks no longer than this.
+  idle_in_transaction_session_timeout: '10s',
+}
+
+/** Only a superuser may set these. */
+const SUPERUSER_SETTINGS = {
+  // A server that logs slow statements would log their parameters, and those are the sessions.
+  log_parameter_max_length: '0',
+}
+
+const block = (body) => `do ${dollarQuoted(`begin\n${body}\nend`)}`
+
+/**
+ * How every part begins. Nothing that a stranger put into a schema may be found instead of the server's own
+ * (CVE-2018-1058), and an administrator's time-outs are not meant for waiting on a lock.
+ */
+const PREPARE = [
+  { run: "set search_path = ''" },
+  { run: 'set standard_conforming_strings = on' },
+  { run: 'set statement_timeout = 0' },
+  { run: 'set lock_timeout = 0' },
+]
+
+export const roleCreatedLine = ({ role }) => `created role ${identifier(role)}`
+
+/** Role, database, schema and table, as far as they are missing. */
+export const setUpPlan = (options) => [
+  { database: undefined, steps: [...PREPARE, ...roleAndDatabase(options)] },
+  { database: options.database, steps: [...PREPARE, ...schemaAndTable(options)] },
+]
+
+/**
+ * `create database` cannot be part of a transaction, so the lock is the session's. It keeps apart all who work
+ * from one maintenance database; the carriers' callers try again where another one was used.
+ */
+const roleAndDatabase = (options) => {
+  const { role, database, verifier, changePassword } = options
+  const password = verifier === undefined ? '' : ` password ${literal(verifier)}`
+  const roleIsThere = `exists (select from pg_roles where rolname = ${literal(role)})`
+  const databaseIsThere = `exists (select from pg_database where datname = ${literal(database)})`
+  const changed = changePassword && verifier !== undefined
+  return [
+    { run: block("perform pg_advisory_lock(hashtextextended('nonstick reload', 0));") },
+    {
+      run: block(`  if not ${roleIsThere} then
+    create role ${identifier(role)} login${password};
+    set nonstick.created_role = 'yes';
+  ${changed ? `else\n    alter role ${identifier(role)}${password};` : ''}
+  end if;`),
+    },
+    {
+      say: outcome(
+        'nonstick.created_role',
+        roleCreatedLine(options),
+        `role ${identifier(role)} is there, ${changed ? 'its password was set' : 'its password stays as it was'}`,
+      ),
+    },
+    {
+      // template0: what others put into template1 is not ours. UTF8, whatever the server was made with; the
+      // C locale fits every encoding.
+      generate: `select statement
+from (values
+  (1, ${literal(`create database ${identifier(database)} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'`)}),
+  (2, ${literal(`revoke all on database ${identifier(database)} from public`)}),
+  (3, ${literal("set nonstick.created_database = 'yes'")})
+) as creation (step, statement)
+where not ${databaseIsThere}
+order by step`,
+    },
+    {
+      say: outcome(
+        'nonstick.created_database',
+        `created database ${identifier(database)}`,
+        `database ${identifier(database)} is there`,
+      ),
+    },
+    {
+      generate: `select ${literal(`grant connect on database ${identifier(database)} to ${identifier(role)}`)}
+where not has_database_privilege(${literal(role)}, ${literal(database)}, 'connect')`,
+    },
+    { generate: membership(role) },
+    { generate: settings(options, TIMEOUTS, 'true') },
+    { generate: settings(options, SUPERUSER_SETTINGS, '(select rolsuper from pg_roles where rolname = current_user)') },
+    { run: block("perform pg_advisory_unlock(hashtextextended('nonstick reload', 0));") },
+  ]
+}
+
+/** Said after the fact, by a mark that the step before left in the session. */
+const outcome = (mark, ifMarked, otherwise) => `select
+  case
+    when current_setting(${literal(mark)}, true) = 'yes' then ${literal(ifMarked)}
+    else ${literal(otherwise)}
+  end`
+
+/** Hosted servers have no superuser: who is none must be a member of a role to hand something over to it. */
+const membership = (role) => `select ${literal(`grant ${identifier(role)} to current_user`)}
+where current_user <> ${literal(role)}
+  and not (select rolsuper from pg_roles where rolname = current_user)
+  and not case
+    when current_setting('server_version_num')::integer >= 160000 then pg_has_role(current_user, ${literal(role)}, 'SET')
+    else pg_has_role(current_user, ${literal(role)}, 'MEMBER')
+  end`
+
+/** What somebody set, stays. */
+const settings = ({ role, database }, wanted, condition) => {
+  const values = Object.entries(wanted).map(([name, value]) => {
+    const statement = `alter role ${identifier(role)} in database ${identifier(database)} set ${name} = ${literal(value)}`
+    return `(${literal(name)}, ${literal(statement)})`
+  })
+  return `select statement
+from (values
+  ${values.join(',\n  ')}
+) as wanted (name, statement)
+where ${condition}
+  and not exists (
+    select
+    from pg_db_role_setting s
+    join pg_database d on d.oid = s.setdatabase
+    join pg_roles r on r.oid = s.setrole
+    cross join unnest(s.setconfig) as setting
+    where d.datname = ${literal(database)}
+      and r.rolname = ${literal(role)}
+      and split_part(setting, '=', 1) = name
+  )`
+}
+
+/** One transaction, under the same lock as the program's own `migrate`. */
+const schemaAndTable = (options) => {
+  const { role, schema, table, database } = options
+  const qualified = `${identifier(schema)}.${identifier(table)}`
+  return [
+    {
+      // Had the change of database failed unnoticed, everything below would go into the wrong one.
+      run: block(`  if current_database() <> ${literal(database)} then
+    raise exception 'connected to database % instead', current_database();
+  end if;`),
+    },
+    { run: 'begin isolation level read committed read write' },
+    { run: 'set local client_min_messages = warning' },
+    { run: block(`perform pg_advisory_xact_lock(hashtextextended('nonstick schema ' || ${literal(schema)}, 0));`) },
+    {
+      run: block(`  if not exists (select from pg_namespace where nspname = ${literal(schema)}) then
+    create schema ${identifier(schema)} authorization ${identifier(role)};
+  end if;`),
+    },
+    { run: `grant usage, create on schema ${identifier(schema)} to ${identifier(role)}` },
+    ...statementsOf(render(bookkeeping, options)),
+    {
+      // Records of a table that has been dropped since would stand in the way of the new ones.
+      run: `delete from ${identifier(schema)}.migration
+where table_name = ${literal(table)}
+  and not exists (
+    select
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${literal(schema)}
+      and c.relname = ${literal(table)}
+      and c.relkind in ('r', 'p')
+  )`,
+    },
+    {
+      run: block(`  if exists (
+    select
+    from ${identifier(schema)}.migration
+    where table_name = ${literal(table)}
+      and number > ${migrations.length}
+  ) then
+    raise exception 'the table % is newer than this copy of nonstick: use the newer one', ${literal(qualified)};
+  end if;`),
+    },
+    ...migrations.map((migration) => ({ run: applied(migration, options) })),
+    { run: handOver(options) },
+    {
+      run: `grant select, insert, update, delete on ${qualified}, ${identifier(schema)}.migration to ${identifier(role)}`,
+    },
+    {
+      // Within one transaction now() stands still.
+      say: `select coalesce(
+  (
+    select 'applied ' || string_agg(name, ', ' order by number) || ${literal(` to ${qualified}`)}
+    from ${identifier(schema)}.migration
+    where table_name = ${literal(table)}
+      and applied_at = now()
+  ),
+  ${literal(`table ${qualified} is there and up to date`)}
+)`,
+    },
+    { run: 'commit' },
+    { say: listening(options) },
+  ]
+}
+
+/** The file as it is, as one block: a statement of its own in both carriers. */
+const statementsOf = (sql) => [{ run: block(sql) }]
+
+const applied = ({ number, name, checksum, sql }, options) => {
+  const list = `${identifier(options.schema)}.migration`
+  const table = literal(options.table)
+  return block(`  if exists (select from ${list} where table_name = ${table} and number = ${number}) then
+    if not exists (select from ${list} where table_name = ${table} and number = ${number} and checksum = '${checksum}') then
+      raise exception 'the table % was made by another migration ${number} than this one', ${literal(options.table)};
+    end if;
+    return;
+  end if;
+
+${render(sql, options)}
+
+  insert into ${list} (table_name, number, name, checksum)
+  values (${table}, ${number}, '${name}', '${checksum}');`)
+}
+
+/**
+ * The role owns its tables, so that the program can bring them up to date itself (`migrate: true`). Only what we
+ * created is handed over: what belongs to a third party stays theirs.
+ */
+const handOver = ({ role, schema, table }) =>
+  block(
+    [table, 'migration']
+      .map(
+        (name) => `  if exists (
+    select
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${literal(schema)}
+      and c.relname = ${literal(name)}
+      and pg_get_userbyid(c.relowner) = current_user
+      and current_user <> ${literal(role)}
+  ) then
+    alter table ${identifier(schema)}.${identifier(name)} owner to ${identifier(role)};
+  end if;`,
+      )
+      .join('\n'),
+  )
+
+const listening = ({ role, database }) => `select line
+from (values
+  (1, 'note: the server takes connections from its own machine only. For processes elsewhere set listen_addresses'),
+  (2, 'in postgresql.conf (now: ''' || current_setting('listen_addresses') || ''') and let them in by a line in pg_hba.conf, for instance'),
+  (3, ${literal(`  hostssl ${identifier(database)} ${identifier(role)} 10.0.0.0/8 scram-sha-256`)})
+) as note (number, line)
+where not exists (
+  select
+  from unnest(string_to_array(current_setting('listen_addresses'), ',')) as address
+  where btrim(address) not in ('localhost', '127.0.0.1', '::1', '')
+)
+order by number`
+
+/** Whether there is a database to drop: one row, or none. */
+export const isTherePlan = ({ database }) => ({
+  database: undefined,
+  steps: [...PREPARE, { say: `select 'there' from pg_database where datname = ${literal(database)}` }],
+})
+
+/** Names of what a stranger keeps in the database: it is not ours to drop then. */
+export const strangersPlan = ({ database, schema }) => ({
+  database,
+  steps: [
+    ...PREPARE,
+    {
+      say: `select quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where n.nspname <> ${literal(schema)}
+  and n.nspname not like 'pg\\_%'
+  and n.nspname <> 'information_schema'
+  and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+  and not exists (
+    select
+    from pg_depend d
+    where d.classid = 'pg_class'::regclass
+      and d.objid = c.oid
+      and d.deptype = 'e'
+  )
+order by 1
+limit 3`,
+    },
+  ],
+})
+
+/** Cuts the connections of whoever still uses it. The role stays: it may have other databases. */
+export const dropPlan = ({ database }) => ({
+  database: undefined,
+  steps: [
+    ...PREPARE,
+    { run: 'set client_min_messages = warning' },
+    { run: block("perform pg_advisory_lock(hashtextextended('nonstick reload', 0));") },
+    { run: `drop database if exists ${identifier(database)} with (force)` },
+  ],
+})
