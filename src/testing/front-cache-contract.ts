@@ -35,8 +35,8 @@ export interface FrontCacheSubject {
   readonly now?: () => EpochMs
 
   /**
-   * Moves the cache's clock by that many milliseconds. Where it is missing the rules wait, a few seconds in
-   * all, and the rule that moves the clock by weeks is left out, saying so.
+   * Moves the cache's clock by that many milliseconds. Where it is missing the rules wait, a few seconds
+   * each, and the one that moves the clock by weeks is left out.
    */
   advance?(ms: number): void | Promise<void>
 
@@ -68,8 +68,8 @@ export const frontCacheContract = (test: FrontCacheContractTest, subject: FrontC
   const cannot = new Map(Object.entries(subject.cannot ?? {}))
   for (const title of cannot.keys())
     if (!frontCacheContractTitles.includes(title)) throw new TypeError(`There is no rule "${title}" to be exempt from`)
-  if (subject.advance === undefined) cannot.set(NEEDS_A_CLOCK, 'its clock cannot be moved')
   for (const rule of RULES) {
+    if (rule.title === NEEDS_A_CLOCK && subject.advance === undefined) continue
     const reason = cannot.get(rule.title)
     if (reason === undefined) test(`${subject.name}: ${rule.title}`, () => tryRule(rule, subject))
     else (test.skip ?? test)(`${subject.name}: ${rule.title} (cannot: ${reason})`, async () => {})

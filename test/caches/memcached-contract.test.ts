@@ -1,41 +1,124 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
+import { freePort } from '../../scripts/servers/index.js'
 import { type MemcachedOptions, memcached } from '../../src/caches/memcached/index.js'
 import { frontCacheContract } from '../../src/testing/front-cache-contract.js'
-import { noMemcached, type RealMemcached, startMemcached } from './support/memcached.js'
+import { type ScriptedMemcached, scriptedMemcached } from '../../src/testing/scripted-memcached.js'
+import { absent, type MemcachedServer, ownMemcached, sharedMemcached, skipUnless } from '../support/servers.js'
+import { movedClock } from './support/moved-clock.js'
 
-const OUTSIDE = process.env['MEMCACHED_SERVERS']
-
-/** The contract over real servers; the rules run side by side, because they wait for the servers' clock. */
-const keepsTheContract = (
-  title: string,
-  unavailable: string | undefined,
-  start: () => Promise<{ options: MemcachedOptions; servers: RealMemcached[] }>,
-): void => {
-  describe.skipIf(unavailable !== undefined)(`${title}${unavailable === undefined ? '' : ` (${unavailable})`}`, () => {
-    let options: MemcachedOptions
-    let servers: RealMemcached[] = []
-    beforeAll(async () => {
-      ;({ options, servers } = await start())
-    })
-    afterAll(async () => {
-      await Promise.all(servers.map((server) => server.stop()))
-    })
-    const open = () => memcached({ operationTimeoutMs: 5000, connectTimeoutMs: 5000, ...options })
-    frontCacheContract(test.concurrent, {
-      name: title,
-      open: async () => ({ cache: open(), another: async () => open() }),
-      expiryResolutionMs: 2200,
-    })
+/** Over real servers the rules run side by side, because they wait for the servers' clock. */
+const contractOverReal = (name: string, options: () => MemcachedOptions): void => {
+  // The machine is small and the rules are many at once; what the deadlines do has tests of its own.
+  const open = () => memcached({ operationTimeoutMs: 10_000, connectTimeoutMs: 10_000, ...options() })
+  frontCacheContract(test.concurrent, {
+    name,
+    open: async () => ({ cache: open(), another: async () => open() }),
+    expiryResolutionMs: 2200,
   })
 }
 
-keepsTheContract('one Memcached', OUTSIDE === undefined ? noMemcached : undefined, async () => {
-  if (OUTSIDE !== undefined) return { options: { servers: OUTSIDE }, servers: [] }
-  const server = await startMemcached()
-  return { options: { servers: server.address }, servers: [server] }
+const own = await ownMemcached()
+
+skipUnless('the front cache contract over one Memcached', await sharedMemcached(), ({ address }) => {
+  contractOverReal('memcached', () => ({ servers: address }))
 })
 
-keepsTheContract('two Memcacheds of different weight', noMemcached, async () => {
-  const servers = await Promise.all([startMemcached(), startMemcached()])
-  return { options: { servers: servers.map(({ address }, index) => [address, index + 1] as const) }, servers }
+skipUnless('the front cache contract over two Memcacheds of different weight', own, (start) => {
+  let servers: MemcachedServer[] = []
+  beforeAll(async () => {
+    servers = await Promise.all([start(), start()])
+  })
+  afterAll(() => Promise.all(servers.map((server) => server.stop())))
+  contractOverReal('two memcacheds', () => ({
+    servers: servers.map(({ address }, index) => [address, index + 1] as const),
+  }))
+})
+
+skipUnless('the front cache contract over a unix socket', own, (start) => {
+  let server: MemcachedServer
+  beforeAll(async () => {
+    server = await start({ unixSocket: true })
+  })
+  afterAll(() => server.stop())
+  contractOverReal('unix socket', () => ({ servers: `unix:${server.address}` }))
+})
+
+const hasIPv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'))
+
+skipUnless('the front cache contract over IPv6', hasIPv6 ? own : absent('there is no ::1 here'), (start) => {
+  let server: MemcachedServer
+  beforeAll(async () => {
+    server = await start({ port: await freePort(), extraArgs: ['-l', '::1'] })
+  })
+  afterAll(() => server.stop())
+  contractOverReal('IPv6', () => ({ servers: [`[::1]:${server.port}`] }))
+})
+
+const CREDENTIALS = { username: 'alice', password: 'p@ss:wörd, with blanks' }
+
+/** A folder that makes `memcached -S` know one user, or why there is none. */
+const saslFolder = () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nonstick-sasl-'))
+  chmodSync(folder, 0o700)
+  writeFileSync(join(folder, 'memcached.conf'), `mech_list: plain\nsasldb_path: ${join(folder, 'db')}\n`)
+  const args = ['-p', '-c', '-a', 'memcached', '-f', join(folder, 'db'), '-u', hostname(), CREDENTIALS.username]
+  try {
+    execFileSync('saslpasswd2', args, { input: CREDENTIALS.password, stdio: ['pipe', 'ignore', 'ignore'] })
+    return folder
+  } catch {
+    rmSync(folder, { recursive: true, force: true })
+    return absent('there is no saslpasswd2 here (Debian: apt-get install sasl2-bin)')
+  }
+}
+
+const sasl = typeof own === 'function' ? saslFolder() : own
+
+skipUnless('the front cache contract with a username and password', sasl, (folder) => {
+  let server: MemcachedServer
+  beforeAll(async () => {
+    if (typeof own !== 'function') throw new Error('not reached: there is a folder only where there is a memcached')
+    server = await own({ extraArgs: ['-S'], env: { SASL_CONF_PATH: folder } })
+  })
+  afterAll(async () => {
+    await server.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  contractOverReal('SASL', () => ({ servers: server.address, ...CREDENTIALS }))
+})
+
+describe('the front cache contract over the scripted server', () => {
+  const clock = movedClock()
+  for (const place of ['port', 'unix socket', 'port with credentials'] as const) {
+    let server: ScriptedMemcached
+    let folder: string
+    beforeAll(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'nonstick-scripted-'))
+      server = await scriptedMemcached({
+        now: clock.now,
+        ...(place === 'unix socket' ? { path: join(folder, 'm.sock') } : {}),
+        ...(place === 'port with credentials' ? { credentials: CREDENTIALS } : {}),
+      })
+    })
+    afterAll(async () => {
+      await server.close()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const open = () =>
+      memcached({
+        servers: server.address,
+        runtime: clock,
+        ...(place === 'port with credentials' ? CREDENTIALS : {}),
+      })
+    frontCacheContract(test, {
+      name: `scripted, ${place}`,
+      open: async () => ({ cache: open(), another: async () => open() }),
+      expiryResolutionMs: 2000,
+      now: clock.now,
+      advance: clock.advance,
+    })
+  }
 })
