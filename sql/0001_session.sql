@@ -77,6 +77,8 @@ comment on column :"schema".:"table".codec is
   'which codec wrote data';
 comment on column :"schema".:"table".data is
   'the session as the codec wrote it; null in a tombstone';
+comment on column :"schema".:"table".created_at is
+  'when it began';
 comment on column :"schema".:"table".seen_at is
   'last known use; brought up to date at intervals only';
 comment on column :"schema".:"table".expires_at is

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ask, firstLineOfInput } from './lib/ask.mjs'
+import { identifier } from './lib/names.mjs'
 import { carryByNode } from './lib/node.mjs'
 import { checkedPassword, HELP, readOptions, UsageError } from './lib/options.mjs'
 import { dropPlan, isTherePlan, roleCreatedLine, setUpPlan, strangersPlan } from './lib/plan.mjs'
@@ -81,7 +82,7 @@ const print = (options, password) => {
 
 const passwordHint = ({ role }) =>
   sayLine(
-    `a new role has no password yet; in psql: \\password ${/^[a-z_][a-z0-9_]*$/.test(role) ? role : JSON.stringify(role)}`,
+    `a new role has no password yet; in psql: \\password ${/^[a-z_][a-z0-9_]*$/.test(role) ? role : identifier(role)}`,
   )
 
 /** Deletes the database if it is there, holds nothing but ours, and somebody means it. */
@@ -95,7 +96,7 @@ const drop = async (options, carry, tell) => {
   if (strangers.length > 0)
     throw new Error(
       `the database ${JSON.stringify(database)} also holds ${strangers.join(', ')}, so it is not dropped. Nothing was changed. ` +
-        `To drop the sessions alone, in psql: drop schema "${schema.replaceAll('"', '""')}" cascade`,
+        `To drop the sessions alone, in psql: drop schema ${identifier(schema)} cascade`,
     )
   if (!yes) await confirm(options)
   await carry([dropPlan(options)])

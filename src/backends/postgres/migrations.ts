@@ -33,7 +33,7 @@ export const MIGRATIONS: readonly Migration[] = [
   {
     number: 1,
     name: '0001_session',
-    checksum: 'b5aaab14833013abda311ef7a72af88612cde1014311291b08d25fdf1c5d24ea',
+    checksum: '81393d9a2e4d51004aa4fc223f12b2ee46893f9158e0a9e452bbf2716b8850c5',
     sql: `-- One row per session: what survives a loss of the cache. Tombstones of destroyed sessions live here too.
 
 create table if not exists :"schema".:"table" (
@@ -113,6 +113,8 @@ comment on column :"schema".:"table".codec is
   'which codec wrote data';
 comment on column :"schema".:"table".data is
   'the session as the codec wrote it; null in a tombstone';
+comment on column :"schema".:"table".created_at is
+  'when it began';
 comment on column :"schema".:"table".seen_at is
   'last known use; brought up to date at intervals only';
 comment on column :"schema".:"table".expires_at is

@@ -1,0 +1,43 @@
+table nonstick.migration -- nonstick: the migrations applied to each session table of this schema
+  table_name text collate "C" not null
+  number integer not null
+  name text not null
+  checksum text not null
+  applied_at timestamp with time zone not null default now()
+  constraint migration_pkey PRIMARY KEY (table_name, number)
+  with nothing; toast with nothing
+CREATE UNIQUE INDEX migration_pkey ON nonstick.migration USING btree (table_name, number)
+
+table nonstick.session -- nonstick: sessions as of their last flush; the cache in front may be some writes ahead. Safe to read; to end a session use the program, since the cache would go on serving it
+  app text collate "C" not null -- the namespace option of the store
+  id_hash bytea not null -- SHA-256 of the session id; the id itself is stored nowhere
+  user_id text collate "C" -- whose session it is, as the identify option told; null for an anonymous one
+  user_epoch integer not null default 0 -- raised to log a user out everywhere
+  lineage bytea not null -- random name of the cache entry that wrote this row last
+  version bigint not null -- grows with every write of the session, flushed or not
+  write_ids bytea not null default '\x'::bytea -- names of the latest writes contained, eight bytes each, newest last
+  codec smallint not null default 0 -- which codec wrote data
+  data bytea storage e -- the session as the codec wrote it; null in a tombstone
+  created_at timestamp with time zone not null -- when it began
+  seen_at timestamp with time zone not null -- last known use; brought up to date at intervals only
+  expires_at timestamp with time zone not null -- ends then unless it is used
+  absolute_expires_at timestamp with time zone not null -- ends then, used or not
+  idle_ttl_ms bigint not null default 0 -- how long it lives unused, in milliseconds
+  destroyed_at timestamp with time zone -- set in a tombstone: the session ended then and must not come back
+  keep_until timestamp with time zone -- a tombstone is not purged before
+  purge_hour integer not null -- hour since 1970 after which the row can be purged, rounded up; coarse on purpose, see the index
+  seen_hour integer not null -- hour since 1970 of seen_at; coarse on purpose, see the index
+  constraint codec_is_a_byte CHECK (((codec >= 0) AND (codec <= 255)))
+  constraint id_hash_is_short CHECK (((octet_length(id_hash) >= 1) AND (octet_length(id_hash) <= 64)))
+  constraint idle_ttl_is_not_negative CHECK ((idle_ttl_ms >= 0))
+  constraint lineage_is_eight_bytes CHECK ((octet_length(lineage) = 8))
+  constraint live_has_data_and_a_tombstone_none CHECK (((destroyed_at IS NULL) = (data IS NOT NULL)))
+  constraint only_a_tombstone_is_kept CHECK (((destroyed_at IS NULL) = (keep_until IS NULL)))
+  constraint session_pkey PRIMARY KEY (app, id_hash)
+  constraint version_is_not_negative CHECK ((version >= 0))
+  constraint write_ids_are_eight_bytes_each CHECK ((((octet_length(write_ids) % 8) = 0) AND (octet_length(write_ids) <= 64)))
+  with fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02; toast with autovacuum_vacuum_scale_factor=0.02
+CREATE INDEX session_purge_hour ON nonstick.session USING btree (purge_hour)
+CREATE INDEX session_seen_hour ON nonstick.session USING btree (app, seen_hour)
+CREATE INDEX session_user_id ON nonstick.session USING btree (app, user_id) WHERE (user_id IS NOT NULL)
+CREATE UNIQUE INDEX session_pkey ON nonstick.session USING btree (app, id_hash)
