@@ -3,12 +3,12 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { freePort } from '../../scripts/servers/index.js'
-import { type MemcachedOptions, memcached } from '../../src/caches/memcached/index.js'
-import { frontCacheContract } from '../../src/testing/front-cache-contract.js'
-import { type ScriptedMemcached, scriptedMemcached } from '../../src/testing/scripted-memcached.js'
-import { absent, type MemcachedServer, ownMemcached, sharedMemcached, skipUnless } from '../support/servers.js'
-import { movedClock } from './support/moved-clock.js'
+import { freePort } from '../../../scripts/servers/index.js'
+import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
+import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
+import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
+import { absent, type MemcachedServer, ownMemcached, sharedMemcached, skipUnless } from '../../support/servers.js'
+import { movedClock } from '../support/moved-clock.js'
 
 /** Over real servers the rules run side by side, because they wait for the servers' clock. */
 const contractOverReal = (name: string, options: () => MemcachedOptions): void => {

@@ -1,0 +1,586 @@
+import { inspect } from 'node:util'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { freePort } from '../../../scripts/servers/index.js'
+import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
+import type { CasToken, FrontCache } from '../../../src/contract/front-cache.js'
+import {
+  type ScriptedMemcached,
+  type ScriptedMemcachedOptions,
+  scriptedMemcached,
+} from '../../../src/testing/scripted-memcached.js'
+import { ownMemcached, skipUnless } from '../../support/servers.js'
+import { type MovedClock, movedClock } from '../support/moved-clock.js'
+
+const bytes = (text: string): Uint8Array => Buffer.from(text)
+const text = (entry: { value: Uint8Array } | undefined): string | undefined =>
+  entry && Buffer.from(entry.value).toString()
+
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+interface Scene {
+  readonly server: ScriptedMemcached
+  readonly cache: FrontCache
+  readonly clock: MovedClock
+  readonly inAMinute: number
+}
+
+/** A scripted server and a cache on it, both on one clock that only the test moves: no time-out comes by itself. */
+const scene = async (
+  options: Partial<MemcachedOptions> = {},
+  serverOptions: ScriptedMemcachedOptions = {},
+): Promise<Scene> => {
+  const clock = movedClock()
+  const server = await scriptedMemcached({ now: clock.now, ...serverOptions })
+  const cache = memcached({ servers: server.address, runtime: clock, ...options })
+  closers.push(async () => {
+    // First the server: calls that it never answered fail with it, and `close` waits for them.
+    await server.close()
+    await cache.close()
+  })
+  return { server, cache, clock, inAMinute: clock.now() + 60_000 }
+}
+
+const store = async (cache: FrontCache, key: string, value: string, expiresAt: number): Promise<CasToken> => {
+  const added = await cache.add(key, bytes(value), expiresAt)
+  if (added.outcome !== 'stored') throw new Error(`the entry was not stored: ${added.outcome}`)
+  return added.token
+}
+
+const unavailable = (more: object = {}): object => expect.objectContaining({ code: 'E_SESSION_UNAVAILABLE', ...more })
+
+/** The sockets' turn: what was written by now is read by now. */
+const aMoment = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
+
+describe('a connection that breaks', () => {
+  test.each(['fin', 'reset'] as const)('by a %s settles all that is in flight at once', async (kind) => {
+    const { server, cache, inAMinute } = await scene()
+    const token = await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'hang' }, { on: 'getk', times: 1 })
+    const calls = [cache.get('k'), cache.get('other'), cache.cas('k', bytes('w'), token, inAMinute)]
+    const settled = Promise.allSettled(calls)
+    await server.arrival('set')
+    await server.disconnect(kind)
+    const [read, other, change] = await settled
+    for (const call of [read, other]) expect(call).toMatchObject({ status: 'rejected', reason: unavailable() })
+    expect(change).toMatchObject({ status: 'rejected', reason: unavailable({ applied: 'unknown' }) })
+    expect(text(await cache.get('k'))).toBe('v')
+  })
+
+  test('after some answers fails only what was not answered', async () => {
+    const { server, cache, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'fin' }, { on: 'getk', after: 3, times: 1 })
+    const results = await Promise.allSettled(Array.from({ length: 5 }, () => cache.get('k')))
+    expect(results.map(({ status }) => status)).toEqual([
+      ...Array.from({ length: 3 }, () => 'fulfilled'),
+      ...Array.from({ length: 2 }, () => 'rejected'),
+    ])
+  })
+
+  test('while nothing is in flight costs nothing: the next call connects anew', async () => {
+    const { server, cache, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    await server.disconnect('fin')
+    await aMoment()
+    expect(text(await cache.get('k'))).toBe('v')
+    expect(server.connections.made).toBe(2)
+  })
+
+  test.each(['fin', 'reset', 'hang'] as const)(
+    'in the middle of an answer (then: %s) leaves no byte behind for the next one',
+    async (then) => {
+      const { server, cache, clock, inAMinute } = await scene()
+      // A user's own value, made to look like the answer that somebody else is waiting for.
+      const forged = Buffer.alloc(24 + 4 + 6 + 6)
+      forged.writeUInt8(0x81, 0)
+      forged.writeUInt8(0x0c, 1)
+      forged.writeUInt16BE(6, 2)
+      forged.writeUInt8(4, 4)
+      forged.writeUInt32BE(16, 8)
+      forged.writeUInt32BE(2, 12)
+      forged.writeUInt8(1, 23)
+      forged.write('victimFORGED', 28, 'latin1')
+      await cache.set('mallory', Buffer.concat([forged, forged]), inAMinute)
+      await store(cache, 'victim', 'genuine', inAMinute)
+      for (const afterBytes of [1, 23, 24, 30, 35, 36, 60, 75, 76, 100]) {
+        server.faults.add({ kind: 'cut', afterBytes, then }, { on: 'getk', times: 1 })
+        const before = server.received('getk')
+        const reading = expect(cache.get('mallory')).rejects.toEqual(unavailable())
+        await server.arrival('getk', before + 1)
+        await aMoment()
+        if (then === 'hang') clock.advance(500)
+        await reading
+        expect(text(await cache.get('victim'))).toBe('genuine')
+        expect(text(await cache.get('victim'))).toBe('genuine')
+      }
+    },
+  )
+})
+
+describe('a server that hangs', () => {
+  test('has a call settled at its deadline, and its connection thrown away', async () => {
+    const { server, cache, clock, inAMinute } = await scene({ operationTimeoutMs: 300 })
+    await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'hang' }, { on: 'getk', times: 1 })
+    const reading = expect(cache.get('k')).rejects.toEqual(
+      unavailable({
+        tier: `memcached ${server.address}`,
+        operation: 'get',
+        applied: undefined,
+        message: `memcached ${server.address} could not be asked to get: it did not answer within 300 ms`,
+      }),
+    )
+    await server.arrival('getk')
+    clock.advance(300)
+    await reading
+    expect(text(await cache.get('k'))).toBe('v')
+    expect(server.connections.made).toBe(2)
+  })
+
+  test('under continuous traffic puts no deadline off', async () => {
+    const { server, cache, clock, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'hang' }, { on: 'getk' })
+    const waitedMs: number[] = []
+    for (let call = 0; call < 60; call += 1) {
+      const askedAt = clock.now()
+      const done = (): void => void waitedMs.push(clock.now() - askedAt)
+      cache.get('k').then(done, done)
+      // The socket's turn and the judgement after a deadline.
+      await new Promise((resolve) => setTimeout(resolve, 2))
+      clock.advance(50)
+    }
+    await aMoment()
+    // All but those of the last half second.
+    expect(waitedMs.length).toBeGreaterThanOrEqual(49)
+    expect(Math.max(...waitedMs)).toBeLessThanOrEqual(550)
+  })
+
+  test('already when it is greeted is never sent a change: surely not applied', async () => {
+    const { server, cache, clock, inAMinute } = await scene()
+    server.faults.add({ kind: 'hang' }, { on: 'noop' })
+    const changes = Array.from({ length: 10 }, (_, index) =>
+      expect(cache.set(`k${index}`, bytes('v'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' })),
+    )
+    await server.arrival('noop')
+    clock.advance(500)
+    await Promise.all(changes)
+    expect(server.received('set')).toBe(0)
+    expect(server.connections.made).toBe(1)
+    clock.advance(500)
+    await aMoment()
+    expect(server.connections.open).toBe(0)
+  })
+
+  test('does not outlast close: what is in flight meets its deadline, later calls are refused', async () => {
+    const { server, cache, clock, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'hang' }, { on: 'getk' })
+    const reading = expect(cache.get('k')).rejects.toEqual(unavailable())
+    await server.arrival('getk')
+    const closing = cache.close()
+    await expect(cache.get('k')).rejects.toMatchObject({ code: 'E_CLOSED' })
+    clock.advance(500)
+    await Promise.all([reading, closing])
+    await aMoment()
+    expect(server.connections.open).toBe(0)
+  })
+
+  test('is not blamed for a process that was too busy to read its answer', async () => {
+    const server = await scriptedMemcached()
+    const cache = memcached({ servers: server.address, operationTimeoutMs: 60 })
+    closers.push(
+      () => cache.close(),
+      () => server.close(),
+    )
+    await store(cache, 'k', 'v', Date.now() + 60_000)
+    // The double shares our process: its answer is written just before the long computation.
+    const reading = cache.get('k')
+    await server.arrival('getk')
+    const until = Date.now() + 200
+    while (Date.now() < until);
+    expect(text(await reading)).toBe('v')
+    expect(server.connections.made).toBe(1)
+  })
+})
+
+describe('an answer that cannot be right', () => {
+  const wrongs = {
+    'is for another key': { kind: 'wrong-key' },
+    'is for another command': {
+      kind: 'tamper',
+      change: (answer: Buffer) => Buffer.from(answer.fill(0x00, 1, 2)),
+    },
+    'has a number that nobody asked with': {
+      kind: 'tamper',
+      change: (answer: Buffer) => Buffer.from(answer.fill(0x77, 12, 16)),
+    },
+    'claims an impossible length': {
+      kind: 'tamper',
+      change: (answer: Buffer) => Buffer.from(answer.fill(0xff, 8, 12)),
+    },
+    'is shorter than its parts': {
+      kind: 'tamper',
+      change: (answer: Buffer) => Buffer.from(answer.fill(0x00, 8, 12)),
+    },
+    'is of another protocol': { kind: 'garbage', bytes: bytes('ERROR\r\n'.repeat(10)) },
+  } as const
+
+  test.each(Object.entries(wrongs))('because it %s is an error, and the connection goes', async (_, fault) => {
+    const { server, cache, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    server.faults.add(fault, { on: 'getk', times: 1 })
+    await expect(cache.get('k')).rejects.toEqual(unavailable())
+    expect(text(await cache.get('k'))).toBe('v')
+    expect(server.connections.made).toBe(2)
+  })
+
+  test('because nobody asked ends the connection before it can answer anything', async () => {
+    const { server, cache, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    const unasked = Buffer.alloc(24)
+    unasked.writeUInt8(0x81, 0)
+    unasked.writeUInt32BE(3, 12)
+    server.say(unasked)
+    await aMoment()
+    expect(text(await cache.get('k'))).toBe('v')
+    expect(server.connections.made).toBe(2)
+  })
+})
+
+describe('a change', () => {
+  type Change = (cache: FrontCache, token: CasToken, inAMinute: number) => Promise<unknown>
+  const changes: [string, 'set' | 'add' | 'delete', Change][] = [
+    ['add', 'add', (cache, _, inAMinute) => cache.add('new', bytes('new'), inAMinute)],
+    ['set', 'set', (cache, _, inAMinute) => cache.set('k', bytes('new'), inAMinute)],
+    ['cas', 'set', (cache, token, inAMinute) => cache.cas('k', bytes('new'), token, inAMinute)],
+    ['delete', 'delete', (cache, token) => cache.delete('k', token)],
+  ]
+
+  test.each(changes)(
+    '%s whose answer is lost is unknown, and is never sent again',
+    async (operation, command, change) => {
+      const { server, cache, clock, inAMinute } = await scene()
+      const token = await store(cache, 'k', 'old', inAMinute)
+      const before = server.received(command)
+      server.faults.add({ kind: 'lose-answer' }, { on: command, times: 1 })
+      const changing = expect(change(cache, token, inAMinute)).rejects.toEqual(
+        unavailable({ operation, applied: 'unknown' }),
+      )
+      await server.arrival(command, before + 1)
+      clock.advance(500)
+      await changing
+      for (let step = 0; step < 5; step += 1) {
+        clock.advance(1000)
+        await cache.get('k')
+      }
+      expect(server.received(command)).toBe(before + 1)
+      expect(text(await cache.get('k'))).not.toBe(operation === 'add' ? undefined : 'old')
+    },
+  )
+
+  test.each(changes)(
+    '%s at a port that nobody listens on is refused at once, surely not applied',
+    async (operation, _, change) => {
+      const cache = memcached({ servers: `127.0.0.1:${await freePort()}` })
+      closers.push(() => cache.close())
+      const { server: elsewhere, cache: other, inAMinute } = await scene()
+      const token = await store(other, 'k', 'old', inAMinute)
+      expect(elsewhere.connections.made).toBe(1)
+      const startedAt = performance.now()
+      if (operation === 'add' || operation === 'set')
+        await expect(change(cache, token, inAMinute)).rejects.toEqual(
+          unavailable({ operation, applied: 'no', message: expect.stringContaining('ECONNREFUSED') }),
+        )
+      else expect(JSON.stringify(await change(cache, token, inAMinute))).toContain('conflict')
+      expect(performance.now() - startedAt).toBeLessThan(400)
+    },
+  )
+
+  test.each([
+    [0x04, 'no'],
+    [0x20, 'no'],
+    [0x81, 'no'],
+    [0x82, 'no'],
+    [0x84, 'unknown'],
+    [0x85, 'no'],
+    [0x86, 'no'],
+    [0x1234, 'unknown'],
+  ] as const)('answered with status 0x%s is unavailable, applied: %s', async (status, applied) => {
+    const { server, cache, inAMinute } = await scene()
+    const token = await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'status', status }, { on: ['getk', 'set', 'add', 'delete'] })
+    await expect(cache.get('k')).rejects.toEqual(unavailable({ operation: 'get', applied: undefined }))
+    for (const [operation, , change] of changes)
+      await expect(change(cache, token, inAMinute)).rejects.toEqual(unavailable({ operation, applied }))
+  })
+})
+
+describe('a token', () => {
+  test.each(['fin', 'reset'] as const)(
+    'dies with its connection (%s): a conflict, and nothing is sent',
+    async (how) => {
+      const { server, cache, inAMinute } = await scene()
+      const token = await store(cache, 'k', 'v', inAMinute)
+      await server.disconnect(how)
+      await aMoment()
+      const dead = async (): Promise<void> => {
+        expect(await cache.cas('k', bytes('w'), token, inAMinute)).toEqual({ outcome: 'conflict' })
+        expect(await cache.delete('k', token)).toBe('conflict')
+      }
+      await dead()
+      expect(server.connections.made).toBe(1)
+      expect(text(await cache.get('k'))).toBe('v')
+      await dead()
+      expect(server.received('set')).toBe(0)
+      expect(server.received('delete')).toBe(0)
+    },
+  )
+
+  test('from before a restart never fits an entry that happens to bear its number', async () => {
+    const { server, cache, inAMinute } = await scene()
+    const token = await store(cache, 'k', 'first of the old process', inAMinute)
+    await server.restart()
+    await aMoment()
+    await store(cache, 'k', 'first of the new process', inAMinute)
+    expect(await cache.cas('k', bytes('old'), token, inAMinute)).toEqual({ outcome: 'conflict' })
+    expect(await cache.delete('k', token)).toBe('conflict')
+    expect(text(await cache.get('k'))).toBe('first of the new process')
+  })
+
+  test("of another server's connection, or of another cache's, is a conflict", async () => {
+    const { server, cache, inAMinute } = await scene()
+    const { cache: elsewhere } = await scene()
+    const other = memcached({ servers: server.address })
+    closers.push(() => other.close())
+    await store(cache, 'k', 'v', inAMinute)
+    await other.get('k')
+    const foreign = await store(elsewhere, 'k', 'v', inAMinute)
+    expect(await cache.cas('k', bytes('w'), foreign, inAMinute)).toEqual({ outcome: 'conflict' })
+    const others = await other.get('k')
+    expect(others && (await cache.cas('k', bytes('w'), others.token, inAMinute))).toEqual({ outcome: 'conflict' })
+    expect(text(await cache.get('k'))).toBe('v')
+  })
+})
+
+describe('connecting', () => {
+  test('is tried once for all who wait, and then not again for a moment', async () => {
+    const { server, cache, clock } = await scene()
+    server.faults.add({ kind: 'fin' }, { on: 'noop' })
+    const round = () => Promise.allSettled(Array.from({ length: 50 }, () => cache.get('k')))
+    for (const { status } of await round()) expect(status).toBe('rejected')
+    for (const { status } of await round()) expect(status).toBe('rejected')
+    expect(server.connections.made).toBe(1)
+    clock.advance(101)
+    await round()
+    expect(server.connections.made).toBe(2)
+    server.faults.clear()
+    clock.advance(101)
+    expect(await cache.get('k')).toBeUndefined()
+    expect(server.connections.made).toBe(3)
+  })
+
+  test('happens at the first call and not before', async () => {
+    const { server, cache } = await scene()
+    await aMoment()
+    expect(server.connections.made).toBe(0)
+    await cache.get('k')
+    expect(server.connections.made).toBe(1)
+  })
+
+  test('works again as soon as a refusing server accepts', async () => {
+    const { server, cache, clock, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
+    await server.refuse()
+    await expect(cache.get('k')).rejects.toEqual(unavailable())
+    await server.accept()
+    clock.advance(101)
+    expect(text(await cache.get('k'))).toBe('v')
+  })
+
+  test('one server that is down leaves the keys of the others alone, and none moves', async () => {
+    const [one, two] = [await scriptedMemcached(), await scriptedMemcached()]
+    const cache = memcached({ servers: [one.address, two.address] })
+    closers.push(
+      () => cache.close(),
+      () => one.close(),
+      () => two.close(),
+    )
+    const keys = Array.from({ length: 40 }, (_, index) => `key ${index}`.replace(' ', '-'))
+    for (const key of keys) await store(cache, key, key, Date.now() + 60_000)
+    await two.refuse()
+    const down = await Promise.allSettled(keys.map((key) => cache.get(key)))
+    const lost = down.filter(({ status }) => status === 'rejected').length
+    expect(lost).toBeGreaterThan(5)
+    expect(lost).toBeLessThan(35)
+    expect(await cache.health()).toMatchObject({
+      tier: 'memcached',
+      state: 'degraded',
+      reason: '1 of 2 servers do not answer',
+      servers: [
+        { tier: `memcached ${one.address}`, state: 'up' },
+        { tier: `memcached ${two.address}`, state: 'down', reason: 'ECONNREFUSED' },
+      ],
+    })
+    await two.accept()
+    expect(await cache.health()).toMatchObject({ state: 'up' })
+    const back = await Promise.all(keys.map((key) => cache.get(key)))
+    expect(back.map(text)).toEqual(keys)
+  })
+})
+
+describe('signing in', () => {
+  const credentials = { username: 'alice', password: 'correct horse' }
+
+  test.each([
+    [
+      'a wrong password',
+      { ...credentials, password: 'wrong horse' },
+      { credentials },
+      'it refused the username and password',
+    ],
+    ['no password where one is wanted', {}, { credentials }, 'it wants a username and password'],
+    ['a password where there is no SASL', credentials, {}, 'it knows no SASL, but a username and password were given'],
+  ])('with %s is an error that says so, and shows no credentials', async (_, options, serverOptions, because) => {
+    const { server, cache, inAMinute } = await scene(options, serverOptions)
+    const error = await cache.set('k', bytes('v'), inAMinute).catch((thrown: unknown) => thrown)
+    expect(error).toEqual(
+      unavailable({ applied: 'no', message: `memcached ${server.address} could not be asked to set: ${because}` }),
+    )
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/horse|alice/)
+    expect(server.received('set')).toBe(0)
+    expect(await cache.health()).toMatchObject({ state: 'down', reason: because })
+  })
+
+  test.each([0x01, 0x08, 0x09, 0x21, 0x84])('answered with status %i is no success', async (status) => {
+    const { server, cache, inAMinute } = await scene(credentials, { credentials })
+    server.faults.add({ kind: 'status', status }, { on: 'sasl-authenticate' })
+    await expect(cache.set('k', bytes('v'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
+    expect(server.received('set')).toBe(0)
+  })
+
+  test('is not attempted with what stands in the environment', async () => {
+    vi.stubEnv('MEMCACHE_USERNAME', 'somebody')
+    vi.stubEnv('MEMCACHE_PASSWORD', 'else')
+    vi.stubEnv('MEMCACHIER_USERNAME', 'somebody')
+    vi.stubEnv('MEMCACHIER_PASSWORD', 'else')
+    try {
+      const { server, cache } = await scene()
+      expect(await cache.get('k')).toBeUndefined()
+      expect(server.received('sasl-mechanisms')).toBe(0)
+    } finally {
+      vi.unstubAllEnvs()
+    }
+  })
+})
+
+describe('memjs', () => {
+  test('is silent by default, whatever fails', async () => {
+    const written: unknown[] = []
+    const spies = [
+      vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => written.push(chunk) > 0),
+      vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => written.push(chunk) > 0),
+      ...(['log', 'warn', 'error', 'info', 'debug'] as const).map((name) =>
+        vi.spyOn(console, name).mockImplementation((...parts) => void written.push(parts)),
+      ),
+    ]
+    try {
+      const { server, cache, clock, inAMinute } = await scene()
+      await cache.set('k', bytes('v'), inAMinute)
+      server.faults.add({ kind: 'hang' }, { on: 'getk', times: 1 })
+      const reading = cache.get('k').catch(() => undefined)
+      await server.arrival('getk')
+      clock.advance(500)
+      await reading
+      server.faults.add({ kind: 'status', status: 0x84 }, { on: 'getk', times: 1 })
+      await cache.get('k').catch(() => undefined)
+      await server.refuse()
+      await cache.get('k').catch(() => undefined)
+    } finally {
+      for (const spy of spies) spy.mockRestore()
+    }
+    expect(written).toEqual([])
+  })
+
+  test('tells a log what it has to say, without credentials, and survives a log that throws', async () => {
+    const lines: string[] = []
+    const { server, cache } = await scene(
+      {
+        username: 'alice',
+        password: 'correct horse',
+        log: (line) => {
+          lines.push(line)
+          throw new Error('the log is full')
+        },
+      },
+      { credentials: { username: 'alice', password: 'correct horse' } },
+    )
+    await cache.get('k')
+    server.faults.add({ kind: 'fin' }, { on: 'getk' })
+    await expect(cache.get('k')).rejects.toEqual(unavailable())
+    expect(lines.join('\n')).toContain(String(server.port))
+    expect(lines.join('\n')).not.toMatch(/horse|alice/)
+  })
+})
+
+test('a key that no Memcached takes is refused before anything is sent', async () => {
+  const { server, cache, inAMinute } = await scene()
+  for (const key of ['', 'k'.repeat(251), 'ü'.repeat(126), 'a b', 'a\r\nflush_all\r\n', 'a\0', '\ud800']) {
+    await expect(cache.get(key)).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.set(key, bytes('v'), inAMinute)).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.delete(key, {})).rejects.toBeInstanceOf(TypeError)
+  }
+  expect(server.connections.made).toBe(0)
+  await cache.set('k'.repeat(250), bytes('longest'), inAMinute)
+  expect(text(await cache.get('k'.repeat(250)))).toBe('longest')
+})
+
+skipUnless('a Memcached without compare-and-set', await ownMemcached(), (start) => {
+  test('is refused: there a compare-and-set would store unconditionally', async () => {
+    const server = await start({ extraArgs: ['-C'] })
+    const cache = memcached({ servers: server.address })
+    try {
+      const because = { message: expect.stringContaining('it runs without compare-and-set (option -C)') }
+      await expect(cache.add('k', bytes('v'), Date.now() + 60_000)).rejects.toEqual(
+        unavailable({ ...because, applied: 'unknown' }),
+      )
+      await expect(cache.get('k')).rejects.toEqual(unavailable(because))
+    } finally {
+      await cache.close()
+      await server.stop()
+    }
+  })
+})
+
+skipUnless('a real Memcached that fails', await ownMemcached(), (start) => {
+  test('when frozen has calls fail within their deadline, when killed at once, and works after both', async () => {
+    const server = await start()
+    const cache = memcached({ servers: server.address, operationTimeoutMs: 150 })
+    try {
+      const token = await store(cache, 'k', 'v', Date.now() + 60_000)
+      server.pause()
+      const startedAt = performance.now()
+      const calls = await Promise.allSettled([
+        cache.get('k'),
+        cache.set('k', bytes('w'), Date.now() + 60_000),
+        cache.get('k'),
+      ])
+      expect(performance.now() - startedAt).toBeLessThan(1000)
+      for (const call of calls) expect(call).toMatchObject({ status: 'rejected', reason: unavailable() })
+      server.resume()
+      await vi.waitFor(async () => expect(text(await cache.get('k'))).toMatch(/[vw]/), 5000)
+      expect(await cache.cas('k', bytes('x'), token, Date.now() + 60_000)).toEqual({ outcome: 'conflict' })
+
+      await server.kill9()
+      await expect(cache.get('k')).rejects.toEqual(unavailable())
+      await server.restart()
+      await vi.waitFor(async () => expect(await cache.get('k')).toBeUndefined(), 5000)
+    } finally {
+      await cache.close()
+      await server.stop()
+    }
+  })
+})
