@@ -15,6 +15,8 @@ export interface Call {
   /** The contract's word for it, for messages. */
   readonly operation: string
   readonly isChange: boolean
+  /** Doing it twice is as good as once and gives the same answer: a connection that broke under it is no failure. */
+  readonly isRepeatable: boolean
   readonly deadline: Deadline
 }
 
@@ -34,7 +36,10 @@ export class StatementFailed extends Error {
 export const contractError = (raised: unknown): unknown =>
   raised instanceof StatementFailed ? raised.fault.error : raised
 
-/** A statement that the server rolled back because of others is sent this often. */
+/**
+ * A statement that the server rolled back because of others is sent this often; and so is a repeatable one whose
+ * connection broke, as each pooled connection does once after the server was restarted.
+ */
 const ATTEMPTS = 3
 
 export interface ConnectionsOptions {
@@ -57,19 +62,24 @@ export class Connections {
     this.#options = options
   }
 
-  call(operation: string, { isChange }: { readonly isChange: boolean }): Call {
+  call(operation: string, { isChange, isRepeatable }: Pick<Call, 'isChange' | 'isRepeatable'>): Call {
     const { runtime, queryTimeoutMs } = this.#options
-    return { operation, isChange, deadline: deadlineAfter(runtime, queryTimeoutMs) }
+    return { operation, isChange, isRepeatable, deadline: deadlineAfter(runtime, queryTimeoutMs) }
   }
 
   /** @throws StatementFailed */
   async run(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
+    let lost: StatementFailed | undefined
     for (let attempt = 1; ; attempt++)
       try {
         return await this.#runOnce(call, statement, values)
       } catch (raised) {
-        const isConflict = raised instanceof StatementFailed && raised.fault.kind === 'conflict'
-        if (!isConflict || attempt === ATTEMPTS) throw raised
+        if (!(raised instanceof StatementFailed)) throw raised
+        const { kind } = raised.fault
+        const goesOn = kind === 'conflict' || (kind === 'lost' && call.isRepeatable)
+        // What was lost may have been done, however clearly a later attempt failed.
+        if (!goesOn || attempt === ATTEMPTS) throw lost ?? raised
+        if (kind === 'lost') lost ??= raised
       }
   }
 

@@ -11,7 +11,9 @@ export type FaultKind =
   | 'schema'
   /** The server answered, and would not. */
   | 'refused'
-  /** There was no connection, or it broke. */
+  /** There was no connection to be had. */
+  | 'unreachable'
+  /** The connection broke under the statement. */
   | 'lost'
   /** No answer came in time. */
   | 'late'
@@ -32,8 +34,6 @@ export interface FaultContext {
   /** The statement went out, so that a lost answer leaves it open whether it was applied. */
   readonly wasSent: boolean
 }
-
-const SET_UP_HINT = 'run `sql/reload`, or let the program do it with `postgres({ migrate: true })`'
 
 /** SQLSTATEs whose meaning a person should read; all others are shown as they are. */
 const MEANINGS: Readonly<Record<string, string>> = {
@@ -57,11 +57,12 @@ const CONFLICT_STATES = new Set(['40001', '40P01'])
 export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const sqlState = sqlStateOf(raised)
   if (raised instanceof DeadlinePassed) return unavailable('late', raised, context, 'no answer came in time')
-  if (sqlState === undefined) return unavailable('lost', raised, context, networkReason(raised))
+  const broken = context.wasSent ? 'lost' : 'unreachable'
+  if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
   const cause = withoutData(raised, sqlState)
   if (SCHEMA_STATES.has(sqlState)) return { kind: 'schema', error: schemaMissing(sqlState, cause, context) }
   // The server ends the connection with these, at any moment of the statement.
-  if (/^(?:08|57P)/.test(sqlState)) return unavailable('lost', cause, context, reasonOf(sqlState))
+  if (/^(?:08|57P)/.test(sqlState)) return unavailable(broken, cause, context, reasonOf(sqlState))
   // An error from the server means that the statement was rolled back.
   const answered = { ...context, wasSent: false }
   if (CONFLICT_STATES.has(sqlState)) return unavailable('conflict', cause, answered, reasonOf(sqlState))
@@ -90,7 +91,7 @@ export const valueRefused = (
 const schemaMissing = (sqlState: string, cause: unknown, context: FaultContext): SessionStoreError =>
   new SessionStoreError(
     'E_BACKEND_SCHEMA',
-    `${context.tier} lacks ${sqlState === '3D000' ? 'the database' : context.relation} or a part of it: ${SET_UP_HINT}`,
+    `${context.tier} could not be asked to ${context.operation}: ${missing(sqlState, context.relation)}`,
     {
       cause,
       tier: context.tier,
@@ -98,6 +99,12 @@ const schemaMissing = (sqlState: string, cause: unknown, context: FaultContext):
       ...(context.isChange ? { applied: 'no' as const } : {}),
     },
   )
+
+const missing = (sqlState: string, relation: string): string => {
+  if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
+  const what = sqlState === '42703' ? `the table ${relation} is of another version` : `it lacks the table ${relation}`
+  return `${what}; run \`sql/reload\`, or let the program do it with \`postgres({ migrate: true })\``
+}
 
 const unavailable = (kind: FaultKind, cause: unknown, context: FaultContext, because: string): Fault => {
   const applied: Applied = context.wasSent ? 'unknown' : 'no'
@@ -123,10 +130,10 @@ const sqlStateOf = (raised: unknown): string | undefined => {
 
 /**
  * The server's error without `detail`, `where` and the like, where it quotes the row it refused; and without its
- * words where they may quote a value.
+ * words where they may quote a value or name a user.
  */
 const withoutData = (raised: unknown, sqlState: string): Error => {
   const { message, severity, routine } = raised as Record<'message' | 'severity' | 'routine', unknown>
-  const cause = new Error(/^2[23]/.test(sqlState) ? `SQLSTATE ${sqlState}` : String(message))
+  const cause = new Error(/^2[238]/.test(sqlState) ? `SQLSTATE ${sqlState}` : String(message))
   return Object.assign(cause, { code: sqlState, severity, routine })
 }

@@ -43,6 +43,12 @@ import {
 import { relationOf, type Statements, statementsFor } from './statements.js'
 import { type WritePlan, writeAll } from './write-all.js'
 
+type Manner = Pick<Call, 'isChange' | 'isRepeatable'>
+const READING: Manner = { isChange: false, isRepeatable: true }
+/** Sent again it would meet itself and be refused: that is for the store to ask for. */
+const CHANGING: Manner = { isChange: true, isRepeatable: false }
+const CHANGING_REPEATABLY: Manner = { isChange: true, isRepeatable: true }
+
 /** Migrations wait for those of other processes, and may have a table to rewrite. */
 const SET_UP_TIMEOUT_MS = 60_000
 
@@ -84,14 +90,14 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   async read(locator: Locator): Promise<BackendCopy> {
-    const call = await this.#begin('read')
+    const call = await this.#begin('read', READING)
     const { app, idHash } = addressOf(locator.key)
     const { rows } = await this.#ask(call, this.#statements.read, [app, idHash])
     return copyOf(rows[0])
   }
 
   async insert(locator: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
-    const call = await this.#beginChange('insert')
+    const call = await this.#begin('insert', CHANGING)
     const { app, idHash } = addressOf(locator.key)
     const bound = notAfter === undefined ? null : timestampOf(notAfter)
     const values = [app, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
@@ -109,14 +115,16 @@ class PostgresBackend implements Backend, Enumerable {
 
   async #lookAfterInsert(call: Call, values: readonly unknown[]): Promise<Row | undefined> {
     try {
-      return (await this.#ask({ ...call, isChange: false }, this.#statements.lookLate, values)).rows[0]
+      return (await this.#ask({ ...call, ...READING }, this.#statements.lookLate, values)).rows[0]
     } catch (cause) {
       throw this.#connections.untouched(call, 'it was not inserted, and why could not be asked', cause)
     }
   }
 
   async update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
-    const call = await this.#beginChange('update', entries.length)
+    this.#assertOpen()
+    if (entries.length === 0) return []
+    const call = await this.#begin('update', CHANGING)
     return this.#write<GuardedUpdate, UpdateOutcome>(call, entries, {
       statementOf: this.#statements.updateOf,
       valuesOf: ({ guard, session }) => {
@@ -132,7 +140,9 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   async extend(entries: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
-    const call = await this.#beginChange('extend', entries.length)
+    this.#assertOpen()
+    if (entries.length === 0) return []
+    const call = await this.#begin('extend', CHANGING_REPEATABLY)
     return this.#write<Extension, ExtendOutcome>(call, entries, {
       statementOf: this.#statements.extendOf,
       valuesOf: ({ seenAt, expiresAt }) => [
@@ -148,7 +158,7 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   async destroy(locator: Locator, { at, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
-    const call = await this.#beginChange('destroy')
+    const call = await this.#begin('destroy', CHANGING_REPEATABLY)
     const { app, idHash } = addressOf(locator.key)
     const values = [app, idHash, timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
     if (only === undefined) {
@@ -162,7 +172,7 @@ class PostgresBackend implements Backend, Enumerable {
 
   /** Removes a session or a tombstone up to an hour after its time: the index that finds it counts in hours. */
   async purge({ now, limit }: PurgeOptions): Promise<PurgeOutcome> {
-    const call = await this.#beginChange('purge')
+    const call = await this.#begin('purge', CHANGING)
     const values = [Math.floor(now / HOUR_MS), timestampOf(now), limit]
     const { rows } = await this.#ask(call, this.#statements.purge, values)
     const removed = Number(rows[0]?.['removed'] ?? 0)
@@ -181,7 +191,7 @@ class PostgresBackend implements Backend, Enumerable {
     const startedAt = monotonicMs()
     const latencyMs = (): number => monotonicMs() - startedAt
     try {
-      const call = this.#connections.call('health', { isChange: false })
+      const call = this.#connections.call('report its health', READING)
       await this.#connections.run(call, this.#statements.health, [])
       return { tier: this.name, state: 'up', latencyMs: latencyMs() }
     } catch (raised) {
@@ -198,23 +208,23 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   async list({ namespace, now, limit, after }: ListOptions): Promise<readonly ListedSession[]> {
-    const call = await this.#begin('list')
+    const call = await this.#begin('list', READING)
     const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
     const { rows } = await this.#ask(call, this.#statements.list, [namespace, timestampOf(now), last, limit])
     return rows.map((row) => ({ key: keyOf(row), session: sessionOf(row) }))
   }
 
   async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
-    const call = await this.#begin('count')
+    const call = await this.#begin('count', READING)
     const { rows } = await this.#ask(call, this.#statements.count, [namespace, timestampOf(now)])
     return Number(rows[0]?.['living'] ?? 0)
   }
 
   /** Every call starts here: open, with a deadline, and with the table there if that is ours to see to. */
-  async #begin(operation: string, { isChange = false, needsTable = true } = {}): Promise<Call> {
+  async #begin(operation: string, manner: Manner): Promise<Call> {
     this.#assertOpen()
-    const call = this.#connections.call(operation, { isChange })
-    if (this.#isMigrated || !needsTable) return call
+    const call = this.#connections.call(operation, manner)
+    if (this.#isMigrated) return call
     try {
       await call.deadline.race(this.#migrateOnce())
     } catch (cause) {
@@ -225,10 +235,6 @@ class PostgresBackend implements Backend, Enumerable {
       throw this.#connections.untouched(call, because, cause)
     }
     return call
-  }
-
-  async #beginChange(operation: string, count = 1): Promise<Call> {
-    return this.#begin(operation, { isChange: true, needsTable: count > 0 })
   }
 
   /** A call that is one statement: its failure is the call's. */
@@ -262,7 +268,7 @@ class PostgresBackend implements Backend, Enumerable {
   async #migrate(): Promise<void> {
     const { schema, table, runtime } = this.#options
     const deadline = deadlineAfter(runtime, SET_UP_TIMEOUT_MS)
-    const call = { operation: 'set up', isChange: false, deadline }
+    const call = { operation: 'set up', ...READING, deadline }
     try {
       await this.#connections.borrow(call, async (client) => {
         const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>

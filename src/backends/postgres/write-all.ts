@@ -62,7 +62,7 @@ export const writeAll = async <Entry extends { readonly locator: Locator }, Outc
     },
     look: async (part) => {
       const rows = part.map(({ address }) => address)
-      const found = await runMany(connections, { ...call, isChange: false }, lookOf, rows)
+      const found = await runMany(connections, { ...call, isChange: false, isRepeatable: true }, lookOf, rows)
       return part.map((_, position) => stateOf(found.get(position)))
     },
     written: plan.written,

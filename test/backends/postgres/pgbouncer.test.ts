@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { postgres } from '../../../src/backends/postgres/index.js'
+import { backendContract } from '../../../src/testing/backend-contract.js'
+import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { clusterForThisFile } from './cluster.js'
+import { type Pgbouncer, pgbouncerProgram, startPgbouncer } from './pgbouncer.js'
+
+const program = pgbouncerProgram()
+const title = 'through pgbouncer in transaction mode'
+
+describe.skipIf(program === undefined)(program === undefined ? `${title} (there is no pgbouncer here)` : title, () => {
+  const cluster = clusterForThisFile()
+  let pgbouncer: Pgbouncer | undefined
+  beforeAll(async () => {
+    pgbouncer = await startPgbouncer(program ?? '', cluster().url)
+  })
+  afterAll(() => pgbouncer?.stop())
+  const connectionString = (): string => pgbouncer?.url ?? ''
+
+  backendContract(test, {
+    name: 'postgres',
+    open: async () => {
+      const { schema, table } = cluster()
+      return { backend: postgres({ connectionString: connectionString(), schema, table }) }
+    },
+    purgeResolutionMs: 3_600_000,
+  })
+
+  test('migrations run at first use, from several backends at once', async () => {
+    const schema = `test_${randomBytes(6).toString('hex')}`
+    const backends = Array.from({ length: 3 }, () =>
+      postgres({ connectionString: connectionString(), schema, migrate: true, queryTimeoutMs: 10_000 }),
+    )
+    try {
+      const locator = sampleLocator()
+      const outcomes = await Promise.all(backends.map((backend) => backend.insert(locator, storedSession())))
+      expect(outcomes.filter(({ outcome }) => outcome === 'inserted')).toHaveLength(1)
+    } finally {
+      await Promise.all(backends.map((backend) => backend.close()))
+      await cluster().query(`drop schema if exists "${schema}" cascade`)
+    }
+  })
+
+  test('a statement time-out is set for one transaction and stays on no connection', async () => {
+    const { schema, table } = cluster()
+    const backend = postgres({ connectionString: connectionString(), schema, table, statementTimeoutMs: 1_234 })
+    const plain = postgres({ connectionString: connectionString(), schema, table })
+    try {
+      const locator = sampleLocator()
+      expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
+      expect((await plain.read(locator)).state).toBe('live')
+      expect((await backend.update([])).length).toBe(0)
+    } finally {
+      await backend.close()
+      await plain.close()
+    }
+  })
+})
