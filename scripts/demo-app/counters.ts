@@ -1,0 +1,130 @@
+import { connect } from 'node:net'
+import pg from 'pg'
+
+/** What a Memcached says of itself, since it was started. */
+export interface CacheCounters {
+  readonly hits: number
+  readonly misses: number
+  readonly items: number
+}
+
+/** Sends one command of the text protocol and resolves with the answer up to its last line. */
+const memcachedSays = (address: string, command: string, lastLine: RegExp): Promise<string> => {
+  const [host, port] = address.split(':')
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: host ?? '127.0.0.1', port: Number(port) }, () => socket.write(`${command}\r\n`))
+    let text = ''
+    socket.setTimeout(2_000, () => socket.destroy(new Error('memcached did not answer')))
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (!lastLine.test(text)) return
+      socket.destroy()
+      resolve(text)
+    })
+    socket.once('error', reject)
+    socket.once('close', () => reject(new Error('memcached closed the connection')))
+  })
+}
+
+/** Rejects if it cannot be asked. */
+export const cacheCounters = async (address: string): Promise<CacheCounters> => {
+  const text = await memcachedSays(address, 'stats', /^END\r\n/m)
+  const value = (name: string): number => Number(new RegExp(`^STAT ${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
+  return {
+    hits: value('get_hits'),
+    misses: value('get_misses'),
+    items: value('curr_items'),
+  }
+}
+
+export const memcachedVersion = async (address: string): Promise<string> => {
+  const text = await memcachedSays(address, 'version', /^VERSION .*\r\n/)
+  return text.trim().replace('VERSION ', '')
+}
+
+/** Empties it. */
+export const flushAll = async (address: string): Promise<void> => {
+  await memcachedSays(address, 'flush_all', /^OK\r\n/m)
+}
+
+/** What PostgreSQL counted at the sessions' table. */
+export interface TableCounters {
+  readonly inserted: number
+  readonly updated: number
+  /** Statements that only read, as the store sends them; `undefined` without pg_stat_statements. */
+  readonly read: number | undefined
+}
+
+/** Asks PostgreSQL for its own counters. They are of the server's lifetime: compare two. */
+export class TableWatch {
+  readonly #client: pg.Client
+  readonly #schema: string
+  readonly #table: string
+  #hasStatements = false
+
+  private constructor(client: pg.Client, schema: string, table: string) {
+    this.#client = client
+    this.#schema = schema
+    this.#table = table
+  }
+
+  /** @param url of a role that may see other roles' statistics; the database is the sessions' one */
+  static async open(url: string, table: { readonly schema: string; readonly name: string }): Promise<TableWatch> {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+    client.on('error', () => undefined)
+    await client.connect()
+    const watch = new TableWatch(client, table.schema, table.name)
+    watch.#hasStatements = await client.query('create extension if not exists pg_stat_statements').then(
+      () =>
+        watch.#readStatements().then(
+          () => true,
+          () => false,
+        ),
+      () => false,
+    )
+    return watch
+  }
+
+  async read(): Promise<TableCounters> {
+    const { rows } = await this.#client.query<{ inserted: string; updated: string }>(
+      `select n_tup_ins as inserted, n_tup_upd as updated
+       from pg_stat_user_tables
+       where schemaname = $1 and relname = $2`,
+      [this.#schema, this.#table],
+    )
+    return {
+      inserted: Number(rows[0]?.inserted ?? 0),
+      updated: Number(rows[0]?.updated ?? 0),
+      read: this.#hasStatements ? await this.#readStatements() : undefined,
+    }
+  }
+
+  /** How many sessions are stored. */
+  async rows(): Promise<number> {
+    const name = [this.#schema, this.#table].map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
+    const { rows } = await this.#client.query<{ count: string }>(`select count(*) from ${name}`)
+    return Number(rows[0]?.count ?? 0)
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end()
+  }
+
+  async #readStatements(): Promise<number> {
+    const { rows } = await this.#client.query<{ read: string }>(
+      `select coalesce(sum(calls), 0) as read
+       from pg_stat_statements
+       where dbid = (select oid from pg_database where datname = current_database())
+         and query ~* '^\\s*select\\M' and query !~* '\\m(insert|update|delete)\\M'
+         and query ~* $1 and query !~* '\\mcount\\M|pg_stat_'`,
+      [`\\m${this.#table}\\M`],
+    )
+    return Number(rows[0]?.read ?? 0)
+  }
+}
+
+export const difference = (from: TableCounters, to: TableCounters): TableCounters => ({
+  inserted: to.inserted - from.inserted,
+  updated: to.updated - from.updated,
+  read: from.read === undefined || to.read === undefined ? undefined : to.read - from.read,
+})

@@ -1,0 +1,155 @@
+/** `scripts/demo`: starts the tiers and the cluster, then serves the page or drives the cluster by itself. */
+import { randomBytes } from 'node:crypto'
+import { CleanUp } from './clean-up.js'
+import { Cluster, sumOfStats } from './cluster.js'
+import { difference, TableWatch } from './counters.js'
+import { drive } from './drive.js'
+import { startEntry } from './entry.js'
+import { parseOptions, UsageError } from './options.js'
+import { Panel } from './panel.js'
+import { failures, jsonLine, summary } from './summary.js'
+import { prepareDatabase, SESSION_TABLE, startBackend, startFront } from './tiers.js'
+
+const APPS = ['app-1', 'app-2', 'app-3']
+
+const cleanUp = new CleanUp()
+
+/** Progress goes beside the output, which belongs to the report. */
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
+
+const end = async (status: number): Promise<never> => {
+  await cleanUp.run(say)
+  process.exit(status)
+}
+
+const run = async (): Promise<void> => {
+  const options = parseOptions(process.argv.slice(2))
+
+  const front = await cleanUp.start(
+    'the cache',
+    () => startFront(say),
+    (server) => server.stop(),
+  )
+  const backend = await cleanUp.start(
+    'PostgreSQL',
+    () => startBackend(say),
+    (server) => server.stop(),
+  )
+  const database = await prepareDatabase(backend, say)
+  const table = await cleanUp.start(
+    'the look at PostgreSQL',
+    () => TableWatch.open(database.adminUrl, SESSION_TABLE),
+    (watch) => watch.close(),
+  )
+
+  let panel: Panel | undefined
+  const secret = randomBytes(32).toString('base64url')
+  const configs = APPS.map((name) => ({
+    name,
+    memcachedServer: front.address,
+    databaseUrl: database.appUrl,
+    secret,
+    maxStaleCount: options.maxStaleCount,
+  }))
+  const cluster = await cleanUp.start(
+    'the app processes',
+    () =>
+      Cluster.start(configs, {
+        flush: (_app, _reason, count) => panel?.flushed(count),
+        fault: () => undefined,
+        died: (name) => say(`${name} died.`),
+      }),
+    (started) => started.close(),
+  )
+  const machinery = {
+    processes: APPS.length,
+    front: front.kind,
+    frontVersion: front.version,
+    backendVersion: backend.version,
+    maxStaleCount: options.maxStaleCount,
+  }
+  panel = new Panel({ cluster, front, table, backendVersion: backend.version, maxStaleCount: options.maxStaleCount })
+  const page = panel
+  const entry = await cleanUp.start(
+    'the entry',
+    () =>
+      startEntry({
+        upstreams: () => cluster.alive,
+        own: (req, res) => page.take(req, res),
+        onForwarded: (forwarded) => page.forwarded(forwarded),
+        port: options.port,
+      }),
+    async (started) => {
+      page.close()
+      await started.close()
+    },
+  )
+
+  if (options.once) {
+    say('Driving the cluster…')
+    const before = await table.read()
+    let beforeKill = { hits: 0, misses: 0 }
+    const sample = () => front.counters()
+    const report = await drive({
+      url: entry.url,
+      processes: APPS,
+      maxStaleCount: options.maxStaleCount,
+      kill: async () => {
+        // The counters die with the server.
+        beforeKill = (await sample()) ?? beforeKill
+        await front.kill()
+      },
+      restart: () => front.restart(),
+    })
+    const stats = sumOfStats(await cluster.stats())
+    if (stats === undefined) throw new Error('no app process told its counters')
+    const afterKill = await sample()
+    await cluster.settle()
+    const counted = difference(before, await table.read())
+    const drains = options.keepOpen ? [] : await cluster.close()
+    const costs = {
+      stats,
+      cache:
+        afterKill === undefined
+          ? undefined
+          : { hits: beforeKill.hits + afterKill.hits, misses: beforeKill.misses + afterKill.misses },
+      backendWrites: counted.inserted + counted.updated,
+      backendReads: counted.read,
+      drained: drains.reduce((sum, drain) => sum + drain.flushed, 0),
+      left: drains.reduce((sum, drain) => sum + drain.left + drain.destroysLeft, 0),
+    }
+    // What is printed last stays last.
+    if (!options.keepOpen) await cleanUp.run(say)
+    process.stdout.write(`${summary(report, costs, machinery)}\n${jsonLine(report, costs, machinery)}\n`)
+    if (failures(report, costs).length > 0) process.exitCode = 1
+    if (!options.keepOpen) return
+  }
+  say(`\nOpen ${entry.url} in a browser. Ctrl-C ends everything.\n`)
+  await new Promise(() => undefined)
+}
+
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)
+  process.on(signal, () => {
+    // The second time somebody is in a hurry; the servers' guards and the closed channels do the rest.
+    if (cleanUp.ending) process.exit(status)
+    say('\nEnding…')
+    end(status).catch(() => process.exit(status))
+  })
+
+const fail = (error: unknown): void => {
+  // The clean-up itself makes what is still under way fail.
+  if (cleanUp.ending) return
+  if (error instanceof UsageError) say(`scripts/demo: ${error.message}\nscripts/demo --help lists the options.`)
+  else say(`scripts/demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  end(error instanceof UsageError ? 2 : 1).catch(() => process.exit(1))
+}
+process.on('uncaughtException', fail)
+process.on('unhandledRejection', fail)
+
+run().then(() => end(Number(process.exitCode ?? 0)), fail)

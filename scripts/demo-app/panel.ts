@@ -1,0 +1,160 @@
+import { readFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { StoreStats } from 'nonstick'
+import { type Cluster, sumOfStats } from './cluster.js'
+import type { TableWatch } from './counters.js'
+import type { Forwarded } from './entry.js'
+import type { Front } from './tiers.js'
+
+/** How long a killed Memcached stays away, so that a person can try what happens meanwhile. */
+const AWAY_MS = 4_000
+const STATE_EVERY_MS = 300
+const DOWN = 'down' as const
+
+export interface PanelOptions {
+  readonly cluster: Cluster
+  readonly front: Front
+  readonly table: TableWatch
+  readonly backendVersion: string
+  readonly maxStaleCount: number
+}
+
+/** The page, what it shows as it happens, and its two destructive buttons. */
+export class Panel {
+  readonly #options: PanelOptions
+  readonly #listeners = new Set<ServerResponse>()
+  readonly #requests = new Map<string, number>()
+  #lastStats: StoreStats | undefined
+  #timer: NodeJS.Timeout | undefined
+  #cacheIsAway = false
+  #returning: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(options: PanelOptions) {
+    this.#options = options
+  }
+
+  /** Takes a request that is for the demo itself: `false` for one that an app process is to answer. */
+  take(req: IncomingMessage, res: ServerResponse): boolean {
+    const path = (req.url ?? '/').split('?')[0]
+    if (path !== '/' && path !== '/favicon.ico' && !path?.startsWith('/demo/')) return false
+    req.resume()
+    this.#answer(req, res, path).catch((error: unknown) => {
+      if (res.headersSent) res.destroy()
+      else json(res, 500, { error: error instanceof Error ? error.message : String(error) })
+    })
+    return true
+  }
+
+  forwarded(forwarded: Forwarded): void {
+    this.#requests.set(forwarded.app, (this.#requests.get(forwarded.app) ?? 0) + 1)
+    this.#tell('request', forwarded)
+  }
+
+  flushed(count: number): void {
+    this.#tell('flush', { count })
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+    clearTimeout(this.#returning)
+    for (const res of this.#listeners) res.end()
+  }
+
+  async #answer(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+    if (req.method === 'GET' && path === '/') {
+      res.writeHead(200, {
+        'Content-Type': 'text/html; charset=utf-8',
+        'Cache-Control': 'no-store',
+        'Content-Security-Policy':
+          "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      })
+      res.end(await readFile(new URL('page.html', import.meta.url)))
+    } else if (req.method === 'GET' && path === '/demo/live') this.#listen(res)
+    else if (req.method === 'POST' && path.startsWith('/demo/')) await this.#act(req, res, path)
+    else json(res, 404, { error: 'there is nothing here' })
+  }
+
+  async #act(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+    // A foreign page can send a POST here, but not with this header.
+    if (req.headers['x-nonstick-demo'] === undefined) json(res, 403, { error: 'only the page may ask for this' })
+    else if (this.#cacheIsAway) json(res, 409, { error: 'the cache is down' })
+    else if (path === '/demo/flush') {
+      await this.#options.front.empty()
+      json(res, 200, {})
+    } else if (path === '/demo/kill') {
+      this.#cacheIsAway = true
+      await this.#options.front.kill()
+      this.#returning = setTimeout(() => this.#bringBack(), AWAY_MS)
+      await this.#tellState()
+      json(res, 200, { backInMs: AWAY_MS })
+    } else json(res, 404, { error: 'there is nothing here' })
+  }
+
+  #bringBack(): void {
+    this.#options.front
+      .restart()
+      .then(() => {
+        this.#cacheIsAway = false
+      })
+      .catch((error: unknown) => {
+        if (this.#closed) return
+        console.error(`The cache could not be started again: ${error instanceof Error ? error.message : error}`)
+        this.#returning = setTimeout(() => this.#bringBack(), AWAY_MS)
+      })
+  }
+
+  /** Server-sent events, until the page is closed. */
+  #listen(res: ServerResponse): void {
+    res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
+    this.#listeners.add(res)
+    res.once('close', () => {
+      this.#listeners.delete(res)
+      if (this.#listeners.size === 0) {
+        clearInterval(this.#timer)
+        this.#timer = undefined
+      }
+    })
+    const tell = (): void => {
+      this.#tellState().catch(() => undefined)
+    }
+    tell()
+    this.#timer ??= setInterval(tell, STATE_EVERY_MS)
+  }
+
+  #tell(event: string, data: unknown): void {
+    const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`
+    for (const res of this.#listeners) res.write(text)
+  }
+
+  async #tellState(): Promise<void> {
+    const { cluster, front, table, backendVersion, maxStaleCount } = this.#options
+    const alive = cluster.alive
+    const [stats, cache, counted, rows] = await Promise.all([
+      cluster.stats(),
+      this.#cacheIsAway ? DOWN : front.counters().catch(() => DOWN),
+      table.read(),
+      table.rows(),
+    ])
+    const totals = sumOfStats(stats) ?? this.#lastStats
+    this.#lastStats = totals
+    if (totals === undefined) return
+    this.#tell('state', {
+      maxStaleCount,
+      requests: [...this.#requests.values()].reduce((sum, count) => sum + count, 0),
+      apps: cluster.names.map((name) => ({
+        name,
+        pid: alive.find((app) => app.name === name)?.pid ?? null,
+        requests: this.#requests.get(name) ?? 0,
+      })),
+      totals,
+      cache: { kind: front.kind, state: cache === DOWN ? 'down' : 'up', ...(cache === DOWN ? {} : cache) },
+      backend: { version: backendVersion, rows, inserted: counted.inserted, updated: counted.updated },
+    })
+  }
+}
+
+const json = (res: ServerResponse, status: number, body: unknown): void => {
+  res.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }).end(JSON.stringify(body))
+}

@@ -1,0 +1,148 @@
+import type { FlushReason, StoreStats } from 'nonstick'
+import type { DriveReport } from './drive.js'
+
+/** What the run cost, and who counted it. */
+export interface Costs {
+  /** The sum over the processes, of what the stores counted themselves. */
+  readonly stats: StoreStats
+  /** As Memcached counted: before the kill and after it. `undefined` for the stand-in. */
+  readonly cache: { readonly hits: number; readonly misses: number } | undefined
+  readonly backendWrites: number
+  /** `undefined` where PostgreSQL does not count it. */
+  readonly backendReads: number | undefined
+  /** Written by the processes as they ended. */
+  readonly drained: number
+  /** Still newer in the cache than in the backend after they ended. */
+  readonly left: number
+}
+
+export interface Machinery {
+  readonly processes: number
+  readonly front: 'memcached' | 'stand-in'
+  readonly frontVersion: string
+  readonly backendVersion: string
+  readonly maxStaleCount: number
+}
+
+/** The last line: its names and their order are fixed. */
+export const jsonLine = (report: DriveReport, costs: Costs, { processes, front }: Machinery): string => {
+  const { create, count, claim, time, bypass } = costs.stats.flushes
+  return JSON.stringify({
+    requests: report.requests,
+    processes,
+    sessions: report.sessions,
+    cacheHits: costs.cache?.hits ?? costs.stats.cacheHits,
+    cacheMisses: costs.cache?.misses ?? costs.stats.cacheMisses,
+    backendReads: costs.backendReads ?? costs.stats.backendReads,
+    backendWrites: costs.backendWrites,
+    flushes: { create, count, claim, time, bypass },
+    writesSeen: report.writesSeen,
+    lostToTheKill: report.lostToTheKill,
+    lostBeyondBound: report.lostBeyondBound,
+    wrong: report.wrong,
+    front,
+    backend: 'postgres',
+  })
+}
+
+/** Why the run failed; empty if it did not. */
+export const failures = (report: DriveReport, costs: Costs): readonly string[] => {
+  const found: string[] = []
+  if (report.wrong > 0) found.push(`${report.wrong} wrong answers`)
+  if (report.lostBeyondBound > 0) found.push(`${report.lostBeyondBound} changes lost beyond the bound`)
+  if (report.unjudged > 0) found.push(`${report.unjudged} sessions could not be read from every process at the end`)
+  const errors = total(report.errorsOtherwise)
+  if (errors > 0) found.push(`${errors} requests failed while nothing was broken`)
+  if (costs.left > 0) found.push(`${costs.left} sessions could not be written to PostgreSQL at the end`)
+  return found
+}
+
+const REASONS: Readonly<Record<FlushReason, string>> = {
+  create: 'creations',
+  count: 'due by count',
+  claim: 'first changes after a miss',
+  time: 'due by time',
+  bypass: 'while Memcached was away',
+  refused: 'too large for the cache',
+  identify: 'changes of user',
+  durable: 'asked to be durable',
+  regenerate: 'changes of id',
+  drain: 'by ending processes',
+}
+
+/** For people. */
+export const summary = (report: DriveReport, costs: Costs, machinery: Machinery): string => {
+  const { stats } = costs
+  const apps = [...report.answeredBy].sort(([a], [b]) => (a < b ? -1 : 1)).map(([app, count]) => `${app} ${count}`)
+  const reasons = (Object.entries(stats.flushes) as [FlushReason, number][])
+    .filter(([, times]) => times > 0)
+    .map(([reason, times]) => `${times} ${REASONS[reason]}`)
+  const errors = total(report.errorsDuringOutage)
+  const most = machinery.maxStaleCount - 1
+  const rows: [string, string | number, string][] = [
+    ['requests', report.requests, `${apps.join(' · ')} · ${(report.durationMs / 1000).toFixed(1)} s`],
+    ['changes of sessions', report.writesSeen, `acknowledged, to ${report.sessions} sessions`],
+    ['writes to PostgreSQL', costs.backendWrites, reasons.join(' · ')],
+    ...writesCompared(costs),
+    ['reads from PostgreSQL', costs.backendReads ?? stats.backendReads, readsCompared(costs)],
+    ['cache hits', costs.cache?.hits ?? stats.cacheHits, hitsCompared(costs)],
+    ['cache misses', costs.cache?.misses ?? stats.cacheMisses, ''],
+    ['merges', stats.merges, `${stats.conflicts} changes met another's`],
+    [
+      'the kill',
+      '',
+      `after ${report.killedAfter} answers; the cache was away for ${Math.round(report.outageMs)} ms, came back empty, ` +
+        `and ${report.answeredWithoutCache} requests were answered meanwhile`,
+    ],
+    ['errors meanwhile', errors, listed(report.errorsDuringOutage)],
+    [
+      'changes lost to it',
+      report.lostToTheKill,
+      `in ${report.sessionsWithLoss} sessions, at most ${report.worstLoss} in one; the promise is at most ${most}`,
+    ],
+    ['lost beyond that', report.lostBeyondBound, ''],
+    ['wrong answers', report.wrong, ''],
+  ]
+  if (report.errorsOtherwise.size > 0)
+    rows.push(['other errors', total(report.errorsOtherwise), listed(report.errorsOtherwise)])
+  const widthOfName = Math.max(...rows.map(([name]) => name.length))
+  const widthOfNumber = Math.max(...rows.map(([, number]) => String(number).length))
+  const lines = rows.map(([name, number, words]) =>
+    `  ${name.padEnd(widthOfName)}  ${String(number).padStart(widthOfNumber)}  ${words}`.trimEnd(),
+  )
+  const failed = failures(report, costs)
+  return [
+    `${machinery.processes} processes, ${machinery.frontVersion}, PostgreSQL ${machinery.backendVersion}, maxStaleCount ${machinery.maxStaleCount}`,
+    '',
+    ...lines,
+    '',
+    costs.drained > 0 || costs.left > 0
+      ? `  As they ended, the processes wrote ${costs.drained} sessions that were ahead of PostgreSQL; ${costs.left} were left.`
+      : '  As the processes ended, nothing was ahead of PostgreSQL.',
+    '',
+    ...report.complaints.map((complaint) => `  wrong: ${complaint}`),
+    failed.length === 0 ? '  Every answer was right.' : `  FAILED: ${failed.join(', ')}.`,
+    '',
+  ].join('\n')
+}
+
+const writesCompared = ({ backendWrites, stats }: Costs): [string, string | number, string][] =>
+  backendWrites === stats.backendWrites
+    ? []
+    : [['', '', `as PostgreSQL counts; the processes count ${stats.backendWrites}, and ${stats.extensions} extensions`]]
+
+const readsCompared = ({ backendReads, stats }: Costs): string => {
+  if (backendReads === undefined) return 'as the processes count; this PostgreSQL does not'
+  return backendReads === stats.backendReads ? '' : `as PostgreSQL counts; the processes count ${stats.backendReads}`
+}
+
+const hitsCompared = ({ cache, stats }: Costs): string => {
+  if (cache === undefined) return 'as the processes count; the stand-in does not'
+  return `as Memcached counts; the processes count ${stats.cacheHits} hits, ${stats.cacheMisses} misses`
+}
+
+const total = (counts: ReadonlyMap<string, number>): number =>
+  [...counts.values()].reduce((sum, count) => sum + count, 0)
+
+const listed = (counts: ReadonlyMap<string, number>): string =>
+  [...counts].map(([what, count]) => `${count} × ${what}`).join(' · ')
