@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { jsonCodec, msgpackCodec } from '../../src/codecs/index.js'
+import { codecContract } from '../../src/testing/codec-contract.js'
+
+const notJson = 'JSON has no form for it, so it is refused'
+
+codecContract(test, { name: 'msgpack', codec: msgpackCodec })
+
+codecContract(test, {
+  name: 'json',
+  codec: jsonCodec,
+  cannot: {
+    'undefined comes back, as a property, as an element and by itself': notJson,
+    'negative zero, NaN and the infinities come back': notJson,
+    'objects without a prototype come back without one': notJson,
+    'bigints of any size come back': notJson,
+    'a Date comes back to the millisecond': notJson,
+    'an invalid Date comes back invalid': notJson,
+    'a Map comes back in order and with keys of any kind': notJson,
+    'a Set comes back in order': notJson,
+    'a Buffer comes back a Buffer, and a Uint8Array a Uint8Array': notJson,
+    'typed arrays, ArrayBuffers and DataViews come back': notJson,
+    'a RegExp comes back with its flags and its lastIndex': notJson,
+    'an Error comes back with its class, its cause and its properties': notJson,
+  },
+})
+
+test('an exemption from a rule that does not exist is a mistake', () => {
+  const subject = { name: 'msgpack', codec: msgpackCodec, cannot: { 'swims like a fish': 'it is a codec' } }
+  expect(() => codecContract(() => {}, subject)).toThrow(TypeError)
+})
+
+test('the ids are those the envelope documents', () => {
+  expect([msgpackCodec, jsonCodec].map(({ name, id }) => [name, id])).toEqual([
+    ['msgpack', 1],
+    ['json', 2],
+  ])
+})

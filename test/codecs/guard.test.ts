@@ -1,0 +1,161 @@
+import { describe, expect, test } from 'vitest'
+import { jsonCodec, msgpackCodec } from '../../src/codecs/index.js'
+import { SessionStoreError } from '../../src/errors.js'
+
+const bad = (): void => {}
+
+const complaintOf = (value: unknown, codec = msgpackCodec): SessionStoreError => {
+  try {
+    codec.encode(value)
+  } catch (error) {
+    if (error instanceof SessionStoreError) return error
+    throw error
+  }
+  throw new Error('It was accepted')
+}
+
+describe('The path to what cannot be stored', () => {
+  test.each<[string, unknown]>([
+    ['data', bad],
+    ['data.a.b[1]', { a: { b: [0, bad] } }],
+    ['data["a b"][""]["0"]', { 'a b': { '': { 0: bad } } }],
+    ['data.map.get("k").x', { map: new Map([['k', { x: bad }]]) }],
+    ['data.get(7)', new Map([[7, bad]])],
+    ['data.get(null)', new Map([[null, bad]])],
+    [
+      'data.values()[1]',
+      new Map<unknown, unknown>([
+        ['k', 1],
+        [{}, bad],
+      ]),
+    ],
+    [
+      'data.keys()[1]',
+      new Map<unknown, unknown>([
+        ['k', 1],
+        [bad, 1],
+      ]),
+    ],
+    ['data.set.values()[1][0]', { set: new Set([1, [bad]]) }],
+    ['data.get("aaaaaaaaaaaaaaaaaaaa…")', new Map([['a'.repeat(41), bad]])],
+    ['data.error.cause.details', { error: new Error('', { cause: Object.assign(new Error(), { details: bad }) }) }],
+    ['data[0].bare.x', [{ bare: Object.assign(Object.create(null), { x: bad }) }]],
+  ])('is written as the code that fetches it: %s', (path, value) => {
+    expect(complaintOf(value).path).toBe(path)
+  })
+
+  test('leaves out the middle of a very long way', () => {
+    let value: unknown = bad
+    for (let level = 0; level < 200; level += 1) value = { next: value }
+    expect(complaintOf(value).path).toBe(`data${'.next'.repeat(10)}….next.next`)
+  })
+
+  test('ends where a cycle closes, and the message says where it leads', () => {
+    const user: Record<string, unknown> = { name: 'Jane' }
+    user['best'] = { friends: new Set([user]) }
+    const error = complaintOf({ account: { user } })
+    expect(error.path).toBe('data.account.user.best.friends.values()[0]')
+    expect(error.message).toContain('a reference back to `data.account.user`')
+  })
+})
+
+describe('The complaint', () => {
+  test('says what was found, that it cannot be stored, and what to do', () => {
+    expect(complaintOf({ cart: [{ price: bad }] }).message).toBe(
+      'data.cart[0].price holds a function, which cannot be stored in a session: store the data it works on and keep it in code',
+    )
+  })
+
+  test('names the class of an instance, without running its code', () => {
+    class Basket {}
+    const refuse = (): never => {
+      throw new Error('was run')
+    }
+    Object.defineProperty(Basket.prototype, 'constructor', { get: refuse })
+    expect(complaintOf(new URL('https://example.org')).message).toContain('an instance of the class URL')
+    expect(complaintOf(new Basket()).message).toContain('an instance of a class without a name')
+    expect(complaintOf(Object.create({})).message).toContain('an instance of a class without a name')
+  })
+
+  test('keeps what went wrong while reading as its cause', () => {
+    const cause = new Error('revoked')
+    const proxy = new Proxy(
+      {},
+      {
+        getPrototypeOf: () => {
+          throw cause
+        },
+      },
+    )
+    expect(complaintOf([proxy])).toMatchObject({ code: 'E_SESSION_DATA', path: 'data', cause })
+  })
+
+  test('of the json codec names the codec that could', () => {
+    expect(complaintOf({ at: new Date(0) }, jsonCodec).message).toContain('an instance of the class Date')
+    expect(complaintOf({ at: new Date(0) }, jsonCodec).message).toContain('msgpackCodec')
+    expect(complaintOf({ at: undefined }, jsonCodec).message).toContain('data.at holds undefined')
+  })
+})
+
+describe('The bounds', () => {
+  const nested = (levels: number): unknown => {
+    let value: unknown = 1
+    for (let level = 0; level < levels; level += 1) value = [value]
+    return value
+  }
+
+  test.each([msgpackCodec, jsonCodec])('256 levels are stored and 257 refused: $name', (codec) => {
+    expect(codec.decode(codec.encode(nested(256)))).toEqual(nested(256))
+    expect(complaintOf(nested(257), codec).message).toContain('nested too deeply')
+  })
+
+  test('256 levels of what takes the way round are stored as well', () => {
+    let value: unknown = -0
+    for (let level = 0; level < 256; level += 1) value = Object.assign(Object.create(null), { value })
+    expect(msgpackCodec.encode(msgpackCodec.decode(msgpackCodec.encode(value)))).toEqual(msgpackCodec.encode(value))
+  })
+
+  test.each([msgpackCodec, jsonCodec])('64 MiB of text are refused, wherever they stand: $name', (codec) => {
+    const text = 'x'.repeat(64 * 1024 * 1024)
+    expect(complaintOf(text, codec).path).toBe('data')
+    expect(complaintOf({ text, more: 1 }, codec).path).toBe('data')
+    expect(
+      complaintOf(
+        Array.from({ length: 65 }, () => text.slice(0, 1024 * 1024)),
+        codec,
+      ).path,
+    ).toBe('data')
+  })
+
+  test('bytes and bigints count too', () => {
+    const megabyte = Buffer.alloc(1024 * 1024)
+    const large = 1n << BigInt(8 * 1024 * 1024)
+    expect(complaintOf(new Array(65).fill(megabyte)).path).toBe('data')
+    expect(complaintOf(new Array(65).fill(megabyte.buffer)).path).toBe('data')
+    expect(complaintOf(new Array(65).fill(large)).path).toBe('data')
+  })
+})
+
+test('memory that is gone, shared or of changing size is refused', () => {
+  const gone = new ArrayBuffer(8)
+  const view = new Float64Array(gone)
+  structuredClone(gone, { transfer: [gone] })
+  const resizable: unknown = Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }])
+  for (const value of [gone, view, resizable, new SharedArrayBuffer(8), new DataView(new SharedArrayBuffer(8))])
+    expect(complaintOf({ value }).code).toBe('E_SESSION_DATA')
+})
+
+test('an enumerable property that somebody gave to every object is not the session’s', () => {
+  Object.defineProperty(Object.prototype, 'everywhere', {
+    value: () => 1,
+    enumerable: true,
+    writable: true,
+    configurable: true,
+  })
+  try {
+    for (const value of [{ a: 1 }, { hasOwnProperty: 1, a: { b: 2 } }, Object.assign(Object.create(null), { a: 1 })])
+      expect(Object.entries(msgpackCodec.decode(msgpackCodec.encode(value)) as object)).toEqual(Object.entries(value))
+  } finally {
+    Reflect.deleteProperty(Object.prototype, 'everywhere')
+  }
+})
