@@ -55,7 +55,13 @@ export const migrate = async (client: MigrationClient, options: MigrationOptions
 
 /** All settings are the transaction's own, so that a pooled connection is returned as it was. */
 const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: MigrationOptions): Promise<void> => {
-  const settings = { statement_timeout: `${timeoutMs}`, lock_timeout: '0', client_min_messages: 'warning' }
+  const settings = {
+    statement_timeout: `${timeoutMs}`,
+    lock_timeout: '0',
+    client_min_messages: 'warning',
+    // Nothing that a stranger put into a schema is found in place of the server's own (CVE-2018-1058).
+    search_path: '',
+  }
   for (const [name, value] of Object.entries(settings))
     await client.query('select set_config($1, $2, true)', [name, value])
   // First of all statements that look at the schema; `sql/reload` takes the same lock.
