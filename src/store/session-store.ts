@@ -31,7 +31,7 @@ import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, 
 import { isWorthTouching, touch } from './touch.js'
 import { updating } from './update.js'
 import { within } from './waiting.js'
-import { type WriteResult, writing } from './write.js'
+import { type Accepted, writing } from './write.js'
 
 const LIST_LIMIT = 1_000
 const DEFAULT_DRAIN_MS = 5_000
@@ -130,7 +130,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return handle
   }
 
-  const adopt = (handle: Handle<Data>, wanted: Wanted, { now, resolved }: WriteResult): void => {
+  const adopt = (handle: Handle<Data>, wanted: Wanted, { now, resolved }: Accepted): void => {
     handle.seen = now
     handle.view = { codecId: context.values.codecId, data: resolved.data }
     handle.userId = resolved.userId
@@ -148,8 +148,9 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     if (!changed && !ttlChanged) return await saveUnchanged(handle, seen, durable)
 
     const resolve = resolving(context, customs, handle.view, handle.userId, wanted, unmergedKeys)
+    const onAccepted = (accepted: Accepted): void => adopt(handle, wanted, accepted)
     const written = await queue.run(handle.locator.key, () =>
-      writes.write({ locator: handle.locator, base: seen, resolve, idleTtlMs, durable }),
+      writes.write({ locator: handle.locator, base: seen, resolve, idleTtlMs, durable, onAccepted }),
     )
     adopt(handle, wanted, written)
     return { changed, merged: written.resolved.value !== wanted.value, durability: written.durability }

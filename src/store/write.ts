@@ -29,11 +29,16 @@ export interface WriteIntent {
   readonly resolve: (current: LiveEnvelope) => Resolved
   readonly idleTtlMs: number | undefined
   readonly durable: boolean
+  /** Told when the cache took the write, whatever becomes of it then: also of a write that rejects is this known. */
+  readonly onAccepted?: (accepted: Accepted) => void
 }
 
-export interface WriteResult {
+export interface Accepted {
   readonly now: Live
   readonly resolved: Resolved
+}
+
+export interface WriteResult extends Accepted {
   readonly durability: 'cache' | 'backend'
 }
 
@@ -89,7 +94,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       const next = written(found.envelope, step)
       const put = await cache.cas(locator.key, next, found.token)
       if (put.outcome === 'stored') {
-        const settled = await settle(intent, inCache(next, put.token), resolved)
+        const accepted = inCache(next, put.token)
+        intent.onAccepted?.({ now: accepted, resolved })
+        const settled = await settle(intent, accepted, resolved)
         if (settled !== 'again') return settled
         doubtFrom ??= found.envelope.version
       } else if (put.outcome === 'too-large') {

@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { memoryBackend } from '../../src/backends/memory/index.js'
+import { memoryCache } from '../../src/caches/memory/index.js'
+import { createSessionStore } from '../../src/index.js'
+import { resolveOptions } from '../../src/store/options.js'
+
+const complaintOf = (options: unknown): unknown => {
+  try {
+    resolveOptions(options as never)
+  } catch (error) {
+    return error
+  }
+  return undefined
+}
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
+describe('options', () => {
+  test('every default is in its place', () => {
+    expect(resolveOptions({})).toMatchObject({
+      namespace: 'nonstick',
+      maxStaleMs: 60_000,
+      idleTtlMs: 86_400_000,
+      absoluteTtlMs: 30 * 86_400_000,
+      timings: { touchIntervalMs: 864_000, touchBackendMs: 8_640_000 },
+      policy: { maxStaleCount: 10, persistOn: 'create' },
+    })
+  })
+
+  test.each([
+    [{ maxStaleCount: 0 }, 'Expected `maxStaleCount` to be a whole number from 1 to 1000000, got 0 (number)'],
+    [{ maxStaleCount: '10' }, 'Expected `maxStaleCount` to be a whole number from 1 to 1000000, got "10" (string)'],
+    [{ idleTtlMs: 1.5 }, 'Expected `idleTtlMs` to be a whole number from 1000 to 315360000000, got 1.5 (number)'],
+    [{ idleTtlMs: Number.NaN }, 'got NaN (number)'],
+    [{ absoluteTtlMs: 1000 }, 'Expected `absoluteTtlMs` to be a whole number from 86400000'],
+    [{ persistOn: 'never' }, "Expected `persistOn` to be one of 'create', 'identify', 'due', got \"never\" (string)"],
+    [{ conflict: 'lww' }, "Expected `conflict` to be one of 'merge', 'reject', 'overwrite', got \"lww\" (string)"],
+    [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got "a:b" (string)'],
+    [{ identify: 'userId' }, 'Expected `identify` to be a function, got "userId" (string)'],
+    [{ maxStaleCout: 3 }, 'Expected `maxStaleCout` to be left out, as no option has this name, got 3 (number)'],
+    [{ cache: {} }, 'Expected `cache` to be a front cache, such as memcached({ … }) gives, got an object'],
+    [{ backend: 'postgres://user:secret@host/db' }, 'Expected `backend` to be a backend'],
+    [{ leaseMs: 3_000 }, 'Expected `leaseMs` to be a whole number from 3001'],
+    [null, 'Expected `options` to be an object, got null'],
+  ])('%j is refused, naming the option, what was expected and what came', (options, message) => {
+    expect(complaintOf(options)).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining(message) })
+  })
+
+  test('a cache without a backend, or the other way round, is refused', () => {
+    expect(() => createSessionStore({ cache: memoryCache({}) })).toThrow('Expected `backend` to be given with `cache`')
+    expect(() => createSessionStore({ backend: memoryBackend({}) })).toThrow(
+      'Expected `cache` to be given with `backend`',
+    )
+  })
+
+  test('the embedded pair says once that nothing survives a restart', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const store = createSessionStore()
+    createSessionStore()
+    expect(warn).toHaveBeenCalledTimes(1)
+    expect(warn).toHaveBeenCalledWith(expect.stringContaining('none survives a restart'), { code: 'NONSTICK_EMBEDDED' })
+    const { id } = await store.create({ hello: 'world' })
+    expect((await store.load(id))?.data).toEqual({ hello: 'world' })
+    warn.mockRestore()
+  })
+
+  test('the embedded pair refuses to start under NODE_ENV=production unless told to', () => {
+    vi.stubEnv('NODE_ENV', 'production')
+    expect(() => createSessionStore()).toThrow(expect.objectContaining({ code: 'E_CONFIG' }))
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    createSessionStore({ allowEmbedded: true })
+    warn.mockRestore()
+  })
+})

@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import { expect } from 'vitest'
+import { memoryBackend } from '../../src/backends/memory/index.js'
+import { memoryCache } from '../../src/caches/memory/index.js'
+import type { BackendCopy } from '../../src/contract/backend.js'
+import type { SessionStore } from '../../src/contract/session-store.js'
+import { createSessionStore } from '../../src/create-session-store.js'
+import { decodeEnvelope, type Envelope, encodeEnvelope } from '../../src/session/envelope.js'
+import type { StoreOptions } from '../../src/store/options.js'
+import { type FaultControls, faultyBackend, faultyCache } from '../../src/testing/faulty-tier.js'
+import { movableRuntime } from '../../src/testing/movable-runtime.js'
+
+export type Data = Record<string, unknown>
+
+/** One cache, one backend, one clock, and as many processes as a test makes stores. */
+export const world = () => {
+  const runtime = movableRuntime()
+  const rawCache = memoryCache({ runtime })
+  const rawBackend = memoryBackend({ runtime })
+  const cache = faultyCache(rawCache)
+  const backend = faultyBackend(rawBackend)
+  const keyOf = (id: string): string => `nonstick:${createHash('sha256').update(id).digest('base64url')}`
+
+  return {
+    runtime,
+    cache,
+    backend,
+    keyOf,
+    /** A process of the cluster. */
+    process: (options: StoreOptions<Data> = {}): SessionStore<Data> =>
+      createSessionStore<Data>({ cache, backend, runtime, ...options }),
+    /** A process whose own connections a test can break without breaking the others'. */
+    processWithTiers: (options: StoreOptions<Data> = {}) => {
+      const own = { cache: faultyCache(rawCache), backend: faultyBackend(rawBackend) }
+      return { ...own, store: createSessionStore<Data>({ ...own, runtime, ...options }) }
+    },
+    /** All of the cache is gone, as after a restart. */
+    loseCache: () => rawCache.flush(),
+    /** What stands in the cache, seen past any fault. */
+    cached: async (id: string): Promise<Envelope | 'damaged' | undefined> => {
+      const entry = await rawCache.get(keyOf(id))
+      if (entry === undefined) return undefined
+      const envelope = decodeEnvelope(keyOf(id), entry.value)
+      return envelope.kind === 'damaged' ? 'damaged' : envelope
+    },
+    /** Puts bytes of the test's own making into the cache. */
+    plant: async (id: string, bytes: Uint8Array): Promise<void> =>
+      await rawCache.set(keyOf(id), bytes, runtime.now() + 86_400_000),
+    plantEnvelope: async (id: string, envelope: Envelope): Promise<void> =>
+      await rawCache.set(keyOf(id), encodeEnvelope(keyOf(id), envelope), runtime.now() + 86_400_000),
+    stored: async (id: string): Promise<BackendCopy> => await rawBackend.read({ key: keyOf(id) }),
+    rawBytes: async (id: string): Promise<Uint8Array> => {
+      const entry = await rawCache.get(keyOf(id))
+      if (entry === undefined) throw new Error('nothing is cached')
+      return entry.value
+    },
+  }
+}
+
+/** Work beside the answers has had its turns. */
+export const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export const calls = (tier: FaultControls, during: () => Promise<unknown>): Promise<string[]> => {
+  const before = tier.calls.length
+  return during().then(() => tier.calls.slice(before))
+}
+
+/** The session as `store` sees it; fails the test where there is none. */
+export const loaded = async (store: SessionStore<Data>, id: string) => {
+  const session = await store.load(id)
+  if (session === undefined) throw new Error('the session is not there')
+  return session
+}
+
+export const change = async (store: SessionStore<Data>, id: string, by: (data: Data) => void) => {
+  const session = await loaded(store, id)
+  by(session.data)
+  return await store.save(session)
+}
+
+export const increment = (store: SessionStore<Data>, id: string) =>
+  change(store, id, (data) => {
+    data['count'] = Number(data['count'] ?? 0) + 1
+  })
+
+export const expectCode = async (work: Promise<unknown>, code: string): Promise<void> =>
+  await expect(work).rejects.toMatchObject({ code })
