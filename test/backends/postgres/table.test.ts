@@ -1,0 +1,314 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { describe, expect, test } from 'vitest'
+import { type PostgresOptions, type PostgresPool, postgres } from '../../../src/backends/postgres/index.js'
+import type { Backend, GuardedUpdate, StoredSession } from '../../../src/contract/backend.js'
+import type { Locator } from '../../../src/contract/locator.js'
+import { sampleLineage, sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { clusterForThisFile } from './cluster.js'
+
+const cluster = clusterForThisFile()
+
+const open = (options: PostgresOptions = {}) => {
+  const { url, schema, table } = cluster()
+  return postgres({ connectionString: url, schema, table, ...options })
+}
+
+const next = (locator: Locator, session: StoredSession, change: Partial<StoredSession> = {}): GuardedUpdate => {
+  const { lineage, version } = session
+  return {
+    locator,
+    session: { ...session, version: version + 1, ...change },
+    guard: { lineage, belowVersion: version + 1, parentLineage: lineage, parentVersion: version },
+    token: new Uint8Array(0),
+  }
+}
+
+const insertMany = async (backend: Backend, count: number, overrides: Partial<StoredSession> = {}) => {
+  const stored = Array.from({ length: count }, () => ({ locator: sampleLocator(), session: storedSession(overrides) }))
+  await Promise.all(stored.map(({ locator, session }) => backend.insert(locator, session)))
+  return stored
+}
+
+/** A pool whose connections note each statement they are given. */
+const countingPool = (url: string): { pool: PostgresPool; texts: string[]; end(): Promise<void> } => {
+  const real = new pg.Pool({ connectionString: url })
+  const texts: string[] = []
+  const pool: PostgresPool = {
+    on: (event, listener) => real.on(event, listener),
+    removeListener: (event, listener) => real.removeListener(event, listener),
+    listenerCount: (event) => real.listenerCount(event),
+    connect: async () => {
+      const client = await real.connect()
+      return {
+        query: (statement) => {
+          texts.push(statement.text)
+          return client.query(statement)
+        },
+        release: (destroy) => client.release(destroy),
+        on: (event, listener) => client.on(event, listener),
+        removeListener: (event, listener) => client.removeListener(event, listener),
+      }
+    },
+  }
+  return { pool, texts, end: () => real.end() }
+}
+
+describe('how many statements', () => {
+  const counted = async (work: (backend: Backend, forget: () => void) => Promise<unknown>): Promise<number> => {
+    const { url, schema, table } = cluster()
+    const { pool, texts, end } = countingPool(url)
+    const backend = postgres({ pool, schema, table })
+    await work(backend, () => texts.splice(0))
+    await backend.close()
+    await end()
+    return texts.length
+  }
+
+  test('a read, an insert and a destroy are one each', async () => {
+    const statements = await counted(async (backend) => {
+      const locator = sampleLocator()
+      await backend.read(locator)
+      await backend.insert(locator, storedSession())
+      await backend.destroy(locator, { at: 1, keepUntil: 2 })
+      await backend.destroy(locator, { at: 1, keepUntil: 2, only: { lineage: sampleLineage(), version: 1 } })
+    })
+    expect(statements).toBe(4)
+  })
+
+  test('a batch of fifty is one, and one more where some were refused', async () => {
+    const statements = await counted(async (backend, forget) => {
+      const stored = await insertMany(backend, 50)
+      forget()
+      const updates = stored.map(({ locator, session }) => next(locator, session))
+      await backend.update(updates)
+    })
+    expect(statements).toBe(1)
+    const again = await counted(async (backend, forget) => {
+      const stored = await insertMany(backend, 50)
+      forget()
+      await backend.update(stored.map(({ locator, session }) => next(locator, { ...session, version: 9 }, {})))
+      await backend.extend(stored.map(({ locator, session }) => ({ locator, ...session })))
+    })
+    expect(again).toBe(2)
+  })
+
+  test('an empty batch is none', async () => {
+    expect(await counted(async (backend) => [await backend.update([]), await backend.extend([])])).toBe(0)
+  })
+})
+
+describe('flushes within an hour', () => {
+  /** 200 updates of 100 sessions in batches of ten, as a busy process sends them; how many touched no index. */
+  const hotUpdates = async (table: string, prepare: (quoted: string) => Promise<unknown>): Promise<number> => {
+    const { schema, query } = cluster()
+    const backend = open({ table, migrate: true, queryTimeoutMs: 20_000 })
+    const start = Math.floor(Date.now() / 3_600_000) * 3_600_000 + 1_000
+    const stored = await insertMany(backend, 100, { createdAt: start, data: randomBytes(1_000), userId: 'somebody' })
+    await prepare(`"${schema}"."${table}"`)
+    for (let batch = 0; batch < 20; batch++) {
+      const updates = stored.flatMap(({ locator, session }, index) =>
+        index % 10 === batch % 10
+          ? next(
+              locator,
+              { ...session, version: batch < 10 ? 1 : 2 },
+              {
+                data: randomBytes(1_000),
+                seenAt: session.seenAt + batch * 60_000,
+                expiresAt: session.expiresAt + batch * 60_000,
+              },
+            )
+          : [],
+      )
+      const outcomes = await backend.update(updates)
+      expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array(10).fill('applied'))
+    }
+    // A connection reports what it did when it ends, if not before.
+    await backend.close()
+    const counted = 'select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where schemaname = $1 and relname = $2'
+    for (const givenUpAt = Date.now() + 10_000; Date.now() < givenUpAt; ) {
+      const { rows } = await query(counted, [schema, table])
+      if (Number(rows[0].n_tup_upd) >= 200) return Number(rows[0].n_tup_hot_upd)
+    }
+    throw new Error('the statistics did not arrive')
+  }
+
+  test('nineteen of twenty touch no index', async () => {
+    expect(await hotUpdates('hot', async () => {})).toBeGreaterThanOrEqual(190)
+  })
+
+  test('an index on a moment would make all of them touch it, and that is why there is none', async () => {
+    const { query } = cluster()
+    const hot = await hotUpdates('cold', (quoted) => query(`create index on ${quoted} (expires_at)`))
+    expect(hot).toBeLessThan(20)
+  })
+})
+
+test('names mean themselves: case, blanks, quotes and all', async () => {
+  const { query } = cluster()
+  const schema = `Te"st ${randomBytes(4).toString('hex')} "; --`
+  const backend = open({ schema, table: 'SELECT "Sessions"', migrate: true, queryTimeoutMs: 20_000 })
+  const [{ locator, session } = { locator: sampleLocator(), session: storedSession() }] = await insertMany(backend, 1)
+  expect((await backend.read(locator)).state).toBe('live')
+  expect((await backend.update([next(locator, session)]))[0]?.outcome).toBe('applied')
+  expect(await backend.count({ namespace: 'contract', now: 0 })).toBe(1)
+  expect((await backend.purge({ now: Date.now() + 3 * 86_400_000, limit: 9 })).removed).toBe(1)
+  await backend.close()
+  await query(`drop schema ${pg.escapeIdentifier(schema)} cascade`)
+})
+
+test('nothing of a destroyed session is left in its row but that it was', async () => {
+  const { schema, table, query } = cluster()
+  const backend = open()
+  const locator = sampleLocator({ namespace: 'erased' })
+  await backend.insert(locator, storedSession({ userId: 'somebody', userEpoch: 4 }))
+  await backend.destroy(locator, { at: 5_000, keepUntil: 9_000 })
+  const { rows } = await query(`select * from "${schema}"."${table}" where app = 'erased'`)
+  expect(rows).toMatchObject([{ user_id: null, user_epoch: 0, data: null, write_ids: Buffer.alloc(0) }])
+  await backend.close()
+})
+
+test('a value that only the server refuses fails alone, wherever in the batch it stands', async () => {
+  const { schema, query } = cluster()
+  const table = 'choosy'
+  const backend = open({ table, migrate: true, queryTimeoutMs: 20_000 })
+  const stored = await insertMany(backend, 70)
+  await query(`alter table "${schema}"."${table}" add check (user_id not like 'refused%')`)
+  const bad = new Set([0, 17, 63, 64, 69])
+  const updates = stored.map(({ locator, session }, index) =>
+    next(locator, session, bad.has(index) ? { userId: `refused ${index}` } : {}),
+  )
+  const outcomes = await backend.update(updates)
+  for (const [index, outcome] of outcomes.entries())
+    if (!bad.has(index)) expect(outcome.outcome).toBe('applied')
+    else expect(outcome).toMatchObject({ outcome: 'failed', error: { code: 'E_SESSION_DATA', applied: 'no' } })
+  await backend.close()
+})
+
+test('a deadlock is nobody’s failure: the statement that lost is sent again', async () => {
+  const { url, schema, table } = cluster()
+  const backend = open({ queryTimeoutMs: 10_000 })
+  const stored = (await insertMany(backend, 2)).sort((one, other) => (one.locator.key < other.locator.key ? -1 : 1))
+  const hashes = stored
+    .map(({ locator }) => Buffer.from(locator.key.split(':')[1] ?? '', 'base64url'))
+    .sort(Buffer.compare)
+  const rival = new pg.Client({ connectionString: url })
+  await rival.connect()
+  const lock = (hash: Buffer | undefined) =>
+    rival.query(`select 1 from "${schema}"."${table}" where id_hash = $1 for update`, [hash])
+  // The rival would not give up for ten seconds; the backend's server looks for deadlocks after one.
+  await rival.query(`set deadlock_timeout = '10s'`)
+  await rival.query('begin')
+  await lock(hashes[1])
+  const pending = backend.update(stored.map(({ locator, session }) => next(locator, session)))
+  const waiting = `select count(*) as n from pg_stat_activity where application_name = 'nonstick' and wait_event_type = 'Lock'`
+  while (Number((await cluster().query(waiting)).rows[0].n) === 0);
+  await lock(hashes[0])
+  await rival.query('rollback')
+  expect((await pending).map(({ outcome }) => outcome)).toEqual(['applied', 'applied'])
+  await rival.end()
+  await backend.close()
+})
+
+describe('migrate: true', () => {
+  test('makes the table at the first call, once for all who ask at once', async () => {
+    const { schema, query } = cluster()
+    const backend = open({ table: 'made', migrate: true, queryTimeoutMs: 20_000 })
+    await Promise.all(Array.from({ length: 20 }, () => backend.read(sampleLocator())))
+    const { rows } = await query('select count(*)::int as n from pg_tables where schemaname = $1 and tablename = $2', [
+      schema,
+      'made',
+    ])
+    expect(rows).toEqual([{ n: 1 }])
+    await backend.close()
+  })
+
+  test('a failed attempt is forgotten: the next call tries again', async () => {
+    const { schema, query } = cluster()
+    const role = `nobody_${randomBytes(4).toString('hex')}`
+    await query(`create role ${role} login password 'x'`)
+    await query(`grant usage on schema "${schema}" to ${role}`)
+    const url = new URL(cluster().url)
+    url.username = role
+    url.password = 'x'
+    const backend = open({ connectionString: url.href, table: 'later', migrate: true, queryTimeoutMs: 20_000 })
+    try {
+      await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA' })
+      await query(`grant create on schema "${schema}" to ${role}`)
+      await query(`grant all on all tables in schema "${schema}" to ${role}`)
+      expect((await backend.read(sampleLocator())).state).toBe('absent')
+    } finally {
+      await backend.close()
+      await query(`drop owned by ${role}`)
+      await query(`drop role ${role}`)
+    }
+  })
+
+  test('a table that is dropped under a running program is made again', async () => {
+    const { schema, query } = cluster()
+    const backend = open({ table: 'dropped', migrate: true, queryTimeoutMs: 20_000 })
+    await backend.read(sampleLocator())
+    await query(`drop table "${schema}"."dropped"`)
+    await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA' })
+    expect((await backend.read(sampleLocator())).state).toBe('absent')
+    await backend.close()
+  })
+})
+
+describe('options that change the way of sending', () => {
+  test.each([
+    ['a statement time-out of the server', { statementTimeoutMs: 5_000 }],
+    ['named statements', { namedStatements: true }],
+    ['one connection', { maxConnections: 1 }],
+  ])('%s changes no answer', async (_, options) => {
+    const backend = open(options)
+    const stored = await insertMany(backend, 5)
+    for (const round of [1, 2]) {
+      const updates = stored.map(({ locator, session }) => next(locator, { ...session, version: round }))
+      const outcomes = await backend.update(updates)
+      expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array(5).fill('applied'))
+    }
+    const [first = { locator: sampleLocator(), session: storedSession() }] = stored
+    const refused = await backend.update([next(first.locator, first.session)])
+    expect(refused).toMatchObject([{ outcome: 'refused', row: { state: 'live', version: 3 } }])
+    expect(await backend.destroy(first.locator, { at: 1, keepUntil: 2 })).toBe('destroyed')
+    expect((await backend.read(first.locator)).state).toBe('destroyed')
+    await backend.close()
+  })
+
+  test('a statement that takes longer than the server’s time-out is given up by the server, and not applied', async () => {
+    const { url, schema, table } = cluster()
+    const backend = open({ statementTimeoutMs: 100 })
+    const [{ locator, session } = { locator: sampleLocator(), session: storedSession() }] = await insertMany(backend, 1)
+    const rival = new pg.Client({ connectionString: url })
+    await rival.connect()
+    await rival.query('begin')
+    await rival.query(`lock table "${schema}"."${table}"`)
+    await expect(backend.update([next(locator, session)])).rejects.toMatchObject({
+      code: 'E_SESSION_UNAVAILABLE',
+      applied: 'no',
+      message: expect.stringContaining('57014'),
+    })
+    await rival.query('rollback')
+    await rival.end()
+    expect((await backend.update([next(locator, session)]))[0]?.outcome).toBe('applied')
+    await backend.close()
+  })
+
+  test('a program that reads big numbers and bytes in its own way does not disturb', async () => {
+    const before = pg.types.getTypeParser(20)
+    pg.types.setTypeParser(20, BigInt)
+    try {
+      const backend = open()
+      const [{ locator, session } = { locator: sampleLocator(), session: storedSession() }] = await insertMany(
+        backend,
+        1,
+        { version: Number.MAX_SAFE_INTEGER },
+      )
+      expect(await backend.read(locator)).toMatchObject({ state: 'live', session: { version: session.version } })
+      await backend.close()
+    } finally {
+      pg.types.setTypeParser(20, before)
+    }
+  })
+})
