@@ -12,11 +12,21 @@ import { movableRuntime } from '../../src/testing/movable-runtime.js'
 
 export type Data = Record<string, unknown>
 
+/** A tier that outlives the processes that use it: closing one of them does not close it. */
+const shared = <Tier extends object>(tier: Tier): Tier =>
+  new Proxy(tier, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name)
+      if (name === 'close') return async () => {}
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+
 /** One cache, one backend, one clock, and as many processes as a test makes stores. */
 export const world = () => {
   const runtime = movableRuntime()
-  const rawCache = memoryCache({ runtime })
-  const rawBackend = memoryBackend({ runtime })
+  const rawCache = shared(memoryCache({ runtime }))
+  const rawBackend = shared(memoryBackend({ runtime }))
   const cache = faultyCache(rawCache)
   const backend = faultyBackend(rawBackend)
   const keyOf = (id: string): string => `nonstick:${createHash('sha256').update(id).digest('base64url')}`
@@ -37,11 +47,12 @@ export const world = () => {
     /** All of the cache is gone, as after a restart. */
     loseCache: () => rawCache.flush(),
     /** What stands in the cache, seen past any fault. */
-    cached: async (id: string): Promise<Envelope | 'damaged' | undefined> => {
+    cached: async (id: string): Promise<Envelope | undefined> => {
       const entry = await rawCache.get(keyOf(id))
       if (entry === undefined) return undefined
       const envelope = decodeEnvelope(keyOf(id), entry.value)
-      return envelope.kind === 'damaged' ? 'damaged' : envelope
+      if (envelope.kind === 'damaged') throw new Error('what is cached is damaged')
+      return envelope
     },
     /** Puts bytes of the test's own making into the cache. */
     plant: async (id: string, bytes: Uint8Array): Promise<void> =>
