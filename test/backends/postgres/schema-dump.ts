@@ -8,9 +8,9 @@ export const dumpSchema = async (client: pg.ClientBase, schema: string): Promise
   // Then the server qualifies every name, whatever the role's search_path is.
   await client.query("select set_config('search_path', '', false)")
   const { rows: tables } = await client.query<Table>(TABLES, [schema])
-  const parts = await Promise.all(tables.map((table) => dumpTable(client, table)))
-  const nothing = '-- nothing\n'
-  return parts.length === 0 ? nothing : parts.join('\n').replaceAll(`${schema}.`, 'nonstick.')
+  const parts: string[] = []
+  for (const table of tables) parts.push(await dumpTable(client, table))
+  return parts.join('\n').replaceAll(`${schema}.`, 'nonstick.')
 }
 
 interface Table {
