@@ -1,0 +1,82 @@
+import type { EpochMs } from '../contract/index.js'
+
+/**
+ * express-session's `cookie` and what is stored of it.
+ *
+ * Its `expires` is not stored: it is the session's expiry, which the store keeps and moves without touching
+ * data. The rest is picked by name, for two reasons: msgpackr does not call `Cookie.prototype.toJSON` (the
+ * prototype is an object literal, so a cookie looks like a plain object with an `_expires`), and cookie options
+ * may carry functions (`encode`), which cannot be stored.
+ */
+export interface StoredCookie {
+  /** Milliseconds; `null` and `false` both mean a cookie that ends with the browser's session. */
+  readonly originalMaxAge: MaxAge
+  readonly path?: unknown
+  readonly httpOnly?: unknown
+  readonly secure?: unknown
+  readonly sameSite?: unknown
+  readonly domain?: unknown
+  readonly partitioned?: unknown
+  readonly priority?: unknown
+}
+
+/** What `get` gives: express-session turns it into a `Cookie`. */
+export interface RevivedCookie extends StoredCookie {
+  readonly expires: Date | null | false
+}
+
+export type MaxAge = number | null | false
+
+const ATTRIBUTES = ['path', 'httpOnly', 'secure', 'sameSite', 'domain', 'partitioned', 'priority'] as const
+
+/**
+ * express-session's own clock error. `touch()` sets `maxAge` from `originalMaxAge`, whose setter reads it back
+ * with a second look at the clock: on a tick in between, 60000 has become 59999. Taken as a change, it would
+ * cost a write, again and again.
+ */
+const CLOCK_DRIFT_MS = 100
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null
+
+/** What is stored of a cookie, be it a `Cookie` or a plain object with any of its members. */
+export const storedCookie = (cookie: unknown, now: EpochMs): StoredCookie => {
+  const given = isObject(cookie) ? cookie : {}
+  const attributes = ATTRIBUTES.filter((name) => given[name] !== undefined).map((name) => [name, given[name]])
+  return { originalMaxAge: maxAgeOf(given, now), ...Object.fromEntries(attributes) }
+}
+
+/** The cookie with its `maxAge` as it was, where it only drifted. */
+export const withoutDrift = (cookie: StoredCookie, before: unknown): StoredCookie => {
+  const was = isObject(before) ? before['originalMaxAge'] : undefined
+  const is = cookie.originalMaxAge
+  const drifted = typeof was === 'number' && typeof is === 'number' && was > is && was - is <= CLOCK_DRIFT_MS
+  return drifted && is > 0 ? { ...cookie, originalMaxAge: was } : cookie
+}
+
+/**
+ * The cookie with `expires` as the session stands now; not further away than its `maxAge`, as the store may
+ * keep a session a little longer. Data that another program stored without a cookie gets one that ends with the
+ * browser's session, since express-session cannot do without.
+ */
+export const revivedCookie = (stored: unknown, expiresAt: EpochMs, now: EpochMs): RevivedCookie => {
+  const cookie = storedCookie(stored, now)
+  const maxAge = cookie.originalMaxAge
+  return { ...cookie, expires: typeof maxAge === 'number' ? new Date(Math.min(expiresAt, now + maxAge)) : maxAge }
+}
+
+/** `maxAge = 0` and an `expires` in the past are how an application lets a session end with this response. */
+export const isSpent = ({ originalMaxAge }: StoredCookie): boolean =>
+  typeof originalMaxAge === 'number' && originalMaxAge <= 0
+
+/** A `Cookie` always has `originalMaxAge`; a plain object made by hand may say it by `maxAge` or `expires`. */
+const maxAgeOf = (cookie: Readonly<Record<string, unknown>>, now: EpochMs): MaxAge => {
+  const { originalMaxAge, maxAge, expires } = cookie
+  if (originalMaxAge === false) return false
+  if (originalMaxAge !== undefined) return wholeMs(originalMaxAge)
+  if (maxAge !== undefined && maxAge !== null) return wholeMs(maxAge)
+  return expires instanceof Date || typeof expires === 'string' ? wholeMs(new Date(expires).getTime() - now) : null
+}
+
+/** No cookie can carry an endless or an invalid `maxAge`; such a one says nothing. */
+const wholeMs = (maxAge: unknown): MaxAge => (Number.isFinite(maxAge) ? Math.ceil(Number(maxAge)) : null)

@@ -1,0 +1,62 @@
+import type { SessionData } from 'express-session'
+import type { SessionStore } from '../contract/index.js'
+import { createSessionStore } from '../create-session-store.js'
+import { invalidOption } from '../errors.js'
+import { resolveOptions, type StoreOptions } from '../store/options.js'
+
+/** What an application keeps in `req.session`, as declared by merging into express-session's `SessionData`. */
+export type ExpressData = Partial<SessionData>
+
+/** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
+export interface GivenStoreOptions {
+  readonly sessions: SessionStore<unknown>
+
+  /**
+   * How long a session lives untouched whose cookie has no `maxAge` (it ends with the browser, of which the
+   * server learns nothing). In ms. A cookie that has one is itself the session's idle time-out.
+   * @default as `sessions` created it: its own `idleTtlMs`
+   */
+  readonly idleTtlMs?: number
+
+  readonly cache?: never
+  readonly backend?: never
+}
+
+/** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
+export interface OwnStoreOptions extends StoreOptions<ExpressData> {
+  readonly sessions?: never
+}
+
+export type NonstickStoreOptions = GivenStoreOptions | OwnStoreOptions
+
+/** The options, seen through. */
+export interface ResolvedExpressOptions {
+  readonly sessions: SessionStore<ExpressData>
+  readonly owned: boolean
+  /** The idle time-out of a session whose cookie has no `maxAge`; `undefined` leaves it as it is. */
+  readonly idleTtlMs: number | undefined
+}
+
+const USED = ['load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'clear', 'close'] as const
+const BESIDE_A_GIVEN_STORE: ReadonlySet<string> = new Set(['sessions', 'idleTtlMs'])
+
+/** @throws SessionStoreError `E_CONFIG` */
+export const resolveExpressOptions = (options: NonstickStoreOptions): ResolvedExpressOptions => {
+  if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
+  if (options.sessions === undefined) return made(options)
+  const { sessions, idleTtlMs } = options
+  for (const [name, value] of Object.entries(options))
+    if (!BESIDE_A_GIVEN_STORE.has(name)) throw invalidOption(name, 'left to the store given as `sessions`', value)
+  const methods = sessions as unknown as Readonly<Record<string, unknown>> | null
+  if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
+    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions)
+  if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && idleTtlMs >= 1_000))
+    throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
+  return { sessions: sessions as SessionStore<ExpressData>, owned: false, idleTtlMs }
+}
+
+const made = (options: OwnStoreOptions): ResolvedExpressOptions => {
+  const { sessions: _, ...storeOptions } = options
+  const sessions = createSessionStore<ExpressData>(storeOptions)
+  return { sessions, owned: true, idleTtlMs: resolveOptions(storeOptions).idleTtlMs }
+}

@@ -1,0 +1,308 @@
+import session, { type SessionData } from 'express-session'
+import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
+import { isSessionStoreError } from '../errors.js'
+import { type Callback, settle } from './express-callback.js'
+import { isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
+import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
+import { rebase, type Snapshot, snapshotOf } from './express-rebase.js'
+
+export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOptions } from './express-options.js'
+
+// Taken from express-session's own types, so that a callback written for any other store fits this one.
+type Request = Parameters<session.Store['createSession']>[0]
+type LiveSession = ReturnType<session.Store['createSession']>
+type GetCallback = Parameters<session.Store['get']>[1]
+type LoadCallback = Parameters<session.Store['load']>[1]
+type DoneCallback = NonNullable<Parameters<session.Store['set']>[2]>
+type AllCallback = Parameters<NonNullable<session.Store['all']>>[0]
+type LengthCallback = Parameters<NonNullable<session.Store['length']>>[0]
+
+/** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
+const UNMERGED_KEYS = ['cookie'] as const
+const PAGE_SIZE = 1_000
+
+/**
+ * express-session's store, on a nonstick session store.
+ *
+ * Every method takes a callback or, without one, returns a promise. A callback is called exactly once. A
+ * session that is not there is `null` to a callback and `undefined` to a promise; an error means that the
+ * store could not know, or would not, and has a `code` (`docs/errors.md`).
+ *
+ * Each request saves against the copy that it loaded itself, so that changes of concurrent requests are merged
+ * by top-level key. A session that was destroyed or expired meanwhile is not brought back: its `set` or `touch`
+ * ends without an error, and `'dropped'` is emitted with the reason. No other event is ever emitted; above all
+ * no `'disconnect'`, at which express-session would serve requests without `req.session`.
+ */
+export class NonstickStore extends session.Store {
+  /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
+  readonly sessions: SessionStore<ExpressData>
+  readonly #owned: boolean
+  readonly #idleTtlMs: number | undefined
+  /** Which copy each session object of a request came from. */
+  readonly #ties = new WeakMap<object, Tie>()
+
+  /**
+   * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
+   *   all gives the embedded store, in this process only.
+   * @throws SessionStoreError `E_CONFIG`
+   */
+  constructor(options: NonstickStoreOptions = {}) {
+    super()
+    const { sessions, owned, idleTtlMs } = resolveExpressOptions(options)
+    this.sessions = sessions
+    this.#owned = owned
+    this.#idleTtlMs = idleTtlMs
+  }
+
+  /** The session's data, with its cookie. An id that cannot be one has no session. */
+  override get(sid: string): Promise<SessionData | undefined>
+  override get(sid: string, callback: GetCallback): void
+  override get(sid: string, callback?: GetCallback): Promise<SessionData | undefined> | undefined {
+    return settle<SessionData | undefined, null>(this.#get(sid), callback, null)
+  }
+
+  /** `get`, as the `Session` that a request would have; `undefined` if there is none. */
+  override load(sid: string): Promise<LiveSession | undefined>
+  override load(sid: string, callback: LoadCallback): void
+  override load(sid: string, callback?: LoadCallback): Promise<LiveSession | undefined> | undefined {
+    return settle(this.#load(sid), callback as Callback<LiveSession | undefined>)
+  }
+
+  /**
+   * Stores the session: what this request changed since it loaded or saved it, or all of it under an id that it
+   * did not load. A `maxAge` is the session's idle time-out; one of 0 or less destroys it, as it ends the cookie.
+   */
+  override set(sid: string, session: SessionData): Promise<void>
+  override set(sid: string, session: SessionData, callback: DoneCallback | undefined): void
+  override set(sid: string, session: SessionData, callback?: DoneCallback): Promise<void> | undefined {
+    return settle(this.#set(sid, session), callback)
+  }
+
+  /**
+   * The session was used. Extends it, and saves what express-session could not see to have changed: the cookie,
+   * a `Map`, a `Buffer`. For a session that is gone, nothing happens.
+   */
+  override touch(sid: string, session: SessionData): Promise<void>
+  override touch(sid: string, session: SessionData, callback: DoneCallback | undefined): void
+  override touch(sid: string, session: SessionData, callback?: DoneCallback): Promise<void> | undefined {
+    return settle(this.#touch(sid, session), callback)
+  }
+
+  /** Logs out. Destroying what is not there succeeds. */
+  override destroy(sid: string): Promise<void>
+  override destroy(sid: string, callback: DoneCallback | undefined): void
+  override destroy(sid: string, callback?: DoneCallback): Promise<void> | undefined {
+    return settle(this.#destroy(sid), callback)
+  }
+
+  /**
+   * Every session of this namespace that the backend holds, as old as its last flush. All of them at once: for
+   * many sessions page through `sessions.list()` instead.
+   */
+  override all(): Promise<SessionData[]>
+  override all(callback: AllCallback): void
+  override all(callback?: AllCallback): Promise<SessionData[]> | undefined {
+    return settle(this.#all(), callback)
+  }
+
+  /** How many sessions of this namespace the backend holds. */
+  override length(): Promise<number>
+  override length(callback: LengthCallback): void
+  override length(callback?: LengthCallback): Promise<number> | undefined {
+    return settle(this.sessions.count(), callback)
+  }
+
+  /** Destroys every session of this namespace, and nothing of anyone else's. */
+  override clear(): Promise<void>
+  override clear(callback: DoneCallback | undefined): void
+  override clear(callback?: DoneCallback): Promise<void> | undefined {
+    return settle(
+      this.sessions.clear().then(() => undefined),
+      callback,
+    )
+  }
+
+  /**
+   * express-session's own order: the old session is destroyed, then the request gets a new and empty one under
+   * a new id, also where the old one could not be destroyed; that is then the error.
+   */
+  override regenerate(req: Request): Promise<void>
+  override regenerate(req: Request, callback: DoneCallback | undefined): void
+  override regenerate(req: Request, callback?: DoneCallback): Promise<void> | undefined {
+    return settle(this.#regenerate(req), callback)
+  }
+
+  /** The live session of a request, tied to the copy that the data came from. */
+  override createSession(req: Request, data: SessionData): LiveSession {
+    const live = super.createSession(req, data)
+    const tie = this.#ties.get(data)
+    if (tie !== undefined) this.#ties.set(live, tie)
+    return live
+  }
+
+  /**
+   * Closes the store that was made here, as `sessions.close()` does, with its report. A store that was given is
+   * left open, and the report is `undefined`.
+   */
+  async close(options?: CloseOptions): Promise<CloseReport | undefined> {
+    return this.#owned ? await this.sessions.close(options) : undefined
+  }
+
+  async #get(sid: string): Promise<SessionData | undefined> {
+    const handle = await this.#handle(sid)
+    if (handle === undefined) return undefined
+    const data = revived(handle.data, handle.expiresAt, Date.now())
+    this.#ties.set(data, new Tie(sid, handle))
+    return data
+  }
+
+  /** Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. */
+  async #handle(sid: string): Promise<Session<ExpressData> | undefined> {
+    return await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
+  }
+
+  async #load(sid: string): Promise<LiveSession | undefined> {
+    const data = await this.#get(sid)
+    if (data === undefined) return undefined
+    return this.createSession({ sessionID: sid, sessionStore: this } as unknown as Request, data)
+  }
+
+  async #set(sid: string, live: SessionData): Promise<void> {
+    const known = this.#tieTo(sid, live)
+    const tie = known ?? new Tie(sid, undefined)
+    if (known === undefined) this.#ties.set(live, tie)
+    await this.#save(tie, live)
+  }
+
+  async #touch(sid: string, live: SessionData): Promise<void> {
+    const tie = this.#tieTo(sid, live)
+    if (tie !== undefined) return await this.#save(tie, live)
+    // A session object that this request did not load says nothing about the data, only about the cookie.
+    const handle = await this.#handle(sid)
+    if (handle === undefined) return
+    const cookie = storedCookie(live.cookie, Date.now())
+    await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData)
+  }
+
+  #tieTo(sid: string, live: object): Tie | undefined {
+    const tie = this.#ties.get(live)
+    return tie?.id === sid ? tie : undefined
+  }
+
+  /** What the session holds is read here and now; what is done with it waits for earlier saves of this request. */
+  async #save(tie: Tie, live: SessionData): Promise<void> {
+    const mine = { ...live, cookie: storedCookie(live.cookie, Date.now()) }
+    const seen = snapshotOf(mine)
+    await tie.inTurn(async () => {
+      if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
+      await this.#unlessDestroyed(async () => await this.#store(tie, mine, seen))
+    })
+  }
+
+  async #store(tie: Tie, mine: Stored, seen: Snapshot): Promise<void> {
+    if (tie.handle === undefined)
+      tie.handle = await this.sessions.put(tie.id, asData(mine), this.#saveOptions(mine.cookie))
+    else tie.merged = (await this.#saveOver(tie.handle, tie.merged, mine)) ? seen : undefined
+  }
+
+  /**
+   * Leaves it to the store to compare what would be stored with what was loaded, since express-session's hash
+   * sees only JSON; where both are equal, the store takes it as a touch. Tells whether others' changes came in.
+   */
+  async #saveOver(handle: Session<ExpressData>, merged: Snapshot | undefined, mine: Stored): Promise<boolean> {
+    const before = handle.data
+    const cookie = withoutDrift(mine.cookie, before.cookie)
+    const steady = { ...mine, cookie }
+    handle.data = asData(merged === undefined ? steady : rebase({ ...before }, merged, steady))
+    try {
+      const report = await this.sessions.save(handle, this.#saveOptions(cookie))
+      // For good: the request's session object goes on without what came in.
+      return report.merged || merged !== undefined
+    } catch (error) {
+      handle.data = before
+      throw error
+    }
+  }
+
+  #saveOptions(cookie: StoredCookie): { readonly unmergedKeys: readonly string[]; readonly idleTtlMs?: number } {
+    const idleTtlMs = typeof cookie.originalMaxAge === 'number' ? cookie.originalMaxAge : this.#idleTtlMs
+    return { unmergedKeys: UNMERGED_KEYS, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) }
+  }
+
+  /** A logout elsewhere is no fault of this request, whose answer may stand; its change of the session may not. */
+  async #unlessDestroyed(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
+      process.nextTick(() => this.emit('dropped', error))
+    }
+  }
+
+  async #destroy(sid: string): Promise<void> {
+    await unlessInvalidId(async () => await this.sessions.destroy(sid))
+  }
+
+  async #all(): Promise<SessionData[]> {
+    const all: SessionData[] = []
+    let after: string | undefined
+    for (;;) {
+      const page = await this.sessions.list({ limit: PAGE_SIZE, ...(after === undefined ? {} : { after }) })
+      const now = Date.now()
+      all.push(...page.map(({ data, expiresAt }) => revived(data, expiresAt, now)))
+      after = page.at(-1)?.key
+      if (after === undefined || page.length < PAGE_SIZE) return all
+    }
+  }
+
+  async #regenerate(req: Request): Promise<void> {
+    try {
+      await this.#destroy(req.sessionID)
+    } finally {
+      // Assigned by express-session's middleware when it is given this store.
+      const { generate } = this as unknown as { readonly generate: (req: Request) => void }
+      generate.call(this, req)
+    }
+  }
+}
+
+/** What is stored of a request's session. */
+type Stored = Readonly<Record<string, unknown>> & { readonly cookie: StoredCookie }
+
+/** The thread between a request's session object and the copy that it came from. */
+class Tie {
+  readonly id: string
+  /** Absent until a session that is new has been stored. */
+  handle: Session<ExpressData> | undefined
+  /** The session as this request saved it, where that save merged in what the request has not seen. */
+  merged: Snapshot | undefined
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(id: string, handle: Session<ExpressData> | undefined) {
+    this.id = id
+    this.handle = handle
+  }
+
+  /** One at a time and in order: `req.session.save()` need not have ended when the response does. */
+  inTurn(work: () => Promise<void>): Promise<void> {
+    const run = this.#last.then(work)
+    this.#last = run.catch(() => undefined)
+    return run
+  }
+}
+
+/** Data as express-session expects it, keys in their order: a moved key would look like a change. */
+const revived = (data: ExpressData, expiresAt: EpochMs, now: EpochMs): SessionData =>
+  ({ ...data, cookie: revivedCookie(data.cookie, expiresAt, now) }) as unknown as SessionData
+
+const asData = (stored: Stored): ExpressData => stored as unknown as ExpressData
+
+/** At a framework's edge an id that cannot be one is some visitor's mistake, and simply has no session. */
+const unlessInvalidId = async <Value>(work: () => Promise<Value>): Promise<Value | undefined> => {
+  try {
+    return await work()
+  } catch (error) {
+    if (isSessionStoreError(error, 'E_INVALID_ID')) return undefined
+    throw error
+  }
+}
