@@ -121,8 +121,8 @@ export interface SessionStore<Data> {
 
   /**
    * Stores what this request changed. Meets a change by another request with a merge by top-level key (or as
-   * `conflict` says). Data equal to what was loaded is not a write. After it resolves the handle holds the
-   * stored state and may be changed and saved again.
+   * `conflict` says). Data equal to what was loaded is not a write; it counts as use, like `touch`. After it
+   * resolves the handle holds the stored state and may be changed and saved again.
    *
    * Rejects with `E_SESSION_DESTROYED` if the session was destroyed or expired meanwhile, `E_SESSION_CONFLICT`
    * if the change could not be merged, `E_SESSION_UNKNOWN_OUTCOME` if it cannot be told whether it is in,
