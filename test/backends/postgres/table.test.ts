@@ -187,7 +187,7 @@ test('a value that only the server refuses fails alone, wherever in the batch it
 
 test('a deadlock is nobody’s failure: the statement that lost is sent again', async () => {
   const { url, schema, table } = cluster()
-  const backend = open({ queryTimeoutMs: 10_000 })
+  const backend = open({ queryTimeoutMs: 10_000, applicationName: 'deadlocked' })
   const stored = (await insertMany(backend, 2)).sort((one, other) => (one.locator.key < other.locator.key ? -1 : 1))
   const hashes = stored
     .map(({ locator }) => Buffer.from(locator.key.split(':')[1] ?? '', 'base64url'))
@@ -201,11 +201,41 @@ test('a deadlock is nobody’s failure: the statement that lost is sent again', 
   await rival.query('begin')
   await lock(hashes[1])
   const pending = backend.update(stored.map(({ locator, session }) => next(locator, session)))
-  const waiting = `select count(*) as n from pg_stat_activity where application_name = 'nonstick' and wait_event_type = 'Lock'`
+  const waiting = `select count(*) as n from pg_stat_activity where application_name = 'deadlocked' and wait_event_type = 'Lock'`
   while (Number((await cluster().query(waiting)).rows[0].n) === 0);
   await lock(hashes[0])
   await rival.query('rollback')
   expect((await pending).map(({ outcome }) => outcome)).toEqual(['applied', 'applied'])
+  await rival.end()
+  await backend.close()
+})
+
+test('a batch takes its rows in the order of their keys, so that two batches never wait for each other', async () => {
+  const { url, schema, table, query } = cluster()
+  const backend = open({ queryTimeoutMs: 10_000, applicationName: 'in-order' })
+  const stored = await insertMany(backend, 40)
+  const hashes = stored
+    .map(({ locator }) => Buffer.from(locator.key.split(':')[1] ?? '', 'base64url'))
+    .sort(Buffer.compare)
+  const rival = new pg.Client({ connectionString: url })
+  await rival.connect()
+  for (const change of [
+    () => backend.update(stored.map(({ locator, session }) => next(locator, session))),
+    () => backend.extend(stored.map(({ locator, session }) => ({ locator, ...session }))),
+  ]) {
+    await rival.query('begin')
+    await rival.query(`select 1 from "${schema}"."${table}" where id_hash = $1 for update`, [hashes[0]])
+    const pending = change()
+    const waiting = `select count(*) as n from pg_stat_activity where application_name = 'in-order' and wait_event_type = 'Lock'`
+    while (Number((await query(waiting)).rows[0].n) === 0);
+    const free = await rival.query(
+      `select 1 from "${schema}"."${table}" where id_hash = any ($1::bytea[]) for update skip locked`,
+      [hashes],
+    )
+    expect(free.rowCount).toBe(40)
+    await rival.query('rollback')
+    await pending
+  }
   await rival.end()
   await backend.close()
 })
