@@ -1,0 +1,11 @@
+import express from 'express'
+import session from 'express-session'
+import { NonstickStore } from 'nonstick/express'
+import { memcached } from 'nonstick/memcached'
+import { postgres } from 'nonstick/postgres'
+
+const app = express()
+const store = new NonstickStore({ cache: memcached({ servers: 'localhost:11211' }), backend: postgres() })
+app.use(session({ store, secret: process.env['SECRET'] ?? 'change me', resave: false, saveUninitialized: false }))
+app.get('/', (request, response) => void response.send(`Hello, session ${request.sessionID.length} characters long`))
+app.listen(3000)

@@ -1,0 +1,73 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+const root = new URL('../..', import.meta.url).pathname
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const pages = [
+  'README.md',
+  'CHANGELOG.md',
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => join('docs', path)),
+]
+
+describe('the documentation', () => {
+  test('a program in a page is the example file it names, which is compiled with the rest', () => {
+    const programs = pages.flatMap((page) =>
+      [...read(page).matchAll(/^```ts file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, file = '', text = '']) => ({
+        file,
+        text,
+      })),
+    )
+    expect(programs.length).toBeGreaterThanOrEqual(3)
+    for (const { file, text } of programs) expect(read(file), file).toBe(text)
+  })
+
+  test('the first program does what its comments say', () => {
+    const printed = execFileSync(process.execPath, ['--import', 'tsx', 'docs/examples/first.ts'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    expect(printed).toBe("[ 'tea', 'coffee' ]\nundefined\n")
+  })
+
+  test('every link to a file of the repository leads to one', () => {
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map(([, target = '']) => join(dirname(page), target))
+        .filter((target) => !existsSync(join(root, target)))
+        .map((target) => `${page} -> ${target}`),
+    )
+    expect(broken).toEqual([])
+  })
+
+  test('every option is on the configuration page, with its default', () => {
+    const page = read('docs/configuration.md')
+    const interfaces = [
+      ['src/store/options.ts', 'StoreOptions'],
+      ['src/caches/memcached/options.ts', 'MemcachedOptions'],
+      ['src/backends/postgres/options.ts', 'PostgresOptions'],
+      ['src/caches/memory/index.ts', 'MemoryCacheOptions'],
+      ['src/backends/memory/options.ts', 'MemoryBackendOptions'],
+    ] as const
+    const missing = interfaces.flatMap(([file, name]) => {
+      const body = new RegExp(`export interface ${name}(?:<[^>]*>)? \\{\\n([\\s\\S]*?)\\n\\}`).exec(read(file))?.[1]
+      if (body === undefined) return [`${name} in ${file}`]
+      return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)]
+        .map(([, option = '']) => option)
+        .filter((option) => !new RegExp(`\`[^\`\n]*\\b${option}\\b[^\`\n]*\``).test(page))
+    })
+    expect(missing).toEqual([])
+  })
+
+  test('every error code is on the errors page, and no other', () => {
+    const union = /export type SessionStoreErrorCode =\n([\s\S]*?)\n\n/.exec(read('src/errors.ts'))?.[1] ?? ''
+    const codes = [...union.matchAll(/'(E_\w+)'/g)].map(([, code = '']) => code)
+    const documented = [...read('docs/errors.md').matchAll(/^\| `(E_\w+)` \|/gm)].map(([, code = '']) => code)
+    expect(codes.length).toBeGreaterThanOrEqual(10)
+    expect(documented.sort()).toEqual(codes.sort())
+  })
+})
