@@ -1,0 +1,159 @@
+import { posix } from 'node:path'
+import { codeOf, importsOf, packageOf, placesOf, type SourceFile } from './source-text.js'
+
+/** One sentence per broken rule and place; nothing where the rule holds. */
+export type Complaints = readonly string[]
+
+/**
+ * The part of the program a file in `src/` belongs to: a folder, a file at the top, and for caches and backends the
+ * folder of each (`caches/memcached`), since they do not know each other either.
+ */
+export const partOf = (path: string): string => {
+  const [first = '', second = ''] = path.replace(/^src\//, '').split('/')
+  return (first === 'caches' || first === 'backends') && second !== '' ? `${first}/${second}` : first
+}
+
+/** Parts that may know every other: they put a store together. */
+const COMPOSERS = new Set(['index.ts', 'create-session-store.ts', 'memory.ts', 'adapters', 'cli'])
+
+/** What the rest may know besides itself. Design: imports point inwards. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'errors.ts': ['contract'],
+  contract: ['errors.ts'],
+  'runtime.ts': ['contract', 'errors.ts'],
+  'generate-session-id.ts': ['contract', 'errors.ts', 'runtime.ts', 'session'],
+  session: ['contract', 'errors.ts'],
+  store: ['contract', 'errors.ts', 'runtime.ts', 'session'],
+  codecs: ['contract', 'errors.ts', 'runtime.ts'],
+  caches: ['contract', 'errors.ts', 'runtime.ts'],
+  backends: ['contract', 'errors.ts', 'runtime.ts'],
+  testing: ['contract', 'errors.ts', 'runtime.ts', 'session'],
+}
+
+/** Who may import whom. */
+export const importsPointInwards = (files: readonly SourceFile[]): Complaints =>
+  files.flatMap((file) => {
+    const from = partOf(file.path)
+    if (COMPOSERS.has(from)) return []
+    const allowed = MAY_IMPORT[from] ?? MAY_IMPORT[from.split('/')[0] ?? '']
+    if (allowed === undefined) return [`${file.path} is in no known part of the program`]
+    return importsOf(file.text)
+      .filter((specifier) => specifier.startsWith('.'))
+      .map((specifier) => partOf(posix.join(posix.dirname(file.path), specifier).replace(/\.js$/, '.ts')))
+      .filter((to) => to !== from && !allowed.includes(to))
+      .map((to) => `${file.path} imports ${to}, which ${from} must not know`)
+  })
+
+/** Hashing, checksums and comparing are computations; everything else in Node touches the world. */
+const PURE_MODULES = new Set(['node:crypto', 'node:zlib', 'node:buffer', 'node:util'])
+
+/** `src/session` computes: no I/O and no foreign packages. */
+export const sessionIsPure = (files: readonly SourceFile[]): Complaints =>
+  files
+    .filter((file) => partOf(file.path) === 'session')
+    .flatMap((file) =>
+      importsOf(file.text)
+        .filter((specifier) => !specifier.startsWith('.') && !PURE_MODULES.has(specifier))
+        .map((specifier) => `${file.path} imports ${specifier}: src/session does no I/O`),
+    )
+
+const CLOCKS_AND_CHANCE =
+  /\b(?:Date\.now\b|new Date\(\s*\)|performance\.\w+|process\.hrtime|Math\.random|setTimeout|setInterval|getRandomValues|AbortSignal\.timeout|timers\/promises)|\bimport\s*\{[^}]*\brandom\w+[^}]*\}\s*from\s*'node:crypto'|\bcrypto\.random\w+/g
+
+/** Where the real clock may be read. `testing` waits for real servers' clocks, which no argument can move. */
+const MAY_READ_THE_CLOCK = new Set(['runtime.ts', 'testing'])
+
+/** Time and chance come as arguments (`Runtime`), so that tests move time and repeat chance. */
+export const clockAndChanceAreArguments = (files: readonly SourceFile[]): Complaints =>
+  files
+    .filter((file) => !MAY_READ_THE_CLOCK.has(partOf(file.path)))
+    .flatMap((file) => placesOf({ path: file.path, text: codeOf(file.text) }, CLOCKS_AND_CHANCE))
+    .map(({ where, found }) => `${where} uses ${found}: ask the Runtime instead`)
+
+/** A library is silent unless asked: what it has to say goes to events and to the caller. */
+export const nothingIsPrinted = (files: readonly SourceFile[]): Complaints =>
+  files
+    .filter((file) => partOf(file.path) !== 'cli')
+    .flatMap((file) =>
+      placesOf(
+        { path: file.path, text: codeOf(file.text, { withoutStrings: true }) },
+        /\bconsole\.\w+|process\.std(?:out|err)\b/g,
+      ).map(({ where, found }) => `${where} prints with ${found}`),
+    )
+
+const EXPORTED =
+  /^export (?:declare |async |abstract )*(?:const|let|function\*?|class|interface|type (?!\{)|enum|namespace)\b/gm
+
+/** Somewhere at the top, or above one of its exports, a file says in a sentence what it is for. */
+export const everyFileIsExplained = (files: readonly SourceFile[]): Complaints =>
+  files.flatMap((file) => {
+    const exported = [...file.text.matchAll(EXPORTED)].map((match) => file.text.slice(0, match.index))
+    // A file that only passes on what others export is a contents page.
+    if (exported.length === 0) return []
+    const head = /^\s*\/\*\*((?:(?!\*\/)[\s\S])*)\*\//.exec(file.text)?.[1]
+    const above = exported.map((text) => /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*$/.exec(text)?.[1])
+    return [head, ...above].some(isSentence)
+      ? []
+      : [`${file.path} does not say what it is for, above any of its exports`]
+  })
+
+const isSentence = (comment: string | undefined): boolean =>
+  comment !== undefined && /[.:!?)`]\s*(?:\n|$)/.test(comment) && comment.split(/\s+/).filter(Boolean).length > 4
+
+const MACHINE_PATHS = /(?<![\w.$~}<-])(?:\/(?:work|root|home\/\w+|Users\/\w+)\/[\w.]|[A-Z]:\\\w)/g
+
+/** Nothing names a folder of the machine it was written on. */
+export const noMachinePaths = (files: readonly SourceFile[]): Complaints =>
+  files.flatMap((file) =>
+    placesOf(file, MACHINE_PATHS).map(({ where, found }) => `${where} names a path of one machine: ${found}`),
+  )
+
+const UNFINISHED =
+  /\b(?:TODO|FIXME|XXX)\b|@ts-ignore|@ts-nocheck|\b(?:test|it|describe)\.(?:only|todo|skip|fails)\b|\b(?:x|f)(?:it|describe)\(|biome-ignore(?!-?\w* [^\n]*: *\S[^\n]{8,})/g
+
+/**
+ * What may skip tests: the one helper, and the contract suites, which skip what a subject says it cannot do. And
+ * this file, which spells out what it looks for.
+ */
+const MAY_SKIP = [/^test\/support\/(?:skip|architecture-rules)\.ts$/, /^src\/testing\/[\w-]+-contract\.ts$/]
+
+/** Unfinished work, silenced tools and switched-off tests do not stay. */
+export const nothingIsLeftUndone = (files: readonly SourceFile[]): Complaints =>
+  files
+    .filter((file) => !MAY_SKIP.some((pattern) => pattern.test(file.path)))
+    .flatMap((file) => placesOf(file, UNFINISHED).map(({ where, found }) => `${where} has ${found}`))
+
+export interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+}
+
+/**
+ * What is imported is declared, and what is declared is imported.
+ *
+ * @param excused dependencies that nothing imports, each with the reason
+ */
+export const dependenciesMatch = (
+  files: readonly SourceFile[],
+  manifest: Manifest,
+  excused: Readonly<Record<string, string>>,
+): Complaints => {
+  const imported = new Map<string, string>()
+  for (const file of files)
+    for (const specifier of importsOf(file.text)) {
+      const name = packageOf(specifier)
+      if (name !== undefined) imported.set(name, file.path)
+    }
+  const declared = { ...manifest.dependencies, ...manifest.peerDependencies }
+  return [
+    ...[...imported]
+      .filter(([name]) => !(name in declared))
+      .map(([name, path]) => `${path} imports ${name}, which package.json does not declare`),
+    ...Object.keys(manifest.dependencies ?? {})
+      .filter((name) => !imported.has(name) && !(name in excused))
+      .map((name) => `package.json depends on ${name}, which nothing in src imports`),
+    ...Object.keys(excused)
+      .filter((name) => imported.has(name) || !(name in declared))
+      .map((name) => `${name} needs no excuse any more`),
+  ]
+}
