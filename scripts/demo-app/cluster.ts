@@ -183,11 +183,16 @@ export class Cluster {
     await Promise.all(this.#apps.filter((app) => app.alive).map((app) => app.ask('settle')))
   }
 
-  /** Drains and ends every process. */
-  async close(): Promise<readonly CloseReport[]> {
+  /** Drains and ends every process. `drained`: sessions that were written to the backend by it. */
+  async close(): Promise<{ readonly drained: number; readonly left: number }> {
     this.#closing = true
     const reports = await Promise.all(this.#apps.map((app) => app.close()))
-    return reports.filter((report) => report !== undefined)
+    // A report also counts those that another process has just flushed; the reasons tell who wrote.
+    const stats = sumOfStats(this.#apps.flatMap((app) => app.lastStats ?? []))
+    return {
+      drained: stats?.flushes.drain ?? 0,
+      left: reports.reduce((sum, report) => sum + (report?.left ?? 0) + (report?.destroysLeft ?? 0), 0),
+    }
   }
 
   #watch(app: AppProcess): void {

@@ -74,14 +74,7 @@ export class TableWatch {
     client.on('error', () => undefined)
     await client.connect()
     const watch = new TableWatch(client, table.schema, table.name)
-    watch.#hasStatements = await client.query('create extension if not exists pg_stat_statements').then(
-      () =>
-        watch.#readStatements().then(
-          () => true,
-          () => false,
-        ),
-      () => false,
-    )
+    watch.#hasStatements = await watch.#findStatements()
     return watch
   }
 
@@ -108,6 +101,21 @@ export class TableWatch {
 
   async close(): Promise<void> {
     await this.#client.end()
+  }
+
+  /** The extension counts only where the server was started with it; elsewhere nothing is created. */
+  async #findStatements(): Promise<boolean> {
+    try {
+      const { rows } = await this.#client.query<{ libraries: string }>(
+        `select current_setting('shared_preload_libraries') as libraries`,
+      )
+      if (!(rows[0]?.libraries ?? '').includes('pg_stat_statements')) return false
+      await this.#client.query('create extension if not exists pg_stat_statements')
+      await this.#readStatements()
+      return true
+    } catch {
+      return false
+    }
   }
 
   async #readStatements(): Promise<number> {

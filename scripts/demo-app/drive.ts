@@ -3,7 +3,7 @@ import { Refused, type Seen, Visitor } from './visitor.js'
 
 export const USERS = 20
 /** Requests that each tab of each user makes; every second one changes the session. */
-const STEPS_PER_TAB = 28
+const STEPS_PER_TAB = 36
 const TABS = ['left', 'right']
 /** The cache stays dead until so many requests were answered without it. */
 const ANSWERS_WITHOUT_CACHE = 80
@@ -39,7 +39,7 @@ export interface DriveReport {
   readonly sessionsWithLoss: number
   /** Answers that showed what the user's history does not allow. */
   readonly wrong: number
-  /** What was wrong with the first of them. */
+  /** What was wrong, each thing once, and not all of a great many. */
   readonly complaints: readonly string[]
   /** Errors while the cache was away, by what they said. */
   readonly errorsDuringOutage: ReadonlyMap<string, number>
@@ -88,7 +88,8 @@ export const drive = async (options: DriveOptions): Promise<DriveReport> => {
 
   const complain = (user: User, what: readonly string[]): void => {
     wrong++
-    if (complaints.length < 10) complaints.push(`${user.name}: ${what.join('; ')}`)
+    const complaint = `${user.name}: ${what.join('; ')}`
+    if (complaints.length < 10 && !complaints.includes(complaint)) complaints.push(complaint)
   }
 
   const judge = (user: User, exchange: Exchange, seen: Seen): void => {

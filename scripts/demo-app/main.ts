@@ -45,6 +45,7 @@ const run = async (): Promise<void> => {
   )
 
   let panel: Panel | undefined
+  let deaths = 0
   const secret = randomBytes(32).toString('base64url')
   const configs = APPS.map((name) => ({
     name,
@@ -59,7 +60,10 @@ const run = async (): Promise<void> => {
       Cluster.start(configs, {
         flush: (_app, _reason, count) => panel?.flushed(count),
         fault: () => undefined,
-        died: (name) => say(`${name} died.`),
+        died: (name) => {
+          deaths++
+          say(`${name} died.`)
+        },
       }),
     (started) => started.close(),
   )
@@ -108,7 +112,7 @@ const run = async (): Promise<void> => {
     const afterKill = await sample()
     await cluster.settle()
     const counted = difference(before, await table.read())
-    const drains = options.keepOpen ? [] : await cluster.close()
+    const ended = options.keepOpen ? { drained: 0, left: 0 } : await cluster.close()
     const costs = {
       stats,
       cache:
@@ -117,8 +121,8 @@ const run = async (): Promise<void> => {
           : { hits: beforeKill.hits + afterKill.hits, misses: beforeKill.misses + afterKill.misses },
       backendWrites: counted.inserted + counted.updated,
       backendReads: counted.read,
-      drained: drains.reduce((sum, drain) => sum + drain.flushed, 0),
-      left: drains.reduce((sum, drain) => sum + drain.left + drain.destroysLeft, 0),
+      deaths,
+      ...ended,
     }
     // What is printed last stays last.
     if (!options.keepOpen) await cleanUp.run(say)

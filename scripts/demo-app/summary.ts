@@ -10,6 +10,8 @@ export interface Costs {
   readonly backendWrites: number
   /** `undefined` where PostgreSQL does not count it. */
   readonly backendReads: number | undefined
+  /** App processes that ended without having been asked to. */
+  readonly deaths: number
   /** Written by the processes as they ended. */
   readonly drained: number
   /** Still newer in the cache than in the backend after they ended. */
@@ -53,6 +55,7 @@ export const failures = (report: DriveReport, costs: Costs): readonly string[] =
   if (report.unjudged > 0) found.push(`${report.unjudged} sessions could not be read from every process at the end`)
   const errors = total(report.errorsOtherwise)
   if (errors > 0) found.push(`${errors} requests failed while nothing was broken`)
+  if (costs.deaths > 0) found.push(`${costs.deaths} app processes died`)
   if (costs.left > 0) found.push(`${costs.left} sessions could not be written to PostgreSQL at the end`)
   return found
 }
