@@ -1,0 +1,38 @@
+/** What `scripts/test` prints when asked for help. */
+export const HELP = `Usage: scripts/test [--long] [--help] [path …] [vitest's own options]
+
+Without paths: builds, lints, checks types, starts a real memcached and a real PostgreSQL on free ports of
+127.0.0.1, runs every test (the packed package among them), and ends what it started. With paths: only the
+tests under them.
+
+  --long        random and chaos tests run their long counts
+  --help        this text
+
+  MEMCACHED_SERVERS, DATABASE_URL or PGHOST, PGPORT …   use these servers instead of starting some
+  NONSTICK_TEST_POSTGRES=embedded|none                  the npm package's PostgreSQL even where the system has one
+  NONSTICK_TEST_MEMCACHED=none                          as if there were no memcached
+  NONSTICK_SEED=…                                       repeats the random tests of a run that printed this seed
+  CI=true                                               a skip that scripts/allowed-skips.json does not list fails
+
+The last line is "N passed, N failed", with ", N skipped" if there are any: vitest's tests, and one for each other
+step. What failed leaves its logs in .evidence/.`
+
+/** The command line of `scripts/test`, understood. */
+export interface Arguments {
+  readonly help: boolean
+  readonly long: boolean
+  /** Handed to vitest: paths, and options that are not ours. */
+  readonly forVitest: readonly string[]
+  /** Whether only some tests were asked for, so that the other steps stay away. */
+  readonly onlySome: boolean
+}
+
+export const readArguments = (words: readonly string[]): Arguments => {
+  const forVitest = words.filter((word) => !['--long', '--help', '-h'].includes(word))
+  return {
+    help: words.includes('--help') || words.includes('-h'),
+    long: words.includes('--long'),
+    forVitest,
+    onlySome: forVitest.length > 0,
+  }
+}

@@ -1,0 +1,140 @@
+/** Runs what `scripts/test` promises; see `arguments.ts` for the promise. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openServerDesk, type ServerDesk } from '../../test/support/desk.js'
+import { HELP, readArguments } from './arguments.js'
+import { type Outcome, runCommand } from './command.js'
+import { type AllowedSkip, countTests, type Share, unexpectedSkips, type VitestReport } from './vitest-report.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const underCi = !['', '0', 'false'].includes(process.env['CI'] ?? '')
+const minutes = 60_000
+
+interface Tally {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+const main = async (): Promise<void> => {
+  const wanted = readArguments(process.argv.slice(2))
+  if (wanted.help) {
+    console.log(HELP)
+    return
+  }
+  // One folder per run, so that two runs at once do not tread on each other.
+  const evidence = join(root, '.evidence', String(process.pid))
+  rmSync(evidence, { recursive: true, force: true })
+  mkdirSync(evidence, { recursive: true })
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 }
+
+  if (!wanted.onlySome || !existsSync(join(root, 'dist'))) await checkText(tally, evidence, wanted.onlySome)
+  const desk = await openServerDesk({ logFolder: evidence })
+  try {
+    if (!wanted.onlySome) await announceServers(desk)
+    await runTests(tally, evidence, desk, wanted.forVitest, wanted.long)
+  } finally {
+    await desk.close()
+  }
+
+  if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
+  else console.log(`\nLogs of this run: .evidence/${process.pid}/`)
+  console.log(
+    `\n${tally.passed} passed, ${tally.failed} failed${tally.skipped > 0 ? `, ${tally.skipped} skipped` : ''}`,
+  )
+  process.exitCode = tally.failed === 0 ? 0 : 1
+}
+
+/** The steps that read and translate the text; each counts as one. Types come after the build, whose output they use. */
+const checkText = async (tally: Tally, evidence: string, onlyBuild: boolean): Promise<void> => {
+  const node = (script: string, ...args: string[]): [string, string[]] => [
+    process.execPath,
+    [join(root, 'node_modules', script), ...args],
+  ]
+  const steps: [string, [string, string[]]][] = [
+    ['build', node('typescript/bin/tsc', '-p', 'tsconfig.json')],
+    ['lint', node('@biomejs/biome/bin/biome', 'ci', '--config-path=scripts/lint.json', '.')],
+    ['types', node('typescript/bin/tsc', '-p', 'scripts/tsconfig.json')],
+  ]
+  // A file that was renamed would otherwise stay in the package for ever.
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  for (const [name, [command, args]] of steps.slice(0, onlyBuild ? 1 : steps.length)) {
+    const logFile = join(evidence, `${name}.log`)
+    record(tally, name, await runCommand(command, args, { root, patienceMs: 3 * minutes, logFile }))
+  }
+}
+
+const record = (tally: Tally, name: string, outcome: Outcome): void => {
+  tally[outcome.ok ? 'passed' : 'failed'] += 1
+  if (!outcome.ok) console.log(outcome.output.trimEnd())
+  console.log(`${outcome.ok ? 'ok  ' : 'FAIL'} ${name} (${outcome.seconds.toFixed(1)} s)`)
+}
+
+/** Starts the servers before the clock of the first test that needs them runs, and says which they are. */
+const announceServers = async (desk: ServerDesk): Promise<void> => {
+  for (const answer of await Promise.all([desk.get('memcached'), desk.get('postgres')]))
+    console.log(answer.kind === 'absent' ? `absent: ${answer.reason}` : `${answer.kind}: ${answer.version}`)
+}
+
+const runTests = async (
+  tally: Tally,
+  evidence: string,
+  desk: ServerDesk,
+  forVitest: readonly string[],
+  long: boolean,
+): Promise<void> => {
+  const seed = process.env['NONSTICK_SEED'] ?? String(Date.now() % 2 ** 31)
+  console.log(`seed: ${seed}\n`)
+  const reportFile = join(evidence, 'vitest.json')
+  const outcome = await runCommand(
+    process.execPath,
+    [
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      ...['--config', 'scripts/vitest.config.ts', '--reporter=default', '--reporter=json'],
+      `--outputFile.json=${reportFile}`,
+      ...forVitest,
+    ],
+    {
+      root,
+      patienceMs: (long ? 60 : 9) * minutes,
+      logFile: join(evidence, 'vitest.log'),
+      live: true,
+      env: { NONSTICK_SERVER_DESK: desk.url, NONSTICK_SEED: seed, ...(long ? { NONSTICK_LONG: '1' } : {}) },
+    },
+  )
+  if (!existsSync(reportFile)) {
+    console.log('FAIL vitest left no report')
+    tally.failed += 1
+    return
+  }
+  const counts = countTests(JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport, root)
+  tally.passed += counts.passed
+  tally.failed += counts.failed
+  tally.skipped += counts.skipped.length
+  if (!outcome.ok && counts.failed === 0) {
+    console.log('FAIL vitest: an error outside of any test')
+    tally.failed += 1
+  }
+  printShares(counts.shares)
+  judgeSkips(tally, counts.skipped)
+}
+
+const printShares = (shares: readonly Share[]): void => {
+  const width = Math.max(...shares.map(({ folder }) => folder.length), 0)
+  for (const { folder, tests, seconds } of shares)
+    console.log(`${folder.padEnd(width)} ${String(tests).padStart(6)} tests ${seconds.toFixed(1).padStart(7)} s`)
+}
+
+const judgeSkips = (tally: Tally, skipped: readonly string[]): void => {
+  const allowed = JSON.parse(readFileSync(join(root, 'scripts/allowed-skips.json'), 'utf8')) as AllowedSkip[]
+  for (const title of skipped) console.log(`skipped: ${title}`)
+  const unexpected = unexpectedSkips(skipped, allowed)
+  if (unexpected.length === 0 || !underCi) return
+  console.log(`FAIL skips: ${unexpected.length} that scripts/allowed-skips.json does not list`)
+  for (const title of unexpected) console.log(`  ${title}`)
+  tally.failed += 1
+}
+
+await main()
