@@ -36,8 +36,9 @@ const scene = async (
   const server = await scriptedMemcached({ now: clock.now, ...serverOptions })
   const cache = memcached({ servers: server.address, runtime: clock, ...options })
   closers.push(async () => {
-    // First the server: calls that it never answered fail with it, and `close` waits for them.
+    // `close` waits for calls in flight, and this clock brings no deadline by itself.
     await server.close()
+    clock.advance(10_000)
     await cache.close()
   })
   return { server, cache, clock, inAMinute: clock.now() + 60_000 }
@@ -181,8 +182,13 @@ describe('a server that hangs', () => {
     server.faults.add({ kind: 'hang' }, { on: 'getk' })
     const reading = expect(cache.get('k')).rejects.toEqual(unavailable())
     await server.arrival('getk')
-    const closing = cache.close()
+    let closed = false
+    const closing = cache.close().then(() => {
+      closed = true
+    })
     await expect(cache.get('k')).rejects.toMatchObject({ code: 'E_CLOSED' })
+    await aMoment()
+    expect(closed).toBe(false)
     clock.advance(500)
     await Promise.all([reading, closing])
     await aMoment()
@@ -225,6 +231,10 @@ describe('an answer that cannot be right', () => {
     'is shorter than its parts': {
       kind: 'tamper',
       change: (answer: Buffer) => Buffer.from(answer.fill(0x00, 8, 12)),
+    },
+    'is a question itself': {
+      kind: 'tamper',
+      change: (answer: Buffer) => Buffer.from(answer.fill(0x80, 0, 1)),
     },
     'is of another protocol': { kind: 'garbage', bytes: bytes('ERROR\r\n'.repeat(10)) },
   } as const
@@ -391,6 +401,24 @@ describe('connecting', () => {
     expect(server.connections.made).toBe(1)
   })
 
+  test('leaves nothing open after close: neither a connection nor an attempt at one', async () => {
+    const { server, cache } = await scene()
+    await cache.get('k')
+    expect(server.connections.open).toBe(1)
+    await cache.close()
+    await vi.waitFor(() => expect(server.connections.open).toBe(0))
+
+    const { server: frozen, cache: waiting, clock } = await scene()
+    frozen.faults.add({ kind: 'hang' }, { on: 'noop' })
+    const reading = expect(waiting.get('k')).rejects.toEqual(unavailable())
+    await frozen.arrival('noop')
+    clock.advance(500)
+    await reading
+    expect(frozen.connections.open).toBe(1)
+    await waiting.close()
+    await vi.waitFor(() => expect(frozen.connections.open).toBe(0))
+  })
+
   test('works again as soon as a refusing server accepts', async () => {
     const { server, cache, clock, inAMinute } = await scene()
     await store(cache, 'k', 'v', inAMinute)
@@ -457,7 +485,9 @@ describe('signing in', () => {
 
   test.each([0x01, 0x08, 0x09, 0x21, 0x84])('answered with status %i is no success', async (status) => {
     const { server, cache, inAMinute } = await scene(credentials, { credentials })
-    server.faults.add({ kind: 'status', status }, { on: 'sasl-authenticate' })
+    // The server lets it in: nothing but this answer says that something is wrong.
+    const change = (answer: Buffer): Buffer => Buffer.from(answer.fill(status, 7, 8))
+    server.faults.add({ kind: 'tamper', change }, { on: 'sasl-authenticate' })
     await expect(cache.set('k', bytes('v'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
     expect(server.received('set')).toBe(0)
   })
@@ -562,6 +592,8 @@ skipUnless('a real Memcached that fails', await ownMemcached(), (start) => {
     try {
       const token = await store(cache, 'k', 'v', Date.now() + 60_000)
       server.pause()
+      // The signal takes a moment to reach all of its threads.
+      await new Promise((resolve) => setTimeout(resolve, 100))
       const startedAt = performance.now()
       const calls = await Promise.allSettled([
         cache.get('k'),
