@@ -134,11 +134,14 @@ const say = (line) => console.log(line)
 
 const warn = (line) => console.error(`sql/reload: ${line}`)
 
-/** Advice for the commonest failure: run as oneself on the server, where only postgres is let in. */
-const advice = (message) =>
-  /role "[^"]*" does not exist|[Pp]eer authentication failed|permission denied to create/.test(message)
-    ? '\nRun it as the postgres user: sudo -u postgres sql/reload, or: sql/reload --print | sudo -u postgres psql'
-    : ''
+/** Advice for the commonest failures: run as oneself on the server, where only postgres is let in, or nobody there. */
+const advice = (message) => {
+  if (/role "[^"]*" does not exist|[Pp]eer authentication failed|permission denied to create/.test(message))
+    return '\nRun it as the postgres user: sudo -u postgres sql/reload, or: sql/reload --print | sudo -u postgres psql'
+  if (/ECONNREFUSED|ENOENT|Connection refused|No such file or directory/.test(message))
+    return '\nIs PostgreSQL running there? Another place: --host and --port, PGHOST and PGPORT, or NONSTICK_ADMIN_URL'
+  return ''
+}
 
 try {
   await main()

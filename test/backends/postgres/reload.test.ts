@@ -519,13 +519,17 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
     expect(ended.stderr).not.toContain('pässword')
   })
 
-  test.concurrent('--help names every option, and touches nothing', async () => {
+  test.concurrent('--help and docs/set-up.md name every option', async () => {
     const { code, stdout } = await run(RELOAD, ['--help'])
     expect(code).toBe(0)
     const source = readFileSync(join(dirname(RELOAD), 'lib', 'options.mjs'), 'utf8')
     const options = [...source.matchAll(/^ {2}'?([a-z-]+)'?: \{ type:/gm)].map(([, name]) => `--${name}`)
     expect(options.length).toBeGreaterThan(10)
-    for (const option of options) expect(stdout).toContain(option)
+    const docs = readFileSync(new URL('../../../docs/set-up.md', import.meta.url), 'utf8')
+    for (const option of options) {
+      expect(stdout).toContain(option)
+      expect(docs).toContain(`\`${option}\``)
+    }
   })
 })
 
