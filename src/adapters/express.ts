@@ -161,10 +161,14 @@ export class NonstickStore extends session.Store {
     return await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
   }
 
-  async #load(sid: string): Promise<LiveSession | undefined> {
-    const data = await this.#get(sid)
-    if (data === undefined) return undefined
-    return this.createSession({ sessionID: sid, sessionStore: this } as unknown as Request, data)
+  /** By way of `get` and `createSession`, like express-session's own. */
+  #load(sid: string): Promise<LiveSession | undefined> {
+    return new Promise((resolve, reject) => {
+      super.load(sid, (error: unknown, live?: SessionData) => {
+        if (error) reject(error)
+        else resolve(live as LiveSession | undefined)
+      })
+    })
   }
 
   async #set(sid: string, live: SessionData): Promise<void> {
@@ -245,19 +249,20 @@ export class NonstickStore extends session.Store {
 
   async #all(): Promise<SessionData[]> {
     const all: SessionData[] = []
-    let after: string | undefined
-    for (;;) {
-      const page = await this.sessions.list({ limit: PAGE_SIZE, ...(after === undefined ? {} : { after }) })
+    let page = await this.sessions.list({ limit: PAGE_SIZE })
+    for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
       const now = Date.now()
       all.push(...page.map(({ data, expiresAt }) => revived(data, expiresAt, now)))
-      after = page.at(-1)?.key
-      if (after === undefined || page.length < PAGE_SIZE) return all
+      page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
     }
+    return all
   }
 
   async #regenerate(req: Request): Promise<void> {
     try {
-      await this.#destroy(req.sessionID)
+      await new Promise<void>((resolve, reject) => {
+        this.destroy(req.sessionID, (error: unknown) => (error ? reject(error) : resolve()))
+      })
     } finally {
       // Assigned by express-session's middleware when it is given this store.
       const { generate } = this as unknown as { readonly generate: (req: Request) => void }

@@ -1,0 +1,412 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import session, { type SessionData } from 'express-session'
+import { afterEach, describe, expect, test } from 'vitest'
+import { NonstickStore, type NonstickStoreOptions } from '../../src/adapters/express.js'
+import type { Session, SessionStore } from '../../src/contract/index.js'
+import { createSessionStore } from '../../src/create-session-store.js'
+import { memoryBackend, memoryCache } from '../../src/memory.js'
+import { openCluster } from './express-cluster.js'
+
+type Done = (error: unknown, value?: unknown) => void
+
+const ID = 'an id of the application'
+
+/** Session data as a program makes it by hand. */
+const data = (fields: Record<string, unknown> = {}): SessionData =>
+  ({ cookie: { originalMaxAge: null, path: '/', httpOnly: true }, ...fields }) as unknown as SessionData
+
+const request = (store: NonstickStore, sessionID: string) =>
+  ({ sessionID, sessionStore: store }) as unknown as Parameters<NonstickStore['regenerate']>[0] & {
+    session: SessionData & Record<string, unknown>
+  }
+
+/** Every method, in the form with a callback and in the form without. */
+const METHODS: Record<string, (store: NonstickStore, done?: Done) => unknown> = {
+  get: (store, done) => (done ? store.get(ID, done) : store.get(ID)),
+  load: (store, done) => (done ? store.load(ID, done) : store.load(ID)),
+  set: (store, done) => store.set(ID, data({ user: 'ada' }), done),
+  touch: (store, done) => store.touch(ID, data({ user: 'ada' }), done),
+  destroy: (store, done) => store.destroy(ID, done),
+  all: (store, done) => (done ? store.all(done) : store.all()),
+  length: (store, done) => (done ? store.length(done) : store.length()),
+  clear: (store, done) => store.clear(done),
+  regenerate: (store, done) => store.regenerate(request(store, ID), done),
+}
+const NAMES = Object.keys(METHODS)
+/** What lists is not asked of the cache, and so fails without a backend; so do creation and destruction. */
+const call = (name: string, store: NonstickStore, done?: Done): unknown => METHODS[name]?.(store, done)
+
+const turns = async (): Promise<void> => {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const ready = (store: NonstickStore): NonstickStore => {
+  // What express-session's middleware does when it is given a store.
+  session({ store, secret: 'of a test', resave: false, saveUninitialized: false })
+  return store
+}
+
+describe.for(NAMES)('%s', (name) => {
+  test('called with a callback, it calls it once and returns nothing', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    const calls: unknown[][] = []
+    expect(call(name, store, (...values) => calls.push(values))).toBeUndefined()
+    expect(calls).toEqual([])
+    await turns()
+    expect(calls).toHaveLength(1)
+    expect(calls[0]?.[0]).toBeNull()
+  })
+
+  test('called without one, it returns a promise', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    const promise = call(name, store)
+    expect(promise).toBeInstanceOf(Promise)
+    await promise
+  })
+
+  test('a callback that throws is an uncaught exception, and is not called again', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    const uncaught: unknown[] = []
+    const unhandled: unknown[] = []
+    const listen = (reason: unknown): number => unhandled.push(reason)
+    process.on('unhandledRejection', listen)
+    process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error))
+    let calls = 0
+    try {
+      call(name, store, () => {
+        calls += 1
+        throw new Error('the mistake of the callback')
+      })
+      await turns()
+    } finally {
+      process.setUncaughtExceptionCaptureCallback(null)
+      process.off('unhandledRejection', listen)
+    }
+    expect(calls).toBe(1)
+    expect(uncaught).toMatchObject([{ message: 'the mistake of the callback' }])
+    expect(unhandled).toEqual([])
+  })
+
+  test('a callback runs in the context of the call', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    const context = new AsyncLocalStorage<string>()
+    const seen = await new Promise((resolve) => {
+      context.run('of the request', () => call(name, store, () => resolve(context.getStore())))
+    })
+    expect(seen).toBe('of the request')
+  })
+
+  test('a store that cannot know gives its error to the callback, or rejects; an ignored promise ends nothing', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    cluster.cache.unreachable = true
+    cluster.backend.unreachable = true
+    const calls: unknown[][] = []
+    call(name, store, (...values) => calls.push(values))
+    await turns()
+    expect(calls).toMatchObject([[{ code: 'E_SESSION_UNAVAILABLE' }]])
+    expect(calls[0]).toHaveLength(1)
+    await expect(call(name, store)).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
+
+    const unhandled: unknown[] = []
+    const listen = (reason: unknown): number => unhandled.push(reason)
+    process.on('unhandledRejection', listen)
+    call(name, store)
+    await turns()
+    process.off('unhandledRejection', listen)
+    expect(unhandled).toEqual([])
+    cluster.cache.unreachable = false
+    cluster.backend.unreachable = false
+    await store.close()
+  })
+
+  test('after close it says so', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    await store.close()
+    await expect(call(name, store)).rejects.toMatchObject({ code: 'E_CLOSED' })
+  })
+})
+
+describe('a session', () => {
+  test('that is not there is null to a callback and undefined to a promise, for get and for load', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    expect(await store.get(ID)).toBeUndefined()
+    expect(await store.load(ID)).toBeUndefined()
+    expect(await new Promise((resolve) => store.get(ID, (...values) => resolve(values)))).toEqual([null, null])
+    expect(await new Promise((resolve) => store.load(ID, (_error, value) => resolve(value)))).toBeUndefined()
+  })
+
+  test('that was set is got, also when the cache was lost', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', cookie: { originalMaxAge: null, expires: null } })
+    cluster.loseCache()
+    expect(await cluster.store().get(ID)).toMatchObject({ user: 'ada' })
+  })
+
+  test('that this caller has not loaded is overwritten by set', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada', cart: 'tea' }))
+    await cluster.store().set(ID, data({ user: 'bob' }))
+    expect(Object.keys((await store.get(ID)) ?? {})).toEqual(['cookie', 'user'])
+  })
+
+  test('that was got is merged by set, key by key', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const [one, two] = [await store.get(ID), await store.get(ID)]
+    if (one === undefined || two === undefined) expect.fail()
+    await store.set(ID, Object.assign(one, { cart: 'tea' }))
+    await store.set(ID, Object.assign(two, { colour: 'blue' }))
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', cart: 'tea', colour: 'blue' })
+  })
+
+  test('that was got under one id and is set under another is stored there whole', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const got = await store.get(ID)
+    if (got === undefined) expect.fail()
+    await store.set(`${ID}, and another`, got)
+    expect(await store.get(`${ID}, and another`)).toMatchObject({ user: 'ada' })
+  })
+
+  test('that was loaded is a live Session, tied to its copy', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const live = await store.load(ID)
+    if (live === undefined) expect.fail()
+    expect(live.id).toBe(ID)
+    expect(live).toBeInstanceOf((session as unknown as { Session: new () => unknown }).Session)
+    await cluster.store().set(ID, Object.assign((await store.get(ID)) ?? expect.fail(), { cart: 'tea' }))
+    Object.assign(live, { colour: 'blue' })
+    await new Promise<void>((done, failed) => live.save((error) => (error ? failed(error) : done())))
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', colour: 'blue' })
+  })
+
+  test('that is touched by one who has not loaded it takes the cookie and no data', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const stale = data({ user: 'nobody' })
+    stale.cookie.originalMaxAge = 5_000
+    await store.touch(ID, stale)
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', cookie: { originalMaxAge: 5_000 } })
+  })
+
+  test('that is gone is not brought back by touch or by a set of who had it, and neither is an error', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const got = await store.get(ID)
+    if (got === undefined) expect.fail()
+    await store.destroy(ID)
+    await store.touch(ID, got)
+    await store.touch(ID, data())
+    await store.set(ID, Object.assign(got, { cart: 'tea' }))
+    await store.set(ID, data({ user: 'ada' }))
+    expect(await store.get(ID)).toBeUndefined()
+    await store.destroy(ID)
+  })
+
+  test('stored by another program without a cookie can be served', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const { id } = await store.sessions.create({ user: 'ada' } as never)
+    const req = request(store, id)
+    const got = await store.get(id)
+    if (got === undefined) expect.fail()
+    const live = store.createSession(req, got)
+    expect(live).toMatchObject({ user: 'ada', cookie: { path: '/', httpOnly: true, originalMaxAge: null } })
+    await store.set(id, live)
+    expect(await store.get(id)).toMatchObject({ user: 'ada' })
+  })
+
+  test.for<[string, unknown]>([
+    ['a function', () => undefined],
+    ['a symbol', Symbol('of a test')],
+    ['an instance of a class', new (class Basket {})()],
+    [
+      'a cycle',
+      (() => {
+        const cycle: Record<string, unknown> = {}
+        cycle['self'] = cycle
+        return cycle
+      })(),
+    ],
+  ])('that holds %s is refused, and the path is named', async ([, value]) => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const refusal = { code: 'E_SESSION_DATA', path: expect.stringContaining('cart') }
+    await expect(store.set(ID, data({ cart: value }))).rejects.toMatchObject(refusal)
+    expect(await new Promise((resolve) => store.set(ID, data({ cart: value }), resolve))).toMatchObject(refusal)
+    expect(await store.get(ID)).toBeUndefined()
+  })
+
+  test('that was refused once can be put right and saved', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    const got = await store.get(ID)
+    if (got === undefined) expect.fail()
+    await expect(store.set(ID, Object.assign(got, { cart: () => 'tea' }))).rejects.toMatchObject({
+      code: 'E_SESSION_DATA',
+    })
+    await store.set(ID, Object.assign(got, { cart: 'tea' }))
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', cart: 'tea' })
+  })
+})
+
+describe('an id that cannot be one', () => {
+  test.for<[string, unknown]>([
+    ['empty', ''],
+    ['too long', 'x'.repeat(5_000)],
+    ['no string', undefined],
+  ])('(%s) has no session, is destroyed and touched in vain, and cannot be set', async ([, id]) => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const bad = id as string
+    const cost = await cluster.callsDuring(async () => {
+      expect(await store.get(bad)).toBeUndefined()
+      expect(await store.load(bad)).toBeUndefined()
+      await store.destroy(bad)
+      await store.touch(bad, data())
+      await expect(store.set(bad, data())).rejects.toMatchObject({ code: 'E_INVALID_ID' })
+    })
+    expect(cost).toEqual({ cache: [], backend: [] })
+  })
+})
+
+describe('all sessions', () => {
+  test('are listed, counted and cleared, this namespace alone', async () => {
+    await using cluster = openCluster()
+    const [ours, theirs] = [cluster.store({ namespace: 'ours' }), cluster.store({ namespace: 'theirs' })]
+    for (let n = 0; n < 7; n += 1) await ours.set(`${ID} ${n}`, data({ n }))
+    await theirs.set(ID, data({ user: 'bob' }))
+    const all = await ours.all()
+    expect(all.map((each) => (each as unknown as { n: number }).n).sort()).toEqual([0, 1, 2, 3, 4, 5, 6])
+    expect(all[0]).toMatchObject({ cookie: { originalMaxAge: null, expires: null } })
+    expect(await ours.length()).toBe(7)
+    await ours.clear()
+    expect(await ours.length()).toBe(0)
+    expect(await ours.all()).toEqual([])
+    expect(await ours.get(`${ID} 3`)).toBeUndefined()
+    expect(await theirs.get(ID)).toMatchObject({ user: 'bob' })
+  })
+
+  test('are listed whole where there is more than a page of them', async () => {
+    await using cluster = openCluster()
+    const { sessions } = cluster.store()
+    const byThrees: typeof sessions.list = ({ after } = {}) =>
+      sessions.list({ limit: 3, ...(after === undefined ? {} : { after }) })
+    const store = new NonstickStore({ sessions: { ...sessions, list: byThrees } })
+    for (let n = 0; n < 7; n += 1) await store.set(`${ID} ${n}`, data({ n }))
+    const numbers = (await store.all()).map((each) => (each as unknown as { n: number }).n)
+    expect(numbers.sort()).toEqual([0, 1, 2, 3, 4, 5, 6])
+  })
+})
+
+describe('regenerate', () => {
+  test('gives the request a new and empty session, after the old one is destroyed', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    await store.set(ID, data({ user: 'ada' }))
+    const req = request(store, ID)
+    await store.regenerate(req)
+    expect(req.sessionID).not.toBe(ID)
+    expect(Object.keys(req.session)).toEqual(['cookie'])
+    expect(await store.get(ID)).toBeUndefined()
+  })
+
+  test('where the old one cannot be destroyed, the request has a new one all the same, and the error', async () => {
+    await using cluster = openCluster()
+    const store = ready(cluster.store())
+    await store.set(ID, data({ user: 'ada' }))
+    const req = request(store, ID)
+    cluster.backend.unreachable = true
+    const error = await new Promise((resolve) => store.regenerate(req, resolve))
+    expect(error).toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
+    expect(req.sessionID).not.toBe(ID)
+    cluster.backend.unreachable = false
+    await store.close()
+  })
+})
+
+describe('the store', () => {
+  const stores: SessionStore<unknown>[] = []
+  const given = <Data>(): SessionStore<Data> => {
+    const sessions = createSessionStore<Data>({ cache: memoryCache(), backend: memoryBackend() })
+    stores.push(sessions as SessionStore<unknown>)
+    return sessions
+  }
+  afterEach(async () => {
+    for (const sessions of stores.splice(0)) await sessions.close()
+  })
+
+  test('made from options is closed by close, with its report', async () => {
+    const store = new NonstickStore({ cache: memoryCache(), backend: memoryBackend() })
+    expect(await store.close()).toMatchObject({ left: 0 })
+    await expect(store.sessions.load(ID)).rejects.toMatchObject({ code: 'E_CLOSED' })
+  })
+
+  test('that was given stays open, and shares its sessions with the rest of the program', async () => {
+    const sessions = given<{ user?: string }>()
+    const store = new NonstickStore({ sessions })
+    await store.set(ID, data({ user: 'ada' }))
+    expect(await store.close()).toBeUndefined()
+    const session: Session<{ user?: string }> | undefined = await sessions.load(ID)
+    expect(session?.data.user).toBe('ada')
+    expect(store.sessions).toBe(sessions)
+  })
+
+  test('that was given can be told how long a session lives whose cookie ends with the browser', async () => {
+    const store = new NonstickStore({ sessions: given(), idleTtlMs: 5_000 })
+    await store.set(ID, data())
+    expect((await store.sessions.load(ID))?.idleTtlMs).toBe(5_000)
+  })
+
+  test('never tells express-session that it is disconnected', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const told: string[] = []
+    for (const event of ['disconnect', 'connect']) store.on(event, () => told.push(event))
+    cluster.cache.unreachable = true
+    cluster.backend.unreachable = true
+    await store.get(ID).catch(() => undefined)
+    await store.destroy(ID).catch(() => undefined)
+    expect(told).toEqual([])
+    cluster.cache.unreachable = false
+    cluster.backend.unreachable = false
+    await store.close()
+  })
+
+  test.for<[string, () => unknown, string]>([
+    ['a store that is none', () => ({ sessions: {} }), 'Expected `sessions` to be a session store'],
+    [
+      'options that the given store has',
+      () => ({ sessions: given(), maxStaleCount: 3 }),
+      'Expected `maxStaleCount` to be left',
+    ],
+    [
+      'an idle time-out that is none',
+      () => ({ sessions: given(), idleTtlMs: '1h' }),
+      'Expected `idleTtlMs` to be a whole number',
+    ],
+    ['an option of the store that is none', () => ({ maxStaleCount: 0 }), 'Expected `maxStaleCount`'],
+    ['an option that nobody has', () => ({ ttl: 5 }), 'Expected `ttl`'],
+    ['no options object', () => 'cache1:11211', 'Expected `options` to be an object'],
+  ])('refuses %s, and names it', ([, options, message]) => {
+    const make = (): unknown => new NonstickStore(options() as NonstickStoreOptions)
+    expect(make).toThrowError(expect.objectContaining({ code: 'E_CONFIG', message: expect.stringContaining(message) }))
+  })
+})
