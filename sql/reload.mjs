@@ -127,7 +127,12 @@ const connectionUrl = ({ role, database, admin }, password) => {
   const isFolder = host.startsWith('/')
   const name = isFolder || host === '' ? 'localhost' : host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
   const who = `${encodeURIComponent(role)}${password === undefined ? '' : `:${password}`}`
-  return `postgres://${who}@${name}:${port}/${encodeURI(database)}${isFolder ? `?host=${encodeURIComponent(host)}` : ''}`
+  const settings = new URLSearchParams(isFolder ? { host } : {})
+  for (const setting of ['sslmode', 'sslrootcert']) {
+    const value = url?.searchParams.get(setting)
+    if (value) settings.set(setting, value)
+  }
+  return `postgres://${who}@${name}:${port}/${encodeURI(database)}${settings.size === 0 ? '' : `?${settings}`}`
 }
 
 const say = (line) => console.log(line)

@@ -461,6 +461,13 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
     }
   })
 
+  test.concurrent("hands the administrator's TLS settings on to the program", async () => {
+    const env = { NONSTICK_ADMIN_URL: `${server.adminUrl}?sslmode=disable` }
+    const { url } = reportOf(await reload([...toArgs(newNames()), '--json'], env))
+    expect(new URL(url).search).toBe('?sslmode=disable')
+    await connected(url, (client) => useTable(client, 'nonstick', 'session'))
+  })
+
   test.concurrent('warns of a password in --url', async () => {
     const ended = await run(RELOAD, [...toArgs(newNames()), `--url=${server.adminUrl}`], {})
     expect(ended.code).toBe(0)
