@@ -31,7 +31,7 @@ export type ScriptedFault =
   /** These bytes are sent instead of the answer. */
   | { readonly kind: 'garbage'; readonly bytes: Uint8Array }
   /** What is sent is made from what would have been. */
-  | { readonly kind: 'tamper'; readonly change: (answer: Buffer) => Uint8Array }
+  | { readonly kind: 'tamper'; readonly change: (answer: Uint8Array) => Uint8Array }
   /** A GETK is answered as it should be, but with another key of the same length in it. */
   | { readonly kind: 'wrong-key' }
   /** Not carried out; answered with this status. */

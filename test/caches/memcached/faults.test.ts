@@ -218,23 +218,23 @@ describe('an answer that cannot be right', () => {
     'is for another key': { kind: 'wrong-key' },
     'is for another command': {
       kind: 'tamper',
-      change: (answer: Buffer) => Buffer.from(answer.fill(0x00, 1, 2)),
+      change: (answer: Uint8Array) => Buffer.from(answer.fill(0x00, 1, 2)),
     },
     'has a number that nobody asked with': {
       kind: 'tamper',
-      change: (answer: Buffer) => Buffer.from(answer.fill(0x77, 12, 16)),
+      change: (answer: Uint8Array) => Buffer.from(answer.fill(0x77, 12, 16)),
     },
     'claims an impossible length': {
       kind: 'tamper',
-      change: (answer: Buffer) => Buffer.from(answer.fill(0xff, 8, 12)),
+      change: (answer: Uint8Array) => Buffer.from(answer.fill(0xff, 8, 12)),
     },
     'is shorter than its parts': {
       kind: 'tamper',
-      change: (answer: Buffer) => Buffer.from(answer.fill(0x00, 8, 12)),
+      change: (answer: Uint8Array) => Buffer.from(answer.fill(0x00, 8, 12)),
     },
     'is a question itself': {
       kind: 'tamper',
-      change: (answer: Buffer) => Buffer.from(answer.fill(0x80, 0, 1)),
+      change: (answer: Uint8Array) => Buffer.from(answer.fill(0x80, 0, 1)),
     },
     'is of another protocol': { kind: 'garbage', bytes: bytes('ERROR\r\n'.repeat(10)) },
   } as const
@@ -486,7 +486,7 @@ describe('signing in', () => {
   test.each([0x01, 0x08, 0x09, 0x21, 0x84])('answered with status %i is no success', async (status) => {
     const { server, cache, inAMinute } = await scene(credentials, { credentials })
     // The server lets it in: nothing but this answer says that something is wrong.
-    const change = (answer: Buffer): Buffer => Buffer.from(answer.fill(status, 7, 8))
+    const change = (answer: Uint8Array): Uint8Array => Buffer.from(answer.fill(status, 7, 8))
     server.faults.add({ kind: 'tamper', change }, { on: 'sasl-authenticate' })
     await expect(cache.set('k', bytes('v'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
     expect(server.received('set')).toBe(0)
