@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { freePort } from '../../../scripts/servers/index.js'
+import { findMemcached, freePort } from '../../../scripts/servers/index.js'
 import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
 import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
 import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
@@ -62,6 +62,8 @@ const CREDENTIALS = { username: 'alice', password: 'p@ss:wörd, with blanks' }
 
 /** A folder that makes `memcached -S` know one user, or why there is none. */
 const saslFolder = () => {
+  const help = execFileSync(findMemcached() ?? 'memcached', ['-h'], { encoding: 'utf8' })
+  if (!help.includes('--enable-sasl')) return absent('this memcached was built without SASL')
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-sasl-'))
   chmodSync(folder, 0o700)
   writeFileSync(join(folder, 'memcached.conf'), `mech_list: plain\nsasldb_path: ${join(folder, 'db')}\n`)
