@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { addExtension, Packr } from 'msgpackr'
 import { describe, expect, test } from 'vitest'
 import { msgpackCodec } from '../../src/codecs/index.js'
@@ -108,6 +110,21 @@ test('the sessions after a very large one still stand in buffers of their own si
   expect(again(large).equals(large)).toBe(true)
   expect(msgpackCodec.encode({ a: 1 }).buffer.byteLength).toBe(7)
   expect(again({ a: 1 })).toEqual({ a: 1 })
+})
+
+test('a very large session does not leave a very large working buffer behind', () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const held = (): number => {
+    // Array buffers are given back after the collection that found them: the second one waits for that.
+    collect()
+    collect()
+    return process.memoryUsage().arrayBuffers
+  }
+  const before = held()
+  // The working buffer grows to more than the 32 MiB it has to hold.
+  expect(msgpackCodec.encode(Buffer.alloc(32 * 1024 * 1024)).length).toBeGreaterThan(32 * 1024 * 1024)
+  expect(held() - before).toBeLessThan(8 * 1024 * 1024)
 })
 
 test('properties that were put on a Buffer are not stored, as listing them would list every byte', () => {
