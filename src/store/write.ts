@@ -60,7 +60,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const write: Writing['write'] = async (intent) => {
     const { locator } = intent
     const writeId = randomName(runtime)
-    let base: Found | undefined = intent.base?.where === 'cache' ? intent.base : undefined
+    let base: Found | undefined =
+      intent.base?.where === 'cache' && !intent.base.envelope.frozen ? intent.base : undefined
     /** The version under my write, once an answer was lost or my lineage died: from then on the ring decides. */
     let doubtFrom: number | undefined
 

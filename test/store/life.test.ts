@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
 import { generateSessionId } from '../../src/index.js'
-import { calls, change, expectCode, increment, loaded, settled, world } from './world.js'
+import { calls, change, expectCode, held, increment, loaded, settled, world } from './world.js'
 
 const DAY_MS = 86_400_000
 
@@ -109,19 +109,16 @@ describe('creating a session', () => {
     const other = process({ persistOn: 'due', maxStaleCount: 2 })
     const session = await late.store.create({ count: 0 })
     await settled()
-    let release = (): void => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const gate = held()
     late.backend.intercept = async (call, proceed) => {
-      if (call === 'insert') await held
+      if (call === 'insert') await gate.opened
       return await proceed()
     }
     session.data['count'] = 1
     const saving = late.store.save(session)
     await settled()
     await other.destroy(session.id)
-    release()
+    gate.open()
     await expectCode(saving, 'E_SESSION_DESTROYED')
     expect(await stored(session.id)).toEqual({ state: 'destroyed' })
     expect(await other.load(session.id)).toBeUndefined()
@@ -297,13 +294,10 @@ describe('destroying a session', () => {
     const { id } = await other.create({})
     await settled()
     loseCache()
-    let release = (): void => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const gate = held()
     slow.backend.intercept = async (_call, proceed) => {
       const copy = await proceed()
-      await held
+      await gate.opened
       return copy
     }
     const loading = slow.store.load(id)
@@ -311,7 +305,7 @@ describe('destroying a session', () => {
     await other.destroy(id)
     loseCache()
     slow.backend.intercept = (_call, proceed) => proceed()
-    release()
+    gate.open()
     expect(await loading).toBeUndefined()
     expect(await other.load(id)).toBeUndefined()
   })
@@ -398,6 +392,36 @@ describe('regenerating a session', () => {
       await writer
       expect((await loaded(one, fresh.id)).data['log']).toEqual(acknowledged)
     }
+  })
+
+  test('while a session is regenerated it can be read, and a write waits to hear that it is gone', async () => {
+    const { process, processWithTiers } = world()
+    const other = process()
+    const regenerating = processWithTiers()
+    const session = await other.create({ count: 0 })
+    await settled()
+    const gate = held()
+    regenerating.backend.intercept = async (call, proceed) => {
+      if (call === 'insert') await gate.opened
+      return await proceed()
+    }
+    const regenerated = regenerating.store.regenerate(await loaded(regenerating.store, session.id))
+    await settled()
+
+    const during = await loaded(other, session.id)
+    expect(during.data).toEqual({ count: 0 })
+    during.data['count'] = 1
+    const saving = other.save(during)
+    session.data['count'] = 2
+    const savingAnOlderCopy = other.save(session)
+    const refused = Promise.all([
+      expectCode(saving, 'E_SESSION_DESTROYED'),
+      expectCode(savingAnOlderCopy, 'E_SESSION_DESTROYED'),
+    ])
+    await settled()
+    gate.open()
+    await refused
+    expect((await loaded(other, (await regenerated).id)).data).toEqual({ count: 0 })
   })
 
   test('a regeneration whose process died does not block writers for ever', async () => {

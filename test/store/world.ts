@@ -73,6 +73,15 @@ export const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** A point that work waits at until the test opens it. */
+export const held = (): { readonly opened: Promise<void>; readonly open: () => void } => {
+  let open = (): void => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+
 export const calls = (tier: FaultControls, during: () => Promise<unknown>): Promise<string[]> => {
   const before = tier.calls.length
   return during().then(() => tier.calls.slice(before))

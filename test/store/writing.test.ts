@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
-import { calls, change, expectCode, increment, loaded, settled, world } from './world.js'
+import { calls, change, expectCode, held, increment, loaded, settled, world } from './world.js'
 
 describe('saving a session', () => {
   test('a warm save is one compare-and-set and nothing else', async () => {
@@ -460,7 +460,7 @@ describe('when a tier fails during a save', () => {
   })
 
   test('a lost answer to a save that is in does not apply it twice', async () => {
-    const { process, cache } = world()
+    const { process, cache, cached } = world()
     const store = process()
     const { id } = await store.create({ log: [] as string[] })
     await settled()
@@ -476,6 +476,7 @@ describe('when a tier fails during a save', () => {
     await store.save(session)
     expect(lost).toBe(1)
     expect((await loaded(store, id)).data).toEqual({ log: ['once'] })
+    expect(await cached(id)).toMatchObject({ version: 2 })
     expect(store.stats()).toMatchObject({ writes: 1 })
   })
 
@@ -550,6 +551,83 @@ describe('when a tier fails during a save', () => {
     expect((await loaded(store, created.id)).data).toEqual({ big })
   })
 
+  test('a flush that arrives after a newer one of the same lineage changes nothing', async () => {
+    const { process, processWithTiers, stored } = world()
+    const slow = processWithTiers({ maxStaleCount: 1 })
+    const quick = process({ maxStaleCount: 1 })
+    const { id } = await quick.create({ count: 0 })
+    await settled()
+    const gate = held()
+    slow.backend.intercept = async (call, proceed) => {
+      if (call === 'update') await gate.opened
+      return await proceed()
+    }
+    const saving = increment(slow.store, id)
+    await settled()
+    await increment(quick, id)
+    expect(await stored(id)).toMatchObject({ session: { version: 3 } })
+    gate.open()
+    expect(await saving).toMatchObject({ durability: 'backend' })
+    expect(await stored(id)).toMatchObject({ session: { version: 3 } })
+    expect((await loaded(quick, id)).data).toEqual({ count: 2 })
+  })
+
+  test('a writer whose lineage died in the backend drops it, and does its write over on what lives', async () => {
+    const { process, processWithTiers, stored } = world()
+    const cutOff = processWithTiers({ maxStaleCount: 2 })
+    const other = process({ maxStaleCount: 2 })
+    const { id } = await other.create({})
+    await settled()
+    const session = await loaded(cutOff.store, id)
+    cutOff.cache.unreachable = true
+    session.data['fromTheCutOff'] = true
+    await cutOff.store.save(session)
+
+    await change(other, id, (data) => Object.assign(data, { a: 1 }))
+    await change(other, id, (data) => Object.assign(data, { b: 2 }))
+    expect((await loaded(other, id)).data).toMatchObject({ fromTheCutOff: true, b: 2 })
+    expect(await stored(id)).toMatchObject({ state: 'live' })
+  })
+
+  test('a flush that finds a copy filled from before it in the cache does its write over', async () => {
+    const { process, processWithTiers, loseCache } = world()
+    const writer = processWithTiers({ maxStaleCount: 1 })
+    const reader = processWithTiers()
+    const other = process()
+    const { id } = await other.create({})
+    await settled()
+
+    const [answer, read] = [held(), held()]
+    writer.backend.intercept = async (call, proceed) => {
+      const outcome = await proceed()
+      if (call === 'update') await answer.opened
+      return outcome
+    }
+    reader.backend.intercept = async (_call, proceed) => {
+      const copy = await proceed()
+      await read.opened
+      return copy
+    }
+    const session = await loaded(writer.store, id)
+    loseCache()
+    const filling = reader.store.load(id)
+    await settled() // the reader has read the row as it was, under its lease
+    loseCache()
+    await loaded(other, id)
+    const again = await loaded(writer.store, id)
+    again.data['acknowledged'] = true
+    const saving = writer.store.save(again)
+    await settled() // the row has the write, whose answer is on its way
+    loseCache()
+    read.open()
+    await filling
+    answer.open()
+    expect(await saving).toMatchObject({ durability: 'backend' })
+    loseCache()
+    expect((await loaded(other, id)).data).toEqual({ acknowledged: true })
+    void session
+  })
+
   test('a stale copy that was flushed late never overwrites a newer branch', async () => {
     const { process, processWithTiers, loseCache, stored } = world()
     const slow = processWithTiers({ maxStaleCount: 2 })
@@ -560,19 +638,16 @@ describe('when a tier fails during a save', () => {
 
     const session = await loaded(slow.store, id)
     ;(session.data['who'] as string[]).push('slow')
-    let release = (): void => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const gate = held()
     slow.backend.intercept = async (call, proceed) => {
-      if (call === 'update') await held
+      if (call === 'update') await gate.opened
       return await proceed()
     }
     const saving = slow.store.save(session)
     await settled()
     loseCache()
     await change(quick, id, (data) => Object.assign(data, { other: true }))
-    release()
+    gate.open()
     await saving
     const { data } = await loaded(quick, id)
     expect(data).toMatchObject({ other: true })
