@@ -92,10 +92,12 @@ export class TableWatch {
     }
   }
 
-  /** How many sessions are stored. */
+  /** How many sessions are stored, those that were destroyed not counted. */
   async rows(): Promise<number> {
     const name = [this.#schema, this.#table].map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
-    const { rows } = await this.#client.query<{ count: string }>(`select count(*) from ${name}`)
+    const { rows } = await this.#client.query<{ count: string }>(
+      `select count(*) from ${name} where destroyed_at is null`,
+    )
     return Number(rows[0]?.count ?? 0)
   }
 
