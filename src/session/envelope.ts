@@ -112,7 +112,13 @@ const AT = {
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 
-/** The bytes of an envelope for the entry `key`. */
+/**
+ * The bytes of an envelope for the entry `key`. Of more than eight write ids the newest eight are kept; `reads`
+ * and `writes` stop at their end.
+ *
+ * @throws TypeError for a name that is not sixteen hexadecimal digits, RangeError for a number that has no place
+ *   in its field or a backend token of more than 64 bytes: no fault of a tier, but of whoever made the envelope.
+ */
 export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array => {
   const live = envelope.kind === 'live' ? envelope : undefined
   const writeIds = live?.writeIds.slice(-WRITE_ID_RING_SIZE) ?? []
@@ -128,14 +134,19 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array =>
   bytes.set(keyCheck(key), AT.keyCheck)
   bytes.writeUInt8(KINDS[envelope.kind], AT.kind)
   const moment = (value: number, at: number): void => void bytes.writeUIntBE(value, at, 6)
+  const name = (digits: string, at: number): void => {
+    // Node writes what it can of a text that is no hexadecimal number, and says nothing.
+    if (digits.length !== 16 || bytes.write(digits, at, 8, 'hex') !== 8)
+      throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
+  }
   moment(envelope.expiresAt, AT.expiresAt)
-  if (envelope.kind === 'lease') bytes.write(envelope.nonce, AT.lineage, 'hex')
+  if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
   if (live !== undefined) {
     bytes.writeUInt8(live.codecId, AT.codec)
     bytes.writeUInt16BE(live.frozen ? FLAG_FROZEN : 0, AT.flags)
-    bytes.write(live.lineage, AT.lineage, 'hex')
-    bytes.write(live.durableLineage, AT.durableLineage, 'hex')
+    name(live.lineage, AT.lineage)
+    name(live.durableLineage, AT.durableLineage)
     moment(live.version, AT.version)
     moment(live.durableVersion, AT.durableVersion)
     moment(live.durableAt, AT.durableAt)
@@ -152,7 +163,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array =>
     bytes.writeUInt32BE(live.userEpoch, AT.userEpoch)
     bytes.writeUInt8(writeIds.length, AT.writeIdCount)
     bytes.writeUInt8(token.length, AT.tokenLength)
-    for (const [index, writeId] of writeIds.entries()) bytes.write(writeId, HEADER_BYTES + index * 8, 'hex')
+    for (const [index, writeId] of writeIds.entries()) name(writeId, HEADER_BYTES + index * 8)
     bytes.set(token, ringEnd)
     bytes.set(data, dataStart)
   }
