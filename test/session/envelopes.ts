@@ -1,0 +1,101 @@
+import fc from 'fast-check'
+import type { EnvelopeReader, LeaseEnvelope, LiveEnvelope, TombstoneEnvelope } from '../../src/session/envelope.js'
+import { locate } from '../../src/session/key.js'
+
+/** Envelopes to test with: one that can be written down, and any at all. */
+
+export const key = locate('test', 'an id for tests').key
+
+/** In 2026, so that the numbers look like what they are. */
+export const NOW = Date.UTC(2026, 10, 21, 12)
+
+export const liveEnvelope: LiveEnvelope = {
+  kind: 'live',
+  frozen: false,
+  codecId: 1,
+  lineage: 'a1a2a3a4a5a6a7a8',
+  version: 7,
+  durableLineage: 'a1a2a3a4a5a6a7a8',
+  durableVersion: 7,
+  durableAt: NOW - 5_000,
+  unflushedAt: 0,
+  createdAt: NOW - 60_000,
+  writtenAt: NOW - 5_000,
+  touchedAt: NOW - 4_000,
+  seenDurableAt: NOW - 5_000,
+  trustedAt: NOW - 50_000,
+  expiresAt: NOW + 600_000,
+  absoluteExpiresAt: NOW + 6_000_000,
+  idleTtlMs: 604_000,
+  reads: 3,
+  writes: 7,
+  userEpoch: 2,
+  writeIds: ['1111111111111111', '2222222222222222', '3333333333333333'],
+  backendToken: new Uint8Array(0),
+  data: Uint8Array.of(1, 2, 3),
+}
+
+/** With the same contents except what is given. */
+export const live = (changes: Partial<LiveEnvelope> = {}): LiveEnvelope => ({ ...liveEnvelope, ...changes })
+
+const LAST_48_BITS = 2 ** 48 - 1
+const LAST_32_BITS = 2 ** 32 - 1
+
+const PLAIN = { noNullPrototype: true } as const
+
+const anyName = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((bytes) => Buffer.from(bytes).toString('hex'))
+const anyWide = fc.oneof(fc.integer({ min: 0, max: LAST_48_BITS }), fc.constantFrom(0, 1, 2 ** 32, LAST_48_BITS))
+const anyCount = fc.oneof(fc.integer({ min: 0, max: LAST_32_BITS }), fc.constantFrom(0, LAST_32_BITS))
+
+export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
+  {
+    kind: fc.constant('live' as const),
+    frozen: fc.boolean(),
+    codecId: fc.integer({ min: 0, max: 255 }),
+    lineage: anyName,
+    version: anyWide,
+    durableLineage: anyName,
+    durableVersion: anyWide,
+    durableAt: anyWide,
+    unflushedAt: anyWide,
+    createdAt: anyWide,
+    writtenAt: anyWide,
+    touchedAt: anyWide,
+    seenDurableAt: anyWide,
+    trustedAt: anyWide,
+    expiresAt: anyWide,
+    absoluteExpiresAt: anyWide,
+    idleTtlMs: anyWide,
+    reads: anyCount,
+    writes: anyCount,
+    userEpoch: anyCount,
+    writeIds: fc.array(anyName, { maxLength: 8 }),
+    backendToken: fc.uint8Array({ maxLength: 64 }),
+    data: fc.uint8Array({ maxLength: 300 }),
+  },
+  PLAIN,
+)
+
+export const anyLease: fc.Arbitrary<LeaseEnvelope> = fc.record(
+  {
+    kind: fc.constant('lease' as const),
+    nonce: anyName,
+    expiresAt: anyWide,
+  },
+  PLAIN,
+)
+
+export const anyTombstone: fc.Arbitrary<TombstoneEnvelope> = fc.record(
+  {
+    kind: fc.constant('tombstone' as const),
+    destroyedAt: anyWide,
+    expiresAt: anyWide,
+  },
+  PLAIN,
+)
+
+/** Bytes as plain `Uint8Array`s, since a Buffer is deeply equal only to a Buffer. */
+export const plain = (envelope: ReturnType<EnvelopeReader>): unknown =>
+  envelope.kind === 'live'
+    ? { ...envelope, backendToken: Uint8Array.from(envelope.backendToken), data: Uint8Array.from(envelope.data) }
+    : envelope
