@@ -28,7 +28,8 @@ export const sessionIdFrom = (now: number, random: Uint8Array): string => {
 export const bornMonthOf = (id: string): string | undefined => (OWN_ID.test(id) ? id.slice(0, 4) : undefined)
 
 /**
- * Passes an id on, or refuses it: a session id is a string of 1 to 1024 UTF-16 code units.
+ * Passes an id on, or refuses it: a session id is a string of 1 to 1024 UTF-16 code units. Half a surrogate pair
+ * is refused: UTF-8 has the same bytes for all of them, and two ids would be one session.
  *
  * @throws SessionStoreError `E_INVALID_ID`, without the id in its message.
  */
@@ -36,8 +37,12 @@ export const checkedId = (id: unknown): string => {
   if (typeof id !== 'string') throw invalidId(`got ${id === null ? 'null' : typeof id}`)
   if (id.length === 0) throw invalidId('got an empty string')
   if (id.length > MAX_ID_LENGTH) throw invalidId(`got ${id.length} characters`)
+  if (!isWellFormed(id)) throw invalidId('got one with half a surrogate pair')
   return id
 }
+
+/** ES2024, which Node has had since 20; our `lib` is ES2023. */
+const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()
 
 const invalidId = (got: string): SessionStoreError =>
   new SessionStoreError(
