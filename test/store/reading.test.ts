@@ -53,13 +53,14 @@ describe('reading a session', () => {
   })
 
   test('a hundred requests after a loss are served by one read of the backend', async () => {
-    const { process, backend, loseCache } = world()
+    const { process, cache, backend, loseCache } = world()
     const store = process()
     const { id } = await store.create({ cart: ['tea'] })
     await settled()
     loseCache()
-    const during = await calls(backend, () => Promise.all(Array.from({ length: 100 }, () => loaded(store, id))))
-    expect(during).toEqual(['read'])
+    const cacheCalls = calls(cache, () => Promise.all(Array.from({ length: 100 }, () => loaded(store, id))))
+    expect(await calls(backend, () => cacheCalls)).toEqual(['read'])
+    expect((await cacheCalls).filter((call) => call === 'add')).toHaveLength(1)
   })
 
   test('two processes that miss at once read the backend once between them: one waits for the lease', async () => {
