@@ -148,6 +148,22 @@ describe("a session's cookie", () => {
     expect(await cookieSeen(browser, app)).toEqual({ originalMaxAge: null, maxAge: null, expires: null, attributes })
   })
 
+  test('of two requests at once, the later one’s cookie stands whole, and the time-out with it', async () => {
+    await using cluster = openCluster()
+    const app = await cluster.process(routes, { session: { cookie: { maxAge: HOUR_MS } } })
+    const browser = new Browser()
+    await browser.get(`${app.url}/set/user/ada`)
+    const id = idOf(browser)
+    const [one, two] = [await app.store.get(id), await app.store.get(id)]
+    if (one === undefined || two === undefined) expect.fail()
+    one.cookie.originalMaxAge = DAY_MS
+    await app.store.set(id, Object.assign(one, { cart: 'tea' }))
+    const kept = two.cookie.originalMaxAge
+    await app.store.set(id, Object.assign(two, { colour: 'blue' }))
+    expect(await app.store.get(id)).toMatchObject({ cart: 'tea', colour: 'blue', cookie: { originalMaxAge: kept } })
+    expect(await idleTtlMs(app, browser)).toBe(kept)
+  })
+
   test('a maxAge of 0 ends the session with this response', async () => {
     await using cluster = openCluster()
     const app = await cluster.process(routes, { session: { cookie: { maxAge: HOUR_MS } } })

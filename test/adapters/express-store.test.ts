@@ -267,6 +267,61 @@ describe('a session', () => {
   })
 })
 
+describe('a request that goes on after its save merged in what another stored', () => {
+  /** This request's session after such a save: it does not show `theirs`, which is stored. */
+  const merged = async (store: NonstickStore): Promise<SessionData> => {
+    await store.set(ID, data({ user: 'ada' }))
+    const mine = await store.get(ID)
+    const others = await store.get(ID)
+    if (mine === undefined || others === undefined) expect.fail()
+    await store.set(ID, Object.assign(others, { theirs: 'tea' }))
+    await store.set(ID, Object.assign(mine, { mine: 1 }))
+    return mine
+  }
+
+  test('keeps it however often it saves', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const mine = await merged(store)
+    for (const n of [2, 3, 4]) {
+      await store.set(ID, Object.assign(mine, { mine: n }))
+      await store.touch(ID, mine)
+      expect(await store.get(ID)).toMatchObject({ user: 'ada', theirs: 'tea', mine: n })
+    }
+  })
+
+  test('keeps it, and nothing of a save that was refused', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const mine = await merged(store)
+    const bad = Object.assign(mine, { mine: 2, bad: () => 'of no codec' }) as SessionData & { bad?: unknown }
+    await expect(store.set(ID, bad)).rejects.toMatchObject({ code: 'E_SESSION_DATA' })
+    delete bad.bad
+    await store.set(ID, bad)
+    expect(
+      Object.entries((await store.get(ID)) ?? {})
+        .filter(([key]) => key !== 'cookie')
+        .sort(),
+    ).toEqual([
+      ['mine', 2],
+      ['theirs', 'tea'],
+      ['user', 'ada'],
+    ])
+  })
+
+  test('can delete what was its own, and put back what it deleted', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const mine = (await merged(store)) as SessionData & { user?: string }
+    delete mine.user
+    await store.set(ID, mine)
+    expect(Object.keys((await store.get(ID)) ?? {}).sort()).toEqual(['cookie', 'mine', 'theirs'])
+    mine.user = 'ada'
+    await store.set(ID, mine)
+    expect(await store.get(ID)).toMatchObject({ user: 'ada', theirs: 'tea', mine: 1 })
+  })
+})
+
 describe('an id that cannot be one', () => {
   test.for<[string, unknown]>([
     ['empty', ''],
