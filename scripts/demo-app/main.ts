@@ -146,11 +146,17 @@ for (const [signal, status] of [
     end(status).catch(() => process.exit(status))
   })
 
+/** A plain error was thrown on purpose and says enough; any other is a defect, whose place is wanted. */
+const told = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return error.constructor === Error ? error.message : (error.stack ?? error.message)
+}
+
 const fail = (error: unknown): void => {
   // The clean-up itself makes what is still under way fail.
   if (cleanUp.ending) return
   if (error instanceof UsageError) say(`scripts/demo: ${error.message}\nscripts/demo --help lists the options.`)
-  else say(`scripts/demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  else say(`scripts/demo failed: ${told(error)}`)
   end(error instanceof UsageError ? 2 : 1).catch(() => process.exit(1))
 }
 process.on('uncaughtException', fail)
