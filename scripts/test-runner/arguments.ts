@@ -5,8 +5,9 @@ Without paths: builds, lints, checks types, starts a real memcached and a real P
 127.0.0.1, runs every test (the packed package among them), and ends what it started. With paths: only the
 tests under them.
 
-  --long        random and chaos tests run their long counts
-  --help        this text
+  --long                  random and chaos tests run their long counts
+  --also STEP=ok|failed   counts a step that ran before, as .ci/run does with the demo
+  --help                  this text
 
   MEMCACHED_SERVERS, DATABASE_URL or PGHOST, PGPORT …   use these servers instead of starting some
   NONSTICK_TEST_POSTGRES=embedded|none                  the npm package's PostgreSQL even where the system has one
@@ -23,16 +24,26 @@ export interface Arguments {
   readonly long: boolean
   /** Handed to vitest: paths, and options that are not ours. */
   readonly forVitest: readonly string[]
+  /** Steps that ran before and are to be counted. */
+  readonly also: readonly { readonly name: string; readonly ok: boolean }[]
   /** Whether only some tests were asked for, so that the other steps stay away. */
   readonly onlySome: boolean
 }
 
 export const readArguments = (words: readonly string[]): Arguments => {
-  const forVitest = words.filter((word) => !['--long', '--help', '-h'].includes(word))
+  const ofSteps = words.flatMap((word, at) => (word === '--also' ? [at, at + 1] : []))
+  const forVitest = words.filter((word, at) => !['--long', '--help', '-h'].includes(word) && !ofSteps.includes(at))
   return {
     help: words.includes('--help') || words.includes('-h'),
     long: words.includes('--long'),
     forVitest,
+    also: words.flatMap((word, at) => (word === '--also' ? [readStep(words[at + 1])] : [])),
     onlySome: forVitest.length > 0,
   }
+}
+
+const readStep = (word: string | undefined): { readonly name: string; readonly ok: boolean } => {
+  const [, name, result] = /^([\w-]+)=(ok|failed)$/.exec(word ?? '') ?? []
+  if (name === undefined) throw new Error(`Expected --also to be followed by STEP=ok or STEP=failed, got ${word}`)
+  return { name, ok: result === 'ok' }
 }

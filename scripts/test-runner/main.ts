@@ -28,6 +28,10 @@ const main = async (): Promise<void> => {
   rmSync(evidence, { recursive: true, force: true })
   mkdirSync(evidence, { recursive: true })
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 }
+  for (const { name, ok } of wanted.also) {
+    tally[ok ? 'passed' : 'failed'] += 1
+    console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} (ran before)`)
+  }
 
   if (!wanted.onlySome || !existsSync(join(root, 'dist'))) await checkText(tally, evidence, wanted.onlySome)
   const desk = await openServerDesk({ logFolder: evidence })

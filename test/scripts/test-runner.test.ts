@@ -41,12 +41,22 @@ test('a skip is expected only if the list names the beginning of its title', () 
 })
 
 test('paths and vitest’s options are passed on, ours are not', () => {
-  expect(readArguments([])).toEqual({ help: false, long: false, forVitest: [], onlySome: false })
+  expect(readArguments([])).toEqual({ help: false, long: false, forVitest: [], also: [], onlySome: false })
   expect(readArguments(['--long'])).toMatchObject({ long: true, onlySome: false })
   expect(readArguments(['test/store', '--long', '-t', 'reads'])).toEqual({
     help: false,
     long: true,
     forVitest: ['test/store', '-t', 'reads'],
+    also: [],
     onlySome: true,
   })
+})
+
+test('a step that ran before is counted, and does not keep the others away', () => {
+  expect(readArguments(['--also', 'demo=failed'])).toMatchObject({
+    also: [{ name: 'demo', ok: false }],
+    forVitest: [],
+    onlySome: false,
+  })
+  expect(() => readArguments(['--also', 'demo'])).toThrow('STEP=ok')
 })
