@@ -54,6 +54,13 @@ describe('the judge of the demo', () => {
     expect(write(history, 't3', range(1, 2))).toHaveLength(1)
   })
 
+  test('calls it wrong also when the kill came in between', () => {
+    const history = userWith(2)
+    const underway = history.begin({ list: 'left', token: 't3' })
+    kill(history)
+    expect(history.answered(underway, view(range(1, 2)))).toEqual(['t3 was acknowledged and is missing'])
+  })
+
   test('lets a read that began before an acknowledgement miss the write', () => {
     const history = userWith(1)
     const early = history.begin()
