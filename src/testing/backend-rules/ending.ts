@@ -11,7 +11,7 @@ const purgeAll = async (backend: Backend, now: EpochMs): Promise<void> => {
   while ((await backend.purge({ now, limit: 1_000 })).more);
 }
 
-/** `destroy` and `purge`. */
+/** `destroy` leaves a tombstone, and `purge` removes what nobody needs any longer, never early. */
 export const ENDING: readonly Rule[] = [
   {
     title: 'a destroyed session stays destroyed, and its data is gone',

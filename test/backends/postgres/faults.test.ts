@@ -61,6 +61,7 @@ test('a wrong password is said so, and stands nowhere', async () => {
   const error = await errorOf(backend.read(sampleLocator()))
   expect(error.code).toBe('E_SESSION_UNAVAILABLE')
   if (cluster().server.source !== 'environment') expect(error.message).toContain('it refused the password (28P01)')
+  expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('for user')
   expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('b4d-s3cret')
   await backend.close()
 })
@@ -96,10 +97,13 @@ test('a column that is missing is a schema of another version', async () => {
 })
 
 /** A server that can fall silent: it passes bytes on to the real one, or swallows them. */
-const startSilencer = async (target: URL): Promise<{ port: number; silent: boolean; stop(): void }> => {
+const startSilencer = async (target: URL): Promise<{ port: number; silent: boolean; cut(): void; stop(): void }> => {
   const { connect } = await import('node:net')
   const sockets = new Set<Socket>()
-  const control = { port: 0, silent: false, stop: () => {} }
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  const control = { port: 0, silent: false, cut, stop: () => {} }
   const server: Server = createServer((client) => {
     const upstream = connect(Number(target.port || 5432), target.hostname)
     for (const socket of [client, upstream]) {
@@ -118,7 +122,7 @@ const startSilencer = async (target: URL): Promise<{ port: number; silent: boole
   control.port = typeof address === 'object' && address !== null ? address.port : 0
   control.stop = () => {
     server.close()
-    for (const socket of sockets) socket.destroy()
+    cut()
   }
   return control
 }
@@ -160,6 +164,36 @@ test('a server that falls silent costs one deadline per call and its connections
     const closingAt = performance.now()
     await backend.close()
     expect(performance.now() - closingAt).toBeLessThan(900)
+  } finally {
+    await backend.close()
+    silencer.stop()
+  }
+})
+
+test('a connection that is cut under a statement ends nothing but that statement, and a read not even that', async () => {
+  const { url, schema, table } = cluster()
+  const through = new URL(url)
+  const silencer = await startSilencer(new URL(url))
+  through.hostname = '127.0.0.1'
+  through.port = String(silencer.port)
+  const backend = postgres({ connectionString: through.href, schema, table })
+  const cutUnder = async <Result>(call: () => Promise<Result>): Promise<Result> => {
+    await backend.health()
+    silencer.silent = true
+    const pending = call()
+    pending.catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    silencer.silent = false
+    silencer.cut()
+    return pending
+  }
+  try {
+    const locator = sampleLocator()
+    expect((await cutUnder(() => backend.read(locator))).state).toBe('absent')
+    expect(await cutUnder(() => backend.destroy(sampleLocator(), { at: 1, keepUntil: 2 }))).toBe('destroyed')
+    const insert = await errorOf(cutUnder(() => backend.insert(locator, storedSession())))
+    expect(insert).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
+    expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
   } finally {
     await backend.close()
     silencer.stop()

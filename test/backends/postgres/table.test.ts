@@ -168,6 +168,25 @@ test('nothing of a destroyed session is left in its row but that it was', async 
   await backend.close()
 })
 
+test('a later destroy lengthens a tombstone’s time and never shortens it, in the moment as in the hour', async () => {
+  const { schema, table, query } = cluster()
+  const backend = open()
+  const locator = sampleLocator({ namespace: 'kept' })
+  const hours = (count: number): number => count * 3_600_000
+  for (const [keepUntil, kept] of [
+    [hours(5), 5],
+    [hours(9), 9],
+    [hours(2), 9],
+  ] as const) {
+    await backend.destroy(locator, { at: 1_000, keepUntil })
+    const { rows } = await query(
+      `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where app = 'kept'`,
+    )
+    expect(rows).toEqual([{ hours: kept, purge_hour: kept }])
+  }
+  await backend.close()
+})
+
 test('a value that only the server refuses fails alone, wherever in the batch it stands', async () => {
   const { schema, query } = cluster()
   const table = 'choosy'
