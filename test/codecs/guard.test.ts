@@ -145,6 +145,18 @@ test('memory that is gone, shared or of changing size is refused', () => {
     expect(complaintOf({ value }).code).toBe('E_SESSION_DATA')
 })
 
+test('an own constructor, by which msgpackr tells bytes from bytes, is refused', () => {
+  for (const bytes of [Uint8Array.of(1), Buffer.of(1), new DataView(new ArrayBuffer(1))])
+    expect(complaintOf({ bytes: Object.assign(bytes, { constructor: 1 }) }).path).toBe('data.bytes')
+})
+
+test.each([new Date(0), new Map(), new Set(), /a/, new ArrayBuffer(1)])(
+  'a built-in with a property of its own is refused: %o',
+  (value) => {
+    expect(complaintOf({ value: Object.assign(value, { note: 1 }) }).path).toBe('data.value')
+  },
+)
+
 test('an enumerable property that somebody gave to every object is not the session’s', () => {
   Object.defineProperty(Object.prototype, 'everywhere', {
     value: () => 1,
