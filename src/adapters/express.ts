@@ -204,9 +204,22 @@ export class NonstickStore extends session.Store {
   }
 
   async #store(tie: Tie, mine: Stored, seen: Snapshot): Promise<void> {
-    if (tie.handle === undefined)
-      tie.handle = await this.sessions.put(tie.id, asData(mine), this.#saveOptions(mine.cookie))
+    if (tie.handle === undefined) tie.handle = await this.#storeWhole(tie.id, mine)
     else tie.merged = (await this.#saveOver(tie.handle, tie.merged, mine)) ? seen : undefined
+  }
+
+  /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
+  async #storeWhole(id: string, mine: Stored): Promise<Session<ExpressData>> {
+    const options = this.#saveOptions(mine.cookie)
+    // In place of an id that is missing, `create` would make one up; `put` refuses it.
+    if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
+    try {
+      const { idleTtlMs } = options
+      return await this.sessions.create(asData(mine), { id, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) })
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_SESSION_CONFLICT')) throw error
+      return await this.sessions.put(id, asData(mine), options)
+    }
   }
 
   /**
