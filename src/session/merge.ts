@@ -22,29 +22,51 @@ export const mergeThreeWay = (
   current: unknown,
   { unmergedKeys, deletionWinsKeys }: MergeOptions,
 ): MergeOutcome => {
-  if (isDeepStrictEqual(base, current)) return { outcome: 'merged', data: mine }
-  if (isDeepStrictEqual(base, mine)) return { outcome: 'merged', data: current }
-  if (isDeepStrictEqual(mine, current)) return { outcome: 'merged', data: mine }
-  if (!isPlainObject(base) || !isPlainObject(mine) || !isPlainObject(current)) return { outcome: 'conflict' }
+  if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine }
+  if (!isPlainObject(base) || !isPlainObject(mine) || !isPlainObject(current))
+    return isSame(base, mine) ? { outcome: 'merged', data: current } : { outcome: 'conflict' }
 
   const merged: Record<string, unknown> = { ...current }
-  for (const key of new Set([...Object.keys(base), ...Object.keys(mine)])) {
-    const mineHas = Object.hasOwn(mine, key)
-    const changedByMe = Object.hasOwn(base, key) !== mineHas || !isDeepStrictEqual(base[key], mine[key])
-    if (!changedByMe && !unmergedKeys.has(key)) continue
+  for (const key of new Set([...Object.keys(base), ...Object.keys(mine), ...unmergedKeys])) {
+    const unmerged = unmergedKeys.has(key)
+    if (!unmerged && !differsIn(key, base, mine)) continue
+    const changedByThem = differsIn(key, base, current)
     const currentHas = Object.hasOwn(current, key)
-    const changedByThem = Object.hasOwn(base, key) !== currentHas || !isDeepStrictEqual(base[key], current[key])
 
-    if (mineHas) {
+    if (Object.hasOwn(mine, key)) {
       const deletedByThem = changedByThem && !currentHas
-      if (!(deletedByThem && deletionWinsKeys.has(key) && !unmergedKeys.has(key))) merged[key] = mine[key]
+      if (!(deletedByThem && deletionWinsKeys.has(key) && !unmerged)) put(merged, key, mine[key])
     } else {
-      const changeBeatsMyDeletion = changedByThem && currentHas && !deletionWinsKeys.has(key) && !unmergedKeys.has(key)
+      const changeBeatsMyDeletion = changedByThem && currentHas && !deletionWinsKeys.has(key) && !unmerged
       if (!changeBeatsMyDeletion) delete merged[key]
     }
   }
   return { outcome: 'merged', data: merged }
 }
+
+const differsIn = (key: string, a: Record<string, unknown>, b: Record<string, unknown>): boolean =>
+  Object.hasOwn(a, key) !== Object.hasOwn(b, key) || (Object.hasOwn(a, key) && !isSame(a[key], b[key]))
+
+/** Defined rather than assigned: a key called `__proto__` must stay a key. */
+const put = (target: object, key: string, value: unknown): void => {
+  Object.defineProperty(target, key, { value, configurable: true, enumerable: true, writable: true })
+}
+
+/** Equal, with everything in the same order: who moved an entry of a Map to its end has changed the Map. */
+const isSame = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b) && isInSameOrder(a, b)
+
+/** Of two deeply equal values, which `isDeepStrictEqual` also finds where keys and members are ordered otherwise. */
+const isInSameOrder = (a: unknown, b: unknown): boolean => {
+  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null || ArrayBuffer.isView(a)) return true
+  const mine = membersOf(a)
+  const theirs = membersOf(b)
+  // Members of a Map or a Set were matched wherever they stood; what stands under a key was compared already.
+  const same = a instanceof Map || a instanceof Set ? isSame : isInSameOrder
+  return isDeepStrictEqual(Object.keys(a), Object.keys(b)) && mine.every((member, at) => same(member, theirs[at]))
+}
+
+const membersOf = (value: object): readonly unknown[] =>
+  value instanceof Map || value instanceof Set ? [...value] : Object.values(value)
 
 const isPlainObject = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== 'object' || value === null) return false
