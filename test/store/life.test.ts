@@ -474,6 +474,28 @@ describe('time', () => {
     expect(store.stats()).toMatchObject({ unflushed: 0, flushes: { time: 1 } })
   })
 
+  test('a change made while an older one is being flushed by time is still kept in mind', async () => {
+    const { process, runtime, backend, stored } = world()
+    const store = process({ maxStaleMs: 60_000 })
+    const { id } = await store.create({ count: 0 })
+    await settled()
+    await increment(store, id)
+    const gate = held()
+    backend.intercept = async (call, proceed) => {
+      if (call === 'update') await gate.opened
+      return await proceed()
+    }
+    runtime.advance(60_000)
+    await settled()
+    await increment(store, id)
+    gate.open()
+    await settled()
+    expect(store.stats().unflushed).toBe(1)
+    runtime.advance(60_000)
+    await settled()
+    expect(await stored(id)).toMatchObject({ session: { version: 3 } })
+  })
+
   test('a session that falls out of the ledger is flushed, not forgotten', async () => {
     const { process, stored } = world()
     const store = process({ maxUnflushed: 2 })
