@@ -109,7 +109,7 @@ export const noMachinePaths = (files: readonly SourceFile[]): Complaints =>
   )
 
 const UNFINISHED =
-  /\b(?:TODO|FIXME|XXX)\b|@ts-ignore|@ts-nocheck|\b(?:test|it|describe)\.(?:only|todo|skip|fails)\b|\b(?:x|f)(?:it|describe)\(|biome-ignore(?!-?\w* [^\n]*: *\S[^\n]{8,})/g
+  /\b(?:TODO|FIXME|XXX)\b|@ts-ignore|@ts-nocheck|\b(?:test|it|describe)\.(?:only|todo|skip|fails|skipIf|runIf)\b|\b(?:x|f)(?:it|describe)\(|biome-ignore(?!-?\w* [^\n]*: *\S[^\n]{8,})/g
 
 /**
  * What may skip tests: the one helper, and the contract suites, which skip what a subject says it cannot do. And
