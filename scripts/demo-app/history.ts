@@ -23,8 +23,8 @@ interface Write {
   seenAt: number | undefined
   /** Seen first by a request that began after the kill: it survived. */
   survivedAt: number | undefined
-  /** The answer that first showed that the kill took it. */
-  goneAt: number | undefined
+  /** The latest beginning of a request whose answer showed that the kill took it. */
+  goneFor: number | undefined
 }
 
 export interface Verdict {
@@ -70,7 +70,7 @@ export class History {
       failedAt: undefined,
       seenAt: undefined,
       survivedAt: undefined,
-      goneAt: undefined,
+      goneFor: undefined,
     }
     const list = this.#lists.get(write.list)
     if (list === undefined) this.#lists.set(write.list, [entry])
@@ -105,9 +105,7 @@ export class History {
     const complaints = [...shown.complaints]
     for (const list of this.#lists.values())
       for (const write of list) {
-        const complaint = shown.writes.has(write)
-          ? this.#present(write, exchange, now)
-          : this.#absent(write, exchange, now)
+        const complaint = shown.writes.has(write) ? this.#present(write, exchange, now) : this.#absent(write, exchange)
         if (complaint !== undefined) complaints.push(`${write.token} ${complaint}`)
       }
     return complaints
@@ -116,16 +114,16 @@ export class History {
   /** After the last answer: what the kill cost. */
   verdict(maxStaleCount: number): Verdict {
     const acked = [...this.#lists.values()].flat().filter((write) => write.ackedAt !== undefined)
-    const lost = acked.filter((write) => write.goneAt !== undefined)
+    const lost = acked.filter((write) => write.goneFor !== undefined)
     const complaints: string[] = []
-    const killBeganAt = this.#killBeganAt ?? Number.POSITIVE_INFINITY
-    for (const gone of lost) {
+    // A write that was under way may have brought back a part, newer or older.
+    const isCut = this.#underWayUntil() === undefined
+    for (const gone of isCut ? lost : []) {
       const newer = acked.find(
         (kept) =>
-          kept.goneAt === undefined &&
+          kept.goneFor === undefined &&
           kept.sentAt > (gone.ackedAt ?? Number.POSITIVE_INFINITY) &&
-          (kept.ackedAt ?? Number.POSITIVE_INFINITY) < killBeganAt &&
-          !this.#mayComeBack(kept),
+          kept.sentAt < (this.#killBeganAt ?? 0),
       )
       if (newer !== undefined) complaints.push(`${gone.token} is lost although the newer ${newer.token} is not`)
     }
@@ -155,22 +153,21 @@ export class History {
   #present(write: Write, exchange: Exchange, now: number): string | undefined {
     write.seenAt ??= now
     if (this.#killedAt === undefined || exchange.startedAt < this.#killedAt) return undefined
-    if (write.goneAt !== undefined) {
-      if (!this.#mayComeBack(write)) return 'came back after it was lost'
-      write.goneAt = undefined
+    if (write.goneFor !== undefined) {
+      if (write.goneFor > (this.#underWayUntil() ?? 0)) return 'came back after it was lost'
+      write.goneFor = undefined
     }
     write.survivedAt ??= now
     return undefined
   }
 
-  #absent(write: Write, exchange: Exchange, now: number): string | undefined {
+  #absent(write: Write, exchange: Exchange): string | undefined {
     const isOwn = exchange.write === write
     const boundAt = write.ackedAt ?? write.seenAt
     if (!isOwn && (boundAt === undefined || boundAt > exchange.startedAt)) return undefined
-    if (write.goneAt !== undefined) return undefined
     if (isOwn || !this.#atRisk(write)) return 'was acknowledged and is missing'
     if (write.survivedAt === undefined) {
-      write.goneAt = now
+      write.goneFor = Math.max(write.goneFor ?? 0, exchange.startedAt)
       return undefined
     }
     return write.survivedAt < exchange.startedAt ? 'had survived the kill and is missing' : undefined
@@ -182,16 +179,19 @@ export class History {
   }
 
   /**
-   * A write under way during the kill was made on a copy loaded before it, and brings that copy of its list
-   * back: less is lost than another request, served in between, has seen.
+   * Until when something lost may come back. A write under way during the kill was made on a copy loaded before
+   * it, and may bring that copy back: less is lost than another request, served in between, has seen. Once it
+   * was answered, the next request decides; if it was refused, it may still arrive. `undefined`: there was none.
    */
-  #mayComeBack(write: Write): boolean {
+  #underWayUntil(): number | undefined {
     const began = this.#killBeganAt
     const ended = this.#killedAt
-    if (began === undefined || ended === undefined) return false
-    return (this.#lists.get(write.list) ?? []).some(
-      (other) => other.sentAt < ended && (other.ackedAt ?? other.failedAt ?? Number.POSITIVE_INFINITY) > began,
-    )
+    if (began === undefined || ended === undefined) return undefined
+    const answers = [...this.#lists.values()]
+      .flat()
+      .filter(({ sentAt, ackedAt, failedAt }) => sentAt < ended && (ackedAt ?? failedAt ?? ended) > began)
+      .map(({ ackedAt }) => ackedAt ?? Number.POSITIVE_INFINITY)
+    return answers.length === 0 ? undefined : Math.max(...answers)
   }
 }
 

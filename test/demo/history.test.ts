@@ -95,14 +95,26 @@ describe('the judge of the demo', () => {
     expect(look(history, range(1, 3))).toEqual(['t6 was acknowledged and is missing'])
   })
 
-  test('lets a write that was under way during the kill bring its copy of the list back', () => {
+  test('lets a write that was under way during the kill bring its copy of the session back', () => {
+    const history = userWith(5)
+    const underway = history.begin({ list: 'right', token: 'r1' })
+    kill(history)
+    expect(look(history, range(1, 3))).toEqual([])
+    const late = history.begin()
+    expect(history.answered(underway, { user: 'ada', lists: { left: range(1, 5), right: ['r1'] } })).toEqual([])
+    expect(history.answered(late, view(range(1, 3)))).toEqual([])
+    expect(history.answered(history.begin(), { user: 'ada', lists: { left: range(1, 5), right: ['r1'] } })).toEqual([])
+    expect(history.verdict(10)).toMatchObject({ lost: 0, complaints: [] })
+  })
+
+  test('lets nothing come back once that write was answered and another request has seen the loss', () => {
     const history = userWith(5)
     const underway = history.begin({ list: 'left', token: 't6' })
     kill(history)
-    expect(look(history, range(1, 3))).toEqual([])
-    expect(history.answered(underway, view(range(1, 6)))).toEqual([])
-    expect(look(history, range(1, 6))).toEqual([])
-    expect(history.verdict(10)).toMatchObject({ lost: 0, complaints: [] })
+    expect(history.answered(underway, view([...range(1, 3), 't6']))).toEqual([])
+    expect(look(history, [...range(1, 3), 't6'])).toEqual([])
+    expect(look(history, [...range(1, 4), 't6'])).toEqual(['t4 came back after it was lost'])
+    expect(history.verdict(10)).toMatchObject({ lost: 2 })
   })
 
   test('calls a hole wrong: what is lost is the newest', () => {
