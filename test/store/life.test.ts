@@ -435,7 +435,9 @@ describe('regenerating a session', () => {
     expect((await loaded(store, session.id)).data).toEqual({ count: 0 })
     runtime.advance(3_000)
     await increment(store, session.id)
-    expect((await loaded(store, session.id)).data).toEqual({ count: 1 })
+    await increment(store, session.id)
+    expect((await loaded(store, session.id)).data).toEqual({ count: 2 })
+    expect(await cached(session.id)).toMatchObject({ kind: 'live', frozen: false })
   })
 
   test('regenerating what was destroyed rejects', async () => {

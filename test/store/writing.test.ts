@@ -597,11 +597,10 @@ describe('when a tier fails during a save', () => {
     const { id } = await other.create({})
     await settled()
 
-    const [answer, read] = [held(), held()]
+    const [update, read] = [held(), held()]
     writer.backend.intercept = async (call, proceed) => {
-      const outcome = await proceed()
-      if (call === 'update') await answer.opened
-      return outcome
+      if (call === 'update') await update.opened
+      return await proceed()
     }
     reader.backend.intercept = async (_call, proceed) => {
       const copy = await proceed()
@@ -609,23 +608,22 @@ describe('when a tier fails during a save', () => {
       return copy
     }
     const session = await loaded(writer.store, id)
+    session.data['acknowledged'] = true
+    const saving = writer.store.save(session)
+    await settled() // the cache took the write, and the backend is about to
     loseCache()
     const filling = reader.store.load(id)
-    await settled() // the reader has read the row as it was, under its lease
-    loseCache()
-    await loaded(other, id)
-    const again = await loaded(writer.store, id)
-    again.data['acknowledged'] = true
-    const saving = writer.store.save(again)
-    await settled() // the row has the write, whose answer is on its way
-    loseCache()
-    read.open()
-    await filling
-    answer.open()
+    await settled() // the reader has read the row as it was before, under its lease
+    let looks = 0
+    writer.cache.intercept = async (call, proceed) => {
+      looks += call === 'get' ? 1 : 0
+      if (looks === 1) read.open()
+      if (looks >= 1) await filling
+      return await proceed()
+    }
+    update.open()
     expect(await saving).toMatchObject({ durability: 'backend' })
-    loseCache()
     expect((await loaded(other, id)).data).toEqual({ acknowledged: true })
-    void session
   })
 
   test('a stale copy that was flushed late never overwrites a newer branch', async () => {
