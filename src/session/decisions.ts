@@ -125,5 +125,6 @@ export const ringVerdict = (
   baseVersion: number,
 ): RingVerdict => {
   if (seen.writeIds.includes(writeId)) return 'in'
-  return seen.version - baseVersion >= WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
+  // Applied, it is the write right after the base; this many versions further it is still the ring's oldest.
+  return seen.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
 }
