@@ -47,7 +47,8 @@ describe('A new session', () => {
     expect(envelope).toMatchObject({ lineage: MINE, writeIds: ['1111111111111111'], frozen: false, userEpoch: 4 })
     expect(neverPersisted(envelope)).toBe(true)
     expect(isUnflushed(envelope)).toBe(true)
-    expect(envelope.unflushedAt).toBe(NOW)
+    expect(envelope).toMatchObject({ unflushedAt: NOW, writtenAt: NOW, touchedAt: NOW, trustedAt: NOW })
+    expect(envelope).toMatchObject({ durableAt: 0, seenDurableAt: 0, backendToken: new Uint8Array(0), data: token })
   })
 
   test('its ends are counted from its birth', () => {
