@@ -1,6 +1,7 @@
 import session, { type SessionData } from 'express-session'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError } from '../errors.js'
+import { systemRuntime as clock } from '../runtime.js'
 import { type Callback, settle } from './express-callback.js'
 import { isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
 import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
@@ -151,7 +152,7 @@ export class NonstickStore extends session.Store {
   async #get(sid: string): Promise<SessionData | undefined> {
     const handle = await this.#handle(sid)
     if (handle === undefined) return undefined
-    const data = revived(handle.data, handle.expiresAt, Date.now())
+    const data = revived(handle.data, handle.expiresAt, clock.now())
     this.#ties.set(data, new Tie(sid, handle))
     return data
   }
@@ -184,7 +185,7 @@ export class NonstickStore extends session.Store {
     // A session object that this request did not load says nothing about the data, only about the cookie.
     const handle = await this.#handle(sid)
     if (handle === undefined) return
-    const cookie = storedCookie(live.cookie, Date.now())
+    const cookie = storedCookie(live.cookie, clock.now())
     await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData)
   }
 
@@ -195,7 +196,7 @@ export class NonstickStore extends session.Store {
 
   /** What the session holds is read here and now; what is done with it waits for earlier saves of this request. */
   async #save(tie: Tie, live: SessionData): Promise<void> {
-    const mine = { ...live, cookie: storedCookie(live.cookie, Date.now()) }
+    const mine = { ...live, cookie: storedCookie(live.cookie, clock.now()) }
     const seen = snapshotOf(mine)
     await tie.inTurn(async () => {
       if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
@@ -264,7 +265,7 @@ export class NonstickStore extends session.Store {
     const all: SessionData[] = []
     let page = await this.sessions.list({ limit: PAGE_SIZE })
     for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
-      const now = Date.now()
+      const now = clock.now()
       all.push(...page.map(({ data, expiresAt }) => revived(data, expiresAt, now)))
       page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
     }

@@ -23,8 +23,8 @@ export interface Codec {
   encode(value: unknown): Uint8Array
 
   /**
-   * A fresh value, sharing no memory with `bytes`. Throws on anything that `encode` cannot have written; it
-   * never hangs, never crashes the process and never touches a prototype.
+   * A fresh value, sharing no memory with `bytes`. Throws on what it cannot read (other damage is found by the
+   * envelope's checksum) without quoting it; never hangs, never crashes the process, never touches a prototype.
    */
   decode(bytes: Uint8Array): unknown
 }

@@ -60,7 +60,7 @@ export interface StoreStats {
   readonly writes: number
   /** Writes that met another's write. */
   readonly conflicts: number
-  /** Conflicts that were merged. */
+  /** Changes that were merged with another's; also those that met it before they were tried. */
   readonly merges: number
   /** Touches that reached the cache. */
   readonly touches: number

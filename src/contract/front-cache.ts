@@ -50,7 +50,10 @@ export interface FrontCache {
   /** The entry, or `undefined` when there is none or it has expired. Two keys never share an entry. */
   get(key: CacheKey): Promise<CacheEntry | undefined>
 
-  /** Stores only where nothing stands. The store uses it for leases and for nothing else. */
+  /**
+   * Stores only where nothing stands. The store uses it for leases and for nothing else: a value that is too
+   * large rejects with `E_SESSION_TOO_LARGE`.
+   */
   add(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<AddOutcome>
 
   /** Stores only over the very entry that `token` saw; of several callers with one token, one succeeds. */

@@ -8,7 +8,7 @@ import type { EpochMs } from './time.js'
  * A handle belongs to the store that made it and to one request. It remembers the copy it was loaded from, so
  * that changes made meanwhile by others can be told from its own and merged.
  */
-export interface Session<Data> {
+export interface Session<Data = Record<string, unknown>> {
   /** The public bearer token. It stands in no tier, log, event or error. */
   readonly id: string
   data: Data
@@ -74,7 +74,7 @@ export interface DestroyReport {
 }
 
 export interface CloseReport {
-  /** Sessions written to the backend by the drain. */
+  /** Unflushed sessions that the drain saw into the backend, whoever wrote them there. */
   readonly flushed: number
   /** Sessions that this process knows to be newer in the cache than in the backend, after the deadline. */
   readonly left: number
@@ -109,7 +109,7 @@ export interface ListedData<Data> {
  * (`docs/errors.md` has each code). An id that is no string, empty or absurdly long rejects with
  * `E_INVALID_ID` before any I/O; after `close()` every call rejects with `E_CLOSED`.
  */
-export interface SessionStore<Data> {
+export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * A new session, durable when this resolves (unless `persistOn` says otherwise). A given id that is taken,
    * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`.

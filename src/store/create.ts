@@ -7,6 +7,7 @@ import type { InCache, Live, Reading } from './read.js'
 import type { Wanted } from './resolve.js'
 import { asInBackend, inCache } from './write.js'
 
+/** A session to be made, in the backend and the cache or, where that is deferred, in the cache alone. */
 export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted

@@ -3,6 +3,7 @@ import type { FrontCache } from '../../contract/front-cache.js'
 import type { Rule } from './rule.js'
 import { bytes, freshKey, holds, inAMinute, stored } from './tools.js'
 
+/** What a front cache says of itself, and how it ends. */
 export const CLOSING: readonly Rule[] = [
   {
     title: 'health names the tier, its state and how long it took to answer',

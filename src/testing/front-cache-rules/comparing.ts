@@ -4,6 +4,7 @@ import { bytes, freshKey, holds, holdsNothing, inAMinute, stored, tokenOf } from
 
 const AT_ONCE = 50
 
+/** Compare-and-set and compare-and-delete: what a token allows, and what it no longer does. */
 export const COMPARING: readonly Rule[] = [
   {
     title: 'each change hands out the token for the next: a chain of changes needs no read',

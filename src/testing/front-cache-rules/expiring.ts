@@ -4,6 +4,7 @@ import { bytes, freshKey, holds, holdsNothing, inAMinute, stored } from './tools
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
+/** How long an entry lives: at least until its moment, and never for ever. */
 export const EXPIRING: readonly Rule[] = [
   {
     title: 'an entry lives until its moment wherever in a second it was stored, and not much longer',

@@ -10,6 +10,7 @@ const disguised = Buffer.concat([
   Buffer.from('FORGED\r\nEND\r\n'),
 ])
 
+/** Storing, adding and reading back: every byte, and one entry for each key. */
 export const STORING: readonly Rule[] = [
   {
     title: 'its name is lower-case',

@@ -1,19 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { postgres } from '../../../src/backends/postgres/index.js'
 import { backendContract } from '../../../src/testing/backend-contract.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { absent, skipUnless } from '../../support/skip.js'
 import { clusterForThisFile } from './cluster.js'
 import { type Pgbouncer, pgbouncerProgram, startPgbouncer } from './pgbouncer.js'
 
 const program = pgbouncerProgram()
-const title = 'through pgbouncer in transaction mode'
 
-describe.skipIf(program === undefined)(program === undefined ? `${title} (there is no pgbouncer here)` : title, () => {
+skipUnless('through pgbouncer in transaction mode', program ?? absent('there is no pgbouncer here'), (path) => {
   const cluster = clusterForThisFile()
   let pgbouncer: Pgbouncer | undefined
   beforeAll(async () => {
-    pgbouncer = await startPgbouncer(program ?? '', cluster().url)
+    pgbouncer = await startPgbouncer(path, cluster().url)
   })
   afterAll(() => pgbouncer?.stop())
   const connectionString = (): string => pgbouncer?.url ?? ''
