@@ -11,7 +11,7 @@
 export type SessionStoreErrorCode =
   /** An option is missing, of the wrong type or out of range. */
   | 'E_CONFIG'
-  /** A session id is empty, not a string, or absurdly long. Raised before any I/O. */
+  /** A session id is empty, not a string, absurdly long, or holds half a surrogate pair. Raised before any I/O. */
   | 'E_INVALID_ID'
   /** A tier could not be reached, or did not answer within its deadline. */
   | 'E_SESSION_UNAVAILABLE'

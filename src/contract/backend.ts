@@ -3,10 +3,10 @@ import type { TierHealth } from './health.js'
 import type { Locator } from './locator.js'
 import type { EpochMs } from './time.js'
 
-/** Sixteen hexadecimal digits: the random name of one life of a session in the cache. */
+/** Sixteen hexadecimal digits, in lower case: the random name of one life of a session in the cache. */
 export type Lineage = string
 
-/** Sixteen hexadecimal digits: the random name of one write. */
+/** Sixteen hexadecimal digits, in lower case: the random name of one write. */
 export type WriteId = string
 
 /** The lineage of nothing: what stands where no copy is in the backend yet. */
@@ -24,7 +24,7 @@ export type BackendToken = Uint8Array
 /** Everything a backend keeps of a live session. */
 export interface StoredSession {
   readonly lineage: Lineage
-  /** A positive safe integer; strictly grows while the session lives, whatever the lineage. */
+  /** A positive integer below 2^48; strictly grows while the session lives, whatever the lineage. */
   readonly version: number
   /** Newest last, at most `WRITE_ID_RING_SIZE`. */
   readonly writeIds: readonly WriteId[]

@@ -7,6 +7,19 @@ export interface LifeTimings {
   readonly touchIntervalMs: number
   /** How old the backend's last word may be before the backend is told. */
   readonly touchBackendMs: number
+  /** The idle time-out these two are meant for; for a session with a shorter one of its own they shrink with it. */
+  readonly idleTtlMs: number
+}
+
+/** The timings as they are for a session with this idle time-out. */
+const timingsFor = (idleTtlMs: number, timings: LifeTimings): LifeTimings => {
+  if (idleTtlMs >= timings.idleTtlMs) return timings
+  const share = idleTtlMs / timings.idleTtlMs
+  return {
+    touchIntervalMs: Math.ceil(timings.touchIntervalMs * share),
+    touchBackendMs: Math.ceil(timings.touchBackendMs * share),
+    idleTtlMs,
+  }
 }
 
 /**
@@ -17,19 +30,19 @@ export const deadlineAfterUse = (
   now: EpochMs,
   idleTtlMs: number,
   absoluteExpiresAt: EpochMs,
-  { touchIntervalMs }: LifeTimings,
-): EpochMs => Math.min(now + idleTtlMs + touchIntervalMs, absoluteExpiresAt)
+  timings: LifeTimings,
+): EpochMs => Math.min(now + idleTtlMs + timingsFor(idleTtlMs, timings).touchIntervalMs, absoluteExpiresAt)
 
 /** Past its deadline: the moment itself is past. */
 export const hasExpired = (session: { readonly expiresAt: EpochMs }, now: EpochMs): boolean => now >= session.expiresAt
 
 /** The cache should be told that the session is in use. */
-export const touchIsDue = (envelope: LiveEnvelope, now: EpochMs, { touchIntervalMs }: LifeTimings): boolean =>
-  now - envelope.touchedAt >= touchIntervalMs
+export const touchIsDue = (envelope: LiveEnvelope, now: EpochMs, timings: LifeTimings): boolean =>
+  now - envelope.touchedAt >= timingsFor(envelope.idleTtlMs, timings).touchIntervalMs
 
 /** The backend should be told, lest its copy expire ahead of the cached one. */
-export const extensionIsDue = (envelope: LiveEnvelope, now: EpochMs, { touchBackendMs }: LifeTimings): boolean =>
-  envelope.durableVersion > 0 && now - envelope.seenDurableAt >= touchBackendMs
+export const extensionIsDue = (envelope: LiveEnvelope, now: EpochMs, timings: LifeTimings): boolean =>
+  envelope.durableVersion > 0 && now - envelope.seenDurableAt >= timingsFor(envelope.idleTtlMs, timings).touchBackendMs
 
 /**
  * When the backend's copy ends, if it is told at `now` that the session is in use: later than the cached copy
@@ -39,8 +52,11 @@ export const backendDeadline = (
   now: EpochMs,
   idleTtlMs: number,
   absoluteExpiresAt: EpochMs,
-  { touchIntervalMs, touchBackendMs }: LifeTimings,
-): EpochMs => Math.min(now + idleTtlMs + touchIntervalMs + touchBackendMs, absoluteExpiresAt)
+  timings: LifeTimings,
+): EpochMs => {
+  const { touchIntervalMs, touchBackendMs } = timingsFor(idleTtlMs, timings)
+  return Math.min(now + idleTtlMs + touchIntervalMs + touchBackendMs, absoluteExpiresAt)
+}
 
 /**
  * Until when the cache must keep the bytes. Not before the backend's copy has expired too: else a session that

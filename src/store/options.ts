@@ -61,13 +61,14 @@ export interface StoreOptions<Data> {
 
   /**
    * How often a session in use is touched in the cache. In ms. The idle time-out is lengthened by it, so that a
-   * use that was not written down shortens no life. @default a hundredth of `idleTtlMs`
+   * use that was not written down shortens no life. For a session with a shorter idle time-out of its own it
+   * shrinks in proportion. @default a hundredth of `idleTtlMs`
    */
   readonly touchIntervalMs?: number
 
   /**
    * How often a session in use is touched in the backend. In ms, at least `touchIntervalMs`. After a loss of the
-   * cache an idle session may live that much longer. @default a tenth of `idleTtlMs`
+   * cache an idle session may live that much longer. Shrinks likewise. @default a tenth of `idleTtlMs`
    */
   readonly touchBackendMs?: number
 
@@ -268,7 +269,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   )
   const backendTimeoutMs = whole('backendTimeoutMs', 3_000, 10, 600_000)
   const leaseMs = whole('leaseMs', Math.max(5_000, backendTimeoutMs + 1_000), backendTimeoutMs + 1, 3_600_000)
-  const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs })
+  const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs, idleTtlMs })
   return Object.freeze({
     namespace,
     maxStaleMs: whole('maxStaleMs', 60_000, 100, LONGEST_MS),

@@ -27,7 +27,7 @@ import {
 import { rounds, seed } from '../support/seed.js'
 import { live, NOW } from './envelopes.js'
 
-const timings = { touchIntervalMs: 10, touchBackendMs: 1_000 }
+const timings = { touchIntervalMs: 10, touchBackendMs: 1_000, idleTtlMs: 1 }
 const MINE = 'a1a2a3a4a5a6a7a8'
 const PARENT = 'b1b2b3b4b5b6b7b8'
 const OTHER = 'c1c2c3c4c5c6c7c8'

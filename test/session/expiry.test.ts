@@ -12,7 +12,7 @@ import { confirmed, filled, storedSession, touched } from '../../src/session/tra
 import { rounds, seed } from '../support/seed.js'
 import { live, NOW } from './envelopes.js'
 
-const timings = { touchIntervalMs: 10, touchBackendMs: 100 }
+const timings = { touchIntervalMs: 10, touchBackendMs: 100, idleTtlMs: 1 }
 const NEVER = NOW + 1_000_000
 
 describe('When a session ends (I10)', () => {
@@ -57,7 +57,7 @@ describe('When the tiers are told that a session is in use', () => {
     })
 
   test('with intervals of 0 each use is told', () => {
-    const always = { touchIntervalMs: 0, touchBackendMs: 0 }
+    const always = { touchIntervalMs: 0, touchBackendMs: 0, idleTtlMs: 1 }
     expect(touchIsDue(envelope, NOW, always)).toBe(true)
     expect(extensionIsDue(envelope, NOW, always)).toBe(true)
   })
@@ -101,6 +101,7 @@ test('a session in use outlives any loss of the cache: its row never ends ahead 
     const every = {
       touchIntervalMs: Math.min(touchIntervalMs, idleTtlMs),
       touchBackendMs: Math.min(Math.max(touchIntervalMs, touchBackendMs), idleTtlMs),
+      idleTtlMs,
     }
     let now = NOW
     const born = live({

@@ -259,6 +259,20 @@ describe('the end of a session', () => {
     expect((await loaded(store, session.id)).idleTtlMs).toBe(60_000)
     await expectCode(store.touch(session, { idleTtlMs: 0.5 }), 'E_CONFIG')
   })
+
+  test('a session with a short idle time-out of its own ends in proportion, also after a loss of the cache', async () => {
+    const { process, runtime, loseCache } = world()
+    const store = process({ idleTtlMs: DAY_MS })
+    const { id } = await store.create({}, { idleTtlMs: 300_000 })
+    await settled()
+    runtime.advance(299_999)
+    expect(await store.load(id, { touch: false })).toBeDefined()
+    runtime.advance(3_002)
+    expect(await store.load(id, { touch: false })).toBeUndefined()
+    loseCache()
+    runtime.advance(30_001)
+    expect(await store.load(id, { touch: false })).toBeUndefined()
+  })
 })
 
 describe('destroying a session', () => {
