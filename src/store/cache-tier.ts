@@ -106,22 +106,26 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
           return { state: 'missing', token }
       }
     },
-    lease: (key, nonce, token) => {
+    lease: async (key, nonce, token) => {
       const expiresAt = runtime.now() + leaseMs
       const bytes = encodeEnvelope(key, { kind: 'lease', nonce, expiresAt })
       return token === undefined
-        ? change('add', () => cache.add(key, bytes, expiresAt))
-        : change('cas', () => cache.cas(key, bytes, token, expiresAt))
+        ? await change('add', () => cache.add(key, bytes, expiresAt))
+        : await change('cas', () => cache.cas(key, bytes, token, expiresAt))
     },
-    cas: (key, envelope, token) =>
-      change('cas', () => cache.cas(key, encodeEnvelope(key, envelope), token, cacheDeadline(envelope, timings))),
-    bury: (key, token) => {
+    cas: async (key, envelope, token) => {
+      const bytes = encodeEnvelope(key, envelope)
+      return await change('cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
+    },
+    bury: async (key, token) => {
       const envelope = tombstone()
-      return change('cas', () => cache.cas(key, encodeEnvelope(key, envelope), token, envelope.expiresAt))
+      const bytes = encodeEnvelope(key, envelope)
+      return await change('cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
     },
     setTombstone: async (key) => {
       const envelope = tombstone()
-      await ask('set', true, () => cache.set(key, encodeEnvelope(key, envelope), envelope.expiresAt))
+      const bytes = encodeEnvelope(key, envelope)
+      await ask('set', true, () => cache.set(key, bytes, envelope.expiresAt))
     },
     drop: async (key, token) => {
       try {

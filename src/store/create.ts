@@ -28,7 +28,7 @@ export interface Creating {
 }
 
 export const creating = (context: Context, reads: Reading): Creating => {
-  const { runtime, cache, backend, telemetry, ledger, options } = context
+  const { runtime, cache, backend, ledger, options } = context
 
   const create: Creating['create'] = async ({ locator, wanted, idleTtlMs, fresh }) => {
     const envelope = born({
@@ -89,7 +89,6 @@ export const creating = (context: Context, reads: Reading): Creating => {
       if (envelope.durableVersion === 0 && options.policy.persistOn === 'create') ledger.note(locator, envelope.version)
       return inCache(envelope, put.token)
     }
-    if (put.outcome === 'lost') telemetry.count('bypassed')
     await cache.drop(locator.key, lease.token)
     return undefined
   }

@@ -134,6 +134,9 @@ export interface StoreOptions<Data> {
    */
   readonly tombstoneTtlMs?: number
 
+  /** How far the processes' clocks may be apart, in ms. @default 2_000 */
+  readonly maxClockSkewMs?: number
+
   /** The clock, timers and randomness. @default the system's */
   readonly runtime?: Runtime
 }
@@ -155,6 +158,8 @@ export interface ResolvedOptions {
   readonly maxBackendReads: number
   readonly maxAttempts: number
   readonly maxUnflushed: number
+  /** After this a regeneration that has not ended is dead: its call was rejected, and its last step is over. */
+  readonly thawMs: number
   readonly timings: LifeTimings
   readonly policy: FlushPolicy
 }
@@ -190,6 +195,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'maxAttempts',
   'maxUnflushed',
   'tombstoneTtlMs',
+  'maxClockSkewMs',
   'runtime',
 ] satisfies (keyof StoreOptions<unknown>)[])
 
@@ -269,6 +275,8 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   )
   const backendTimeoutMs = whole('backendTimeoutMs', 3_000, 10, 600_000)
   const leaseMs = whole('leaseMs', Math.max(5_000, backendTimeoutMs + 1_000), backendTimeoutMs + 1, 3_600_000)
+  const deadlineMs = whole('deadlineMs', Math.max(10_000, backendTimeoutMs), backendTimeoutMs, 3_600_000)
+  const maxClockSkewMs = whole('maxClockSkewMs', 2_000, 0, 3_600_000)
   const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs, idleTtlMs })
   return Object.freeze({
     namespace,
@@ -278,7 +286,9 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     tombstoneTtlMs: whole('tombstoneTtlMs', absoluteTtlMs + DAY_MS, absoluteTtlMs, LONGEST_MS + DAY_MS),
     onBackendDown: oneOf('onBackendDown', ['serve', 'reject']),
     onCacheUnreachable: oneOf('onCacheUnreachable', ['acknowledge', 'reject']),
-    deadlineMs: whole('deadlineMs', Math.max(10_000, backendTimeoutMs), backendTimeoutMs, 3_600_000),
+    deadlineMs,
+    // A step may begin just before the deadline, and be sent twice.
+    thawMs: deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs,
     cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),
     backendTimeoutMs,
     leaseMs,

@@ -39,6 +39,7 @@ const none = (because: None['because']): None => ({ state: 'none', because })
 /** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
 const FIRST_LOOK_MS = 5
 const SLOWEST_LOOK_MS = 100
+const FROZEN_PAUSE_MS = 20
 
 /** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
 interface Flight {
@@ -54,6 +55,8 @@ export interface Reading {
    * writer must not, since it could not be told from a fork: it rejects with `E_SESSION_UNAVAILABLE`.
    */
   observe(locator: Locator, as: 'reader' | 'writer'): Promise<Found>
+  /** For a writer: what stands once a regeneration that is under way has ended, or has taken so long that it is dead. */
+  observeThawed(locator: Locator): Promise<Found>
   /** The backend's copy, read round the cache. */
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Found>
 }
@@ -181,5 +184,14 @@ export const reading = (context: Context): Reading => {
     why,
   })
 
-  return { observe, fromBackend }
+  const observeThawed: Reading['observeThawed'] = async (locator) => {
+    for (;;) {
+      const found = await observe(locator, 'writer')
+      if (found.state === 'none' || !found.envelope.frozen) return found
+      if (runtime.now() - found.envelope.writtenAt >= options.thawMs) return found
+      await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
+    }
+  }
+
+  return { observe, observeThawed, fromBackend }
 }

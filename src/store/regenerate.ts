@@ -1,17 +1,20 @@
+import type { DestroyOutcome } from '../contract/backend.js'
 import type { Locator } from '../contract/locator.js'
-import { SessionStoreError } from '../errors.js'
-import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
+import { SessionStoreError, tierUnavailable } from '../errors.js'
+import type { LiveEnvelope } from '../session/envelope.js'
 import { born, frozen, persisted, storedSession, takenOver, takeoverGuard, type Write } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName } from './context.js'
 import type { Flushing } from './flush.js'
 import type { Found, Live, Reading } from './read.js'
-import type { Resolved } from './write.js'
-import { asInBackend } from './write.js'
+import { putIntoBackend } from './takeover.js'
+import { asInBackend, type Resolved } from './write.js'
 
 export interface Regeneration {
   readonly from: Locator
   readonly to: Locator
   readonly resolve: (current: LiveEnvelope) => Resolved
+  /** By `runtime.monotonicMs()`: after this the caller has been told that it failed, and no step may begin. */
+  readonly lateAt: number
 }
 
 export interface Regenerated {
@@ -23,6 +26,8 @@ export interface Regenerated {
 interface Halted {
   readonly envelope: LiveEnvelope
   readonly resolved: Resolved
+  /** Gives the session back to its writers, where it is frozen in the cache. */
+  readonly thaw: () => Promise<unknown>
 }
 
 /**
@@ -34,7 +39,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, to, resolve }: Regeneration,
+  { from, to, resolve, lateAt }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   let fresh: LiveEnvelope | undefined
@@ -55,22 +60,22 @@ export const regenerate = async (
       const envelope = frozen(found.envelope, step)
       const put = await cache.cas(from.key, envelope, found.token)
       if (put.outcome === 'stored') {
-        if (neverPersisted(envelope)) return { envelope, resolved }
         const flushed = await flushes.flush(from, envelope, put.token, 'regenerate')
         if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
-        return flushed.outcome === 'durable' ? { envelope, resolved } : undefined
+        if (flushed.outcome === 'again') return undefined
+        const token = flushed.now?.token
+        return { envelope, resolved, thaw: async () => token !== undefined && (await cache.drop(from.key, token)) }
       }
       if (put.outcome !== 'lost' && put.outcome !== 'too-large') return undefined
     }
     const taken = takenOver(found.envelope, step, randomName(runtime), options.policy.maxStaleCount)
-    if (neverPersisted(taken)) return { envelope: taken, resolved }
-    const session = storedSession(taken, resolved.userId, options.timings)
-    const outcome = await backend.update(
-      { locator: from, guard: takeoverGuard(found.envelope), session, token: found.envelope.backendToken },
+    const row = await putIntoBackend(
+      context,
+      { locator: from, base: found.envelope, taken, userId: resolved.userId },
       'regenerate',
     )
-    if (outcome.outcome === 'applied') return { envelope: taken, resolved }
-    if (outcome.row.state !== 'live') throw destroyedMeanwhile()
+    if (row === 'mine') return { envelope: taken, resolved, thaw: async () => {} }
+    if (row.state !== 'live') throw destroyedMeanwhile()
     return undefined
   }
 
@@ -103,18 +108,46 @@ export const regenerate = async (
     return persisted(next, runtime.now(), outcome.token)
   }
 
-  for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-    const found = await reads.observe(from, 'writer')
-    if (found.state === 'none') throw destroyedMeanwhile()
-    const halted = await halt(found, resolve(found.envelope))
-    if (halted === undefined) continue
+  /** The new session is in the backend; then, if the old one is still what was halted, it is destroyed. */
+  const replace = async (halted: Halted): Promise<DestroyOutcome> => {
+    refuseIfLate()
     fresh = await storeFresh(halted)
-
+    refuseIfLate()
     const at = runtime.now()
     const { lineage, version } = halted.envelope
-    // What was never in the backend has no version there; frozen, it cannot get in any more.
-    const only = neverPersisted(halted.envelope) ? {} : { only: { lineage, version } }
-    if ((await backend.destroy(from, { at, keepUntil: at + options.tombstoneTtlMs, ...only })) === 'refused') {
+    return await backend.destroy(from, { at, keepUntil: at + options.tombstoneTtlMs, only: { lineage, version } })
+  }
+
+  const refuseIfLate = (): void => {
+    if (runtime.monotonicMs() >= lateAt)
+      throw tierUnavailable(backend.name, 'regenerate', { because: 'its deadline has passed', applied: 'no' })
+  }
+
+  /** Nobody will be told the new id any more. */
+  const forgetFresh = (): void => {
+    if (fresh === undefined) return
+    const at = runtime.now()
+    background.run('destroy', () => backend.destroy(to, { at, keepUntil: at + options.tombstoneTtlMs }))
+  }
+
+  for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+    refuseIfLate()
+    const found = await reads.observeThawed(from)
+    if (found.state === 'none') {
+      forgetFresh()
+      throw destroyedMeanwhile()
+    }
+    const halted = await halt(found, resolve(found.envelope))
+    if (halted === undefined) continue
+    let outcome: DestroyOutcome
+    try {
+      outcome = await replace(halted)
+    } catch (error) {
+      await halted.thaw()
+      forgetFresh()
+      throw error
+    }
+    if (outcome === 'refused') {
       await flushes.dropIfDead(from)
       continue
     }
@@ -128,8 +161,10 @@ export const regenerate = async (
       })
     }
     telemetry.count('destroys')
+    if (fresh === undefined) break
     return { now: asInBackend(fresh), resolved: halted.resolved }
   }
+  forgetFresh()
   throw new SessionStoreError(
     'E_SESSION_CONFLICT',
     `The session could not be regenerated in ${options.maxAttempts} attempts`,

@@ -299,13 +299,14 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     regenerate: (session) =>
       timely('regenerate', true, async () => {
+        const lateAt = runtime.monotonicMs() + options.deadlineMs
         const handle = mine(session)
         await settled(handle)
         const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
         const wanted = wantedOf(context, customs, handle.data)
         const resolve = resolving(context, customs, handle.view, handle.userId, wanted, [])
         const { now, resolved } = await queue.run(handle.locator.key, () =>
-          regenerate(context, reads, flushes, { from: handle.locator, to: locatorOf(id), resolve }),
+          regenerate(context, reads, flushes, { from: handle.locator, to: locatorOf(id), resolve, lateAt }),
         )
         return new Handle(id, locatorOf(id), resolved.value as Data, now, resolved.userId)
       }),

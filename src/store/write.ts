@@ -1,14 +1,15 @@
-import type { BackendState } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
 import { SessionStoreError } from '../errors.js'
 import { flushReason, owesFlush, ringVerdict, type WriteSituation } from '../session/decisions.js'
-import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
-import { storedSession, takenOver, takeoverGuard, type Write, written } from '../session/transitions.js'
+import type { LiveEnvelope } from '../session/envelope.js'
+import { hasExpired } from '../session/expiry.js'
+import { persisted, takenOver, type Write, written } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
 import type { Flushing } from './flush.js'
 import type { Found, InCache, Live, Reading } from './read.js'
+import { putIntoBackend } from './takeover.js'
 import { jittered, sleep } from './waiting.js'
 
 /** What shall stand in the session, seen what stands there now. */
@@ -52,23 +53,21 @@ export interface Writing {
 
 const FIRST_PAUSE_MS = 2
 const LONGEST_PAUSE_MS = 100
-const FROZEN_PAUSE_MS = 20
 
 export const writing = (context: Context, reads: Reading, flushes: Flushing): Writing => {
-  const { runtime, cache, backend, telemetry, ledger, options } = context
+  const { runtime, cache, telemetry, ledger, options } = context
 
   const write: Writing['write'] = async (intent) => {
     const { locator } = intent
     const writeId = randomName(runtime)
-    let base: Found | undefined =
-      intent.base?.where === 'cache' && !intent.base.envelope.frozen ? intent.base : undefined
+    let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
     /** The version under my write, once an answer was lost or my lineage died: from then on the ring decides. */
     let doubtFrom: number | undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       if (attempt > 1)
         await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)))
-      const found: Found = base ?? (await thawed(locator))
+      const found: Found = base ?? (await reads.observeThawed(locator))
       base = undefined
       if (found.state === 'none') throw destroyedMeanwhile()
 
@@ -136,15 +135,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     timings: options.timings,
   })
 
-  /** What stands, once a regeneration that is under way has ended, or has taken so long that it is dead. */
-  const thawed = async (locator: Locator): Promise<Found> => {
-    for (;;) {
-      const found = await reads.observe(locator, 'writer')
-      if (found.state === 'none' || !found.envelope.frozen) return found
-      if (runtime.now() - found.envelope.writtenAt >= options.deadlineMs) return found
-      await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
-    }
-  }
+  /** What the caller read may have ended since, or be about to be destroyed: then it takes a fresh look. */
+  const isWritable = (base: Live | undefined): boolean =>
+    base?.where === 'cache' && !base.envelope.frozen && !hasExpired(base.envelope, runtime.now())
 
   /** A write that the cache accepted: flushed if it is due, and acknowledged. */
   const settle = async (intent: WriteIntent, accepted: InCache, resolved: Resolved): Promise<WriteResult | 'again'> => {
@@ -160,7 +153,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (flushed.outcome === 'again') return 'again'
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
       telemetry.count('writes')
-      return { now: flushed.now ?? asInBackend(accepted.envelope), resolved, durability: 'backend' }
+      return { now: flushed.now ?? inBackendNow(accepted.envelope), resolved, durability: 'backend' }
     } catch (error) {
       if (!isUnavailable(error)) throw error
       ledger.note(intent.locator, accepted.envelope.version)
@@ -189,7 +182,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   ): Promise<WriteResult | 'again'> => {
     const { locator } = intent
     const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
-    const row = await putIntoBackend(locator, base, taken, resolved, reason)
+    const row = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason)
     if (row !== 'mine') {
       if (row.state !== 'live') {
         if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
@@ -202,30 +195,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     if (look === 'destroyed') throw destroyedMeanwhile()
     telemetry.count('writes')
     ledger.forget(locator.key, taken.version)
-    return { now: asInBackend(taken), resolved, durability: 'backend' }
+    return { now: inBackendNow(taken), resolved, durability: 'backend' }
   }
 
-  const putIntoBackend = async (
-    locator: Locator,
-    base: LiveEnvelope,
-    taken: LiveEnvelope,
-    resolved: Resolved,
-    reason: Extract<FlushReason, 'bypass' | 'refused'>,
-  ): Promise<'mine' | BackendState> => {
-    const session = storedSession(taken, resolved.userId, options.timings)
-    const isMine = (row: BackendState): boolean => row.state === 'live' && row.lineage === taken.lineage
-    if (neverPersisted(base)) {
-      const notAfter = base.createdAt + options.absoluteTtlMs
-      const outcome = await backend.insert(locator, session, reason, { notAfter })
-      if (outcome.outcome === 'inserted') return 'mine'
-      if (outcome.outcome === 'too-late') return { state: 'absent' }
-      if (isMine(outcome.row)) return 'mine'
-      if (outcome.row.state !== 'live') return outcome.row
-    }
-    const guard = takeoverGuard(base)
-    const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
-    return outcome.outcome === 'applied' || isMine(outcome.row) ? 'mine' : outcome.row
-  }
+  const inBackendNow = (envelope: LiveEnvelope): Live =>
+    asInBackend(persisted(envelope, runtime.now(), envelope.backendToken))
 
   const makeDurable: Writing['makeDurable'] = async (locator) => {
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
@@ -235,7 +209,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (found.envelope.durableVersion >= found.envelope.version) return found
       const flushed = await flushes.flush(locator, found.envelope, found.token, 'durable')
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
-      if (flushed.outcome === 'durable') return flushed.now ?? asInBackend(found.envelope)
+      if (flushed.outcome === 'durable') return flushed.now ?? inBackendNow(found.envelope)
     }
     throw new SessionStoreError(
       'E_SESSION_CONFLICT',

@@ -440,18 +440,86 @@ describe('regenerating a session', () => {
 
   test('a regeneration whose process died does not block writers for ever', async () => {
     const { process, runtime, cached, plantEnvelope } = world()
-    const store = process({ deadlineMs: 3_000 })
+    const store = process({ deadlineMs: 3_000, backendTimeoutMs: 1_000, maxClockSkewMs: 500 })
     const session = await store.create({ count: 0 })
     await settled()
     const envelope = await cached(session.id)
     if (envelope?.kind !== 'live') throw new Error('not cached')
     await plantEnvelope(session.id, { ...envelope, frozen: true, version: 2, writtenAt: runtime.now() })
     expect((await loaded(store, session.id)).data).toEqual({ count: 0 })
-    runtime.advance(3_000)
+    runtime.advance(5_500)
     await increment(store, session.id)
     await increment(store, session.id)
     expect((await loaded(store, session.id)).data).toEqual({ count: 2 })
     expect(await cached(session.id)).toMatchObject({ kind: 'live', frozen: false })
+  })
+
+  test.each(['create', 'due'] as const)(
+    'a regeneration that its caller was told has failed ends nothing any more (persistOn %s)',
+    async (persistOn) => {
+      const { process, processWithTiers, runtime, stored } = world()
+      const options = { persistOn, deadlineMs: 3_000, backendTimeoutMs: 3_000, maxClockSkewMs: 0 }
+      const other = process(options)
+      const regenerating = processWithTiers(options)
+      const session = await other.create({ count: 0 })
+      await settled()
+      const gate = held()
+      const sent: string[] = []
+      regenerating.backend.intercept = async (call, proceed) => {
+        sent.push(call)
+        if (call === 'destroy') await gate.opened
+        return await proceed()
+      }
+      const failed = expectCode(
+        regenerating.store.regenerate(await loaded(regenerating.store, session.id)),
+        'E_SESSION_UNAVAILABLE',
+      )
+      await settled()
+      runtime.advance(3_000)
+      await failed
+      await settled()
+      runtime.advance(6_000)
+      await increment(other, session.id)
+      gate.open()
+      await settled()
+      expect((await loaded(other, session.id)).data).toEqual({ count: 1 })
+      expect(await stored(session.id)).toMatchObject({ state: 'live' })
+      expect(await other.count(), 'no session is left under an id that nobody was told').toBe(1)
+      expect(sent.filter((call) => call === 'insert').length).toBeLessThanOrEqual(2)
+    },
+  )
+
+  test('a regeneration that fails half-way gives the old session back to its writers at once', async () => {
+    const { process, processWithTiers } = world()
+    const other = process()
+    const regenerating = processWithTiers()
+    const session = await other.create({ count: 0 })
+    await settled()
+    regenerating.backend.intercept = async (call, proceed) => {
+      if (call === 'insert') throw tierUnavailable('memory', call, { because: 'for this test', applied: 'no' })
+      return await proceed()
+    }
+    await expectCode(
+      regenerating.store.regenerate(await loaded(regenerating.store, session.id)),
+      'E_SESSION_UNAVAILABLE',
+    )
+    await increment(other, session.id)
+    expect((await loaded(other, session.id)).data).toEqual({ count: 1 })
+  })
+
+  test('of two regenerations at once one succeeds, and the other is told that the session is gone', async () => {
+    const { process } = world()
+    const [one, other] = [process(), process()]
+    const { id } = await one.create({ cart: ['tea'] })
+    await settled()
+    const outcomes = await Promise.allSettled([
+      one.regenerate(await loaded(one, id)),
+      other.regenerate(await loaded(other, id)),
+    ])
+    const won = outcomes.filter(({ status }) => status === 'fulfilled')
+    expect(won).toHaveLength(1)
+    await settled()
+    expect(await one.count()).toBe(1)
   })
 
   test('regenerating what was destroyed rejects', async () => {

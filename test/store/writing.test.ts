@@ -166,6 +166,30 @@ describe('saving a session', () => {
     expect(await other.load(id)).toBeUndefined()
     expect(await stored(id)).toEqual({ state: 'destroyed' })
   })
+
+  test('a save by a request that is older than the idle time-out brings no ended session back', async () => {
+    const { process, runtime } = world()
+    const store = process({ idleTtlMs: 10_000 })
+    const { id } = await store.create({ count: 0 })
+    await settled()
+    const session = await loaded(store, id)
+    runtime.advance(10_200)
+    expect(await store.load(id)).toBeUndefined()
+    session.data['count'] = 1
+    await expectCode(store.save(session), 'E_SESSION_DESTROYED')
+    expect(await store.load(id)).toBeUndefined()
+  })
+
+  test('an unchanged save after one that went round the cache still says that the backend has it', async () => {
+    const { process, cache } = world()
+    const store = process()
+    const session = await store.create({ count: 0 })
+    await settled()
+    cache.unreachable = true
+    session.data['count'] = 1
+    expect(await store.save(session)).toMatchObject({ changed: true, durability: 'backend' })
+    expect(await store.save(session)).toMatchObject({ changed: false, durability: 'backend' })
+  })
 })
 
 describe('changes made at the same time', () => {

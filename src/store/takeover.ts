@@ -1,0 +1,39 @@
+import type { BackendState } from '../contract/backend.js'
+import type { FlushReason } from '../contract/events.js'
+import type { Locator } from '../contract/locator.js'
+import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
+import { storedSession, takeoverGuard } from '../session/transitions.js'
+import type { Context } from './context.js'
+
+/** A copy that goes to the backend round the cache. */
+export interface Takeover {
+  readonly locator: Locator
+  /** What it was made from. */
+  readonly base: LiveEnvelope
+  readonly taken: LiveEnvelope
+  readonly userId: string | undefined
+}
+
+/**
+ * Puts it there if what stands is what it was made from, or older. A session that never was in the backend is
+ * inserted. `mine`: it is in, now or by an answer that was lost; otherwise, what stands there instead.
+ */
+export const putIntoBackend = async (
+  { backend, options }: Context,
+  { locator, base, taken, userId }: Takeover,
+  reason: FlushReason,
+): Promise<'mine' | BackendState> => {
+  const session = storedSession(taken, userId, options.timings)
+  const isMine = (row: BackendState): boolean => row.state === 'live' && row.lineage === taken.lineage
+  if (neverPersisted(base)) {
+    const notAfter = base.createdAt + options.absoluteTtlMs
+    const outcome = await backend.insert(locator, session, reason, { notAfter })
+    if (outcome.outcome === 'inserted') return 'mine'
+    if (outcome.outcome === 'too-late') return { state: 'absent' }
+    if (isMine(outcome.row)) return 'mine'
+    if (outcome.row.state !== 'live') return outcome.row
+  }
+  const guard = takeoverGuard(base)
+  const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
+  return outcome.outcome === 'applied' || isMine(outcome.row) ? 'mine' : outcome.row
+}
