@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
@@ -32,6 +32,12 @@ const isExecutable = (path: string): boolean => {
 /** The path of a memcached, or `undefined`. `NONSTICK_TEST_MEMCACHED=none` pretends that there is none. */
 export const findMemcached = (): string | undefined =>
   process.env['NONSTICK_TEST_MEMCACHED'] === 'none' ? undefined : findExecutable('memcached')
+
+/** The path of a psql that works: Debian's postgresql-client-common has one that only asks for a client to be installed. */
+export const findPsql = (): string | undefined => {
+  const path = findExecutable('psql')
+  return path !== undefined && spawnSync(path, ['--version'], { stdio: 'ignore' }).status === 0 ? path : undefined
+}
 
 /** Where a PostgreSQL's programs and modules are. */
 export interface PostgresBinaries {

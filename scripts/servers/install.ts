@@ -1,5 +1,26 @@
 import { spawnSync } from 'node:child_process'
-import { findExecutable, findMemcached } from './find.js'
+import { findExecutable, findMemcached, findPsql } from './find.js'
+
+/** A program that the system's package manager can bring. */
+interface Wanted {
+  readonly name: string
+  readonly find: () => string | undefined
+  /** Debian's packages; the first one is what a person would install. */
+  readonly debian: readonly [string, ...string[]]
+}
+
+type Say = (line: string) => void
+
+const MEMCACHED: Wanted = { name: 'memcached', find: findMemcached, debian: ['memcached'] }
+
+/** What some tests need and no user of the library. */
+const FOR_TESTS: readonly Wanted[] = [
+  { name: 'pgbouncer', find: () => findExecutable('pgbouncer'), debian: ['pgbouncer'] },
+  { name: 'saslpasswd2', find: () => findExecutable('saslpasswd2'), debian: ['sasl2-bin', 'libsasl2-modules'] },
+  { name: 'psql', find: findPsql, debian: ['postgresql-client'] },
+]
+
+const toStandardError: Say = (line) => process.stderr.write(`${line}\n`)
 
 /**
  * The path of a memcached, installed by the system's package manager where this program may use it (root with
@@ -8,48 +29,69 @@ import { findExecutable, findMemcached } from './find.js'
  * @param say receives one sentence per step; standard error by default
  * @returns `undefined`, having said why, where there is none and none could be installed
  */
-export const ensureMemcached = (
-  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
-): string | undefined => {
+export const ensureMemcached = (say: Say = toStandardError): string | undefined => {
   const found = findMemcached()
   if (found !== undefined) return found
   if (process.env['NONSTICK_TEST_MEMCACHED'] === 'none') {
     say('memcached: none, as NONSTICK_TEST_MEMCACHED=none asks.')
     return undefined
   }
-  if (process.getuid?.() === 0 && findExecutable('apt-get') !== undefined) {
-    say('memcached is missing: installing it with apt-get.')
-    return installWith(say, [
-      ['apt-get', 'update', '-q'],
-      ['apt-get', 'install', '-y', '-q', '--no-install-recommends', 'memcached'],
-    ])
-  }
+  if (mayUseApt()) return installWithApt(MEMCACHED, say)
   if (process.getuid?.() !== 0 && findExecutable('brew') !== undefined) {
     say('memcached is missing: installing it with Homebrew.')
-    return installWith(say, [['brew', 'install', 'memcached']])
+    succeeds('memcached', ['brew', 'install', 'memcached'], say)
+    return findMemcached()
   }
   say('memcached is missing and cannot be installed from here. Debian: apt-get install memcached')
   return undefined
 }
 
-const installWith = (
-  say: (line: string) => void,
-  commands: readonly (readonly [string, ...string[]])[],
-): string | undefined => {
-  for (const [command, ...args] of commands) {
-    const result = spawnSync(command, args, {
-      // RUNLEVEL=1 is what invoke-rc.d understands as "do not start services": we want the program, not a daemon.
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      encoding: 'utf8',
-      timeout: 180_000,
-    })
-    if (result.status !== 0) {
-      const words = `${result.stdout ?? ''}${result.stderr ?? ''}`.trimEnd().split('\n').slice(-5).join('\n')
-      say(`memcached could not be installed: "${[command, ...args].join(' ')}" failed.\n${words}`)
-      // An outdated index may still know the package.
-      if (args[0] !== 'update') return undefined
-    }
-  }
-  return findMemcached()
+/**
+ * Installs pgbouncer, saslpasswd2 and psql where they are missing and this program is root on Debian; starts none
+ * of their services. Elsewhere it does nothing: the tests that lack a program say so when they are skipped.
+ *
+ * @param say receives one sentence per step; standard error by default
+ */
+export const ensureTestPrograms = (say: Say = toStandardError): void => {
+  if (!mayUseApt()) return
+  for (const wanted of FOR_TESTS) if (wanted.find() === undefined) installWithApt(wanted, say)
+}
+
+const mayUseApt = (): boolean => process.getuid?.() === 0 && findExecutable('apt-get') !== undefined
+
+let indexIsFresh = false
+
+const installWithApt = ({ name, find, debian }: Wanted, say: Say): string | undefined => {
+  say(`${name} is missing: installing it with apt-get.`)
+  // An outdated index may still know the package, so a failure of this step is no reason to give up.
+  if (!indexIsFresh) succeeds('the list of packages', ['apt-get', ...APT_PATIENCE, 'update', '-q'], say)
+  indexIsFresh = true
+  if (!succeeds(name, ['apt-get', ...APT_PATIENCE, 'install', '-y', '-q', '--no-install-recommends', ...debian], say))
+    return undefined
+  return find()
+}
+
+/** Waits a little for another apt-get, and not for ever for a network that is not there. */
+const APT_PATIENCE = [
+  ...['-o', 'DPkg::Lock::Timeout=60', '-o', 'Acquire::Retries=1'],
+  ...['-o', 'Acquire::http::Timeout=20', '-o', 'Acquire::https::Timeout=20'],
+] as const
+
+/**
+ * We want the programs, not daemons: RUNLEVEL=1 is what invoke-rc.d understands as "do not start services", and
+ * SYSTEMD_OFFLINE=1 makes systemctl overlook the `start` of a package's script where systemd runs the machine.
+ */
+const WITHOUT_SERVICES = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1', SYSTEMD_OFFLINE: '1' } as const
+
+const succeeds = (what: string, [command, ...args]: readonly [string, ...string[]], say: Say): boolean => {
+  const result = spawnSync(command, args, {
+    env: { ...process.env, ...WITHOUT_SERVICES },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    encoding: 'utf8',
+    timeout: 180_000,
+  })
+  if (result.status === 0) return true
+  const words = `${result.stdout ?? ''}${result.stderr ?? ''}`.trimEnd().split('\n').slice(-5).join('\n')
+  say(`${what} could not be installed: "${[command, ...args].join(' ')}" failed.\n${words}`)
+  return false
 }

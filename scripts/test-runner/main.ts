@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openServerDesk, type ServerDesk } from '../../test/support/desk.js'
+import { ensureTestPrograms } from '../servers/index.js'
 import { HELP, readArguments } from './arguments.js'
 import { type Outcome, runCommand } from './command.js'
 import { type AllowedSkip, countTests, type Share, unexpectedSkips, type VitestReport } from './vitest-report.js'
@@ -75,8 +76,10 @@ const record = (tally: Tally, name: string, outcome: Outcome): void => {
   console.log(`${outcome.ok ? 'ok  ' : 'FAIL'} ${name} (${outcome.seconds.toFixed(1)} s)`)
 }
 
-/** Starts the servers before the clock of the first test that needs them runs, and says which they are. */
+/** Installs and starts the servers before the clock of the first test that needs them runs, and says which they are. */
 const announceServers = async (desk: ServerDesk): Promise<void> => {
+  // Here, once, and not in the test files that want them: those run side by side, and apt-get does not.
+  ensureTestPrograms((sentence) => console.log(sentence))
   for (const answer of await Promise.all([desk.get('memcached'), desk.get('postgres')]))
     console.log(answer.kind === 'absent' ? `absent: ${answer.reason}` : `${answer.kind}: ${answer.version}`)
 }
