@@ -1,19 +1,9 @@
 // Carries a plan to the server by psql, or on paper.
-import { spawn } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { spawn, spawnSync } from 'node:child_process'
 import { identifier, literal } from './names.mjs'
 
-/** Whether there is a psql in the PATH. */
-export const psqlIsThere = () =>
-  (process.env.PATH ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder === '' ? '.' : folder, process.platform === 'win32' ? 'psql.exe' : 'psql'), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+/** Whether there is a psql that works. Debian's postgresql-client-common has one that only asks for a client. */
+export const psqlIsThere = () => spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0
 
 /**
  * The whole plan as a script for psql, which brings its own settings along: it may be fed to a psql whose user

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { findExecutable } from '../../../scripts/servers/find.js'
+import { findExecutable, findPsql } from '../../../scripts/servers/find.js'
 import { migrate } from '../../../src/backends/postgres/migrate.js'
 import { MIGRATIONS } from '../../../src/backends/postgres/migrations.js'
 import { quoteIdentifier } from '../../../src/backends/postgres/setup-names.js'
@@ -17,7 +17,7 @@ vi.setConfig({ testTimeout: 60_000 })
 const ALL = MIGRATIONS.map(({ name }) => name)
 const SNAPSHOT = readFileSync(new URL('../../snapshots/schema.sql', import.meta.url), 'utf8')
 
-const psql = findExecutable('psql')
+const psql = findPsql()
 const CARRIERS = psql === undefined ? ['node'] : ['psql', 'node']
 
 /** Nobody listens on port 1. */
@@ -433,13 +433,17 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
     })
   })
 
-  test.concurrent('is done by the package itself where there is no psql', async () => {
+  test.concurrent('is done by the package itself where there is no psql, or one that does not work', async () => {
     const bin = join(folder, 'without-psql')
     mkdirSync(bin)
     symlinkSync(process.execPath, join(bin, 'node'))
     for (const tool of ['sh', 'dirname', 'readlink', 'id']) symlinkSync(findExecutable(tool) ?? '', join(bin, tool))
     const report = reportOf(await reload([...toArgs(newNames()), '--json'], { PATH: bin }))
     expect(report.via).toBe('node')
+
+    // What Debian's postgresql-client-common puts there where no client is installed.
+    writeFileSync(join(bin, 'psql'), '#!/bin/sh\necho "You must install a client" >&2\nexit 1\n', { mode: 0o755 })
+    expect(reportOf(await reload([...toArgs(newNames()), '--json'], { PATH: bin })).via).toBe('node')
 
     rmSync(join(bin, 'node'))
     const ended = await reload(toArgs(newNames()), { PATH: bin })
