@@ -69,6 +69,8 @@ export interface StoreStats {
   readonly destroys: number
   /** Calls that went round a cache that could not be reached. */
   readonly bypassed: number
+  /** Entries that might be from before an outage of their server, and were compared with the backend. */
+  readonly quarantined: number
   /** Damaged or foreign bytes met in the cache. */
   readonly damaged: number
   /** Failed calls to a tier. */

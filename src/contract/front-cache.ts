@@ -72,6 +72,16 @@ export interface FrontCache {
   close(): Promise<void>
 }
 
+/** A cache of several servers, which fail one by one and come back one by one. */
+export interface Placed {
+  /** Which of them keeps this key: an address, the same for the same key. */
+  serverOf(key: CacheKey): string
+}
+
+/** The server that keeps this key; of a cache that says nothing of servers, the cache itself. */
+export const serverOf = (cache: FrontCache, key: CacheKey): string =>
+  typeof (cache as Partial<Placed>).serverOf === 'function' ? (cache as FrontCache & Placed).serverOf(key) : cache.name
+
 /*
  * `expiresAt` is a moment everywhere; the cache converts it on the line that talks to its client. An entry
  * lives at least until `expiresAt` unless it is evicted or lost, and at most the cache's own resolution (one

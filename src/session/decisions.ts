@@ -1,5 +1,6 @@
 import {
   type BackendState,
+  type Lineage,
   NO_LINEAGE,
   type UpdateOutcome,
   WRITE_ID_RING_SIZE,
@@ -7,7 +8,7 @@ import {
 } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { EpochMs } from '../contract/time.js'
-import type { LiveEnvelope } from './envelope.js'
+import { type LiveEnvelope, neverPersisted } from './envelope.js'
 import { extensionIsDue, type LifeTimings } from './expiry.js'
 import { isUnflushed } from './transitions.js'
 
@@ -98,6 +99,25 @@ export const verdictOnRow = (envelope: LiveEnvelope, row: BackendState): Exclude
 export const lives = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
   row.lineage === envelope.lineage ||
   (row.lineage === envelope.durableLineage && row.version === envelope.durableVersion)
+
+/** What to do with an entry of the cache that may be older than what the backend holds. */
+export type QuarantineVerdict = 'believe' | 'drop' | 'bury'
+
+/**
+ * Compared with the backend: an entry whose lineage died, or that the backend is ahead of, is dropped by its very
+ * token. One that was never in the backend, on purpose, is believed where the backend has nothing.
+ */
+export const quarantineVerdict = (envelope: LiveEnvelope, row: QuarantineRow): QuarantineVerdict => {
+  if (row.state === 'destroyed') return 'bury'
+  if (row.state !== 'live') return neverPersisted(envelope) ? 'believe' : 'drop'
+  const isBehind = row.lineage === envelope.lineage && row.version > envelope.version
+  return lives(envelope, row) && !isBehind ? 'believe' : 'drop'
+}
+
+export type QuarantineRow =
+  | { readonly state: 'absent' }
+  | { readonly state: 'destroyed' }
+  | { readonly state: 'live'; readonly lineage: Lineage; readonly version: number }
 
 /** What a look at the cache after a flush means for the acknowledgement of what was flushed. */
 export type ConfirmVerdict = 'confirm' | 'acknowledge' | 'again'

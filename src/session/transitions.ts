@@ -149,6 +149,9 @@ export const filled = (
   data: row.data,
 })
 
+/** Compared with the backend and believed: nothing but the stamp that quarantine goes by. */
+export const trusted = (envelope: LiveEnvelope, trustedAt: EpochMs): LiveEnvelope => ({ ...envelope, trustedAt })
+
 /** A created session whose row is in: the entry starts in the row's own lineage, already claimed. */
 export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
   confirmed(envelope, envelope, now, backendToken)

@@ -1,10 +1,11 @@
-import type { CasToken, FrontCache } from '../contract/front-cache.js'
+import { type CasToken, type FrontCache, serverOf } from '../contract/front-cache.js'
 import type { TierHealth } from '../contract/health.js'
 import type { CacheKey } from '../contract/locator.js'
-import type { Runtime } from '../contract/time.js'
+import type { EpochMs, Runtime } from '../contract/time.js'
 import { type Applied, isSessionStoreError, tierUnavailable } from '../errors.js'
 import { decodeEnvelope, type Envelope, encodeEnvelope, type LiveEnvelope } from '../session/envelope.js'
 import { cacheDeadline, type LifeTimings } from '../session/expiry.js'
+import { outages } from './outages.js'
 import type { Telemetry } from './telemetry.js'
 import { within } from './waiting.js'
 
@@ -28,6 +29,11 @@ export type Stored =
 export interface CacheTier {
   readonly name: string
   get(key: CacheKey): Promise<Seen>
+  /**
+   * Entries whose `trustedAt` is older may be from before an outage of the server that keeps this key, and are
+   * to be compared with the backend once before they are believed. 0 where no outage was seen.
+   */
+  trustFrom(key: CacheKey): EpochMs
   /** A lease where nothing stands, or over the very bytes that `token` saw. */
   lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
   cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
@@ -47,21 +53,28 @@ export interface CacheTierOptions {
   readonly cacheTimeoutMs: number
   readonly leaseMs: number
   readonly tombstoneTtlMs: number
+  readonly maxClockSkewMs: number
   readonly timings: LifeTimings
 }
 
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
-  const { runtime, telemetry, cacheTimeoutMs, leaseMs, tombstoneTtlMs, timings } = options
+  const { runtime, telemetry, cacheTimeoutMs, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
-  const ask = async <T>(operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
+  const seen = outages(runtime.now, maxClockSkewMs)
+
+  const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
+    const server = serverOf(cache, key)
     try {
-      return await within(runtime, cacheTimeoutMs, call(), () =>
+      const answer = await within(runtime, cacheTimeoutMs, call(), () =>
         tierUnavailable(cache.name, operation, {
           because: `no answer within ${cacheTimeoutMs} ms`,
           ...(isChange ? { applied: 'unknown' } : {}),
         }),
       )
+      seen.answered(server)
+      return answer
     } catch (error) {
+      seen.failed(server)
       telemetry.count('faults')
       telemetry.emit('fault', { tier: cache.name, operation, error })
       throw isSessionStoreError(error)
@@ -70,11 +83,12 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     }
   }
   const change = async (
+    key: CacheKey,
     operation: string,
     call: () => Promise<{ readonly outcome: 'stored'; readonly token: CasToken } | { readonly outcome: string }>,
   ): Promise<Stored> => {
     try {
-      const answer = await ask(operation, true, call)
+      const answer = await ask(key, operation, true, call)
       return (answer.outcome === 'exists' ? { outcome: 'conflict' } : answer) as Stored
     } catch (error) {
       return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
@@ -87,8 +101,9 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
 
   return {
     name: cache.name,
+    trustFrom: (key) => seen.trustFrom(serverOf(cache, key)),
     get: async (key) => {
-      const entry = await ask('get', false, () => cache.get(key))
+      const entry = await ask(key, 'get', false, () => cache.get(key))
       if (entry === undefined) return { state: 'missing' }
       const { token } = entry
       const envelope = decodeEnvelope(key, entry.value)
@@ -110,26 +125,26 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const expiresAt = runtime.now() + leaseMs
       const bytes = encodeEnvelope(key, { kind: 'lease', nonce, expiresAt })
       return token === undefined
-        ? await change('add', () => cache.add(key, bytes, expiresAt))
-        : await change('cas', () => cache.cas(key, bytes, token, expiresAt))
+        ? await change(key, 'add', () => cache.add(key, bytes, expiresAt))
+        : await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
     },
     cas: async (key, envelope, token) => {
       const bytes = encodeEnvelope(key, envelope)
-      return await change('cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
+      return await change(key, 'cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
     },
     bury: async (key, token) => {
       const envelope = tombstone()
       const bytes = encodeEnvelope(key, envelope)
-      return await change('cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
+      return await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
     },
     setTombstone: async (key) => {
       const envelope = tombstone()
       const bytes = encodeEnvelope(key, envelope)
-      await ask('set', true, () => cache.set(key, bytes, envelope.expiresAt))
+      await ask(key, 'set', true, () => cache.set(key, bytes, envelope.expiresAt))
     },
     drop: async (key, token) => {
       try {
-        await ask('delete', true, () => cache.delete(key, token))
+        await ask(key, 'delete', true, () => cache.delete(key, token))
         return true
       } catch {
         return false // counted by `ask`; every caller goes on from a fresh look at the cache

@@ -1,7 +1,8 @@
-import type { Lineage, WriteId } from '../contract/backend.js'
+import type { BackendCopy, Lineage, WriteId } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
+import type { QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import type { BackendTier } from './backend-tier.js'
 import type { Background } from './background.js'
@@ -73,6 +74,12 @@ export const valuesOf = (
     },
   }
 }
+
+/** What a read of the backend gave, without the data. */
+export const rowOf = (copy: BackendCopy): QuarantineRow =>
+  copy.state === 'live'
+    ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
+    : { state: copy.state }
 
 /** The tier could not be asked, or did not answer: the one failure the protocol has answers to. */
 export const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')

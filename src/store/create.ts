@@ -1,7 +1,7 @@
 import type { Locator } from '../contract/locator.js'
 import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
 import type { LiveEnvelope } from '../session/envelope.js'
-import { born, persisted, storedSession } from '../session/transitions.js'
+import { born, persisted, storedSession, trusted } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
 import type { InCache, Live, Reading } from './read.js'
 import type { Wanted } from './resolve.js'
@@ -84,10 +84,11 @@ export const creating = (context: Context, reads: Reading): Creating => {
   const place = async (locator: Locator, envelope: LiveEnvelope): Promise<InCache | undefined> => {
     const lease = await cache.lease(locator.key, randomName(runtime))
     if (lease.outcome !== 'stored') return undefined
-    const put = await cache.cas(locator.key, envelope, lease.token)
+    const stamped = trusted(envelope, Math.max(envelope.trustedAt, cache.trustFrom(locator.key)))
+    const put = await cache.cas(locator.key, stamped, lease.token)
     if (put.outcome === 'stored') {
       if (envelope.durableVersion === 0 && options.policy.persistOn === 'create') ledger.note(locator, envelope.version)
-      return inCache(envelope, put.token)
+      return inCache(stamped, put.token)
     }
     await cache.drop(locator.key, lease.token)
     return undefined

@@ -1,4 +1,4 @@
-import { type BackendToken, NO_LINEAGE } from '../contract/backend.js'
+import type { BackendToken } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
@@ -8,11 +8,12 @@ import {
   flushVerdict,
   lives,
   owesFlush,
+  quarantineVerdict,
   verdictOnRow,
 } from '../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../session/transitions.js'
-import { type Context, isUnavailable, userOfEnvelope } from './context.js'
+import { type Context, isUnavailable, rowOf, userOfEnvelope } from './context.js'
 import type { InCache } from './read.js'
 import { jittered, sleep } from './waiting.js'
 
@@ -191,15 +192,11 @@ export const flushing = (context: Context): Flushing => {
   const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
     const seen = await lookOrNothing(locator)
     if (seen === 'unreachable') return false
-    if (seen.state !== 'live' || seen.envelope.durableLineage === NO_LINEAGE) return true
+    if (seen.state !== 'live') return true
     try {
-      const copy = await backend.read(locator)
-      if (copy.state === 'live' && lives(seen.envelope, copy.session) && !isBehind(seen.envelope, copy.session))
-        return true
-      if (copy.state === 'destroyed') {
-        await cache.bury(locator.key, seen.token)
-        return true
-      }
+      const verdict = quarantineVerdict(seen.envelope, rowOf(await backend.read(locator)))
+      if (verdict === 'believe') return true
+      if (verdict === 'bury') return (await cache.bury(locator.key, seen.token)).outcome !== 'lost'
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false
@@ -228,10 +225,6 @@ export const flushing = (context: Context): Flushing => {
 
   return { flush, flushKnown, settleAfterTakeover, dropIfDead }
 }
-
-/** The cache holds less of this very lineage than the backend: a server that returned with old contents. */
-const isBehind = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
-  row.lineage === envelope.lineage && row.version > envelope.version
 
 const pick = ({
   envelope,

@@ -160,6 +160,7 @@ export interface ResolvedOptions {
   readonly maxUnflushed: number
   /** After this a regeneration that has not ended is dead: its call was rejected, and its last step is over. */
   readonly thawMs: number
+  readonly maxClockSkewMs: number
   readonly timings: LifeTimings
   readonly policy: FlushPolicy
 }
@@ -287,6 +288,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     onBackendDown: oneOf('onBackendDown', ['serve', 'reject']),
     onCacheUnreachable: oneOf('onCacheUnreachable', ['acknowledge', 'reject']),
     deadlineMs,
+    maxClockSkewMs,
     // A step may begin just before the deadline, and be sent twice.
     thawMs: deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs,
     cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),

@@ -2,10 +2,11 @@ import type { BackendCopy } from '../contract/backend.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { CacheKey, Locator } from '../contract/locator.js'
 import { tierUnavailable } from '../errors.js'
+import { quarantineVerdict } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { hasExpired } from '../session/expiry.js'
-import { filled } from '../session/transitions.js'
-import { type Context, isUnavailable, randomName } from './context.js'
+import { filled, trusted } from '../session/transitions.js'
+import { type Context, isUnavailable, randomName, rowOf } from './context.js'
 import { jittered, sleep } from './waiting.js'
 
 /** A live session as it stands in the cache, with the token to change it by. */
@@ -76,18 +77,21 @@ export const reading = (context: Context): Reading => {
       if (seen.state === 'live') {
         if (looks === 0) telemetry.count('cacheHits')
         if (hasExpired(seen.envelope, runtime.now())) return none('expired')
-        return { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+        if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
+          return { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
       }
       if (seen.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
         return none('destroyed')
       }
-      if (looks === 0) telemetry.count('cacheMisses')
+      if (looks === 0 && seen.state !== 'live') telemetry.count('cacheMisses')
 
-      if (seen.state === 'missing') {
+      if (seen.state === 'missing' || seen.state === 'live') {
         const flight = flights.get(locator.key)
         if (flight === undefined) {
-          const result = await startFill(locator, seen.token)
+          const result = await fly(locator, (onRead) =>
+            seen.state === 'live' ? compare(locator, seen, onRead) : fill(locator, seen.token, onRead),
+          )
           if (result !== 'again') return result
         } else {
           const result = await flight.result
@@ -116,9 +120,13 @@ export const reading = (context: Context): Reading => {
     }
   }
 
-  const startFill = async (locator: Locator, over: CasToken | undefined): Promise<Found | 'again'> => {
+  /** One flight of a session at a time in this process: others that come meanwhile share what it finds. */
+  const fly = async (
+    locator: Locator,
+    work: (onRead: () => void) => Promise<Found | 'again'>,
+  ): Promise<Found | 'again'> => {
     const flight: { result?: Promise<Found | 'again'>; readFrom: number } = { readFrom: 0 }
-    flight.result = fill(locator, over, () => {
+    flight.result = work(() => {
       order += 1
       flight.readFrom = order
     })
@@ -129,6 +137,35 @@ export const reading = (context: Context): Reading => {
       flights.delete(locator.key)
     }
   }
+
+  /**
+   * Quarantine: an entry that may be from before an outage is compared with the backend before it is believed.
+   * Rejects if the backend cannot be asked, since then nobody can tell.
+   */
+  const compare = async (
+    locator: Locator,
+    { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
+    onRead: () => void,
+  ): Promise<Found | 'again'> => {
+    const { key } = locator
+    onRead()
+    const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
+    telemetry.count('quarantined')
+    if (verdict === 'bury') {
+      await cache.bury(key, token)
+      return none('destroyed')
+    }
+    if (verdict === 'drop') {
+      await cache.drop(key, token)
+      return 'again'
+    }
+    const believed = trusted(envelope, trustStamp(key))
+    const put = await cache.cas(key, believed, token)
+    return put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope: believed, token: put.token } : 'again'
+  }
+
+  /** What is filled or checked now is trusted also by processes whose clocks are ahead of this one's. */
+  const trustStamp = (key: CacheKey): number => Math.max(runtime.now(), cache.trustFrom(key))
 
   /**
    * Lease first, then read, then put: a copy that was read before the lease could be older than a destroy that
@@ -153,7 +190,7 @@ export const reading = (context: Context): Reading => {
       await cache.drop(key, lease.token)
       return none('expired')
     }
-    const envelope = filled(copy.session, copy.token, randomName(runtime), now)
+    const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), trustStamp(key))
     const put = await cache.cas(key, envelope, lease.token)
     if (put.outcome === 'too-large') return inBackend(copy, 'too-large')
     if (put.outcome !== 'stored') return 'again'

@@ -26,6 +26,7 @@ export const telemetry = (): Telemetry => {
     extensions: 0,
     destroys: 0,
     bypassed: 0,
+    quarantined: 0,
     damaged: 0,
     faults: 0,
   }

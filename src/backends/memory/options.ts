@@ -1,5 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
 
 /** What the memory backend may be told. */
@@ -8,11 +8,12 @@ export interface MemoryBackendOptions {
   readonly runtime?: Runtime
 }
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(['runtime'] satisfies (keyof MemoryBackendOptions)[])
+
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveMemoryOptions = (options: MemoryBackendOptions): { readonly runtime: Runtime } => {
   if (typeof options !== 'object' || options === null) throw invalidOption('memoryBackend()', 'an object', options)
-  for (const [name, value] of Object.entries(options))
-    if (name !== 'runtime') throw invalidOption(name, 'left out: there is no such option', value)
+  refuseUnknownOptions(options, OPTION_NAMES)
   const runtime = options.runtime ?? systemRuntime
   if (typeof runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
   return Object.freeze({ runtime })

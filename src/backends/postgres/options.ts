@@ -1,6 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
 import type { PostgresPool } from './pool.js'
 import { checkTableNames } from './setup-names.js'
@@ -122,13 +122,14 @@ const KINDS: Readonly<Record<keyof PostgresOptions, (value: unknown) => string |
   log: (value) => (typeof value === 'function' ? undefined : 'a function'),
 }
 
+const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
+
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgresOptions => {
   if (typeof options !== 'object' || options === null) throw invalidOption('postgres()', 'an object', options)
+  refuseUnknownOptions(options, OPTION_NAMES)
   for (const [name, value] of Object.entries(options)) {
-    const check = Object.hasOwn(KINDS, name) ? KINDS[name as keyof PostgresOptions] : undefined
-    if (check === undefined) throw invalidOption(name, 'left out: there is no such option', value)
-    const expected = value === undefined ? undefined : check(value)
+    const expected = value === undefined ? undefined : KINDS[name as keyof PostgresOptions](value)
     const secret = name === 'password' || name === 'connectionString'
     if (expected !== undefined) throw invalidOption(name, expected, value, { secret })
   }

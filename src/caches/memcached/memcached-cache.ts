@@ -5,6 +5,7 @@ import type {
   CasOutcome,
   CasToken,
   FrontCache,
+  Placed,
 } from '../../contract/front-cache.js'
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
@@ -30,7 +31,7 @@ class Token {
 type Change = 'add' | 'cas' | 'set' | 'delete'
 
 /** Translates the contract into Memcached's commands and its statuses back into outcomes; decides nothing. */
-export class MemcachedCache implements FrontCache {
+export class MemcachedCache implements FrontCache, Placed {
   readonly name = 'memcached'
   readonly #links: readonly ServerLink[]
   readonly #indexOf: (key: CacheKey) => number
@@ -42,6 +43,10 @@ export class MemcachedCache implements FrontCache {
     this.#links = options.servers.map((server) => new ServerLink(server, options))
     this.#indexOf = options.placement(options.servers)
     this.#runtime = options.runtime
+  }
+
+  serverOf(key: CacheKey): string {
+    return this.#linkOf(key).server.address
   }
 
   get(key: CacheKey): Promise<CacheEntry | undefined> {

@@ -1,5 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
 import { type Placement, weightedRendezvous } from './placement.js'
 import { type MemcachedServers, parseServers, type ServerAddress } from './servers.js'
@@ -54,9 +54,23 @@ export interface ResolvedMemcachedOptions {
   readonly runtime: Runtime
 }
 
+const OPTION_NAMES: ReadonlySet<string> = new Set([
+  'servers',
+  'username',
+  'password',
+  'operationTimeoutMs',
+  'connectTimeoutMs',
+  'log',
+  'placement',
+  'runtime',
+] satisfies (keyof MemcachedOptions)[])
+
 /** @throws `E_CONFIG` naming the first option that cannot be used. */
 export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOptions => {
   if (typeof options !== 'object' || options === null) throw invalidOption('memcached(options)', 'an object', options)
+  refuseUnknownOptions(options, OPTION_NAMES)
+  const { runtime = systemRuntime } = options
+  if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
   return Object.freeze({
     servers: parseServers(options.servers),
     credentials: credentialsOf(options.username, options.password),
@@ -64,7 +78,7 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
     connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
     log: functionOption('log', options.log ?? (() => {})),
     placement: functionOption('placement', options.placement ?? weightedRendezvous),
-    runtime: options.runtime ?? systemRuntime,
+    runtime,
   })
 }
 

@@ -10,7 +10,7 @@ import type {
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
-import { invalidOption, SessionStoreError } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions, SessionStoreError } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
 
 export interface MemoryCacheOptions {
@@ -48,6 +48,12 @@ interface Stored {
 /** About what an entry costs besides its key and value; keeps many tiny entries within `maxBytes` too. */
 const ENTRY_OVERHEAD_BYTES = 200
 
+const OPTION_NAMES: ReadonlySet<string> = new Set([
+  'maxBytes',
+  'maxValueBytes',
+  'runtime',
+] satisfies (keyof MemoryCacheOptions)[])
+
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 const DEFAULT_MAX_VALUE_BYTES = 1024 * 1024 - ENTRY_OVERHEAD_BYTES
 
@@ -56,7 +62,7 @@ const DEFAULT_MAX_VALUE_BYTES = 1024 * 1024 - ENTRY_OVERHEAD_BYTES
  * implementation. It behaves as a Memcached does: it forgets under pressure, a refused value takes the old
  * entry along, and a restart (`flush`) leaves nothing.
  *
- * @throws `E_CONFIG` on an option out of range.
+ * @throws `E_CONFIG` on an option out of range, or one that there is not.
  */
 export const memoryCache = (options: MemoryCacheOptions = {}): MemoryCache => new LruFrontCache(options)
 
@@ -69,9 +75,12 @@ class LruFrontCache implements MemoryCache {
   #closed = false
 
   constructor(options: MemoryCacheOptions) {
+    if (typeof options !== 'object' || options === null) throw invalidOption('memoryCache()', 'an object', options)
+    refuseUnknownOptions(options, OPTION_NAMES)
     this.#maxBytes = integerOption('maxBytes', options.maxBytes ?? DEFAULT_MAX_BYTES, 1024)
     this.#maxValueBytes = integerOption('maxValueBytes', options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES, 1)
     this.#runtime = options.runtime ?? systemRuntime
+    if (typeof this.#runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', this.#runtime)
     // Not lru-cache's own `ttl`: it reads a clock of its own, and ours can be moved.
     this.#entries = new LRUCache({ maxSize: this.#maxBytes, sizeCalculation: (entry, key) => sizeOf(key, entry.value) })
   }
