@@ -123,8 +123,9 @@ export const invalidOption = (
 ): SessionStoreError =>
   new SessionStoreError('E_CONFIG', `Expected \`${option}\` to be ${expected}, got ${shown(got, secret)}`)
 
-/** Complains about the first option that nobody would read. Its value is hidden: a misspelt `password` is one still. */
+/** Complains about the first option that nobody would read. No text is shown: a misspelt `password` is one still. */
 export const refuseUnknownOptions = (options: object, known: ReadonlySet<string>): void => {
   for (const [name, value] of Object.entries(options))
-    if (!known.has(name)) throw invalidOption(name, 'left out: there is no such option', value, { secret: true })
+    if (!known.has(name))
+      throw invalidOption(name, 'left out: there is no such option', value, { secret: typeof value === 'string' })
 }

@@ -79,8 +79,9 @@ class LruFrontCache implements MemoryCache {
     refuseUnknownOptions(options, OPTION_NAMES)
     this.#maxBytes = integerOption('maxBytes', options.maxBytes ?? DEFAULT_MAX_BYTES, 1024)
     this.#maxValueBytes = integerOption('maxValueBytes', options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES, 1)
-    this.#runtime = options.runtime ?? systemRuntime
-    if (typeof this.#runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', this.#runtime)
+    const { runtime = systemRuntime } = options
+    if (typeof runtime?.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
+    this.#runtime = runtime
     // Not lru-cache's own `ttl`: it reads a clock of its own, and ours can be moved.
     this.#entries = new LRUCache({ maxSize: this.#maxBytes, sizeCalculation: (entry, key) => sizeOf(key, entry.value) })
   }

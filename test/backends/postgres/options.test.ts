@@ -32,6 +32,7 @@ test('the defaults are those of the documentation', () => {
 
 test.each([
   ['an option that does not exist', { schemas: 'x' }, '`schemas`'],
+  ['a misspelt option with a secret', { pasword: SECRET }, '`pasword`'],
   ['a schema that is no name', { schema: '' }, '`schema`'],
   ['a table name that Postgres would cut', { table: 'x'.repeat(64) }, '`table`'],
   ['a port out of range', { port: 70_000 }, '`port`'],

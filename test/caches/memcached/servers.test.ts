@@ -121,6 +121,12 @@ describe('the options of memcached', () => {
     [{ servers, operationTimeoutMs: 2 ** 31 }, '`operationTimeoutMs` to be an integer'],
     [{ servers, connectTimeoutMs: 1.5 }, '`connectTimeoutMs` to be an integer'],
     [{ servers, connectTimeoutMs: '1000' }, '`connectTimeoutMs` to be an integer'],
+    [
+      { servers, operationTimeoutMS: 100 },
+      '`operationTimeoutMS` to be left out: there is no such option, got 100 (number)',
+    ],
+    [{ servers, pasword: 's3cret' }, '`pasword` to be left out: there is no such option, got a string (hidden)'],
+    [{ servers, runtime: Date }, '`runtime` to be a Runtime, got a function'],
     [{ servers, log: console }, '`log` to be a function, got an object'],
     [{ servers, placement: 'ketama' }, '`placement` to be a function, got "ketama" (string)'],
     [
