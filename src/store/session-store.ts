@@ -52,6 +52,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const writes = writing(context, reads, flushes)
   const creations = creating(context, reads)
   const queue = keyedQueue()
+  /** What was begun and has not ended, also where its caller was told that it is late. */
+  const inFlight = new Set<Promise<void>>()
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
@@ -59,6 +61,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     if (closing !== undefined) return Promise.reject(closed())
     const { deadlineMs } = options
     const working = (async () => await work())()
+    const ended = working.then(
+      () => {},
+      () => {},
+    )
+    inFlight.add(ended)
+    void ended.then(() => inFlight.delete(ended))
     return within(runtime, deadlineMs, working, () =>
       tierUnavailable('the session store', operation, {
         because: `not done within ${deadlineMs} ms`,
@@ -237,6 +245,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     let flushed = 0
     const left = new Set<string>()
     const work = async (): Promise<void> => {
+      while (inFlight.size > 0) await Promise.all(inFlight)
       await background.settle()
       const locators = ledger.drain()
       for (const { key } of locators) left.add(key)

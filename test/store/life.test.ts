@@ -607,6 +607,27 @@ describe('time', () => {
     for (const id of ids) expect(await stored(id)).toMatchObject({ session: { version: 2 } })
   })
 
+  test('a drain waits for the saves that are under way, and flushes them too', async () => {
+    const { processWithTiers, stored } = world()
+    const leaving = processWithTiers()
+    const { id } = await leaving.store.create({ count: 0 })
+    await settled()
+    const gate = held()
+    const session = await loaded(leaving.store, id)
+    leaving.cache.intercept = async (call, proceed) => {
+      if (call === 'cas') await gate.opened
+      return await proceed()
+    }
+    session.data['count'] = 1
+    const saving = leaving.store.save(session)
+    const closing = leaving.store.close()
+    await settled()
+    gate.open()
+    await saving
+    expect(await closing).toEqual({ flushed: 1, left: 0, destroysLeft: 0 })
+    expect(await stored(id)).toMatchObject({ session: { version: 2 } })
+  })
+
   test('a drain with the backend down ends at its deadline and says what is left', async () => {
     const { processWithTiers } = world()
     const leaving = processWithTiers()
