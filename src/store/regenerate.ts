@@ -43,6 +43,7 @@ export const regenerate = async (
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   let fresh: LiveEnvelope | undefined
+  let mayBeThere = false
 
   const writeOf = (base: LiveEnvelope, resolved: Resolved): Write => ({
     now: runtime.now(),
@@ -92,6 +93,7 @@ export const regenerate = async (
         userEpoch: old.userEpoch,
         timings: options.timings,
       })
+      mayBeThere = true
       const outcome = await backend.insert(to, storedSession(first, resolved.userId, options.timings), 'regenerate')
       const mine = outcome.outcome === 'exists' && outcome.row.state === 'live' && outcome.row.lineage === first.lineage
       if (outcome.outcome !== 'inserted' && !mine)
@@ -125,33 +127,34 @@ export const regenerate = async (
 
   /** Nobody will be told the new id any more. */
   const forgetFresh = (): void => {
-    if (fresh === undefined) return
     const at = runtime.now()
-    background.run('destroy', () => backend.destroy(to, { at, keepUntil: at + options.tombstoneTtlMs }))
+    if (mayBeThere) background.run('destroy', () => backend.destroy(to, { at, keepUntil: at + options.tombstoneTtlMs }))
   }
 
-  for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+  /** `undefined`: something came between. */
+  const attempt = async (): Promise<Regenerated | undefined> => {
     refuseIfLate()
     const found = await reads.observeThawed(from)
-    if (found.state === 'none') {
-      forgetFresh()
-      throw destroyedMeanwhile()
-    }
+    if (found.state === 'none') throw destroyedMeanwhile()
     const halted = await halt(found, resolve(found.envelope))
-    if (halted === undefined) continue
+    if (halted === undefined) return undefined
     let outcome: DestroyOutcome
     try {
       outcome = await replace(halted)
     } catch (error) {
       await halted.thaw()
-      forgetFresh()
       throw error
     }
     if (outcome === 'refused') {
       await flushes.dropIfDead(from)
-      continue
+      return undefined
     }
+    return fresh === undefined ? undefined : { now: asInBackend(fresh), resolved: halted.resolved }
+  }
+
+  const buryOld = async (): Promise<void> => {
     ledger.forget(from.key, Number.POSITIVE_INFINITY)
+    telemetry.count('destroys')
     try {
       await cache.setTombstone(from.key)
     } catch {
@@ -160,16 +163,23 @@ export const regenerate = async (
         return true
       })
     }
-    telemetry.count('destroys')
-    if (fresh === undefined) break
-    return { now: asInBackend(fresh), resolved: halted.resolved }
+  }
+
+  try {
+    for (let tried = 0; tried < options.maxAttempts; tried += 1) {
+      const regenerated = await attempt()
+      if (regenerated === undefined) continue
+      await buryOld()
+      return regenerated
+    }
+  } catch (error) {
+    forgetFresh()
+    throw error
   }
   forgetFresh()
   throw new SessionStoreError(
     'E_SESSION_CONFLICT',
     `The session could not be regenerated in ${options.maxAttempts} attempts`,
-    {
-      applied: 'unknown',
-    },
+    { applied: 'unknown' },
   )
 }

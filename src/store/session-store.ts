@@ -1,7 +1,6 @@
 import { type Backend, canEnumerate, type Enumerable } from '../contract/backend.js'
 import type { Locator } from '../contract/locator.js'
 import type {
-  CloseOptions,
   CloseReport,
   CreateOptions,
   DestroyReport,
@@ -241,7 +240,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     )
   }
 
-  const drain = async ({ deadlineMs = DEFAULT_DRAIN_MS }: CloseOptions): Promise<CloseReport> => {
+  const drain = async (deadlineMs: number): Promise<CloseReport> => {
     let flushed = 0
     const left = new Set<string>()
     const work = async (): Promise<void> => {
@@ -366,9 +365,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     },
     stats: () => telemetry.stats(ledger.size),
     on: (name, listener) => telemetry.on(name, listener),
-    close: (closeOptions = {}) => {
-      closing ??= drain(closeOptions)
-      return closing
+    close: async (closeOptions = {}) => {
+      const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
+      if (!Number.isInteger(deadlineMs) || deadlineMs < 0)
+        throw invalidOption('deadlineMs', 'a whole number of milliseconds, 0 or more', deadlineMs)
+      closing ??= drain(deadlineMs)
+      return await closing
     },
   }
 }

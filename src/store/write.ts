@@ -61,8 +61,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     const { locator } = intent
     const writeId = randomName(runtime)
     let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
-    /** The version under my write, once an answer was lost or my lineage died: from then on the ring decides. */
-    let doubtFrom: number | undefined
+    /** A write of mine that may be in already, as its answer was lost or its lineage died: the ring decides. */
+    let doubt: { readonly baseVersion: number; readonly resolved: Resolved } | undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       if (attempt > 1)
@@ -71,18 +71,19 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       base = undefined
       if (found.state === 'none') throw destroyedMeanwhile()
 
-      const resolved = intent.resolve(found.envelope)
-      const step = stepOf(intent, found.envelope, resolved, writeId)
-      if (doubtFrom !== undefined) {
-        const verdict = ringVerdict(found.envelope, writeId, doubtFrom)
+      if (doubt !== undefined) {
+        const verdict = ringVerdict(found.envelope, writeId, doubt.baseVersion)
         if (verdict === 'cannot tell') throw unknownOutcome()
         if (verdict === 'in') {
-          if (found.where === 'backend') return { now: found, resolved, durability: 'backend' }
-          const settled = await settle(intent, found, resolved)
+          if (found.where === 'backend') return { now: found, resolved: doubt.resolved, durability: 'backend' }
+          const settled = await settle(intent, found, doubt.resolved)
           if (settled !== 'again') return settled
           continue
         }
       }
+      const resolved = intent.resolve(found.envelope)
+      const step = stepOf(intent, found.envelope, resolved, writeId)
+      const doubted = doubt ?? { baseVersion: found.envelope.version, resolved }
 
       if (found.where === 'backend' || found.envelope.frozen) {
         const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'
@@ -98,13 +99,13 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         intent.onAccepted?.({ now: accepted, resolved })
         const settled = await settle(intent, accepted, resolved)
         if (settled !== 'again') return settled
-        doubtFrom ??= found.envelope.version
+        doubt = doubted
       } else if (put.outcome === 'too-large') {
         const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
         if (taken !== 'again') return taken
-        doubtFrom ??= found.envelope.version
+        doubt = doubted
       } else if (put.outcome === 'lost') {
-        doubtFrom ??= found.envelope.version
+        doubt = doubted
         const stands = await reads.observe(locator, 'writer')
         if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
           // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
@@ -121,7 +122,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       'E_SESSION_CONFLICT',
       `The session could not be saved in ${options.maxAttempts} attempts`,
       {
-        applied: doubtFrom === undefined ? 'no' : 'unknown',
+        applied: doubt === undefined ? 'no' : 'unknown',
       },
     )
   }

@@ -504,6 +504,46 @@ describe('when a tier fails during a save', () => {
     expect(store.stats()).toMatchObject({ writes: 1 })
   })
 
+  test('a lost answer to an update that is in does not apply it twice', async () => {
+    const { process, cache } = world()
+    const store = process()
+    const { id } = await store.create({ count: 0 })
+    await settled()
+    let lost = 0
+    cache.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call !== 'cas' || lost > 0) return answer
+      lost += 1
+      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+    }
+    await store.update(id, (data) => {
+      data['count'] = Number(data['count']) + 1
+    })
+    expect(lost).toBe(1)
+    expect((await loaded(store, id)).data).toEqual({ count: 1 })
+  })
+
+  test('a lost answer to a login that is in is no change of user by somebody else', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify: (data: Record<string, unknown>) => data['userId'] as string | undefined }
+    const { store, cache } = processWithTiers(options)
+    const other = process(options)
+    const { id } = await store.create({})
+    await settled()
+    const session = await loaded(store, id)
+    session.data['userId'] = 'alice'
+    let lost = 0
+    cache.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call !== 'cas' || lost > 0) return answer
+      lost += 1
+      await change(other, id, (data) => Object.assign(data, { seen: true }))
+      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+    }
+    expect(await store.save(session)).toMatchObject({ durability: 'backend' })
+    expect((await loaded(store, id)).data).toEqual({ userId: 'alice', seen: true })
+  })
+
   test('a lost answer to a save that is not in does it over', async () => {
     const { process, cache } = world()
     const store = process()
