@@ -80,7 +80,7 @@ describe('the memory cache', () => {
     ],
     [{ maxByte: 1024 } as object, 'Expected `maxByte` to be left out: there is no such option, got 1024 (number)'],
     [{ runtime: null } as object, 'Expected `runtime` to be a Runtime, got null'],
-    [null as unknown as object, 'Expected `memoryCache()` to be an object, got null'],
+    [null as unknown as object, 'Expected `memoryCache(options)` to be an object, got null'],
   ])('the option %j is refused by name', (options, message) => {
     expect(() => memoryCache(options)).toThrow(expect.objectContaining({ code: 'E_CONFIG', message }))
   })

@@ -12,7 +12,8 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(['runtime'] satisfies (keyof M
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveMemoryOptions = (options: MemoryBackendOptions): { readonly runtime: Runtime } => {
-  if (typeof options !== 'object' || options === null) throw invalidOption('memoryBackend()', 'an object', options)
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('memoryBackend(options)', 'an object', options)
   refuseUnknownOptions(options, OPTION_NAMES)
   const runtime = options.runtime ?? systemRuntime
   if (typeof runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)

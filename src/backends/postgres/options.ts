@@ -126,7 +126,8 @@ const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgresOptions => {
-  if (typeof options !== 'object' || options === null) throw invalidOption('postgres()', 'an object', options)
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('postgres(options)', 'an object such as `{ connectionString }`', options, { secret: true })
   refuseUnknownOptions(options, OPTION_NAMES)
   for (const [name, value] of Object.entries(options)) {
     const expected = value === undefined ? undefined : KINDS[name as keyof PostgresOptions](value)

@@ -67,7 +67,8 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
 
 /** @throws `E_CONFIG` naming the first option that cannot be used. */
 export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOptions => {
-  if (typeof options !== 'object' || options === null) throw invalidOption('memcached(options)', 'an object', options)
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('memcached(options)', 'an object such as `{ servers }`', options, { secret: true })
   refuseUnknownOptions(options, OPTION_NAMES)
   const { runtime = systemRuntime } = options
   if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)

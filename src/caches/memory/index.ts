@@ -75,7 +75,8 @@ class LruFrontCache implements MemoryCache {
   #closed = false
 
   constructor(options: MemoryCacheOptions) {
-    if (typeof options !== 'object' || options === null) throw invalidOption('memoryCache()', 'an object', options)
+    if (typeof options !== 'object' || options === null)
+      throw invalidOption('memoryCache(options)', 'an object', options)
     refuseUnknownOptions(options, OPTION_NAMES)
     this.#maxBytes = integerOption('maxBytes', options.maxBytes ?? DEFAULT_MAX_BYTES, 1024)
     this.#maxValueBytes = integerOption('maxValueBytes', options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES, 1)

@@ -45,7 +45,11 @@ test.each([
   ['a connection string that is none', { connectionString: 7 }, '`connectionString`'],
   ['a connection string that cannot be read', { connectionString: `postgres://u:${SECRET}@h:port/` }, 'connection'],
   ['a password that is none', { password: 7 }, '`password`'],
-  ['no object', 'postgres://localhost', '`postgres()`'],
+  [
+    'no object',
+    `postgres://u:${SECRET}@localhost/db`,
+    '`postgres(options)` to be an object such as `{ connectionString }`',
+  ],
 ])('%s is refused by name', (_, options, words) => {
   expect(complaintOf(options)).toContain(words)
 })

@@ -113,7 +113,8 @@ describe('the option servers', () => {
 describe('the options of memcached', () => {
   const servers = 'host'
   test.each([
-    [undefined, '`memcached(options)` to be an object, got nothing'],
+    [undefined, '`memcached(options)` to be an object such as `{ servers }`, got nothing'],
+    ['alice:s3cret@host', '`memcached(options)` to be an object such as `{ servers }`, got a string (hidden)'],
     [
       { servers, operationTimeoutMs: 0 },
       '`operationTimeoutMs` to be an integer from 1 to 2147483647 (milliseconds), got 0',
