@@ -1,10 +1,8 @@
-import { type Backend, canEnumerate, type Enumerable } from '../contract/backend.js'
 import type { Locator } from '../contract/locator.js'
 import type {
   CloseReport,
   CreateOptions,
   DestroyReport,
-  ListedData,
   LoadOptions,
   SaveOptions,
   SaveReport,
@@ -20,10 +18,12 @@ import { locate } from '../session/key.js'
 import { type Context, destroyedMeanwhile } from './context.js'
 import { creating } from './create.js'
 import { destroy } from './destroy.js'
+import { drain } from './drain.js'
 import { flushing } from './flush.js'
 import { Handle } from './handle.js'
 import { keyedQueue } from './keyed-queue.js'
 import { ledger as unflushedLedger } from './ledger.js'
+import { listing } from './listing.js'
 import { type Live, reading } from './read.js'
 import { regenerate } from './regenerate.js'
 import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
@@ -32,7 +32,6 @@ import { updating } from './update.js'
 import { within } from './waiting.js'
 import { type Accepted, writing } from './write.js'
 
-const LIST_LIMIT = 1_000
 const DEFAULT_DRAIN_MS = 5_000
 
 /** The protocol's steps as the store that programs and adapters use. */
@@ -232,44 +231,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, options.absoluteTtlMs)
   }
 
-  const enumerable = (): Backend & Enumerable => {
-    if (canEnumerate(backend.raw)) return backend.raw
-    throw new SessionStoreError(
-      'E_CONFIG',
-      `Expected \`backend\` to be one that can list its sessions, got ${backend.name}`,
-    )
-  }
-
-  const drain = async (deadlineMs: number): Promise<CloseReport> => {
-    let flushed = 0
-    const left = new Set<string>()
-    const work = async (): Promise<void> => {
-      while (inFlight.size > 0) await Promise.all(inFlight)
-      await background.settle()
-      const locators = ledger.drain()
-      for (const { key } of locators) left.add(key)
-      await Promise.all(
-        locators.map(async (locator) => {
-          const outcome = await flushes.flushKnown(locator, 'drain')
-          if (outcome === 'flushed') flushed += 1
-          if (outcome !== 'failed') left.delete(locator.key)
-        }),
-      )
-      await background.settle()
-    }
-    await new Promise<void>((resolve) => {
-      const cancel = runtime.after(deadlineMs, resolve)
-      work()
-        .catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error }))
-        .finally(() => {
-          cancel()
-          resolve()
-        })
-    })
-    const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying }
-    await Promise.allSettled([cache.close(), backend.close()])
-    return report
-  }
+  const listed = listing<Data>(context)
 
   return {
     create: (data, createOptions: CreateOptions = {}) =>
@@ -320,42 +282,11 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     destroy: (id): Promise<DestroyReport> => timely('destroy', true, () => destroy(context, locatorOf(id))),
     put: (id, data, saveOptions = {}) => timely('put', true, () => put(id, data, saveOptions)),
-    list: ({ limit = 100, after } = {}) =>
-      timely('list', false, async () => {
-        if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT)
-          throw invalidOption('limit', `a whole number from 1 to ${LIST_LIMIT}`, limit)
-        const { namespace } = options
-        const page = await enumerable().list({
-          namespace,
-          now: runtime.now(),
-          limit,
-          ...(after === undefined ? {} : { after }),
-        })
-        return page.map(
-          ({ key, session }): ListedData<Data> => ({
-            key,
-            data: context.values.decode(session) as Data,
-            userId: session.userId,
-            createdAt: session.createdAt,
-            expiresAt: session.expiresAt,
-          }),
-        )
-      }),
-    count: () =>
-      timely(
-        'count',
-        false,
-        async () => await enumerable().count({ namespace: options.namespace, now: runtime.now() }),
-      ),
+    list: (listOptions = {}) => timely('list', false, () => listed.list(listOptions)),
+    count: () => timely('count', false, () => listed.count()),
     clear: async () => {
       if (closing !== undefined) throw closed()
-      let destroyed = 0
-      for (;;) {
-        const page = await enumerable().list({ namespace: options.namespace, now: runtime.now(), limit: LIST_LIMIT })
-        if (page.length === 0) return destroyed
-        for (const { key } of page) await destroy(context, { key })
-        destroyed += page.length
-      }
+      return await listed.clear()
     },
     health: async (): Promise<StoreHealth> => {
       const [front, back] = await Promise.all([cache.health(), backend.health()])
@@ -369,7 +300,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
       if (!Number.isInteger(deadlineMs) || deadlineMs < 0)
         throw invalidOption('deadlineMs', 'a whole number of milliseconds, 0 or more', deadlineMs)
-      closing ??= drain(deadlineMs)
+      closing ??= drain(context, flushes, inFlight, deadlineMs)
       return await closing
     },
   }

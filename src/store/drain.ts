@@ -1,0 +1,45 @@
+import type { CloseReport } from '../contract/session-store.js'
+import type { Context } from './context.js'
+import type { Flushing } from './flush.js'
+
+/**
+ * The end of a store: waits for what is under way, flushes what is noted as unflushed, tries once more what is
+ * being retried, and closes both tiers; all of it within the deadline, which ends the waiting and not the work.
+ */
+export const drain = async (
+  { runtime, cache, backend, telemetry, ledger, background }: Context,
+  flushes: Flushing,
+  inFlight: ReadonlySet<Promise<void>>,
+  deadlineMs: number,
+): Promise<CloseReport> => {
+  let flushed = 0
+  const left = new Set<string>()
+
+  const work = async (): Promise<void> => {
+    while (inFlight.size > 0) await Promise.all(inFlight)
+    await background.settle()
+    const locators = ledger.drain()
+    for (const { key } of locators) left.add(key)
+    await Promise.all(
+      locators.map(async (locator) => {
+        const outcome = await flushes.flushKnown(locator, 'drain')
+        if (outcome === 'flushed') flushed += 1
+        if (outcome !== 'failed') left.delete(locator.key)
+      }),
+    )
+    await background.settle()
+  }
+
+  await new Promise<void>((resolve) => {
+    const cancel = runtime.after(deadlineMs, resolve)
+    work()
+      .catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error }))
+      .finally(() => {
+        cancel()
+        resolve()
+      })
+  })
+  const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying }
+  await Promise.allSettled([cache.close(), backend.close()])
+  return report
+}
