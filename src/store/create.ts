@@ -28,7 +28,7 @@ export interface Creating {
 }
 
 export const creating = (context: Context, reads: Reading): Creating => {
-  const { runtime, cache, backend, ledger, options } = context
+  const { runtime, cache, backend, options } = context
 
   const create: Creating['create'] = async ({ locator, wanted, idleTtlMs, fresh }) => {
     const envelope = born({
@@ -86,10 +86,7 @@ export const creating = (context: Context, reads: Reading): Creating => {
     if (lease.outcome !== 'stored') return undefined
     const stamped = trusted(envelope, Math.max(envelope.trustedAt, cache.trustFrom(locator.key)))
     const put = await cache.cas(locator.key, stamped, lease.token)
-    if (put.outcome === 'stored') {
-      if (envelope.durableVersion === 0 && options.policy.persistOn === 'create') ledger.note(locator, envelope.version)
-      return inCache(stamped, put.token)
-    }
+    if (put.outcome === 'stored') return inCache(stamped, put.token)
     await cache.drop(locator.key, lease.token)
     return undefined
   }
