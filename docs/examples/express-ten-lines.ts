@@ -7,5 +7,5 @@ import { postgres } from 'nonstick/postgres'
 const app = express()
 const store = new NonstickStore({ cache: memcached({ servers: 'localhost:11211' }), backend: postgres() })
 app.use(session({ store, secret: process.env['SECRET'] ?? 'change me', resave: false, saveUninitialized: false }))
-app.get('/', (request, response) => void response.send(`Hello, session ${request.sessionID.length} characters long`))
+app.get('/', ({ session }, response) => void response.json(Object.assign(session, { [Date.now()]: 'a visit' })))
 app.listen(3000)
