@@ -32,14 +32,14 @@ import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
  */
 
 /** How many objects, arrays, maps and sets may stand inside each other; the session's data itself is the first. */
-export const MAX_DEPTH = 256
+const MAX_DEPTH = 256
 
 /**
  * How much one value may hold: characters, bytes, one for every value and 32 for every object. It is far above what
  * a cache takes and is there for shared references, of which forty nested pairs would else be a million million
  * values; this many are refused within half a second.
  */
-export const MAX_SIZE: number = 64 * 1024 * 1024
+const MAX_SIZE: number = 64 * 1024 * 1024
 
 export type Dialect = 'msgpack' | 'json'
 
