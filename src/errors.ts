@@ -101,11 +101,14 @@ export const tierUnavailable = (
     },
   )
 
+/** `scheme://user:password@host`, which ends up in the wrong option as easily as in the right one. */
+const CREDENTIALS = /\/\/.*@/s
+
 /** How a value is shown in a complaint: short, with its type, and never the text of a secret. */
 const shown = (value: unknown, secret: boolean): string => {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
-  if (secret) return `a ${typeof value} (hidden)`
+  if (secret || (typeof value === 'string' && CREDENTIALS.test(value))) return `a ${typeof value} (hidden)`
   if (typeof value === 'string')
     return `${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)} (string)`
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')

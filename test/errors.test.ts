@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest'
+import { invalidOption, refuseUnknownOptions } from '../src/errors.js'
+import { createSessionStore, isSessionStoreError, type StoreOptions } from '../src/index.js'
+
+describe('a complaint about an option', () => {
+  test.each([
+    [undefined, 'nothing'],
+    [null, 'null'],
+    [0, '0 (number)'],
+    ['ten', '"ten" (string)'],
+    ['x'.repeat(61), `"${'x'.repeat(57)}..." (string)`],
+    [[1, 2], 'an array of 2'],
+    [{ password: 's3cret' }, 'an object'],
+    ['postgres://user:s3cret@host/db', 'a string (hidden)'],
+    ['postgres://user:s3/cret@host/db', 'a string (hidden)'],
+  ])('shows %j as what it is', (value, shown) => {
+    expect(invalidOption('name', 'something else', value).message).toBe(
+      `Expected \`name\` to be something else, got ${shown}`,
+    )
+  })
+
+  test('shows no text of an option that there is not: it may be a misspelt password', () => {
+    const known: ReadonlySet<string> = new Set(['servers'])
+    expect(() => refuseUnknownOptions({ servers: 'host' }, known)).not.toThrow()
+    expect(() => refuseUnknownOptions({ servers: 'host', pasword: 's3cret' }, known)).toThrow(
+      expect.objectContaining({
+        code: 'E_CONFIG',
+        message: 'Expected `pasword` to be left out: there is no such option, got a string (hidden)',
+      }),
+    )
+  })
+
+  test('repeats no connection string given in the place of a tier', () => {
+    const options = { backend: 'postgres://user:s3cret@host/db' } as unknown as StoreOptions<object>
+    expect(() => createSessionStore(options)).toThrow(/^((?!s3cret).)*$/)
+  })
+})
+
+test('an error of another copy of the package is known by its mark', () => {
+  const foreign = Object.assign(new Error('elsewhere'), {
+    code: 'E_CLOSED',
+    [Symbol.for('nonstick.SessionStoreError')]: true,
+  })
+  expect(isSessionStoreError(foreign)).toBe(true)
+  expect(isSessionStoreError(foreign, 'E_CLOSED')).toBe(true)
+  expect(isSessionStoreError(foreign, 'E_CONFIG')).toBe(false)
+  for (const other of [new Error('no'), null, 'E_CLOSED', { code: 'E_CLOSED' }])
+    expect(isSessionStoreError(other)).toBe(false)
+})
