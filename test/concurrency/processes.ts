@@ -1,0 +1,132 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { CloseReport, StoreStats } from '../../src/contract/index.js'
+import type { StoreOptions } from '../../src/index.js'
+import type { Operation, Token } from './history.js'
+
+export type Data = Record<string, unknown>
+
+export interface OpenOptions
+  extends Pick<StoreOptions<Data>, 'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict'> {
+  readonly cacheAddress: string
+  readonly connectionString: string
+  readonly schema: string
+}
+
+/** What a process does next to a session, `afterMs` (fractions count) after what it did before. */
+export type Step = { readonly afterMs?: number } & (
+  | { readonly what: 'load'; readonly hold?: boolean }
+  | {
+      readonly what: 'write'
+      readonly token: Token
+      /** Between loading and saving. */
+      readonly thinkMs?: number
+      readonly durable?: boolean
+      /** Saves the copy that an earlier `load` held, however old, in place of a fresh one. */
+      readonly held?: boolean
+    }
+  | { readonly what: 'update'; readonly token: Token; readonly durable?: boolean }
+  | { readonly what: 'destroy' }
+  | { readonly what: 'regenerate' }
+)
+
+export interface Script {
+  readonly store: string
+  readonly id: string
+  readonly steps: readonly Step[]
+  /** All steps at once, in place of one after the other. */
+  readonly atOnce?: boolean
+}
+
+export type Message =
+  | { readonly ask: 'open'; readonly store: string; readonly options: OpenOptions }
+  | { readonly ask: 'create'; readonly store: string }
+  | { readonly ask: 'run'; readonly script: Script }
+  | { readonly ask: 'data'; readonly store: string; readonly id: string }
+  | { readonly ask: 'stats'; readonly store: string }
+  | { readonly ask: 'close'; readonly store: string }
+
+export interface Reply {
+  /** 0 says that the process is ready; the others are those of the questions. */
+  readonly number: number
+  readonly value?: unknown
+  readonly error?: string
+}
+
+/** A regeneration that succeeded tells the new id. */
+export type Done = Operation & { readonly id?: string }
+
+/** A real process with stores of its own. */
+export interface StoreProcess {
+  readonly pid: number
+  open(store: string, options: OpenOptions): Promise<void>
+  create(store: string): Promise<string>
+  run(script: Script): Promise<readonly Done[]>
+  /** All that stands in a session, as this process sees it; `null` for none. */
+  data(store: string, id: string): Promise<Data | null>
+  stats(store: string): Promise<StoreStats>
+  close(store: string): Promise<CloseReport>
+  /** Ends the process; resolves when it is gone. */
+  end(): Promise<void>
+}
+
+const program = fileURLToPath(new URL('store-process.ts', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Starts that many processes, and resolves when all are ready. */
+export const startProcesses = async (count: number): Promise<readonly StoreProcess[]> =>
+  await Promise.all(Array.from({ length: count }, (_, at) => startProcess(at + 1)))
+
+const startProcess = async (name: number): Promise<StoreProcess> => {
+  const child = fork(program, [String(name)], { cwd: root, execArgv: ['--import', 'tsx'] })
+  const ask = asking(child)
+  await ask.ready
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return {
+    pid: child.pid ?? 0,
+    open: async (store, options) => void (await ask.put({ ask: 'open', store, options })),
+    create: async (store) => (await ask.put({ ask: 'create', store })) as string,
+    run: async (script) => (await ask.put({ ask: 'run', script })) as Done[],
+    data: async (store, id) => (await ask.put({ ask: 'data', store, id })) as Data | null,
+    stats: async (store) => (await ask.put({ ask: 'stats', store })) as StoreStats,
+    close: async (store) => (await ask.put({ ask: 'close', store })) as CloseReport,
+    end: async () => {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+interface Asking {
+  readonly ready: Promise<unknown>
+  put(message: Message): Promise<unknown>
+}
+
+const asking = (child: ChildProcess): Asking => {
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
+  let last = -1
+  const answerTo = (number: number): Promise<unknown> =>
+    new Promise((resolve, reject) => waiting.set(number, { resolve, reject }))
+  child.on('message', ({ number, value, error }: Reply) => {
+    const asked = waiting.get(number)
+    waiting.delete(number)
+    if (error === undefined) asked?.resolve(value)
+    else asked?.reject(new Error(`in process ${child.pid}: ${error}`))
+  })
+  child.once('exit', (code, signal) => {
+    for (const { reject } of waiting.values()) reject(new Error(`process ${child.pid} ended: ${code ?? signal}`))
+  })
+  const numbered = (): number => {
+    last += 1
+    return last
+  }
+  return {
+    ready: answerTo(numbered()),
+    put: async (message) => {
+      const number = numbered()
+      const answer = answerTo(number)
+      child.send({ ...message, number })
+      return await answer
+    },
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * One process of a cluster: session stores on real servers, driven over IPC by `processes.ts`. It ends with whoever
+ * started it.
+ */
+import { postgres } from '../../src/backends/postgres/index.js'
+import { memcached } from '../../src/caches/memcached/index.js'
+import { isSessionStoreError } from '../../src/errors.js'
+import { createSessionStore, type Session, type SessionStore } from '../../src/index.js'
+import type { Operation, Token } from './history.js'
+import type { Data, Message, OpenOptions, Reply, Script, Step } from './processes.js'
+
+/** Long deadlines: a busy machine must not look like a cache that some reach and others do not. */
+const PATIENT = { cacheTimeoutMs: 8_000, backendTimeoutMs: 8_000, leaseMs: 10_000, deadlineMs: 15_000 }
+
+const stores = new Map<string, SessionStore<Data>>()
+const held = new Map<string, Session<Data>>()
+const here = Number(process.argv[2])
+
+const open = (name: string, { cacheAddress, connectionString, schema, ...options }: OpenOptions): void => {
+  const store = createSessionStore<Data>({
+    cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000 }),
+    backend: postgres({ connectionString, schema, connectTimeoutMs: 8_000, queryTimeoutMs: 8_000, maxConnections: 6 }),
+    ...PATIENT,
+    ...options,
+  })
+  stores.set(name, store)
+}
+
+const storeOf = (name: string): SessionStore<Data> => {
+  const store = stores.get(name)
+  if (store === undefined) throw new Error(`no store ${name} was opened here`)
+  return store
+}
+
+/** The machine's monotonic clock, which all processes share. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6
+
+/** Timers know whole milliseconds only; races want less. */
+const wait = async (ms: number): Promise<void> => {
+  const until = now() + ms
+  if (ms >= 2) await new Promise((resolve) => setTimeout(resolve, ms - 1))
+  while (now() < until) await new Promise((resolve) => setImmediate(resolve))
+}
+
+const tokensOf = (data: Data): Token[] => [
+  ...Object.keys(data).filter((name) => name.startsWith('t')),
+  ...(data['log'] as Token[]),
+]
+
+type Ended = Pick<Operation, 'outcome' | 'seen' | 'durable'> & { readonly id?: string }
+
+const perform = async (store: SessionStore<Data>, { store: name, id }: Script, step: Step): Promise<Ended> => {
+  const handleName = `${name} ${id}`
+  switch (step.what) {
+    case 'load': {
+      const session = await store.load(id)
+      if (session === undefined) return { outcome: 'none' }
+      if (step.hold === true) held.set(handleName, session)
+      return { outcome: 'ok', seen: tokensOf(session.data) }
+    }
+    case 'write': {
+      const session = step.held === true ? held.get(handleName) : await store.load(id)
+      if (session === undefined) return { outcome: 'none' }
+      await wait(step.thinkMs ?? 0)
+      session.data[step.token] = 1
+      const { durability } = await store.save(session, { durable: step.durable === true })
+      return { outcome: 'ok', durable: durability === 'backend' }
+    }
+    case 'update': {
+      const add = (data: Data): void => {
+        data['count'] = Number(data['count']) + 1
+        data['log'] = [...(data['log'] as Token[]), step.token]
+      }
+      const session = await store.update(id, add, { durable: step.durable === true })
+      return session === undefined ? { outcome: 'none' } : { outcome: 'ok', durable: step.durable === true }
+    }
+    case 'destroy':
+      return { outcome: (await store.destroy(id)).cache === 'tombstone' ? 'ok' : 'unknown' }
+    case 'regenerate': {
+      const session = await store.load(id)
+      if (session === undefined) return { outcome: 'none' }
+      const fresh = await store.regenerate(session)
+      return { outcome: 'ok', seen: tokensOf(fresh.data), id: fresh.id }
+    }
+  }
+}
+
+const endedBy = (error: unknown): Pick<Operation, 'outcome' | 'error'> => {
+  if (!isSessionStoreError(error)) return { outcome: 'failed', error: String(error) }
+  const refused = error.code === 'E_SESSION_DESTROYED' || error.applied === 'no'
+  return { outcome: refused ? 'refused' : 'unknown', error: `${error.code} ${error.message}` }
+}
+
+const runStep = async (script: Script, step: Step): Promise<Operation> => {
+  await wait(step.afterMs ?? 0)
+  const startedAt = now()
+  const ended = await perform(storeOf(script.store), script, step).catch(endedBy)
+  const token = 'token' in step ? { token: step.token } : {}
+  return { process: here, what: step.what, startedAt, endedAt: now(), ...token, ...ended }
+}
+
+const run = async (script: Script): Promise<Operation[]> => {
+  if (script.atOnce === true) return await Promise.all(script.steps.map((step) => runStep(script, step)))
+  const operations: Operation[] = []
+  for (const step of script.steps) operations.push(await runStep(script, step))
+  return operations
+}
+
+const answer = async (message: Message): Promise<unknown> => {
+  switch (message.ask) {
+    case 'open':
+      return open(message.store, message.options)
+    case 'create':
+      return (await storeOf(message.store).create({ log: [], count: 0 })).id
+    case 'run':
+      return await run(message.script)
+    case 'data':
+      return (await storeOf(message.store).load(message.id))?.data ?? null
+    case 'stats':
+      return storeOf(message.store).stats()
+    case 'close': {
+      held.clear()
+      const report = await storeOf(message.store).close()
+      stores.delete(message.store)
+      return report
+    }
+  }
+}
+
+const send = (reply: Reply): void => {
+  process.send?.(reply)
+}
+process.on('message', (message: Message & { readonly number: number }) => {
+  answer(message).then(
+    (value) => send({ number: message.number, value }),
+    (error: unknown) => send({ number: message.number, error: String(error) }),
+  )
+})
+process.on('disconnect', () => process.exit())
+send({ number: 0, value: 'ready' })
