@@ -8,6 +8,6 @@ export interface TierHealth {
   readonly latencyMs: number
   /** Why it is not `up`; no credentials, no ids. */
   readonly reason?: string
-  /** One entry per server, for tiers that have several. */
+  /** One entry per server, with its address, for tiers that can have several. */
   readonly servers?: readonly TierHealth[]
 }

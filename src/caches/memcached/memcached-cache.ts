@@ -116,7 +116,7 @@ export class MemcachedCache implements FrontCache, Placed {
     return this.#call('health', async () => {
       const servers = await Promise.all(this.#links.map((link) => this.#healthOf(link)))
       const [first, ...others] = servers
-      if (first !== undefined && others.length === 0) return { ...first, tier: this.name }
+      if (first !== undefined && others.length === 0) return { ...first, tier: this.name, servers }
       const faulty = servers.filter(({ state }) => state !== 'up')
       return {
         tier: this.name,

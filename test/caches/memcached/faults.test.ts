@@ -480,7 +480,12 @@ describe('signing in', () => {
     )
     expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/horse|alice/)
     expect(server.received('set')).toBe(0)
-    expect(await cache.health()).toMatchObject({ state: 'down', reason: because })
+    expect(await cache.health()).toMatchObject({
+      tier: 'memcached',
+      state: 'down',
+      reason: because,
+      servers: [{ tier: `memcached ${server.address}`, state: 'down', reason: because }],
+    })
   })
 
   test.each([0x01, 0x08, 0x09, 0x21, 0x84])('answered with status %i is no success', async (status) => {
