@@ -63,6 +63,21 @@ describe('the documentation', () => {
     expect(missing).toEqual([])
   })
 
+  test('every event, counter and reason of a flush is on the page about observing, and no other', () => {
+    const source = read('src/contract/events.ts')
+    const bodyOf = (head: string, end: string): string => source.split(head)[1]?.split(end)[0] ?? ''
+    const told = [
+      ...[...bodyOf('export interface StoreEvents {', '\n}').matchAll(/^ {2}(\w+): \{/gm)],
+      ...[...bodyOf('export interface StoreStats {', '\n}').matchAll(/^ {2}readonly (\w+):/gm)],
+      ...[...bodyOf('export type FlushReason =', '\n\n').matchAll(/^ {2}\| '(\w+)'/gm)],
+    ].map(([, name]) => name)
+    const documented = [...read('docs/observing.md').matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name),
+    )
+    expect(new Set(told).size).toBeGreaterThan(20)
+    expect([...new Set(documented)].sort()).toEqual([...new Set(told)].sort())
+  })
+
   test('every error code is on the errors page, and no other', () => {
     const union = /export type SessionStoreErrorCode =\n([\s\S]*?)\n\n/.exec(read('src/errors.ts'))?.[1] ?? ''
     const codes = [...union.matchAll(/'(E_\w+)'/g)].map(([, code = '']) => code)
