@@ -1,0 +1,64 @@
+import type { Rules, Settings } from '../rules.js'
+import { destroyRow, end, frame, type Op, setTombstone, type Task } from '../task.js'
+
+/*
+ * Rule 12: the backend's tombstone, then the cache's, then the acknowledgement; and both again in the
+ * background where one of them could not be told. Follows `src/store/destroy.ts` step by step.
+ */
+
+export interface Destroying {
+  destroy(): Task
+  /** What the background does until it succeeds: from the start, both tiers. */
+  destroyAgain(): Task
+}
+
+type Told = 'told' | 'lost' | 'unreachable'
+type RowTold = 'destroyed' | 'refused' | 'unavailable'
+
+const REJECTED = { did: 'destroy', status: 'rejected' } as const
+const ACKED = { did: 'destroy', status: 'acked' } as const
+const CACHE_UNREACHABLE = { did: 'destroy', status: 'cache unreachable' } as const
+const DESTROY_AGAIN: Op = { do: 'destroy again' }
+const NOTHING = { did: 'nothing' } as const
+
+export const destroying = (rules: Rules, _settings: Settings): Destroying => {
+  const { steps } = rules
+
+  const destroy = (): Task =>
+    steps.destroy === 'backend, cache' ? destroyRow(undefined, frame(onRow, {})) : setTombstone(frame(onCacheFirst, {}))
+
+  /** The backend is told twice: `BackendTier.destroy` sends again after a lost answer. */
+  const onRow = (row: RowTold): Task =>
+    row === 'unavailable' ? destroyRow(undefined, frame(onRowAgain, {})) : setTombstone(frame(onTombstone, {}))
+
+  const onRowAgain = (row: RowTold): Task =>
+    row === 'unavailable' ? setTombstone(frame(onRejected, {})) : setTombstone(frame(onTombstone, {}))
+
+  const onRejected = (_told: Told): Task => end(REJECTED, DESTROY_AGAIN)
+
+  const onTombstone = (told: Told): Task => {
+    if (told === 'told') return end(ACKED)
+    if (steps.onLostTombstone === 'acknowledge') return end(ACKED)
+    if (told === 'unreachable') return end(CACHE_UNREACHABLE, DESTROY_AGAIN)
+    return setTombstone(frame(onTombstoneAgain, {}))
+  }
+
+  const onTombstoneAgain = (told: Told): Task => (told === 'told' ? end(ACKED) : end(CACHE_UNREACHABLE, DESTROY_AGAIN))
+
+  /** Weak: the cache first. */
+  const onCacheFirst = (told: Told): Task =>
+    told === 'told' ? destroyRow(undefined, frame(onRowLast, {})) : end(REJECTED, DESTROY_AGAIN)
+
+  const onRowLast = (row: RowTold): Task => (row === 'unavailable' ? end(REJECTED, DESTROY_AGAIN) : end(ACKED))
+
+  const destroyAgain = (): Task => destroyRow(undefined, frame(onRowInBackground, {}))
+
+  const onRowInBackground = (row: RowTold): Task => {
+    if (row === 'unavailable') return end(NOTHING, DESTROY_AGAIN)
+    return steps.destroyAgain === 'both' ? setTombstone(frame(onTombstoneInBackground, {})) : end(ACKED)
+  }
+
+  const onTombstoneInBackground = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, DESTROY_AGAIN))
+
+  return { destroy, destroyAgain }
+}

@@ -1,0 +1,292 @@
+import {
+  type BackendCopy,
+  type BackendState,
+  type Guard,
+  type InsertOutcome,
+  NO_LINEAGE,
+  type StoredSession,
+} from '../../../src/contract/backend.js'
+import type { FlushVerdict } from '../../../src/session/decisions.js'
+import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import { TIMINGS } from '../data.js'
+import type { Rules, Settings } from '../rules.js'
+import {
+  type Around,
+  add,
+  bury,
+  cas,
+  deleteBlindly,
+  drop,
+  either,
+  type Frame,
+  frame,
+  get,
+  insert,
+  type Refusable,
+  read,
+  type Seen,
+  type Stored,
+  setTombstone,
+  type Task,
+  type Token,
+  update,
+} from '../task.js'
+import type { InCache } from './read.js'
+
+/*
+ * Rules 5, 6, 7, 8 and the look of rule 9: an envelope to the backend, the look at the cache after it, and what
+ * becomes of a lineage that the backend refused. Follows `src/store/flush.ts` step by step.
+ */
+
+const NO_TOKEN = new Uint8Array(0)
+
+/** `unavailable`: the backend could not be asked, or did not answer. */
+export type Flushed =
+  | { readonly outcome: 'durable'; readonly now: InCache | undefined; readonly owes?: 'repair' }
+  | { readonly outcome: 'again' }
+  | { readonly outcome: 'destroyed' }
+  | { readonly outcome: 'unavailable' }
+
+export type Settled = 'settled' | 'destroyed' | 'unseen'
+
+export interface Flushing {
+  flush(envelope: LiveEnvelope, token: Token, then: Frame<Flushed>): Task
+  settleAfterTakeover(taken: LiveEnvelope, write: number, then: Frame<Settled>): Task
+  /** The answer says whether it was possible to tell. */
+  dropIfDead(then: Frame<boolean>): Task
+  /** As `BackendTier.update` does: sent once more after a lost answer. */
+  updateTwice(guard: Guard, session: StoredSession, then: Frame<Refusable>): Task
+}
+
+interface OfFlush {
+  readonly [name: string]: unknown
+  readonly envelope: LiveEnvelope
+  readonly token: Token
+  readonly then: Frame<Flushed>
+}
+
+const AGAIN = { outcome: 'again' } as const
+const DESTROYED = { outcome: 'destroyed' } as const
+const UNAVAILABLE = { outcome: 'unavailable' } as const
+const DURABLE = { outcome: 'durable', now: undefined } as const
+
+export const flushing = (rules: Rules, _settings: Settings): Flushing => {
+  const { steps } = rules
+  const stored = (envelope: LiveEnvelope): StoredSession => rules.storedSession(envelope, undefined, TIMINGS)
+
+  const updateTwice: Flushing['updateTwice'] = (guard, session, then) =>
+    update(guard, session, frame(onFirstUpdate, { guard, session, then }))
+
+  const onFirstUpdate = (
+    outcome: Refusable,
+    {
+      guard,
+      session,
+      then,
+    }: { readonly guard: Guard; readonly session: StoredSession; readonly then: Frame<Refusable> },
+    around: Around,
+  ): Task => {
+    if (outcome !== 'unavailable') return then.resume(outcome, around)
+    if (steps.onLostUpdate === 'acknowledge') return then.resume({ outcome: 'applied', token: NO_TOKEN }, around)
+    return update(guard, session, then)
+  }
+
+  const flush: Flushing['flush'] = (envelope, token, then) => {
+    const vars = { envelope, token, then }
+    return neverPersisted(envelope)
+      ? insert(stored(envelope), frame(onInserted, vars))
+      : updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
+  }
+
+  const onInserted = (outcome: InsertOutcome | 'unavailable', vars: OfFlush, around: Around): Task => {
+    const { envelope, then } = vars
+    if (outcome === 'unavailable') return then.resume(UNAVAILABLE, around)
+    if (outcome.outcome === 'inserted') return onVerdict('applied', vars, around)
+    if (outcome.outcome === 'too-late') return onVerdict('absent', vars, around)
+    const { row } = outcome
+    const olderOfMine = row.state === 'live' && row.lineage === envelope.lineage && row.version < envelope.version
+    return olderOfMine
+      ? updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
+      : onVerdict(rules.verdictOnRow(envelope, row), vars, around)
+  }
+
+  const onUpdated = (outcome: Refusable, vars: OfFlush, around: Around): Task => {
+    if (outcome === 'unavailable') return vars.then.resume(UNAVAILABLE, around)
+    if (steps.flush === 'upsert' && outcome.outcome === 'refused' && outcome.row.state === 'absent')
+      return insert(stored(vars.envelope), frame(onUpserted, vars))
+    return onVerdict(rules.flushVerdict(vars.envelope, outcome), vars, around)
+  }
+
+  /** Weak: a flush that creates what is missing. */
+  const onUpserted = (outcome: InsertOutcome | 'unavailable', vars: OfFlush, around: Around): Task =>
+    outcome !== 'unavailable' && outcome.outcome === 'inserted'
+      ? onVerdict('applied', vars, around)
+      : vars.then.resume(AGAIN, around)
+
+  const onVerdict = (verdict: FlushVerdict, vars: OfFlush, around: Around): Task => {
+    const { envelope, token, then } = vars
+    switch (verdict) {
+      case 'applied':
+      case 'superseded': {
+        if (steps.afterFlush === 'acknowledge') return then.resume(DURABLE, around)
+        const mark = rules.confirmed(envelope, envelope, around.now, NO_TOKEN)
+        return cas(mark, token, frame(onMarked, { ...vars, mark }))
+      }
+      case 'conflict':
+        if (steps.onConflict === 'acknowledge') return then.resume(DURABLE, around)
+        if (steps.onConflict === 'leave') return then.resume(AGAIN, around)
+        if (steps.onConflict === 'delete') return deleteBlindly(frame(onGone, { then, flushed: AGAIN }))
+        return get(frame(onDead, { lineage: envelope.lineage, then }))
+      case 'destroyed':
+        return setTombstone(frame(onGone, { then, flushed: DESTROYED }))
+      case 'absent':
+        return drop(token, frame(onGone, { then, flushed: DESTROYED }))
+    }
+  }
+
+  /** Whatever became of the entry: the next look tells. */
+  const onGone = (
+    _outcome: unknown,
+    { then, flushed }: { readonly then: Frame<Flushed>; readonly flushed: Flushed },
+    around: Around,
+  ): Task => then.resume(flushed, around)
+
+  const onDead = (
+    seen: Seen | 'unreachable',
+    { lineage, then }: { readonly lineage: string; readonly then: Frame<Flushed> },
+    around: Around,
+  ): Task =>
+    seen !== 'unreachable' && seen.state === 'live' && seen.envelope.lineage === lineage
+      ? drop(seen.token, frame(onGone, { then, flushed: AGAIN }))
+      : then.resume(AGAIN, around)
+
+  const onMarked = (
+    marked: Stored,
+    { envelope, mark, then }: OfFlush & { readonly mark: LiveEnvelope },
+    around: Around,
+  ): Task => {
+    if (marked.outcome !== 'stored') return get(frame(onLook, { flushed: envelope, then }))
+    const now: InCache = { state: 'live', where: 'cache', envelope: mark, token: marked.token }
+    return then.resume({ outcome: 'durable', now }, around)
+  }
+
+  interface OfLook {
+    readonly [name: string]: unknown
+    readonly flushed: LiveEnvelope
+    readonly then: Frame<Flushed>
+  }
+
+  const onLook = (seen: Seen | 'unreachable', vars: OfLook, around: Around): Task => {
+    const { flushed, then } = vars
+    if (seen === 'unreachable') return then.resume({ outcome: 'durable', now: undefined, owes: 'repair' }, around)
+    switch (seen.state) {
+      case 'missing':
+        return steps.onEmptyConfirm === 'add'
+          ? add(rules.confirmed(flushed, flushed, around.now, NO_TOKEN), frame(onGone, { then, flushed: DURABLE }))
+          : then.resume(DURABLE, around)
+      case 'tombstone':
+        return then.resume(DESTROYED, around)
+      case 'lease':
+        return either(get(frame(onLook, vars)), drop(seen.token, frame(onLeaseDropped, vars)))
+      case 'live': {
+        const verdict = rules.confirmVerdict(seen.envelope, flushed)
+        if (verdict === 'again') return dropIfDead(frame(onGone, { then, flushed: AGAIN }))
+        const now: InCache = { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+        if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
+          return then.resume({ outcome: 'durable', now }, around)
+        const envelope = rules.confirmed(seen.envelope, flushed, around.now, NO_TOKEN)
+        return cas(envelope, seen.token, frame(onMarkedLater, { envelope, then }))
+      }
+    }
+  }
+
+  const onLeaseDropped = (_outcome: unknown, vars: OfLook): Task => get(frame(onLook, vars))
+
+  const onMarkedLater = (
+    put: Stored,
+    { envelope, then }: { readonly envelope: LiveEnvelope; readonly then: Frame<Flushed> },
+    around: Around,
+  ): Task =>
+    put.outcome === 'stored'
+      ? then.resume({ outcome: 'durable', now: { state: 'live', where: 'cache', envelope, token: put.token } }, around)
+      : then.resume(DURABLE, around)
+
+  interface OfTakeover {
+    readonly [name: string]: unknown
+    readonly taken: LiveEnvelope
+    readonly write: number
+    readonly then: Frame<Settled>
+  }
+
+  const settleAfterTakeover: Flushing['settleAfterTakeover'] = (taken, write, then) =>
+    get(frame(onLookAfterTakeover, { taken, write, then }))
+
+  const onLookAfterTakeover = (seen: Seen | 'unreachable', vars: OfTakeover, around: Around): Task => {
+    const { taken, write, then } = vars
+    if (seen === 'unreachable') return then.resume('unseen', around)
+    switch (seen.state) {
+      case 'missing':
+        return then.resume('settled', around)
+      case 'tombstone':
+        return then.resume('destroyed', around)
+      case 'lease':
+        return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
+      case 'live': {
+        const { envelope, token } = seen
+        if (rules.lives(envelope, taken) || envelope.writeIds.includes(`#${write}`))
+          return then.resume('settled', around)
+        return drop(token, frame(onDroppedAfterTakeover, vars))
+      }
+    }
+  }
+
+  const onLeaseDroppedAfterTakeover = (_outcome: unknown, vars: OfTakeover): Task =>
+    get(frame(onLookAfterTakeover, vars))
+
+  const onDroppedAfterTakeover = (_outcome: 'dropped' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
+    // Someone may have changed the dead entry, which kept it: nothing but another look shows that it is gone.
+    steps.afterDrop === 'look' ? get(frame(onLookAfterTakeover, vars)) : vars.then.resume('settled', around)
+
+  const dropIfDead: Flushing['dropIfDead'] = (then) => get(frame(onSuspect, { then }))
+
+  const onSuspect = (seen: Seen | 'unreachable', { then }: { readonly then: Frame<boolean> }, around: Around): Task => {
+    if (seen === 'unreachable') return then.resume(false, around)
+    if (seen.state !== 'live') return then.resume(true, around)
+    return read(frame(onSuspectCompared, { then, envelope: seen.envelope, token: seen.token }))
+  }
+
+  const onSuspectCompared = (
+    copy: BackendCopy | 'unavailable',
+    {
+      then,
+      envelope,
+      token,
+    }: { readonly then: Frame<boolean>; readonly envelope: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return then.resume(false, around)
+    const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
+    if (verdict === 'believe') return then.resume(true, around)
+    if (verdict === 'bury') return bury(token, frame(onBuried, { then }))
+    return drop(token, frame(onSuspectDropped, { then }))
+  }
+
+  const onBuried = (put: Stored, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
+    then.resume(put.outcome !== 'lost', around)
+
+  const onSuspectDropped = (
+    outcome: 'dropped' | 'conflict' | 'lost',
+    { then }: { readonly then: Frame<boolean> },
+    around: Around,
+  ): Task => then.resume(outcome !== 'lost', around)
+
+  return { flush, settleAfterTakeover, dropIfDead, updateTwice }
+}
+
+const stateOf = (copy: BackendCopy): BackendState =>
+  copy.state === 'live'
+    ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version, writeIds: [], token: NO_TOKEN }
+    : { state: copy.state }
+
+/** An entry that was never in the backend. */
+export const isUnknownToBackend = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

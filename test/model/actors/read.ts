@@ -1,0 +1,182 @@
+import type { BackendCopy, StoredSession } from '../../../src/contract/backend.js'
+import type { LiveEnvelope } from '../../../src/session/envelope.js'
+import type { Rules, Settings } from '../rules.js'
+import {
+  type Around,
+  add,
+  bury,
+  cas,
+  drop,
+  either,
+  type Frame,
+  frame,
+  get,
+  lease,
+  read,
+  type Seen,
+  type Stored,
+  set,
+  type Task,
+  type Token,
+} from '../task.js'
+
+/*
+ * Rules 1, 2 and 10: what a session is, from the cache, through a lease, or round the cache; and the comparison
+ * of an entry from before an outage. Follows `src/store/read.ts` step by step.
+ */
+
+export interface InCache {
+  readonly state: 'live'
+  readonly where: 'cache'
+  readonly envelope: LiveEnvelope
+  readonly token: Token
+}
+
+export interface InBackend {
+  readonly state: 'live'
+  readonly where: 'backend'
+  readonly envelope: LiveEnvelope
+  readonly why: 'unreachable' | 'too-large' | 'patience'
+}
+
+/** `unavailable`: nobody could tell. */
+export type Found =
+  | InCache
+  | InBackend
+  | { readonly state: 'none'; readonly because: 'absent' | 'destroyed' }
+  | { readonly state: 'unavailable' }
+
+export interface Reading {
+  observe(as: 'reader' | 'writer', then: Frame<Found>): Task
+}
+
+interface Looking {
+  readonly [name: string]: unknown
+  readonly as: 'reader' | 'writer'
+  readonly then: Frame<Found>
+}
+
+const NONE = { state: 'none', because: 'absent' } as const
+const DESTROYED = { state: 'none', because: 'destroyed' } as const
+const UNAVAILABLE = { state: 'unavailable' } as const
+
+/** What a read of the backend gave, without the data. */
+const rowOf = (copy: BackendCopy): Parameters<Rules['quarantineVerdict']>[1] =>
+  copy.state === 'live'
+    ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
+    : { state: copy.state }
+
+export const reading = (rules: Rules, _settings: Settings): Reading => {
+  const { fill } = rules.steps
+
+  const observe: Reading['observe'] = (as, then) => get(frame(onLook, { as, then }))
+
+  const onLook = (seen: Seen | 'unreachable', { as, then }: Looking, around: Around): Task => {
+    if (seen === 'unreachable') return fromBackend('unreachable', then)
+    switch (seen.state) {
+      case 'live': {
+        const { envelope, token } = seen
+        return envelope.trustedAt >= around.trustFrom
+          ? then.resume({ state: 'live', where: 'cache', envelope, token }, around)
+          : read(frame(onCompared, { as, then, envelope, token }))
+      }
+      case 'tombstone':
+        return then.resume(DESTROYED, around)
+      case 'missing':
+        return fill === 'read, add' ? read(frame(onReadBare, { as, then })) : lease(frame(onLease, { as, then }))
+      case 'lease':
+        // It waits and looks again; a writer whose patience ends must not go round the holder, a reader may.
+        return either(
+          observe(as, then),
+          as === 'reader' ? fromBackend('patience', then) : then.resume(UNAVAILABLE, around),
+        )
+    }
+  }
+
+  const onLease = (leased: Stored, { as, then }: Looking): Task =>
+    leased.outcome === 'stored' ? read(frame(onReadUnderLease, { as, then, token: leased.token })) : observe(as, then)
+
+  const onReadUnderLease = (
+    copy: BackendCopy | 'unavailable',
+    { as, then, token }: Looking & { readonly token: Token },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: UNAVAILABLE }))
+    if (copy.state === 'destroyed') return bury(token, frame(onOver, { then, found: DESTROYED }))
+    if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
+    const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
+    const envelope = rules.trusted(filled, Math.max(around.now, around.trustFrom))
+    const next = frame(onFilled, { as, then, envelope, session: copy.session })
+    return fill === 'lease, read, set' ? set(envelope, next) : cas(envelope, token, next)
+  }
+
+  const onFilled = (
+    put: Stored,
+    { as, then, envelope, session }: Looking & { readonly envelope: LiveEnvelope; readonly session: StoredSession },
+    around: Around,
+  ): Task => {
+    if (put.outcome === 'stored')
+      return then.resume({ state: 'live', where: 'cache', envelope, token: put.token }, around)
+    if (put.outcome === 'too-large') return then.resume(inBackend(session, 'too-large', around), around)
+    return observe(as, then)
+  }
+
+  const onReadBare = (copy: BackendCopy | 'unavailable', { as, then }: Looking, around: Around): Task => {
+    if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
+    if (copy.state !== 'live') return then.resume(copy.state === 'destroyed' ? DESTROYED : NONE, around)
+    const envelope = rules.filled(copy.session, copy.token, around.lineage(), around.now)
+    return add(envelope, frame(onFilled, { as, then, envelope, session: copy.session }))
+  }
+
+  const onCompared = (
+    copy: BackendCopy | 'unavailable',
+    { as, then, envelope, token }: Looking & { readonly envelope: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
+    const verdict = rules.quarantineVerdict(envelope, rowOf(copy))
+    if (verdict === 'bury') return bury(token, frame(onOver, { then, found: DESTROYED }))
+    if (verdict === 'drop') return drop(token, frame(onDropped, { as, then }))
+    const believed = rules.trusted(envelope, Math.max(around.now, around.trustFrom))
+    return cas(believed, token, frame(onBelieved, { as, then, envelope: believed }))
+  }
+
+  const onDropped = (_dropped: unknown, { as, then }: Looking): Task => observe(as, then)
+
+  const onBelieved = (
+    put: Stored,
+    { as, then, envelope }: Looking & { readonly envelope: LiveEnvelope },
+    around: Around,
+  ): Task =>
+    put.outcome === 'stored'
+      ? then.resume({ state: 'live', where: 'cache', envelope, token: put.token }, around)
+      : observe(as, then)
+
+  /** What was found does not depend on whether the cache could be told. */
+  const onOver = (
+    _told: unknown,
+    { then, found }: { readonly then: Frame<Found>; readonly found: Found },
+    around: Around,
+  ): Task => then.resume(found, around)
+
+  const fromBackend = (why: InBackend['why'], then: Frame<Found>): Task => read(frame(onReadRound, { why, then }))
+
+  const onReadRound = (
+    copy: BackendCopy | 'unavailable',
+    { why, then }: { readonly why: InBackend['why']; readonly then: Frame<Found> },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
+    if (copy.state !== 'live') return then.resume(copy.state === 'destroyed' ? DESTROYED : NONE, around)
+    return then.resume(inBackend(copy.session, why, around), around)
+  }
+
+  const inBackend = (session: StoredSession, why: InBackend['why'], around: Around): InBackend => ({
+    state: 'live',
+    where: 'backend',
+    envelope: rules.filled(session, new Uint8Array(0), session.lineage, around.now),
+    why,
+  })
+
+  return { observe }
+}

@@ -1,0 +1,224 @@
+import type { InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
+import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import { TIMINGS, writeIdOf, writeOf } from '../data.js'
+import type { Rules, Settings } from '../rules.js'
+import {
+  type Around,
+  cas,
+  type Ending,
+  either,
+  end,
+  frame,
+  insert,
+  type Op,
+  type Refusable,
+  type Stored,
+  set,
+  type Task,
+} from '../task.js'
+import type { Flushed, Flushing, Settled } from './flush.js'
+import type { Found, InCache, Reading } from './read.js'
+
+/*
+ * Rules 3, 4, 9 and 15: one change of a session: loaded, saved by compare-and-set, flushed where it is due,
+ * taken over where the cache cannot take it, acknowledged. Follows `src/store/write.ts` step by step.
+ */
+
+/** The write that one operation makes. */
+export interface Intent {
+  readonly write: number
+  readonly durable: boolean
+}
+
+export interface Writing {
+  /** A request that loads the session and saves a change of it. */
+  save(intent: Intent): Task
+}
+
+const REPAIR: Op = { do: 'repair' }
+
+interface OfWrite {
+  readonly [name: string]: unknown
+  readonly intent: Intent
+  readonly attempt: number
+  /** The version under the write, once an answer was lost or its lineage died: from then on the ring decides. */
+  readonly doubtFrom: number | undefined
+}
+
+/** A write that stands somewhere, and how the attempt goes on if it has to be done over. */
+interface OfSettled extends OfWrite {
+  readonly envelope: LiveEnvelope
+}
+
+export const writing = (rules: Rules, settings: Settings, reads: Reading, flushes: Flushing): Writing => {
+  const { steps } = rules
+  const { policy, maxAttempts } = settings
+
+  const ended = ({ intent }: OfWrite, status: Extract<Ending, { did: 'write' }>['status'], owes?: Op): Task =>
+    end({ did: 'write', write: intent.write, status }, owes)
+
+  const save: Writing['save'] = (intent) => reads.observe('reader', frame(onLoaded, { intent }))
+
+  const onLoaded = (found: Found, { intent }: { readonly intent: Intent }, around: Around): Task => {
+    const start: OfWrite = { intent, attempt: 0, doubtFrom: undefined }
+    // A request that cannot load its session ends before it changes anything.
+    if (found.state !== 'live') return ended(start, found.state === 'none' ? 'dropped' : 'not applied')
+    return found.where === 'cache' && !found.envelope.frozen
+      ? onFound(found, start, around)
+      : reads.observe('writer', frame(onFound, start))
+  }
+
+  const attempt = (vars: OfWrite): Task => {
+    const next = { ...vars, attempt: vars.attempt + 1 }
+    if (next.attempt >= maxAttempts) return gaveUp(next)
+    return reads.observe('writer', frame(onFound, next))
+  }
+
+  const gaveUp = (vars: OfWrite): Task => ended(vars, vars.doubtFrom === undefined ? 'gave up' : 'gave up, unknown')
+
+  const onFound = (found: Found, vars: OfWrite & { readonly isThawing?: boolean }, around: Around): Task => {
+    if (found.state === 'unavailable') return ended(vars, vars.doubtFrom === undefined ? 'not applied' : 'unknown')
+    if (found.state === 'none') return ended(vars, 'dropped')
+    const { intent, doubtFrom } = vars
+    const { envelope } = found
+    // It waits for a regeneration to end; one that takes too long is dead, and its session is taken over.
+    if (envelope.frozen && !vars.isThawing)
+      return either(reads.observe('writer', frame(onFound, vars)), onFound(found, { ...vars, isThawing: true }, around))
+    if (doubtFrom !== undefined) {
+      const verdict = rules.ringVerdict(envelope, writeIdOf(intent.write), doubtFrom)
+      if (verdict === 'cannot tell') return ended(vars, 'unknown')
+      if (verdict === 'in') {
+        if (found.where === 'backend') return ended(vars, 'durable')
+        return steps.onRingHit === 'settle' ? settle(found, vars, around) : ended(vars, 'acked')
+      }
+    }
+    if (found.where === 'backend' || envelope.frozen) return takeOver(envelope, vars, around)
+    const next = rules.written(envelope, writeOf(envelope, intent.write, around.now))
+    const then = frame(onPut, { ...vars, envelope, next })
+    return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then)
+  }
+
+  const onPut = (put: Stored, vars: OfSettled & { readonly next: LiveEnvelope }, around: Around): Task => {
+    const { intent, attempt: tried, envelope, next } = vars
+    const doubtFrom = vars.doubtFrom ?? envelope.version
+    switch (put.outcome) {
+      case 'stored':
+        return settle(
+          { state: 'live', where: 'cache', envelope: next, token: put.token },
+          { intent, attempt: tried, doubtFrom },
+          around,
+        )
+      case 'too-large':
+        return takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
+      case 'lost':
+        if (steps.onLostCas === 'acknowledge') return ended(vars, 'acked')
+        if (steps.onLostCas === 'flush mine')
+          return flushes.updateTwice(
+            rules.flushGuard(next),
+            rules.storedSession(next, undefined, TIMINGS),
+            frame(onFlushedMine, { intent, attempt: tried, doubtFrom }),
+          )
+        return reads.observe('writer', frame(onStands, { intent, attempt: tried, doubtFrom, envelope }))
+      case 'conflict':
+      case 'missing':
+        return attempt({ intent, attempt: tried, doubtFrom: vars.doubtFrom })
+    }
+  }
+
+  /** Weak: an envelope that no compare-and-set accepted is flushed under its own lineage. */
+  const onFlushedMine = (outcome: Refusable, vars: OfWrite): Task => {
+    if (outcome === 'unavailable') return ended(vars, 'unknown')
+    return outcome.outcome === 'applied' ? ended(vars, 'durable') : attempt(vars)
+  }
+
+  /** What stands after an answer was lost. */
+  const onStands = (found: Found, vars: OfSettled, around: Around): Task => {
+    const { intent, attempt: tried, doubtFrom, envelope } = vars
+    // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
+    if (found.state === 'live' && found.where === 'backend' && found.why === 'unreachable')
+      return takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
+    const next = { intent, attempt: tried + 1, doubtFrom }
+    return next.attempt >= maxAttempts ? gaveUp(next) : onFound(found, next, around)
+  }
+
+  /** A write that the cache accepted: flushed if it is due, and acknowledged. */
+  const settle = (accepted: InCache, vars: OfWrite, around: Around): Task => {
+    const critical = vars.intent.durable ? ('durable' as const) : undefined
+    const situation = { now: around.now, critical, identified: false }
+    const { envelope, token } = accepted
+    if (rules.flushReason(envelope, situation, policy) === undefined)
+      return ended(vars, envelope.durableVersion >= envelope.version ? 'durable' : 'acked')
+    return flushes.flush(envelope, token, frame(onFlushed, { ...vars, envelope }))
+  }
+
+  const onFlushed = (flushed: Flushed, vars: OfSettled): Task => {
+    const { intent, attempt: tried, doubtFrom } = vars
+    switch (flushed.outcome) {
+      case 'again':
+        return attempt({ intent, attempt: tried, doubtFrom })
+      case 'destroyed':
+        return ended(vars, 'dropped')
+      case 'durable':
+        return ended(vars, 'durable', flushed.owes === 'repair' ? REPAIR : undefined)
+      case 'unavailable':
+        // With the backend out of reach the write stays in the cache; a critical one rejects.
+        return ended(vars, intent.durable ? 'unknown' : 'cache only')
+    }
+  }
+
+  /** The same write straight into the backend, where the cache cannot take it. */
+  const takeOver = (base: LiveEnvelope, vars: OfWrite, around: Around): Task => {
+    const step = writeOf(base, vars.intent.write, around.now)
+    const taken = rules.takenOver(base, step, around.lineage(), policy.maxStaleCount)
+    const session = rules.storedSession(taken, undefined, TIMINGS)
+    if (neverPersisted(base)) return insert(session, frame(onInserted, { ...vars, base, taken, session }))
+    return flushes.updateTwice(rules.takeoverGuard(base), session, frame(onTaken, { ...vars, taken }))
+  }
+
+  interface OfTakeover extends OfWrite {
+    readonly taken: LiveEnvelope
+  }
+
+  const onInserted = (
+    outcome: InsertOutcome | 'unavailable',
+    vars: OfTakeover & { readonly base: LiveEnvelope; readonly session: StoredSession },
+  ): Task => {
+    const { intent, attempt: tried, doubtFrom, base, taken, session } = vars
+    const onward: OfTakeover = { intent, attempt: tried, doubtFrom, taken }
+    if (outcome === 'unavailable') return ended(vars, 'unknown')
+    if (outcome.outcome === 'inserted') return look(onward)
+    if (outcome.outcome === 'too-late' || outcome.row.state !== 'live') return ended(vars, 'dropped')
+    if (outcome.row.lineage === taken.lineage) return look(onward)
+    return flushes.updateTwice(rules.takeoverGuard(base), session, frame(onTaken, onward))
+  }
+
+  const onTaken = (outcome: Refusable, vars: OfTakeover): Task => {
+    const { intent, attempt: tried, doubtFrom, taken } = vars
+    if (outcome === 'unavailable') return ended(vars, 'unknown')
+    if (outcome.outcome === 'refused') {
+      const { row } = outcome
+      if (row.state === 'absent' && steps.takeover === 'upsert')
+        return insert(rules.storedSession(taken, undefined, TIMINGS), frame(onUpserted, vars))
+      if (row.state !== 'live') return ended(vars, 'dropped')
+      const isIn = row.lineage === taken.lineage || row.writeIds.includes(writeIdOf(intent.write))
+      if (!isIn) return attempt({ intent, attempt: tried, doubtFrom })
+    }
+    return look(vars)
+  }
+
+  /** Weak: a takeover that creates what is missing. */
+  const onUpserted = (outcome: InsertOutcome | 'unavailable', vars: OfTakeover): Task =>
+    outcome !== 'unavailable' && outcome.outcome === 'inserted' ? look(vars) : ended(vars, 'unknown')
+
+  const look = (vars: OfTakeover): Task =>
+    steps.afterTakeover === 'look'
+      ? flushes.settleAfterTakeover(vars.taken, vars.intent.write, frame(onSettled, { intent: vars.intent }))
+      : ended(vars, 'durable')
+
+  const onSettled = (settled: Settled, { intent }: { readonly intent: Intent }): Task => {
+    const status = settled === 'destroyed' ? 'dropped' : 'durable'
+    return end({ did: 'write', write: intent.write, status }, settled === 'unseen' ? REPAIR : undefined)
+  }
+
+  return { save }
+}

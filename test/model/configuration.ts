@@ -1,0 +1,178 @@
+import type { PersistOn } from '../../src/session/decisions.js'
+import type { LiveEnvelope } from '../../src/session/envelope.js'
+import { filled, trusted } from '../../src/session/transitions.js'
+import { FIRST_ROW, lineageName, MOST_WRITES, TIMINGS } from './data.js'
+import type { Settings } from './rules.js'
+import type { Op } from './task.js'
+import { type Actor, type Budget, tokenOf, type World } from './world.js'
+
+/* What is searched: who acts, what may go wrong, and what must hold. */
+
+/**
+ * `W` a process that saves once, `WW` twice, `D` saves durably, `R` reads, `F` flushes by time, `G` reads and
+ * flushes what is overdue, `T` touches, `X` destroys, `C` creates under an id that
+ * nobody knows before, `K` under one that others may know, `N` moves the session to a new id, `Z` drains,
+ * `P` purges tombstones.
+ * A process does the letters of its word one after the other.
+ */
+export type Word = string
+
+export interface Configuration {
+  readonly name: string
+  readonly processes: readonly Word[]
+  /** What stands at first: a row and a cached copy, a row only, or nothing. */
+  readonly starts: 'warm' | 'cold' | 'new'
+  readonly maxStaleCount: number
+  readonly faults?: Partial<Budget>
+  readonly persistOn?: PersistOn
+  readonly maxAttempts?: number
+  /** Writes too large for the cache, by number. */
+  readonly tooLarge?: readonly number[]
+  /**
+   * Some process may see the cache while another does not: then every takeover counts as a loss, and what was
+   * acknowledged as durable is visible at the latest when the cached lineage is next compared with the row.
+   */
+  readonly isAsymmetric?: boolean
+  /** Attempts suffice for everyone: none may give up. */
+  readonly nobodyGivesUp?: boolean
+  readonly isDeep?: boolean
+}
+
+/** The cache is not new: a restart begins to count again what was counted before. */
+const CHANGES_BEFORE = 4
+
+const NO_FAULTS: Budget = {
+  losses: 0,
+  restarts: 0,
+  leaseExpiries: 0,
+  lostInCache: 0,
+  lostLooks: 0,
+  lateInCache: 0,
+  lostInBackend: 0,
+  lateInBackend: 0,
+  outages: 0,
+  backendOutages: 0,
+  cuts: 0,
+  crashes: 0,
+}
+
+const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
+  losses: 'cache loss',
+  restarts: 'restart',
+  leaseExpiries: 'lease expiry',
+  lostInCache: 'lost reply (cache)',
+  lostLooks: 'lost reply (look at the cache)',
+  lateInCache: 'late command (cache)',
+  lostInBackend: 'lost reply (backend)',
+  lateInBackend: 'late command (backend)',
+  outages: 'cache outage seen by all',
+  backendOutages: 'backend outage',
+  cuts: 'process cut off from the cache',
+  crashes: 'crash',
+}
+
+export const settingsOf = ({ maxStaleCount, persistOn, maxAttempts, tooLarge }: Configuration): Settings => ({
+  policy: { maxStaleCount, persistOn: persistOn ?? 'create', timings: TIMINGS },
+  maxAttempts: maxAttempts ?? 3,
+  tooLarge: (tooLarge ?? []).reduce((mask, write) => mask | (1 << write), 0),
+})
+
+const actorsOf = (processes: readonly Word[]): Actor[] => {
+  let writes = 0
+  const kinds = new Map<string, number>()
+  return processes.map((word, index) => {
+    const mine: number[] = []
+    const count = (): number => {
+      mine.push(writes)
+      writes += 1
+      if (writes > MOST_WRITES) throw new RangeError(`At most ${MOST_WRITES} writes in one configuration`)
+      return writes - 1
+    }
+    const ops = [...word].map((letter): Op => {
+      switch (letter) {
+        case 'W':
+          return { do: 'save', write: count(), durable: false }
+        case 'D':
+          return { do: 'save', write: count(), durable: true }
+        case 'C':
+          return { do: 'create', write: count() }
+        case 'K':
+          return { do: 'put', write: count() }
+        case 'N':
+          return { do: 'regenerate', write: count() }
+        case 'R':
+          return { do: 'read' }
+        case 'F':
+          return { do: 'flush' }
+        case 'G':
+          return { do: 'read and flush' }
+        case 'T':
+          return { do: 'touch' }
+        case 'X':
+          return { do: 'destroy' }
+        case 'P':
+          return { do: 'purge' }
+        case 'Z':
+          return { do: 'drain' }
+        default:
+          throw new RangeError(`Nobody does ${letter}`)
+      }
+    })
+    const kind = kinds.get(word) ?? kinds.size
+    kinds.set(word, kind)
+    return {
+      name: `${word}${index}`,
+      kind,
+      writes: mine,
+      ops,
+      task: undefined,
+      floor: 0,
+      isCutOff: false,
+      noticed: 0,
+    }
+  })
+}
+
+export const firstWorld = (configuration: Configuration): World => {
+  const { starts, processes, faults } = configuration
+  const cached: LiveEnvelope = { ...filled(FIRST_ROW, new Uint8Array(0), lineageName(1), 1), seenDurableAt: 1 }
+  return {
+    cache: {
+      entry: starts === 'warm' ? trusted(cached, 1) : undefined,
+      token: tokenOf(1, CHANGES_BEFORE),
+      generation: 1,
+      changes: CHANGES_BEFORE,
+      isDown: false,
+    },
+    row: starts === 'new' ? { state: 'absent' } : { state: 'live', session: FIRST_ROW },
+    newRow: undefined,
+    backendIsDown: false,
+    actors: actorsOf(processes),
+    late: [],
+    budget: { ...NO_FAULTS, ...faults },
+    past: {
+      acked: 0,
+      durable: 0,
+      refused: 0,
+      drained: 0,
+      seen: 0,
+      losses: 0,
+      destroy: 'no',
+      backendWasDown: false,
+      movedWith: undefined,
+      wrong: undefined,
+    },
+    lineages: 1,
+    outagesEnded: 0,
+    idIsOut: !processes.some((word) => word.includes('C')),
+  }
+}
+
+/** In words: who acts and what may happen to them. */
+export const described = ({ processes, starts, maxStaleCount, persistOn, faults = {} }: Configuration): string => {
+  const happening = Object.entries(faults)
+    .filter(([, times]) => times > 0)
+    .map(([fault, times]) => `${times} ${FAULT_NAMES[fault as keyof Budget]}`)
+  const deferred = persistOn === undefined || persistOn === 'create' ? '' : `, persistOn ${persistOn}`
+  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}); ${happening.join(', ') || 'no faults'}`
+}

@@ -1,0 +1,388 @@
+import { NO_LINEAGE, type StoredSession } from '../../src/contract/backend.js'
+import type { LiveEnvelope } from '../../src/session/envelope.js'
+import { isLive, isStoredSession, lineageNumber, ringMask, writesIn } from './data.js'
+import type { Rules } from './rules.js'
+import type { Frame, Vars } from './task.js'
+import type { Actor, World } from './world.js'
+
+/*
+ * A world as a row of small numbers, the same for worlds that differ in names only: lineages are numbered as
+ * they appear, processes that do the same are put in order, tokens are told apart by whether they fit.
+ *
+ * Objects that a step did not touch are shared between worlds, so the numbers of each are kept. In them a name
+ * stands as a marked number, which is replaced when the world is written out.
+ */
+
+const LINEAGE = 10_000
+const TOKEN = 100_000_000
+const MASK = 10_000_000
+
+const codes = new WeakMap<object, readonly number[]>()
+const words = new Map<string, number>()
+
+const wordNumber = (word: string): number => {
+  let number = words.get(word)
+  if (number === undefined) {
+    number = words.size + 1
+    words.set(word, number)
+  }
+  return number
+}
+
+/** Envelopes, rows and frames are shared by many worlds; what else a task holds is not worth keeping. */
+const spellShared = (value: object, into: number[], how: (value: never, code: number[]) => void): void => {
+  let code = codes.get(value)
+  if (code === undefined) {
+    const fresh: number[] = []
+    how(value as never, fresh)
+    code = fresh
+    codes.set(value, code)
+  }
+  for (let at = 0; at < code.length; at += 1) into.push(code[at] ?? 0)
+}
+
+const codeOf = (value: object): readonly number[] => {
+  let code = codes.get(value)
+  if (code === undefined) {
+    const fresh: number[] = []
+    spellObject(value, fresh)
+    code = fresh
+    codes.set(value, code)
+  }
+  return code
+}
+
+const small = (value: number): number => {
+  if (!Number.isInteger(value) || value < 0 || value >= LINEAGE) throw new RangeError(`No code for ${value}`)
+  return value
+}
+
+const spell = (key: string, value: unknown, into: number[]): void => {
+  switch (typeof value) {
+    case 'number':
+      if (key === 'token') into.push(TOKEN + value)
+      else if (key === 'write') into.push(MASK + (1 << value))
+      else into.push(small(value))
+      return
+    case 'boolean':
+      into.push(value ? 1 : 0)
+      return
+    case 'undefined':
+      into.push(2)
+      return
+    case 'string':
+      if (value === NO_LINEAGE || value.startsWith('§')) into.push(LINEAGE + lineageNumber(value))
+      else into.push(wordNumber(value))
+      return
+    case 'object':
+      if (value === null) into.push(3)
+      else spellObject(value, into)
+      return
+    default:
+      throw new TypeError(`No code for a ${typeof value} under ${key}`)
+  }
+}
+
+const isFrame = (value: object): value is Frame<never> => 'resume' in value && 'vars' in value
+
+const spellEnvelope = (envelope: LiveEnvelope, into: number[]): void => {
+  into.push(
+    4,
+    (envelope.frozen ? 1 : 0) + (envelope.unflushedAt > 0 ? 2 : 0),
+    LINEAGE + lineageNumber(envelope.lineage),
+    small(envelope.version),
+    LINEAGE + lineageNumber(envelope.durableLineage),
+    small(envelope.durableVersion),
+    small(envelope.trustedAt),
+    MASK + ringMask(envelope.writeIds),
+    MASK + writesIn(envelope),
+  )
+}
+
+const spellRow = (row: StoredSession, into: number[]): void => {
+  into.push(5, LINEAGE + lineageNumber(row.lineage), small(row.version))
+  into.push(MASK + ringMask(row.writeIds), MASK + writesIn(row))
+}
+
+const spellFrame = (frame: Frame<never>, into: number[]): void => {
+  into.push(8, small(frame.step))
+  spellFields(frame.vars, into)
+}
+
+const spellObject = (value: object, into: number[]): void => {
+  if (isLive(value)) spellShared(value, into, spellEnvelope)
+  else if (isStoredSession(value)) spellShared(value, into, spellRow)
+  else if (isFrame(value)) spellShared(value, into, spellFrame)
+  else if (value instanceof Uint8Array) into.push(6, MASK + (value[0] ?? 0))
+  else if (Array.isArray(value)) {
+    into.push(7, value.length)
+    if (value.every(isWriteId)) into.push(MASK + ringMask(value))
+    else for (const item of value) spell('', item, into)
+  } else {
+    into.push(9)
+    spellFields(value as Vars, into)
+  }
+}
+
+const isWriteId = (value: unknown): boolean => typeof value === 'string' && value.startsWith('#')
+
+const spellFields = (fields: Vars, into: number[]): void => {
+  const start = into.length
+  into.push(0)
+  let count = 0
+  for (const key in fields) {
+    count += 1
+    into.push(wordNumber(key))
+    spell(key, fields[key], into)
+  }
+  into[start] = count
+}
+
+const spellActor = (actor: Actor): readonly number[] => {
+  let code = codes.get(actor)
+  if (code === undefined) {
+    const { kind, ops, floor, isCutOff, noticed, task } = actor
+    const into: number[] = [kind, ops.length, MASK + floor, isCutOff ? 1 : 0, noticed]
+    const [current] = ops
+    if (current === undefined) into.push(0)
+    else spell('', current, into)
+    if (task === undefined) into.push(0)
+    else {
+      spell('', task.command, into)
+      spell('', task.next, into)
+    }
+    code = into
+    codes.set(actor, code)
+  }
+  return code
+}
+
+/** Which processes are interchangeable, by their places. */
+const classesOf = (actors: readonly Actor[]): readonly (readonly number[])[] => {
+  const classes = new Map<number, number[]>()
+  actors.forEach(({ kind }, index) => {
+    classes.set(kind, [...(classes.get(kind) ?? []), index])
+  })
+  return [...classes.values()].filter((places) => places.length > 1)
+}
+
+export interface Encoder {
+  /** Writes the world out; the numbers are in `numbers`, as many as it returns. */
+  encode(world: World): number
+  readonly numbers: Int32Array
+}
+
+export const encoder = (first: World, rules: Rules): Encoder => {
+  const numbers = new Int32Array(4_096)
+  const exactTokens = rules.steps.tokens === 'survive' || rules.steps.commands === 'survive'
+  const classes = classesOf(first.actors)
+  const writesOf = first.actors.map(({ writes }) => writes)
+  const owns = writesOf.map((bits) => bits.reduce((mask, bit) => mask | (1 << bit), 0))
+  const localNames: number[] = []
+  const identity = Uint8Array.from({ length: 256 }, (_, mask) => mask)
+  const tables = new Map<string, Uint8Array>()
+  const renamed = new Int32Array(LINEAGE)
+  const stamp = new Int32Array(LINEAGE)
+  let round = 0
+  let names = 0
+  let length = 0
+  let world = first
+  let masks: Uint8Array = identity
+
+  const nameOf = (lineage: number): number => {
+    if (lineage === 0) return 0
+    if (stamp[lineage] !== round) {
+      names += 1
+      stamp[lineage] = round
+      renamed[lineage] = names
+    }
+    return renamed[lineage] ?? 0
+  }
+
+  const tokenCode = (token: number): number => {
+    if (!exactTokens) return token === world.cache.token && world.cache.entry !== undefined ? 1 : 0
+    const isOld = Math.floor(token / 1_000) === world.cache.generation ? 0 : 1
+    return 2 + isOld + 2 * (token % 1_000)
+  }
+
+  const write = (code: readonly number[]): void => {
+    for (let at = 0; at < code.length; at += 1) {
+      const number = code[at] ?? 0
+      if (number < LINEAGE) numbers[length] = number
+      else if (number < MASK) numbers[length] = nameOf(number - LINEAGE)
+      else if (number < TOKEN) numbers[length] = masks[number - MASK] ?? 0
+      else numbers[length] = tokenCode(number - TOKEN)
+      length += 1
+    }
+  }
+
+  const mask = (value: number): void => {
+    numbers[length] = masks[value] ?? 0
+    length += 1
+  }
+
+  const plain = (...values: readonly number[]): void => {
+    for (const value of values) {
+      numbers[length] = value
+      length += 1
+    }
+  }
+
+  /** A number by which interchangeable processes are put in order; a tie costs a merge and nothing else. */
+  const rank = (actor: Actor, place: number): number => {
+    const own = owns[place] ?? 0
+    const code = spellActor(actor)
+    let hash = 17
+    let locals = 0
+    for (let at = 0; at < code.length; at += 1) {
+      const number = code[at] ?? 0
+      if (number < LINEAGE) hash = stir(hash, number)
+      else if (number < MASK) {
+        const lineage = number - LINEAGE
+        if (lineage === 0 || stamp[lineage] === round) hash = stir(hash, lineage === 0 ? 0 : (renamed[lineage] ?? 0))
+        else {
+          // One that neither tier knows: numbered within this process.
+          let local = 0
+          while (local < locals && localNames[local] !== lineage) local += 1
+          if (local === locals) {
+            localNames[local] = lineage
+            locals += 1
+          }
+          hash = stir(hash, 100 + local)
+        }
+      } else if (number < TOKEN) hash = stir(hash, seenFrom(own, number - MASK))
+      else hash = stir(hash, tokenCode(number - TOKEN))
+    }
+    const { past, cache, row } = world
+    hash = stir(hash, seenFrom(own, past.acked))
+    hash = stir(hash, seenFrom(own, past.durable))
+    hash = stir(hash, seenFrom(own, past.refused))
+    if (cache.entry?.kind === 'live') hash = stir(hash, seenFrom(own, writesIn(cache.entry)))
+    if (row.state === 'live') hash = stir(hash, seenFrom(own, writesIn(row.session)))
+    return hash
+  }
+
+  const order = first.actors.map((_, index) => index)
+  const ranks = first.actors.map(() => 0)
+
+  /** Puts `order` in order; whether that changes anything. */
+  const sortProcesses = (): boolean => {
+    let isMoved = false
+    for (let index = 0; index < classes.length; index += 1) {
+      const places = classes[index] ?? []
+      for (let at = 0; at < places.length; at += 1) {
+        const place = places[at] ?? 0
+        const actor = world.actors[place]
+        const mine = actor === undefined ? 0 : rank(actor, place)
+        // By insertion: there are two or three of them.
+        let to = at
+        while (to > 0 && (ranks[places[to - 1] ?? 0] ?? 0) > mine) {
+          const [above = 0, here = 0] = [places[to - 1], places[to]]
+          order[here] = order[above] ?? above
+          ranks[here] = ranks[above] ?? 0
+          to -= 1
+        }
+        const here = places[to] ?? 0
+        order[here] = place
+        ranks[here] = mine
+        if (to !== at) isMoved = true
+      }
+    }
+    return isMoved
+  }
+
+  const tableFor = (): Uint8Array => {
+    const key = order.join()
+    let table = tables.get(key)
+    if (table === undefined) {
+      const moved = [0, 1, 2, 3, 4, 5, 6, 7]
+      order.forEach((from, to) => {
+        writesOf[from]?.forEach((bit, index) => {
+          moved[bit] = writesOf[to]?.[index] ?? bit
+        })
+      })
+      table = Uint8Array.from(identity, (value) =>
+        moved.reduce((all, to, bit) => all | (((value >> bit) & 1) << to), 0),
+      )
+      tables.set(key, table)
+    }
+    return table
+  }
+
+  const start = (): void => {
+    round += 1
+    names = 0
+    length = 0
+  }
+
+  const writeTiers = (): void => {
+    const { cache, row } = world
+    if (cache.entry === undefined) plain(0)
+    else if (cache.entry.kind === 'lease') plain(1)
+    else if (cache.entry.kind === 'tombstone') plain(2)
+    else write(codeOf(cache.entry))
+    if (row.state === 'live') write(codeOf(row.session))
+    else plain(row.state === 'absent' ? 0 : 1)
+  }
+
+  const encode: Encoder['encode'] = (next) => {
+    world = next
+    masks = identity
+    start()
+    writeTiers()
+    if (classes.length > 0 && sortProcesses()) {
+      masks = tableFor()
+      start()
+      writeTiers()
+    }
+    for (let place = 0; place < world.actors.length; place += 1) {
+      const actor = world.actors[order[place] ?? place]
+      if (actor !== undefined) write(spellActor(actor))
+    }
+    plain(world.late.length)
+    for (const command of world.late) write(codeOf(command))
+    const { budget, past, cache } = world
+    for (const left of Object.values(budget)) plain(left)
+    mask(past.acked)
+    mask(past.durable)
+    mask(past.refused)
+    mask(past.drained)
+    mask(past.seen)
+    plain(past.losses, past.destroy === 'no' ? 0 : past.destroy === 'begun' ? 1 : 2)
+    plain(
+      (past.backendWasDown ? 1 : 0) + (world.backendIsDown ? 2 : 0) + (cache.isDown ? 4 : 0) + (world.idIsOut ? 8 : 0),
+      world.outagesEnded,
+    )
+    if (world.newRow === undefined) plain(0)
+    else {
+      plain(1)
+      mask(world.newRow)
+    }
+    if (past.movedWith === undefined) plain(0)
+    else {
+      plain(1)
+      mask(past.movedWith)
+    }
+    if (exactTokens) plain(cache.changes, cache.token % 1_000)
+    return length
+  }
+
+  return { encode, numbers }
+}
+
+/** A set of writes as the process that makes `own` of them sees it: which of its own, and how many others. */
+const seenFrom = (own: number, mask: number): number => {
+  const mine = mask & own
+  return (own === 0 ? 0 : mine / (own & -own)) * 8 + bitsIn(mask & ~own)
+}
+
+const stir = (hash: number, value: number): number => {
+  const mixed = Math.imul(hash ^ value, 0x9e3779b1)
+  return mixed ^ (mixed >>> 15)
+}
+
+const bitsIn = (mask: number): number => {
+  let bits = 0
+  for (let rest = mask; rest !== 0; rest &= rest - 1) bits += 1
+  return bits
+}

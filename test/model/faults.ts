@@ -1,0 +1,324 @@
+import { writesIn } from './data.js'
+import { visible } from './properties.js'
+import { told, toldAnswer, toldEnd } from './report.js'
+import type { Rules, Settings } from './rules.js'
+import type { Answer, Command, Ending, Frame, Op, Task } from './task.js'
+import { type Actor, aroundOf, type Budget, begunToDestroy, perform, tokenOf, type World, wrong } from './world.js'
+
+/*
+ * What may happen next: any process takes its next step, with every way its command may end; and everything
+ * that may go wrong, as often as the configuration allows. A process that is never heard of again needs no
+ * step of its own: every search contains the worlds in which it takes none. A crash is one all the same, as it
+ * ends what the process would still have done in the background.
+ */
+
+export interface Step {
+  readonly world: World
+  readonly what: string
+}
+
+export interface Searched {
+  readonly rules: Rules
+  readonly settings: Settings
+  readonly begin: (op: Op) => Task
+  readonly isAsymmetric: boolean
+  readonly nobodyGivesUp: boolean
+  /** A session stands there from the beginning. */
+  readonly startsLive: boolean
+  /** Both tiers keep what they have and answer. */
+  readonly isHealthy: boolean
+  readonly outageIsSeenByAll: boolean
+}
+
+const NO_SESSION = 'I9 A FAULT BECAME "NO SESSION"'
+
+type Emit = (world: World, what: () => string) => void
+
+export const successors = (world: World, searched: Searched, emit: Emit): void => {
+  world.actors.forEach((actor, index) => {
+    steps(world, actor, index, searched, emit)
+  })
+  lateCommands(world, searched, emit)
+  troubles(world, searched, emit)
+}
+
+const spend = (budget: Budget, fault: keyof Budget): Budget => ({ ...budget, [fault]: budget[fault] - 1 })
+
+const steps = (world: World, actor: Actor, index: number, searched: Searched, emit: Emit): void => {
+  const [op] = actor.ops
+  if (op === undefined || !knowsTheId(world, op)) return
+  const task = actor.task ?? searched.begin(op)
+  if (task.at !== 'asking') return
+  const { command } = task
+  const isNew = actor.task === undefined
+  const before = isNew && DESTROYS.has(op.do) ? { ...world, past: begunToDestroy(world.past) } : world
+  const began = isNew ? { ...actor, floor: world.past.acked | world.past.seen } : actor
+
+  const answered = (after: World, answer: Answer, ending: string): void => {
+    const around = aroundOf(after, began)
+    const resumed = (task.next as Frame<Answer>).resume(answer, around)
+    for (const way of waysOf(resumed)) {
+      const next = settled({ ...after, lineages: around.lineages() }, began, index, way, searched)
+      emit(next, () => `${actor.name}: ${told(command)}${ending} → ${toldAnswer(answer)}${toldEnd(way)}`)
+    }
+  }
+
+  const { budget } = before
+  if (command.to === 'cache') {
+    if (before.cache.isDown || actor.isCutOff) {
+      answered(before, noAnswer(command), ', out of reach')
+      return
+    }
+    if (command.op === 'cas' && isTooLarge(command, searched)) {
+      const gone =
+        before.cache.entry === undefined ? before : { ...before, cache: { ...before.cache, entry: undefined } }
+      answered(before, { outcome: 'too-large' }, ', too large')
+      if (gone !== before) answered(gone, { outcome: 'too-large' }, ', too large, and the old entry is gone')
+      return
+    }
+    const done = perform(before, command, searched.rules)
+    answered(done.world, done.answer, '')
+    if (command.op === 'get') {
+      if (budget.lostLooks > 0)
+        answered({ ...before, budget: spend(budget, 'lostLooks') }, 'unreachable', ', answer lost')
+      return
+    }
+    if (budget.lostInCache > 0) {
+      const spent = spend(budget, 'lostInCache')
+      answered({ ...done.world, budget: spent }, noAnswer(command), ', done, answer lost')
+      answered({ ...before, budget: spent }, noAnswer(command), ', lost on its way')
+    }
+    if (budget.lateInCache > 0)
+      answered(
+        { ...before, budget: spend(budget, 'lateInCache'), late: [...before.late, command] },
+        noAnswer(command),
+        ', late',
+      )
+    return
+  }
+
+  if (before.backendIsDown) {
+    answered(before, 'unavailable', ', backend down')
+    return
+  }
+  const done = perform(before, command, searched.rules)
+  answered(charged(before, done.world, command, searched), done.answer, '')
+  if (command.op === 'read') return
+  if (budget.lostInBackend > 0) {
+    const spent = spend(budget, 'lostInBackend')
+    answered(charged(before, { ...done.world, budget: spent }, command, searched), 'unavailable', ', done, answer lost')
+    answered({ ...before, budget: spent }, 'unavailable', ', lost on its way')
+  }
+  if (budget.lateInBackend > 0)
+    answered(
+      { ...before, budget: spend(budget, 'lateInBackend'), late: [...before.late, command] },
+      'unavailable',
+      ', late',
+    )
+}
+
+/** Where not all have one view of the cache, each takeover counts as a loss. */
+const charged = (before: World, after: World, command: Command, { isAsymmetric }: Searched): World =>
+  isAsymmetric &&
+  command.op === 'update' &&
+  command.session.lineage !== command.guard.lineage &&
+  after.row !== before.row
+    ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } }
+    : after
+
+const isTooLarge = (command: Extract<Command, { op: 'cas' }>, { settings: { tooLarge } }: Searched): boolean =>
+  tooLarge !== 0 && (writesIn(command.value) & tooLarge) !== 0
+
+/** Nobody acts on a session whose id is not out yet. */
+const knowsTheId = ({ idIsOut }: World, { do: what }: Op): boolean => idIsOut || what === 'create'
+
+const DESTROYS: ReadonlySet<Op['do']> = new Set(['destroy', 'destroy again'])
+
+const waysOf = (task: Task): readonly Exclude<Task, { at: 'crossroads' }>[] =>
+  task.at === 'crossroads' ? task.ways.flatMap(waysOf) : [task]
+
+/** The world after a step of an actor whose work goes on, or has ended. */
+const settled = (
+  world: World,
+  actor: Actor,
+  index: number,
+  way: Exclude<Task, { at: 'crossroads' }>,
+  searched: Searched,
+): World => {
+  if (way.at === 'asking') return withActor(world, index, { ...actor, task: way })
+  const rest = actor.ops.slice(1)
+  const ops = way.owes === undefined ? rest : [way.owes, ...rest]
+  // What a read must not fall behind means nothing between reads.
+  const next = withActor(world, index, { ...actor, ops, task: undefined, floor: 0 })
+  return recorded(next, actor, way, searched)
+}
+
+const withActor = (world: World, index: number, actor: Actor): World => ({
+  ...world,
+  actors: world.actors.map((other, at) => (at === index ? actor : other)),
+})
+
+const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>, searched: Searched): World => {
+  const { ending, owes } = way
+  const [op] = actor.ops
+  const { past } = world
+  switch (ending.did) {
+    case 'write': {
+      const known = op?.do === 'create' && ending.status !== 'dropped' ? { ...world, idIsOut: true } : world
+      return written(known, ending.write, ending.status, searched)
+    }
+    case 'read': {
+      if (past.destroy !== 'no') return world
+      if (ending.writes === 'none') return searched.startsLive ? wrong(world, NO_SESSION) : world
+      if (searched.isHealthy && (actor.floor & ~ending.writes) !== 0) return wrong(world, 'I6 READ WENT BACK')
+      return searched.isHealthy ? { ...world, past: { ...past, seen: past.seen | ending.writes } } : world
+    }
+    case 'destroy': {
+      const isDone = ending.status === 'acked' || (ending.status === 'cache unreachable' && searched.outageIsSeenByAll)
+      return isDone ? { ...world, past: { ...past, destroy: 'acked' } } : world
+    }
+    case 'flush':
+      return op?.do === 'drain' && !ending.left
+        ? { ...world, past: { ...past, drained: past.drained | (ownWrites(actor) & past.acked & visible(world)) } }
+        : world
+    case 'regenerate':
+      return ending.status === 'failed'
+        ? world
+        : { ...world, past: { ...past, movedWith: world.newRow, destroy: owes === undefined ? 'acked' : past.destroy } }
+    case 'create':
+    case 'nothing':
+      return world
+  }
+}
+
+const written = (
+  world: World,
+  write: number,
+  status: Extract<Ending, { did: 'write' }>['status'],
+  { nobodyGivesUp, startsLive }: Searched,
+): World => {
+  const { past } = world
+  const bit = 1 << write
+  switch (status) {
+    case 'acked':
+      return { ...world, past: { ...past, acked: past.acked | bit } }
+    case 'durable':
+      return { ...world, past: { ...past, acked: past.acked | bit, durable: past.durable | bit } }
+    case 'not applied':
+      return { ...world, past: { ...past, refused: past.refused | bit } }
+    case 'dropped':
+      return past.destroy === 'no' && startsLive ? wrong(world, NO_SESSION) : world
+    case 'gave up':
+      return nobodyGivesUp ? wrong(world, 'GAVE UP') : { ...world, past: { ...past, refused: past.refused | bit } }
+    case 'gave up, unknown':
+      return nobodyGivesUp ? wrong(world, 'GAVE UP') : world
+    case 'cache only':
+      return { ...world, past: { ...past, acked: past.acked | bit, backendWasDown: true } }
+    case 'unknown':
+      return world
+  }
+}
+
+const ownWrites = ({ writes }: Actor): number => writes.reduce((mask, write) => mask | (1 << write), 0)
+
+const noAnswer = (command: Extract<Command, { to: 'cache' }>): Answer => {
+  if (command.op === 'get') return 'unreachable'
+  return command.op === 'drop' || command.op === 'set tombstone' ? 'lost' : { outcome: 'lost' }
+}
+
+/** Commands whose answer nobody waits for any more; each may be carried out at any later time, or never. */
+const lateCommands = (world: World, { rules }: Searched, emit: Emit): void => {
+  world.late.forEach((command, index) => {
+    if (command.to === 'cache' ? world.cache.isDown : world.backendIsDown) return
+    const late = world.late.filter((_, at) => at !== index)
+    emit({ ...perform(world, command, rules).world, late }, () => `late: ${told(command)}`)
+  })
+}
+
+const troubles = (world: World, searched: Searched, emit: Emit): void => {
+  const { cache, budget, past, actors } = world
+  if (!cache.isDown && cache.entry !== undefined) {
+    if (budget.losses > 0) {
+      const forgotten = { ...cache, entry: undefined }
+      emit(
+        lost(world, { ...world, cache: forgotten, budget: spend(budget, 'losses') }),
+        () => 'the cache loses the entry',
+      )
+    }
+    if (budget.restarts > 0)
+      emit(
+        lost(world, restarted({ ...world, budget: spend(budget, 'restarts') }, searched)),
+        () => 'the cache restarts',
+      )
+    if (cache.entry.kind === 'lease' && budget.leaseExpiries > 0)
+      emit(
+        { ...world, cache: { ...cache, entry: undefined }, budget: spend(budget, 'leaseExpiries') },
+        () => 'the lease expires',
+      )
+  }
+  if (!cache.isDown && budget.outages > 0)
+    emit(
+      {
+        ...world,
+        cache: { ...cache, isDown: true },
+        budget: spend(budget, 'outages'),
+        past: { ...past, losses: past.losses + 1 },
+      },
+      () => 'nobody reaches the cache',
+    )
+  if (cache.isDown) {
+    const noticed = actors.map((actor) => ({ ...actor, noticed: world.outagesEnded + 1 }))
+    const back = { ...world, actors: noticed, outagesEnded: world.outagesEnded + 1 }
+    emit(restarted(back, searched), () => 'the cache is back, empty')
+    if (cache.entry !== undefined) {
+      const old = restarted(back, searched)
+      const kept = {
+        ...old.cache,
+        entry: cache.entry,
+        token: tokenOf(old.cache.generation, cache.changes),
+        changes: cache.changes,
+      }
+      emit({ ...old, cache: kept }, () => 'the cache is back, with its old contents')
+    }
+  }
+  if (!world.backendIsDown && budget.backendOutages > 0)
+    emit(
+      {
+        ...world,
+        backendIsDown: true,
+        budget: spend(budget, 'backendOutages'),
+        past: { ...past, backendWasDown: true },
+      },
+      () => 'nobody reaches the backend',
+    )
+  if (world.backendIsDown) emit({ ...world, backendIsDown: false }, () => 'the backend is back')
+  actors.forEach((actor, index) => {
+    if (actor.isCutOff)
+      emit(withActor(world, index, { ...actor, isCutOff: false }), () => `${actor.name} reaches the cache again`)
+    if (actor.ops.length === 0) return
+    if (!actor.isCutOff && budget.cuts > 0)
+      emit(
+        { ...withActor(world, index, { ...actor, isCutOff: true }), budget: spend(budget, 'cuts') },
+        () => `${actor.name} is cut off from the cache`,
+      )
+    if (budget.crashes > 0 && actor.task !== undefined)
+      emit(
+        {
+          ...withActor(world, index, { ...actor, ops: [], task: undefined, floor: 0 }),
+          budget: spend(budget, 'crashes'),
+        },
+        () => `${actor.name} crashes`,
+      )
+  })
+}
+
+/** I4 counts what the cache forgot only where it held something. */
+const lost = (before: World, after: World): World =>
+  before.cache.entry?.kind === 'live' ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } } : after
+
+/** Its connections end with it, and the commands on them. */
+const restarted = (world: World, { rules }: Searched): World => ({
+  ...world,
+  cache: { entry: undefined, token: 0, generation: world.cache.generation + 1, changes: 0, isDown: false },
+  late: rules.steps.commands === 'die' ? world.late.filter(({ to }) => to === 'backend') : world.late,
+})

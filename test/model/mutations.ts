@@ -1,0 +1,319 @@
+import { NO_LINEAGE } from '../../src/contract/backend.js'
+import { isUnflushed } from '../../src/session/transitions.js'
+import type { Configuration } from './configuration.js'
+import { RULES, type Rules, type Steps } from './rules.js'
+
+/*
+ * Negative controls: the rules of protocol.md section 5, each weakened in one place, and a configuration in
+ * which the search must notice. One that goes unnoticed means that the search, not the rule, is worth nothing.
+ */
+
+export interface Mutation {
+  readonly name: string
+  readonly what: string
+  readonly rules: Rules
+  readonly configuration: Configuration
+  /** The beginning of what is found, where the mutation is caught as what it is. */
+  readonly caughtAs: RegExp
+}
+
+const withRules = (changes: Partial<Rules>): Rules => ({ ...RULES, ...changes })
+const withSteps = (changes: Partial<Steps>): Rules => ({ ...RULES, steps: { ...RULES.steps, ...changes } })
+
+const mutation = (
+  name: string,
+  what: string,
+  rules: Rules,
+  caughtAs: RegExp,
+  configuration: Pick<Configuration, 'processes'> & Partial<Configuration>,
+): Mutation => ({
+  name,
+  what,
+  rules,
+  caughtAs,
+  configuration: { name, starts: 'warm', maxStaleCount: 2, ...configuration },
+})
+
+const LOSS = { losses: 1 } as const
+
+/** The rule of distance alone: a freshly filled lineage is flushed no sooner than any other. */
+const withoutClaim: Rules['flushReason'] = (envelope, situation, policy) =>
+  RULES.flushReason(envelope, situation, policy) === 'claim' && envelope.durableLineage !== NO_LINEAGE
+    ? envelope.version - envelope.durableVersion >= policy.maxStaleCount
+      ? 'count'
+      : undefined
+    : RULES.flushReason(envelope, situation, policy)
+
+export const MUTATIONS: readonly Mutation[] = [
+  mutation('M01', 'a blind set instead of a compare-and-set', withSteps({ writeBy: 'set' }), /^I3/, {
+    processes: ['W', 'W'],
+  }),
+  mutation(
+    'M02',
+    'flushes when the version divides by N, not by distance',
+    withRules({
+      flushReason: (envelope, situation, policy) =>
+        RULES.flushReason(envelope, situation, policy) === 'claim'
+          ? 'claim'
+          : isUnflushed(envelope) && envelope.version % policy.maxStaleCount === 0
+            ? 'count'
+            : undefined,
+    }),
+    /^I4/,
+    { processes: ['WW', 'W', 'W'], faults: LOSS },
+  ),
+  mutation(
+    'M03',
+    'flushes one write too late',
+    withRules({
+      flushReason: (envelope, situation, policy) =>
+        RULES.flushReason(envelope, situation, { ...policy, maxStaleCount: policy.maxStaleCount + 1 }),
+    }),
+    /^I4/,
+    { processes: ['W', 'W'], faults: LOSS },
+  ),
+  mutation(
+    'M04b',
+    'no claim: the first write of a fresh lineage may stay in the cache, N = 3',
+    withRules({ flushReason: withoutClaim }),
+    /^I4/,
+    { processes: ['WWWW', 'F', 'F'], maxStaleCount: 3, faults: LOSS },
+  ),
+  mutation(
+    'M05',
+    'acknowledges after the backend update, without a look',
+    withSteps({ afterFlush: 'acknowledge' }),
+    /^I[45]/,
+    {
+      processes: ['W', 'D'],
+      faults: LOSS,
+    },
+  ),
+  mutation('M06', 'confirms whatever lineage stands there', withRules({ confirmVerdict: () => 'confirm' }), /^I[45]/, {
+    processes: ['D', 'W'],
+    faults: LOSS,
+  }),
+  mutation(
+    'M07',
+    'confirms the version that stands there, not the flushed one',
+    withRules({
+      confirmed: (envelope, flushed, now, token) => ({
+        ...RULES.confirmed(envelope, flushed, now, token),
+        durableVersion: envelope.version,
+        unflushedAt: 0,
+      }),
+    }),
+    /^I4/,
+    { processes: ['WWWW', 'F'], maxStaleCount: 3, faults: LOSS },
+  ),
+  mutation(
+    'M08',
+    'guards by the version alone',
+    withRules({ guardAdmits: (guard, row) => row.version < guard.belowVersion }),
+    /^I7/,
+    { processes: ['W', 'D', 'D'], faults: LOSS },
+  ),
+  mutation(
+    'M09',
+    'guards by the lineage without the version',
+    withRules({
+      guardAdmits: (guard, row) =>
+        row.lineage === guard.lineage || (row.lineage === guard.parentLineage && row.version === guard.parentVersion),
+    }),
+    /^I7/,
+    { processes: ['W', 'D', 'F'] },
+  ),
+  mutation(
+    'M10',
+    'guards the parent by its lineage alone',
+    withRules({
+      guardAdmits: (guard, row) =>
+        (row.lineage === guard.lineage && row.version < guard.belowVersion) || row.lineage === guard.parentLineage,
+    }),
+    /^I7/,
+    { processes: ['D', 'D'], faults: LOSS },
+  ),
+  mutation('M13', 'a flush may replace a tombstone', withSteps({ onTombstoneRow: 'replace' }), /^I2/, {
+    processes: ['D', 'X'],
+  }),
+  mutation('M14', 'a flush creates a row that is missing', withSteps({ flush: 'upsert' }), /^I2/, {
+    processes: ['D', 'XP'],
+  }),
+  mutation('M15', 'fills without a lease, by adding a copy read before', withSteps({ fill: 'read, add' }), /^I2/, {
+    processes: ['R', 'X'],
+    starts: 'cold',
+    faults: LOSS,
+  }),
+  mutation('M16', 'fills by a set', withSteps({ fill: 'lease, read, set' }), /^I[235]/, {
+    processes: ['R', 'D', 'W'],
+    starts: 'cold',
+    faults: { leaseExpiries: 1 },
+  }),
+  mutation(
+    'M17',
+    'a fill keeps the lineage of the row',
+    withRules({ filled: (row, token, _lineage, now) => RULES.filled(row, token, row.lineage, now) }),
+    /^I[45]/,
+    { processes: ['D', 'W', 'W'], faults: LOSS },
+  ),
+  mutation('M18', 'acknowledges a flush that was refused', withSteps({ onConflict: 'acknowledge' }), /^I[45]/, {
+    processes: ['D', 'D'],
+    faults: LOSS,
+  }),
+  mutation('M19', 'leaves a dead lineage in the cache', withSteps({ onConflict: 'leave' }), /^GAVE UP/, {
+    processes: ['D', 'D'],
+    faults: LOSS,
+    maxAttempts: 6,
+    nobodyGivesUp: true,
+  }),
+  mutation('M20', 'drops a dead lineage whatever stands there', withSteps({ onConflict: 'delete' }), /^I[34]/, {
+    processes: ['WD', 'WW'],
+    faults: LOSS,
+  }),
+  mutation('M21', 'destroys in the cache first', withSteps({ destroy: 'cache, backend' }), /^I2/, {
+    processes: ['R', 'X'],
+    faults: LOSS,
+  }),
+  mutation('M25', 'destroys again in the backend only', withSteps({ destroyAgain: 'backend' }), /^I2/, {
+    processes: ['R', 'X'],
+    faults: { ...LOSS, backendOutages: 1 },
+  }),
+  mutation(
+    'M26',
+    'acknowledges a destroy whose answer was lost',
+    withSteps({ onLostTombstone: 'acknowledge' }),
+    /^I2/,
+    {
+      processes: ['X', 'R'],
+      faults: { lostInCache: 1 },
+    },
+  ),
+  mutation(
+    'M27',
+    'acknowledges a write whose flush got no answer',
+    withSteps({ onLostUpdate: 'acknowledge' }),
+    /^I[45]/,
+    {
+      processes: ['D', 'W'],
+      faults: { ...LOSS, lostInBackend: 1 },
+    },
+  ),
+  mutation('M28', 'takes an unanswered compare-and-set for applied', withSteps({ onLostCas: 'acknowledge' }), /^I3/, {
+    processes: ['W', 'R'],
+    faults: { lostInCache: 1 },
+  }),
+  mutation(
+    'M29',
+    'after an unanswered compare-and-set, equality of version decides',
+    withRules({ ringVerdict: (seen, _id, base) => (seen.version === base + 1 ? 'in' : 'not in') }),
+    /^I3/,
+    { processes: ['W', 'W'], faults: { lostInCache: 1 } },
+  ),
+  mutation(
+    'M30',
+    'after an unanswered compare-and-set, flushes its own envelope',
+    withSteps({ onLostCas: 'flush mine' }),
+    /^I[35]/,
+    {
+      processes: ['W', 'W'],
+      faults: { lostInCache: 1 },
+    },
+  ),
+  mutation('M31', 'no write ids', withRules({ ringVerdict: () => 'not in' }), /^DOUBLE APPLY/, {
+    processes: ['W', 'R'],
+    faults: { lostInCache: 1 },
+  }),
+  mutation(
+    'M31b',
+    'remembers the last write id only',
+    withRules({
+      ringVerdict: (seen, id, base) => RULES.ringVerdict({ ...seen, writeIds: seen.writeIds.slice(-1) }, id, base),
+    }),
+    /^DOUBLE APPLY/,
+    { processes: ['W', 'W'], faults: { lostInCache: 1 } },
+  ),
+  mutation(
+    'M32',
+    'the row forgets the write ids',
+    withRules({
+      storedSession: (envelope, user, timings) => ({ ...RULES.storedSession(envelope, user, timings), writeIds: [] }),
+    }),
+    /^DOUBLE APPLY/,
+    { processes: ['W', 'D'], faults: { ...LOSS, lostInCache: 1 } },
+  ),
+  mutation('M33', 'adds its own copy where the cache has none', withSteps({ onEmptyConfirm: 'add' }), /^I2/, {
+    processes: ['D', 'X'],
+    faults: { losses: 2 },
+  }),
+  mutation(
+    'M34',
+    'a write found in the ring is acknowledged without asking for a flush',
+    withSteps({ onRingHit: 'acknowledge' }),
+    /^I4/,
+    {
+      processes: ['W', 'W'],
+      faults: { ...LOSS, lostInCache: 1 },
+    },
+  ),
+  mutation('M35', 'touches by a set', withSteps({ touchBy: 'set' }), /^I3/, { processes: ['W', 'T'] }),
+  mutation('M37', 'a token is used across a restart', withSteps({ tokens: 'survive' }), /^I[35]/, {
+    processes: ['W', 'D'],
+    faults: { restarts: 1 },
+  }),
+  mutation(
+    'M39',
+    'a takeover keeps the lineage',
+    withRules({
+      takenOver: (base, write, _lineage, count) => RULES.takenOver(base, write, base.lineage, count),
+    }),
+    /^I5/,
+    { processes: ['W', 'W'], faults: { outages: 1 } },
+  ),
+  mutation('M40', 'a takeover creates a row that is missing', withSteps({ takeover: 'upsert' }), /^I2/, {
+    processes: ['W', 'XP'],
+    faults: { outages: 1 },
+  }),
+  mutation(
+    'M41',
+    'a takeover is acknowledged without a look at the cache',
+    withSteps({ afterTakeover: 'acknowledge' }),
+    /^I5/,
+    {
+      processes: ['W', 'W'],
+      faults: { outages: 1 },
+    },
+  ),
+  mutation('M49', 'a creation adds a live envelope', withSteps({ create: 'insert, add' }), /^I2/, {
+    processes: ['C', 'X'],
+    starts: 'new',
+    faults: { ...LOSS, lateInCache: 1 },
+  }),
+  mutation('M49b', 'a creation takes its lease after the insert', withSteps({ create: 'insert, lease, cas' }), /^I2/, {
+    processes: ['C', 'X'],
+    starts: 'new',
+    faults: LOSS,
+  }),
+  mutation('M51', 'regenerates without freezing', withSteps({ regenerate: 'copy' }), /^REGENERATE/, {
+    processes: ['N', 'W'],
+  }),
+  mutation(
+    'M52',
+    'regenerates and destroys whatever stands there',
+    withSteps({ regenerateDestroys: 'any' }),
+    /^REGENERATE/,
+    {
+      processes: ['N', 'W', 'W'],
+      faults: LOSS,
+    },
+  ),
+  mutation(
+    'M60',
+    'drops what a takeover left behind, without another look',
+    withSteps({ afterDrop: 'acknowledge' }),
+    /^I5/,
+    {
+      processes: ['W', 'T'],
+      faults: { outages: 1 },
+    },
+  ),
+]

@@ -1,0 +1,132 @@
+import { guardAdmits } from '../../src/contract/backend.js'
+import {
+  confirmVerdict,
+  type FlushPolicy,
+  flushReason,
+  flushVerdict,
+  lives,
+  owesFlush,
+  quarantineVerdict,
+  readerShouldFlush,
+  ringVerdict,
+  verdictOnRow,
+} from '../../src/session/decisions.js'
+import {
+  born,
+  confirmed,
+  filled,
+  flushGuard,
+  frozen,
+  isUnflushed,
+  persisted,
+  storedSession,
+  takenOver,
+  takeoverGuard,
+  touched,
+  trusted,
+  written,
+} from '../../src/session/transitions.js'
+
+/*
+ * The rules that are searched: the store's own decisions and transitions, by reference, and the order of steps
+ * in which `src/store` asks them. A negative control replaces one of them.
+ */
+
+const decisions = {
+  flushReason,
+  flushVerdict,
+  verdictOnRow,
+  confirmVerdict,
+  ringVerdict,
+  lives,
+  owesFlush,
+  readerShouldFlush,
+  quarantineVerdict,
+  guardAdmits,
+}
+
+const transitions = {
+  born,
+  persisted,
+  written,
+  touched,
+  trusted,
+  confirmed,
+  filled,
+  frozen,
+  isUnflushed,
+  takenOver,
+  storedSession,
+  flushGuard,
+  takeoverGuard,
+}
+
+/** Where a step of the store could have been another. The first of each is what the store does. */
+export interface Steps {
+  readonly writeBy: 'cas' | 'set'
+  readonly fill: 'lease, read, cas' | 'lease, read, set' | 'read, add'
+  readonly afterFlush: 'confirm' | 'acknowledge'
+  readonly onEmptyConfirm: 'acknowledge' | 'add'
+  readonly onConflict: 'drop' | 'acknowledge' | 'leave' | 'delete'
+  readonly onLostCas: 'look' | 'acknowledge' | 'flush mine'
+  readonly onLostUpdate: 'again' | 'acknowledge'
+  readonly onRingHit: 'settle' | 'acknowledge'
+  readonly afterTakeover: 'look' | 'acknowledge'
+  readonly afterDrop: 'look' | 'acknowledge'
+  readonly takeover: 'update' | 'upsert'
+  readonly flush: 'update' | 'upsert'
+  readonly onTombstoneRow: 'refuse' | 'replace'
+  readonly destroy: 'backend, cache' | 'cache, backend'
+  readonly destroyAgain: 'both' | 'backend'
+  readonly onLostTombstone: 'again' | 'acknowledge'
+  readonly create: 'lease, insert, cas' | 'insert, lease, cas' | 'insert, add'
+  readonly regenerate: 'freeze' | 'copy'
+  readonly regenerateDestroys: 'frozen' | 'any'
+  readonly touchBy: 'cas' | 'set'
+  /** Whether a token outlives the connection it came over. */
+  readonly tokens: 'die' | 'survive'
+  /** Whether a command outlives the connection it was sent on. */
+  readonly commands: 'die' | 'survive'
+}
+
+const steps: Steps = {
+  writeBy: 'cas',
+  fill: 'lease, read, cas',
+  afterFlush: 'confirm',
+  onEmptyConfirm: 'acknowledge',
+  onConflict: 'drop',
+  onLostCas: 'look',
+  onLostUpdate: 'again',
+  onRingHit: 'settle',
+  afterTakeover: 'look',
+  afterDrop: 'look',
+  takeover: 'update',
+  flush: 'update',
+  onTombstoneRow: 'refuse',
+  destroy: 'backend, cache',
+  destroyAgain: 'both',
+  onLostTombstone: 'again',
+  create: 'lease, insert, cas',
+  regenerate: 'freeze',
+  regenerateDestroys: 'frozen',
+  touchBy: 'cas',
+  tokens: 'die',
+  commands: 'die',
+}
+
+export type Decisions = typeof decisions
+export type Transitions = typeof transitions
+
+export interface Rules extends Decisions, Transitions {
+  readonly steps: Steps
+}
+
+export const RULES: Rules = { ...decisions, ...transitions, steps }
+
+/** What the searched store is configured with. */
+export interface Settings {
+  readonly policy: FlushPolicy
+  readonly maxAttempts: number
+  /** Writes that the cache refuses, as a mask: they are too large for it. */
+  readonly tooLarge: number
+}

@@ -1,0 +1,45 @@
+import { beginning } from './actors/index.js'
+import { type Configuration, firstWorld, settingsOf } from './configuration.js'
+import { encoder } from './encode.js'
+import { type Searched, successors } from './faults.js'
+import { violation } from './properties.js'
+import { RULES, type Rules } from './rules.js'
+import { type Result, search } from './search.js'
+import type { Visited } from './visited.js'
+import type { World } from './world.js'
+
+/** Searches one configuration, under the rules as they are or weakened ones, to the end or to the cap. */
+export const searchConfiguration = (
+  configuration: Configuration,
+  cap: number,
+  rules: Rules = RULES,
+  seen?: Visited,
+): Result<World> => {
+  const settings = settingsOf(configuration)
+  const first = firstWorld(configuration)
+  const { encode, numbers } = encoder(first, rules)
+  const { losses = 0, restarts = 0, outages = 0, lostLooks = 0, cuts = 0 } = configuration.faults ?? {}
+  const isAsymmetric = configuration.isAsymmetric ?? false
+  const searched: Searched = {
+    rules,
+    settings,
+    begin: beginning(rules, settings),
+    isAsymmetric,
+    nobodyGivesUp: configuration.nobodyGivesUp ?? false,
+    startsLive: configuration.starts !== 'new',
+    isHealthy: losses + restarts + outages + lostLooks + cuts === 0,
+    outageIsSeenByAll: outages > 0,
+  }
+  const judged = { maxStaleCount: configuration.maxStaleCount, isAsymmetric }
+  return search(
+    {
+      first,
+      successors: (world, emit) => successors(world, searched, emit),
+      encode,
+      numbers,
+      violation: (world) => violation(world, judged),
+    },
+    cap,
+    ...(seen === undefined ? [] : [seen]),
+  )
+}

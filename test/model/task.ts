@@ -1,0 +1,184 @@
+import type { BackendCopy, Guard, InsertOutcome, StoredSession, UpdateOutcome } from '../../src/contract/backend.js'
+import type { LiveEnvelope } from '../../src/session/envelope.js'
+
+/*
+ * What an actor is doing, as data. It has asked a tier for something (the command), and a frame says which step
+ * takes the answer, with the values that step still needs. Steps are functions that capture nothing but the
+ * rules, so that an actor's state is wholly what its task holds, and two tasks that look alike behave alike.
+ */
+
+/** A cache's compare-and-set token: generation of the server, and its count of changes since it started. */
+export type Token = number
+
+/** What stands in the cache, as `CacheTier.get` tells it. */
+export type Seen =
+  | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: Token }
+  | { readonly state: 'lease'; readonly token: Token }
+  | { readonly state: 'tombstone' }
+  | { readonly state: 'missing' }
+
+export type Stored =
+  | { readonly outcome: 'stored'; readonly token: Token }
+  | { readonly outcome: 'conflict' | 'missing' | 'too-large' | 'lost' }
+
+/** A command to a tier. Those marked as weak exist for the mutations only. */
+export type Command =
+  | { readonly to: 'cache'; readonly op: 'get' }
+  | { readonly to: 'cache'; readonly op: 'lease' }
+  | { readonly to: 'cache'; readonly op: 'cas'; readonly value: LiveEnvelope; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'bury'; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'drop'; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'set tombstone' }
+  /** Weak. */
+  | { readonly to: 'cache'; readonly op: 'set' | 'add'; readonly value: LiveEnvelope }
+  /** Weak. */
+  | { readonly to: 'cache'; readonly op: 'delete' }
+  | { readonly to: 'backend'; readonly op: 'read' }
+  | { readonly to: 'backend'; readonly op: 'insert'; readonly session: StoredSession }
+  | { readonly to: 'backend'; readonly op: 'update'; readonly guard: Guard; readonly session: StoredSession }
+  | { readonly to: 'backend'; readonly op: 'destroy'; readonly only?: { lineage: string; version: number } }
+  | { readonly to: 'backend'; readonly op: 'extend' }
+  /** Removes a tombstone whose time is up. */
+  | { readonly to: 'backend'; readonly op: 'purge' }
+  /** The row of the id that a regeneration moves to; nobody else knows it yet. */
+  | { readonly to: 'backend'; readonly op: 'put new'; readonly session: StoredSession }
+
+export type Refusable = Exclude<UpdateOutcome, { outcome: 'failed' }> | 'unavailable'
+
+export type Answer =
+  | Seen
+  | Stored
+  | BackendCopy
+  | InsertOutcome
+  | Refusable
+  | 'unreachable'
+  | 'unavailable'
+  | 'told'
+  | 'dropped'
+  | 'conflict'
+  | 'lost'
+  | 'destroyed'
+  | 'refused'
+  | 'extended'
+  | 'absent'
+
+/** What a process does for one request, or owes since an earlier one. */
+export type Op =
+  | { readonly do: 'save'; readonly write: number; readonly durable: boolean }
+  | { readonly do: 'create' | 'put' | 'regenerate'; readonly write: number }
+  | { readonly do: 'read' | 'flush' | 'read and flush' | 'touch' | 'destroy' | 'drain' | 'purge' }
+  | { readonly do: 'repair' | 'destroy again' }
+  | { readonly do: 'place'; readonly envelope: LiveEnvelope; readonly token?: Token }
+
+/** How an operation of an actor ended; `world.ts` writes it into the record that the properties read. */
+export type Ending =
+  | { readonly did: 'write'; readonly write: number; readonly status: 'acked' | 'durable' | 'not applied' | 'unknown' }
+  /** `cache only`: it was to be flushed, and the backend did not answer. */
+  | {
+      readonly did: 'write'
+      readonly write: number
+      readonly status: 'gave up' | 'gave up, unknown' | 'dropped' | 'cache only'
+    }
+  | { readonly did: 'read'; readonly writes: number | 'none' }
+  | { readonly did: 'destroy'; readonly status: 'acked' | 'cache unreachable' | 'rejected' }
+  | { readonly did: 'regenerate'; readonly status: 'acked' | 'failed' }
+  | { readonly did: 'flush'; readonly left: boolean }
+  | { readonly did: 'create'; readonly status: 'acked' | 'failed' }
+  | { readonly did: 'nothing' }
+
+/** What a step may ask of its process. */
+export interface Around {
+  /** A lineage that nobody has had. */
+  lineage(): string
+  /** Counts the outages of the cache that have ended, from 1: the only times the model tells apart. */
+  readonly now: number
+  /** Entries with an older stamp are from before an outage that this process saw. */
+  readonly trustFrom: number
+}
+
+export type Vars = Readonly<Record<string, unknown>>
+
+/** Which step takes the answer, and with what. */
+export interface Frame<A> {
+  readonly step: number
+  readonly vars: Vars
+  readonly resume: (answer: A, around: Around) => Task
+}
+
+export type Task =
+  | { readonly at: 'asking'; readonly command: Command; readonly next: Frame<never> }
+  /** Either may happen: which, is decided by times that the model does not have. */
+  | { readonly at: 'crossroads'; readonly ways: readonly Task[] }
+  | {
+      readonly at: 'end'
+      readonly ending: Ending
+      /** The next operation to do before any other, in the background of the process. */
+      readonly owes?: Op
+    }
+
+const steps = new Map<unknown, number>()
+
+const numberOf = (step: unknown): number => {
+  let number = steps.get(step)
+  if (number === undefined) {
+    number = steps.size
+    steps.set(step, number)
+  }
+  return number
+}
+
+/** The rest of an actor's work after an answer. `step` captures nothing but the rules. */
+export const frame = <A, V extends Vars>(step: (answer: A, vars: V, around: Around) => Task, vars: V): Frame<A> => ({
+  step: numberOf(step),
+  vars,
+  resume: (answer, around) => step(answer, vars, around),
+})
+
+const asking =
+  <A>() =>
+  (command: Command, next: Frame<A>): Task => ({ at: 'asking', command, next: next as Frame<never> })
+
+/* The commands, each with the type of its answer. */
+
+export const get = (then: Frame<Seen | 'unreachable'>): Task =>
+  asking<Seen | 'unreachable'>()({ to: 'cache', op: 'get' }, then)
+export const lease = (then: Frame<Stored>): Task => asking<Stored>()({ to: 'cache', op: 'lease' }, then)
+export const cas = (value: LiveEnvelope, token: Token, then: Frame<Stored>): Task =>
+  asking<Stored>()({ to: 'cache', op: 'cas', value, token }, then)
+export const bury = (token: Token, then: Frame<Stored>): Task =>
+  asking<Stored>()({ to: 'cache', op: 'bury', token }, then)
+/** `lost`: the cache could not be told. */
+export const drop = (token: Token, then: Frame<'dropped' | 'conflict' | 'lost'>): Task =>
+  asking<'dropped' | 'conflict' | 'lost'>()({ to: 'cache', op: 'drop', token }, then)
+export const setTombstone = (then: Frame<'told' | 'lost' | 'unreachable'>): Task =>
+  asking<'told' | 'lost' | 'unreachable'>()({ to: 'cache', op: 'set tombstone' }, then)
+export const set = (value: LiveEnvelope, then: Frame<Stored>): Task =>
+  asking<Stored>()({ to: 'cache', op: 'set', value }, then)
+export const add = (value: LiveEnvelope, then: Frame<Stored>): Task =>
+  asking<Stored>()({ to: 'cache', op: 'add', value }, then)
+export const deleteBlindly = (then: Frame<Stored>): Task => asking<Stored>()({ to: 'cache', op: 'delete' }, then)
+
+export const read = (then: Frame<BackendCopy | 'unavailable'>): Task =>
+  asking<BackendCopy | 'unavailable'>()({ to: 'backend', op: 'read' }, then)
+export const insert = (session: StoredSession, then: Frame<InsertOutcome | 'unavailable'>): Task =>
+  asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session }, then)
+export const update = (guard: Guard, session: StoredSession, then: Frame<Refusable>): Task =>
+  asking<Refusable>()({ to: 'backend', op: 'update', guard, session }, then)
+export const destroyRow = (
+  only: { lineage: string; version: number } | undefined,
+  then: Frame<'destroyed' | 'refused' | 'unavailable'>,
+): Task =>
+  asking<'destroyed' | 'refused' | 'unavailable'>()(
+    { to: 'backend', op: 'destroy', ...(only === undefined ? {} : { only }) },
+    then,
+  )
+export const extend = (then: Frame<'extended' | 'destroyed' | 'absent' | 'unavailable'>): Task =>
+  asking<'extended' | 'destroyed' | 'absent' | 'unavailable'>()({ to: 'backend', op: 'extend' }, then)
+export const purge = (next: Frame<'told' | 'unavailable'>): Task =>
+  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'purge' }, next)
+export const putNew = (session: StoredSession, then: Frame<'told' | 'unavailable'>): Task =>
+  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'put new', session }, then)
+
+export const end = (ending: Ending, owes?: Op): Task =>
+  owes === undefined ? { at: 'end', ending } : { at: 'end', ending, owes }
+export const either = (...ways: readonly Task[]): Task => ({ at: 'crossroads', ways })

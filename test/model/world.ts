@@ -1,0 +1,251 @@
+import type { BackendState, StoredSession } from '../../src/contract/backend.js'
+import type { LiveEnvelope } from '../../src/session/envelope.js'
+import { lineageName, writesIn } from './data.js'
+import type { Rules } from './rules.js'
+import type { Answer, Around, Command, Op, Task, Token } from './task.js'
+
+/*
+ * One session's world: its entry in the cache, its row in the backend, the commands under way, and what each
+ * actor is doing. A command is one atomic step of its tier (rule 0 says which ones there are).
+ */
+
+export type Entry = LiveEnvelope | { readonly kind: 'lease' } | { readonly kind: 'tombstone' } | undefined
+
+export interface Cache {
+  readonly entry: Entry
+  readonly token: Token
+  /** A process restarted: its counts begin again. */
+  readonly generation: number
+  /** Changes since then; the next one's token. */
+  readonly changes: number
+  readonly isDown: boolean
+}
+
+export type Row =
+  | { readonly state: 'absent' | 'destroyed' }
+  | { readonly state: 'live'; readonly session: StoredSession }
+
+export interface Actor {
+  readonly name: string
+  /** Actors of one kind with the same operations are interchangeable; -1 for one that is like no other. */
+  readonly kind: number
+  /** The writes of its operations, lowest first. */
+  readonly writes: readonly number[]
+  /** What is still to be done; the first of them is under way where there is a task. */
+  readonly ops: readonly Op[]
+  readonly task: Extract<Task, { at: 'asking' }> | undefined
+  /** What its read must not be older than: what others had read or had acknowledged when it began. */
+  readonly floor: number
+  readonly isCutOff: boolean
+  /** The outages it knows to have ended. */
+  readonly noticed: number
+}
+
+/** How often each fault may still happen. */
+export interface Budget {
+  /** The cache forgets the entry. */
+  readonly losses: number
+  /** The cache restarts, and counts its changes from one again. */
+  readonly restarts: number
+  /** The holder of a lease is taken for dead. */
+  readonly leaseExpiries: number
+  /** The answer to a change of the cache is lost; the change was made, or was not. */
+  readonly lostInCache: number
+  /** The same for a look at the cache: to its process that is a cache out of reach, so not all have one view. */
+  readonly lostLooks: number
+  /** The answer to a change of the cache is lost, and the change is made later, or never. */
+  readonly lateInCache: number
+  readonly lostInBackend: number
+  readonly lateInBackend: number
+  /** Nobody reaches the cache for a while; it returns empty or as it was. */
+  readonly outages: number
+  readonly backendOutages: number
+  /** One process does not reach the cache for a while. */
+  readonly cuts: number
+  readonly crashes: number
+}
+
+/** What happened, as far as a property needs to know. */
+export interface Past {
+  readonly acked: number
+  readonly durable: number
+  /** Said not to be applied. */
+  readonly refused: number
+  /** What a process had acknowledged when its drain left nothing. */
+  readonly drained: number
+  /** What any finished read has shown. */
+  readonly seen: number
+  /** How many losses the bound of I4 allows for. */
+  readonly losses: number
+  readonly destroy: 'no' | 'begun' | 'acked'
+  readonly backendWasDown: boolean
+  /** The writes in the session under its new id, once the regeneration was acknowledged. */
+  readonly movedWith: number | undefined
+  /** What a single step did wrong. */
+  readonly wrong: string | undefined
+}
+
+export interface World {
+  readonly cache: Cache
+  readonly row: Row
+  readonly newRow: number | undefined
+  readonly backendIsDown: boolean
+  readonly actors: readonly Actor[]
+  /** Sent, not answered, and perhaps still to be carried out. */
+  readonly late: readonly Command[]
+  readonly budget: Budget
+  readonly past: Past
+  readonly lineages: number
+  readonly outagesEnded: number
+  /** Somebody else than its creator can know the session's id. */
+  readonly idIsOut: boolean
+}
+
+const NO_TOKEN = new Uint8Array(0)
+const TOKENS_PER_GENERATION = 1_000
+
+export const tokenOf = (generation: number, change: number): Token => generation * TOKENS_PER_GENERATION + change
+
+/** Whether the server takes this token for that of its entry. */
+export const fits = (token: Token, { entry, token: current }: Cache, { steps }: Rules): boolean => {
+  if (entry === undefined) return false
+  if (steps.tokens === 'survive' || steps.commands === 'survive')
+    return token % TOKENS_PER_GENERATION === current % TOKENS_PER_GENERATION
+  return token === current
+}
+
+const put = (cache: Cache, entry: Entry): Cache => {
+  const changes = cache.changes + 1
+  return { ...cache, entry, changes, token: tokenOf(cache.generation, changes) }
+}
+
+const changed = (world: World, entry: Entry): World => ({ ...world, cache: put(world.cache, entry) })
+
+/** A command carried out: what it changes, and its answer. */
+export const perform = (world: World, command: Command, rules: Rules): { world: World; answer: Answer } =>
+  command.to === 'cache' ? inCache(world, command, rules) : inBackend(world, command, rules)
+
+const inCache = (
+  world: World,
+  command: Extract<Command, { to: 'cache' }>,
+  rules: Rules,
+): { world: World; answer: Answer } => {
+  const { cache } = world
+  const { entry, token } = cache
+  const stored = (next: World): { world: World; answer: Answer } => ({
+    world: next,
+    answer: { outcome: 'stored', token: next.cache.token },
+  })
+  const refused = { world, answer: { outcome: entry === undefined ? 'missing' : 'conflict' } } as const
+  switch (command.op) {
+    case 'get':
+      if (entry === undefined) return { world, answer: { state: 'missing' } }
+      if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
+      return { world, answer: entry.kind === 'lease' ? { state: 'lease', token } : { state: 'tombstone' } }
+    case 'lease':
+      return entry === undefined ? stored(changed(world, { kind: 'lease' })) : refused
+    case 'add':
+      return entry === undefined ? stored(changed(world, command.value)) : refused
+    case 'cas':
+      return fits(command.token, cache, rules) ? stored(changed(world, command.value)) : refused
+    case 'bury':
+      return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
+    case 'drop':
+      return fits(command.token, cache, rules)
+        ? { world: changed(world, undefined), answer: 'dropped' }
+        : { world, answer: entry === undefined ? 'dropped' : 'conflict' }
+    case 'set':
+      return stored(changed(world, command.value))
+    case 'set tombstone':
+      return { world: changed(world, { kind: 'tombstone' }), answer: 'told' }
+    case 'delete':
+      return stored(changed(world, undefined))
+  }
+}
+
+export const stateOf = (row: Row): BackendState =>
+  row.state === 'live'
+    ? {
+        state: 'live',
+        lineage: row.session.lineage,
+        version: row.session.version,
+        writeIds: row.session.writeIds,
+        token: NO_TOKEN,
+      }
+    : { state: row.state }
+
+const inBackend = (
+  world: World,
+  command: Extract<Command, { to: 'backend' }>,
+  rules: Rules,
+): { world: World; answer: Answer } => {
+  const { row } = world
+  switch (command.op) {
+    case 'read':
+      if (row.state !== 'live') return { world, answer: { state: row.state } }
+      return { world, answer: { state: 'live', session: row.session, token: NO_TOKEN } }
+    case 'insert':
+      return row.state === 'absent'
+        ? {
+            world: { ...world, row: { state: 'live', session: command.session } },
+            answer: { outcome: 'inserted', token: NO_TOKEN },
+          }
+        : { world, answer: { outcome: 'exists', row: stateOf(row) } }
+    case 'update': {
+      const { guard, session } = command
+      const admitted =
+        row.state === 'live'
+          ? rules.guardAdmits(guard, row.session)
+          : row.state === 'destroyed' && rules.steps.onTombstoneRow === 'replace'
+      if (!admitted) return { world, answer: { outcome: 'refused', row: stateOf(row) } }
+      const next: World = { ...world, row: { state: 'live', session } }
+      return {
+        world: row.state === 'live' ? judged(next, row.session, session) : next,
+        answer: { outcome: 'applied', token: NO_TOKEN },
+      }
+    }
+    case 'extend':
+      return { world, answer: row.state === 'live' ? 'extended' : row.state }
+    case 'destroy': {
+      const { only } = command
+      if (
+        only !== undefined &&
+        !(row.state === 'destroyed') &&
+        !(row.state === 'live' && row.session.lineage === only.lineage && row.session.version === only.version)
+      )
+        return { world, answer: 'refused' }
+      return { world: { ...world, row: { state: 'destroyed' }, past: begunToDestroy(world.past) }, answer: 'destroyed' }
+    }
+    case 'purge':
+      return { world: row.state === 'destroyed' ? { ...world, row: { state: 'absent' } } : world, answer: 'told' }
+    case 'put new':
+      return { world: { ...world, newRow: writesIn(command.session) }, answer: 'told' }
+  }
+}
+
+export const begunToDestroy = (past: Past): Past => (past.destroy === 'no' ? { ...past, destroy: 'begun' } : past)
+
+/** I7: what replaces a row has all that the row has, and a higher version. */
+const judged = (world: World, before: StoredSession, after: StoredSession): World => {
+  if ((writesIn(before) & ~writesIn(after)) !== 0) return wrong(world, 'I7 BRANCH OVERWRITTEN')
+  return after.version > before.version ? world : wrong(world, 'I7 VERSION DID NOT GROW')
+}
+
+export const wrong = (world: World, what: string): World => ({
+  ...world,
+  past: { ...world.past, wrong: world.past.wrong ?? what },
+})
+
+/** What a process knows when it takes an answer; counts the lineages it mints. */
+export const aroundOf = (world: World, actor: Actor): Around & { readonly lineages: () => number } => {
+  let { lineages } = world
+  return {
+    lineage: () => {
+      lineages += 1
+      return lineageName(lineages)
+    },
+    lineages: () => lineages,
+    now: 1 + world.outagesEnded,
+    trustFrom: actor.noticed === 0 ? 0 : 1 + actor.noticed,
+  }
+}
