@@ -97,10 +97,9 @@ skipUnless('express-session on three app instances', await findServers(), (serve
   /** Neither where the cache still knows of the logouts, nor where only the backend does. */
   const nobodyIsBack = async (apps: Apps, loggedOut: readonly Browser[]): Promise<void> => {
     await tiers.emptyCache()
-    for (const [round, browser] of loggedOut.entries())
-      expect(await shownEverywhere(apps, browser), `round ${round}, with the cache emptied, seed: ${seed}`).toEqual(
-        NOBODY,
-      )
+    const shown = await Promise.all(loggedOut.map((browser) => shownEverywhere(apps, browser)))
+    for (const [round, each] of shown.entries())
+      expect(each, `round ${round}, with the cache emptied, seed: ${seed}`).toEqual(NOBODY)
   }
 
   const slowPath = (round: number, options: Partial<SessionOptions>): string => {

@@ -3,6 +3,7 @@ import {
   everyCallAnswers,
   goneIsGone,
   lossesAreBounded,
+  nothingDurableIsMissed,
   nothingIsLost,
   nothingIsMadeUp,
   type Operation,
@@ -40,6 +41,12 @@ describe('the judge of a history', () => {
 
   test('notices a read that goes back, also of a write that is still under way', () => {
     expect(nothingIsLost([write(0, 9, 'a'), load(1, 2, 'a'), load(3, 4)])).toHaveLength(1)
+  })
+
+  test('notices a read that misses what was acknowledged as durable, and forgives it to miss the rest', () => {
+    const history = [write(0, 1, 'a', { durable: true }), write(0, 1, 'b'), load(0, 2)]
+    expect(nothingDurableIsMissed([...history, load(2, 3, 'a')])).toEqual([])
+    expect(nothingDurableIsMissed([...history, load(2, 3, 'b')])).toHaveLength(1)
   })
 
   test.each([

@@ -89,6 +89,16 @@ export const nothingIsLost = (history: readonly Operation[]): Complaints => {
   })
 }
 
+/** I5: what was acknowledged as durable is seen by every later read, whatever becomes of the cache. */
+export const nothingDurableIsMissed = (history: readonly Operation[]): Complaints => {
+  const durable = acknowledged(history).filter((write) => write.durable === true)
+  return loads(history).flatMap((load) =>
+    durable
+      .filter((write) => before(write, load) && load.seen?.includes(write.token ?? '') !== true)
+      .map(({ token }) => `${named(load)} missed ${token}, acknowledged before as durable`),
+  )
+}
+
 /** I2: whatever begins after a destroy (or a regeneration) was acknowledged finds no session, and changes none. */
 export const goneIsGone = (history: readonly Operation[]): Complaints => {
   const ended = history

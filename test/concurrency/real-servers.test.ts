@@ -12,6 +12,7 @@ import {
   type Loss,
   lossesAreBounded,
   lostOf,
+  nothingDurableIsMissed,
   nothingIsLost,
   nothingIsMadeUp,
   type Operation,
@@ -169,6 +170,13 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
     await cluster.takeRows()
   })
 
+  const emptyAgainAndAgain = async (pauses: readonly number[]): Promise<void> => {
+    for (const ms of pauses) {
+      await pause(ms)
+      await cluster.emptyCache()
+    }
+  }
+
   /** Empties the cache, lets every process try again, and judges each race with the rows it left. */
   const judgeEnded = async (
     store: string,
@@ -202,7 +210,7 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
         const history: Operation[] = await everywhere(store, id, [{ what: 'load', hold: true }])
         const destroyer = random.below(3)
         const destroyAfterMs = random.waitMs(20)
-        const emptyAfterMs = random.waitMs(8)
+        const pauses = Array.from({ length: 4 }, () => random.waitMs(8))
         const reads = (process: number): Step[] => [
           { what: 'load', afterMs: random.waitMs(4) },
           { what: 'load', afterMs: random.waitMs(4) },
@@ -213,7 +221,7 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
         const [raced, destroyed] = await Promise.all([
           together(store, id, reads),
           cluster.processes[destroyer]?.run({ store, id, steps: [{ what: 'destroy', afterMs: destroyAfterMs }] }),
-          pause(emptyAfterMs).then(() => cluster.emptyCache()),
+          emptyAgainAndAgain(pauses),
         ])
         history.push(...raced, ...(destroyed ?? []), ...(await everywhere(store, id, WITNESS('after'))))
         return { round, id, history }
@@ -235,14 +243,22 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
         async (round, random) => {
           const id = await create(store, round)
           const writes = (process: number): Step[] =>
-            Array.from({ length: 12 }, (_, n) => ({
-              what: 'write',
-              token: `t${process}-${n}`,
-              afterMs: random.waitMs(10),
-              thinkMs: random.waitMs(4),
-              durable: random.onceIn(8),
-            }))
-          return { round, id, history: together(store, id, writes), pauses: [0, 1, 2, 3].map(() => random.waitMs(150)) }
+            Array.from({ length: 12 }, (_, n): Step[] => [
+              {
+                what: 'write',
+                token: `t${process}-${n}`,
+                afterMs: random.waitMs(10),
+                thinkMs: random.waitMs(4),
+                durable: random.onceIn(6),
+              },
+              { what: 'load', afterMs: random.waitMs(2) },
+            ]).flat()
+          return {
+            round,
+            id,
+            history: together(store, id, writes),
+            pauses: Array.from({ length: 6 }, () => random.waitMs(100)),
+          }
         },
         async (races) => {
           const losses: Loss[] = []
@@ -265,6 +281,7 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
               const complaints = [
                 ...everyCallAnswersOrDoubts(history),
                 ...nothingIsMadeUp(history),
+                ...nothingDurableIsMissed(history),
                 ...lossesAreBounded(history, losses, survived, maxStaleCount),
               ]
               noComplaints(`round ${round}`, complaints, history, losses)
@@ -308,6 +325,7 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
             const complaints = [
               ...everyCallAnswers(history),
               ...nothingIsMadeUp(history),
+              ...nothingDurableIsMissed(history),
               ...lossesAreBounded(history, losses, survived, maxStaleCount),
             ]
             noComplaints(`round ${round}`, complaints, history, losses)
