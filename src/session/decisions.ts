@@ -132,6 +132,14 @@ export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): Confi
   return seen.durableLineage === flushed.lineage && seen.durableVersion >= flushed.version ? 'acknowledge' : 'again'
 }
 
+/**
+ * What an entry of the cache means for a write that went to the backend round it, as `taken`. `dead`: it does not
+ * descend from that copy, and must be gone before the write is acknowledged. One that holds the very write may
+ * stay: nobody who sees it misses anything, and its next flush or comparison tells.
+ */
+export const takeoverVerdict = (seen: LiveEnvelope, taken: LiveEnvelope, writeId: WriteId): 'settled' | 'dead' =>
+  lives(seen, taken) || seen.writeIds.includes(writeId) ? 'settled' : 'dead'
+
 /** Whether a write whose answer was lost is in what now stands. */
 export type RingVerdict = 'in' | 'not in' | 'cannot tell'
 

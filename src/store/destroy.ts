@@ -1,5 +1,6 @@
 import type { Locator } from '../contract/locator.js'
 import type { DestroyReport } from '../contract/session-store.js'
+import { isSessionStoreError } from '../errors.js'
 import type { Context } from './context.js'
 
 /**
@@ -15,6 +16,13 @@ export const destroy = async (context: Context, locator: Locator): Promise<Destr
   const tellBackend = async (): Promise<void> => {
     const at = runtime.now()
     await backend.destroy(locator, { at, keepUntil: at + options.tombstoneTtlMs })
+  }
+  /** Once more where the answer was lost: a tombstone does no harm twice. */
+  const tellCache = async (): Promise<void> => {
+    await cache.setTombstone(locator.key).catch(async (error: unknown) => {
+      if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
+      await cache.setTombstone(locator.key)
+    })
   }
   const tellBoth = async (): Promise<boolean> => {
     await tellBackend()
@@ -33,7 +41,7 @@ export const destroy = async (context: Context, locator: Locator): Promise<Destr
   }
   ledger.forget(locator.key, Number.POSITIVE_INFINITY)
   try {
-    await cache.setTombstone(locator.key)
+    await tellCache()
   } catch (error) {
     background.retry(name, 'destroy', tellBoth)
     if (options.onCacheUnreachable === 'reject') throw error

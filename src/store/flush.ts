@@ -6,9 +6,9 @@ import {
   confirmVerdict,
   type FlushVerdict,
   flushVerdict,
-  lives,
   owesFlush,
   quarantineVerdict,
+  takeoverVerdict,
   verdictOnRow,
 } from '../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
@@ -184,8 +184,13 @@ export const flushing = (context: Context): Flushing => {
         continue
       }
       const { envelope, token } = seen
-      if (!lives(envelope, taken) && !envelope.writeIds.includes(writeId)) await cache.drop(locator.key, token)
-      return 'settled'
+      if (takeoverVerdict(envelope, taken, writeId) === 'settled') return 'settled'
+      if (looks >= LOOKS) {
+        repairLater(locator)
+        return 'unseen'
+      }
+      // Whoever changed the dead entry meanwhile kept it alive: only another look shows that it is gone.
+      await cache.drop(locator.key, token)
     }
   }
 

@@ -11,6 +11,7 @@ import {
   type PersistOn,
   readerShouldFlush,
   ringVerdict,
+  takeoverVerdict,
   verdictOnRow,
   type WriteSituation,
 } from '../../src/session/decisions.js'
@@ -312,6 +313,21 @@ describe('What a look at the cache after a flush means (rule 6)', () => {
   ] as const)
     test(`${what}: ${verdict}`, () => {
       expect(confirmVerdict(live(seen), flushed)).toBe(verdict)
+    })
+})
+
+describe('What an entry means for a write that went round the cache (rule 9)', () => {
+  const mine = 'ffffffffffffffff'
+  const taken = live({ lineage: MINE, version: 20, durableLineage: PARENT, durableVersion: 7 })
+  for (const [what, seen, verdict] of [
+    ['one filled from it', { lineage: OTHER, durableLineage: MINE, durableVersion: 20 }, 'settled'],
+    ['one that holds the write', { lineage: PARENT, version: 8, writeIds: [mine] }, 'settled'],
+    ['the entry it left behind (M41)', { lineage: PARENT, version: 8 }, 'dead'],
+    ['one filled from an older copy', { lineage: OTHER, durableLineage: PARENT, durableVersion: 7 }, 'dead'],
+    ['one with a newer version of another lineage', { lineage: OTHER, version: 30 }, 'dead'],
+  ] as const)
+    test(`${what}: ${verdict}`, () => {
+      expect(takeoverVerdict(live(seen), taken, mine)).toBe(verdict)
     })
 })
 
