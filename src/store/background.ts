@@ -12,8 +12,8 @@ export interface Background {
    * with the same name replaces an earlier one that has not succeeded yet.
    */
   retry(name: string, operation: string, work: () => Promise<boolean>): void
-  /** How much is being retried. */
-  readonly retrying: number
+  /** How much of an operation is being retried. */
+  retrying(operation: string): number
   /** Resolves when nothing is running; what waits for its next try is tried at once, one last time. */
   settle(): Promise<void>
 }
@@ -82,9 +82,7 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
       retries.set(name, retry)
       schedule(name, retry)
     },
-    get retrying() {
-      return retries.size
-    },
+    retrying: (operation) => [...retries.values()].filter((retry) => retry.operation === operation).length,
     settle: async () => {
       settling = true
       await idle()

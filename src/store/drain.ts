@@ -39,7 +39,7 @@ export const drain = async (
         resolve()
       })
   })
-  const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying }
+  const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying('destroy') }
   await Promise.allSettled([cache.close(), backend.close()])
   return report
 }

@@ -2,7 +2,7 @@ import type { Backend } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
-import { invalidOption } from '../errors.js'
+import { invalidOption, refuseUnknownOptions } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
 import type { LifeTimings } from '../session/expiry.js'
 import { NAMESPACE } from '../session/key.js'
@@ -207,9 +207,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
  */
 export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptions => {
   if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
-  for (const name of Object.keys(options))
-    if (!OPTION_NAMES.has(name))
-      throw invalidOption(name, 'left out, as no option has this name', options[name as never])
+  refuseUnknownOptions(options, OPTION_NAMES)
 
   const given = options as Readonly<Record<string, unknown>>
   const whole = (name: string, fallback: number, least: number, most: number): number => {
@@ -236,6 +234,8 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     if (typeof value !== 'object' || value === null || !methods.every(has)) throw invalidOption(name, what, value)
   }
 
+  if (given['allowEmbedded'] !== undefined && typeof given['allowEmbedded'] !== 'boolean')
+    throw invalidOption('allowEmbedded', 'true or false', given['allowEmbedded'])
   callable('identify')
   callable('beforeSave')
   if (typeof given['conflict'] !== 'function') oneOf('conflict', ['merge', 'reject', 'overwrite'])

@@ -21,6 +21,8 @@ export interface Wanted {
 /** @throws SessionStoreError `E_SESSION_DATA` where the data cannot be stored. */
 export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, data: Data): Wanted => {
   const value = beforeSave?.(data) ?? data
+  if (value === undefined)
+    throw new SessionStoreError('E_SESSION_DATA', 'Expected session data, got nothing', { path: 'data', applied: 'no' })
   return { data: context.values.encode(value), value, userId: context.values.userOf(value) }
 }
 

@@ -1,5 +1,6 @@
 import type { Locator } from '../contract/locator.js'
 import type {
+  CloseOptions,
   CloseReport,
   CreateOptions,
   DestroyReport,
@@ -11,7 +12,13 @@ import type {
   StoreHealth,
   TouchOptions,
 } from '../contract/session-store.js'
-import { invalidOption, isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
+import {
+  invalidOption,
+  isSessionStoreError,
+  refuseUnknownOptions,
+  SessionStoreError,
+  tierUnavailable,
+} from '../errors.js'
 import { readerShouldFlush } from '../session/decisions.js'
 import { checkedId, sessionIdFrom } from '../session/id.js'
 import { locate } from '../session/key.js'
@@ -34,6 +41,24 @@ import { type Accepted, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
 
+const NONE: ReadonlySet<string> = new Set()
+const OF_A_SAVE: ReadonlySet<string> = new Set(['durable', 'idleTtlMs', 'unmergedKeys'] satisfies (keyof SaveOptions)[])
+
+/** What each call can be told; a misspelt `durable` must not pass for a durable save. */
+const CALL_OPTIONS = {
+  create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]) as ReadonlySet<string>,
+  load: new Set(['touch'] satisfies (keyof LoadOptions)[]) as ReadonlySet<string>,
+  save: OF_A_SAVE,
+  update: OF_A_SAVE,
+  put: OF_A_SAVE,
+  touch: new Set(['idleTtlMs'] satisfies (keyof TouchOptions)[]) as ReadonlySet<string>,
+  list: new Set(['limit', 'after']) as ReadonlySet<string>,
+  close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]) as ReadonlySet<string>,
+  regenerate: NONE,
+  destroy: NONE,
+  count: NONE,
+} as const
+
 /** The protocol's steps as the store that programs and adapters use. */
 export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Customs<Data>): SessionStore<Data> => {
   const { options, runtime, cache, backend, telemetry, background } = parts
@@ -55,10 +80,18 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
-  const timely = <T>(operation: string, isChange: boolean, work: () => Promise<T>): Promise<T> => {
+  const timely = <T>(
+    operation: keyof typeof CALL_OPTIONS,
+    isChange: boolean,
+    callOptions: object,
+    work: () => Promise<T>,
+  ): Promise<T> => {
     if (closing !== undefined) return Promise.reject(closed())
     const { deadlineMs } = options
-    const working = (async () => await work())()
+    const working = (async () => {
+      refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
+      return await work()
+    })()
     const ended = working.then(
       () => {},
       () => {},
@@ -76,11 +109,16 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   const open = (id: string, locator: Locator, seen: Live): Handle<Data> => {
     const data = context.values.decode(seen.envelope) as Data
-    return new Handle(id, locator, data, seen, context.values.userOf(data))
+    return give(new Handle(id, locator, data, seen, context.values.userOf(data)))
   }
 
+  const given = new WeakSet<object>()
+  const give = (handle: Handle<Data>): Handle<Data> => {
+    given.add(handle)
+    return handle
+  }
   const mine = (session: Session<Data>): Handle<Data> => {
-    if (session instanceof Handle) return session as Handle<Data>
+    if (session instanceof Handle && given.has(session)) return session as Handle<Data>
     throw new TypeError('Expected a session that this store gave out, by create, load, update or regenerate')
   }
 
@@ -130,7 +168,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     const locator = locatorOf(id)
     const wanted = wantedOf(context, customs, data)
     const created = await creations.create({ locator, wanted, idleTtlMs, fresh })
-    const handle = new Handle(id, locator, wanted.value as Data, created.now, wanted.userId)
+    const handle = give(new Handle(id, locator, wanted.value as Data, created.now, wanted.userId))
     const { placed } = created
     if (placed !== undefined) beside(handle, 'place', () => placed)
     return handle
@@ -184,7 +222,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         const written = await queue.run(locator.key, () =>
           writes.write({ locator, base: found, resolve, idleTtlMs, durable }),
         )
-        const handle = new Handle(id, locator, data, written.now, wanted.userId)
+        const handle = give(new Handle(id, locator, data, written.now, wanted.userId))
         adopt(handle, wanted, written)
         return handle
       } catch (error) {
@@ -235,16 +273,22 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   return {
     create: (data, createOptions: CreateOptions = {}) =>
-      timely('create', true, () => {
+      timely('create', true, createOptions, () => {
         const id = createOptions.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
         const idleTtlMs = checkedTtl(createOptions.idleTtlMs) ?? options.idleTtlMs
         return create(data, id, createOptions.id === undefined, idleTtlMs)
       }),
-    load: (id, loadOptions = {}) => timely('load', false, () => load(id, loadOptions)),
-    save: (session, saveOptions = {}) => timely('save', true, () => save(mine(session), saveOptions)),
-    update: (id, change, saveOptions = {}) => timely('update', true, () => update(checkedId(id), change, saveOptions)),
-    touch: (session, { idleTtlMs }: TouchOptions = {}) =>
-      timely('touch', false, async () => {
+    load: (id, loadOptions = {}) => timely('load', false, loadOptions, () => load(id, loadOptions)),
+    save: (session, saveOptions = {}) => timely('save', true, saveOptions, () => save(mine(session), saveOptions)),
+    update: (id, change, saveOptions = {}) =>
+      timely('update', true, saveOptions, () => {
+        if (typeof change !== 'function')
+          throw new TypeError(`Expected \`change\` to be a function, got ${typeof change}`)
+        return update(checkedId(id), change, saveOptions)
+      }),
+    touch: (session, touchOptions: TouchOptions = {}) =>
+      timely('touch', false, touchOptions, async () => {
+        const { idleTtlMs } = touchOptions
         const handle = mine(session)
         const seen = await settled(handle)
         const ttlMs = checkedTtl(idleTtlMs)
@@ -268,7 +312,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         }
       }),
     regenerate: (session) =>
-      timely('regenerate', true, async () => {
+      timely('regenerate', true, {}, async () => {
         const lateAt = runtime.monotonicMs() + options.deadlineMs
         const handle = mine(session)
         await settled(handle)
@@ -278,12 +322,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         const { now, resolved } = await queue.run(handle.locator.key, () =>
           regenerate(context, reads, flushes, { from: handle.locator, to: locatorOf(id), resolve, lateAt }),
         )
-        return new Handle(id, locatorOf(id), resolved.value as Data, now, resolved.userId)
+        return give(new Handle(id, locatorOf(id), resolved.value as Data, now, resolved.userId))
       }),
-    destroy: (id): Promise<DestroyReport> => timely('destroy', true, () => destroy(context, locatorOf(id))),
-    put: (id, data, saveOptions = {}) => timely('put', true, () => put(id, data, saveOptions)),
-    list: (listOptions = {}) => timely('list', false, () => listed.list(listOptions)),
-    count: () => timely('count', false, () => listed.count()),
+    destroy: (id): Promise<DestroyReport> => timely('destroy', true, {}, () => destroy(context, locatorOf(id))),
+    put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, () => put(id, data, saveOptions)),
+    list: (listOptions = {}) => timely('list', false, listOptions, () => listed.list(listOptions)),
+    count: () => timely('count', false, {}, () => listed.count()),
     clear: async () => {
       if (closing !== undefined) throw closed()
       return await listed.clear()
@@ -297,6 +341,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     stats: () => telemetry.stats(ledger.size),
     on: (name, listener) => telemetry.on(name, listener),
     close: async (closeOptions = {}) => {
+      refuseUnknownOptions(closeOptions, CALL_OPTIONS.close)
       const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
       if (!Number.isInteger(deadlineMs) || deadlineMs < 0)
         throw invalidOption('deadlineMs', 'a whole number of milliseconds, 0 or more', deadlineMs)

@@ -39,10 +39,11 @@ describe('options', () => {
     [{ conflict: 'lww' }, "Expected `conflict` to be one of 'merge', 'reject', 'overwrite', got \"lww\" (string)"],
     [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got "a:b" (string)'],
     [{ identify: 'userId' }, 'Expected `identify` to be a function, got "userId" (string)'],
-    [{ maxStaleCout: 3 }, 'Expected `maxStaleCout` to be left out, as no option has this name, got 3 (number)'],
+    [{ maxStaleCout: 3 }, 'Expected `maxStaleCout` to be left out: there is no such option, got 3 (number)'],
     [{ cache: {} }, 'Expected `cache` to be a front cache, such as memcached({ … }) gives, got an object'],
     [{ backend: 'postgres://user:secret@host/db' }, 'Expected `backend` to be a backend'],
     [{ leaseMs: 3_000 }, 'Expected `leaseMs` to be a whole number from 3001'],
+    [{ allowEmbedded: 'no' }, 'Expected `allowEmbedded` to be true or false, got "no" (string)'],
     [null, 'Expected `options` to be an object, got null'],
   ])('%j is refused, naming the option, what was expected and what came', (options, message) => {
     expect(complaintOf(options)).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining(message) })
@@ -72,5 +73,38 @@ describe('options', () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     createSessionStore({ allowEmbedded: true })
     warn.mockRestore()
+  })
+})
+
+describe('the options of a call', () => {
+  test('one that is misspelt is refused: it must not pass for the one that was meant', async () => {
+    const store = createSessionStore({ cache: memoryCache({}), backend: memoryBackend({}) })
+    const session = await store.create({})
+    for (const call of [
+      () => store.save(session, { durabel: true } as never),
+      () => store.create({}, { idleTTL: 5 } as never),
+      () => store.load(session.id, { toch: false } as never),
+      () => store.touch(session, { ttl: 5 } as never),
+      () => store.update(session.id, () => {}, { durabel: true } as never),
+      () => store.list({ limt: 5 } as never),
+      () => store.close({ deadline: 5 } as never),
+    ])
+      await expect(call()).rejects.toMatchObject({ code: 'E_CONFIG' })
+    await store.save(session)
+  })
+
+  test('a session of another store, or no session at all, is refused as a mistake of the program', async () => {
+    const tiers = { cache: memoryCache({}), backend: memoryBackend({}) }
+    const [store, other] = [createSessionStore(tiers), createSessionStore(tiers)]
+    const session = await store.create({})
+    await expect(other.save(session)).rejects.toThrow(TypeError)
+    await expect(other.touch({ ...session } as never)).rejects.toThrow(TypeError)
+    await expect(store.update(session.id, 3 as never)).rejects.toThrow(TypeError)
+  })
+
+  test('a session of nothing is refused', async () => {
+    const store = createSessionStore({ cache: memoryCache({}), backend: memoryBackend({}) })
+    await expect(store.create(undefined as never)).rejects.toMatchObject({ code: 'E_SESSION_DATA', path: 'data' })
+    await expect(store.put('some-id', undefined as never)).rejects.toMatchObject({ code: 'E_SESSION_DATA' })
   })
 })

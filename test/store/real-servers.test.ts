@@ -58,7 +58,7 @@ skipUnless('sessions in real Memcached and PostgreSQL', servers, ({ shared, star
     const { id } = await one.create({ count: 0, at: new Date(7), tags: new Set(['a']) })
     for (let n = 0; n < 12; n += 1) await increment([one, two, three][n % 3] ?? one, id)
     expect((await loaded(three, id)).data).toEqual({ count: 12, at: new Date(7), tags: new Set(['a']) })
-    const fresh = await two.regenerate(await loaded(one, id))
+    const fresh = await two.regenerate(await loaded(two, id))
     expect(await three.load(id)).toBeUndefined()
     expect((await loaded(three, fresh.id)).data['count']).toBe(12)
     expect(await three.destroy(fresh.id)).toEqual({ cache: 'tombstone' })
