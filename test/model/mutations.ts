@@ -316,4 +316,11 @@ export const MUTATIONS: readonly Mutation[] = [
       faults: { outages: 1 },
     },
   ),
+  mutation(
+    'M61',
+    'a write in doubt that finds nobody to ask is said not to be applied',
+    withSteps({ onNobodyInDoubt: 'not applied' }),
+    /^A WRITE THAT WAS SAID/,
+    { processes: ['W', 'W'], faults: { losses: 1, lostInCache: 1 } },
+  ),
 ]

@@ -4,11 +4,11 @@ import {
   type FlushPolicy,
   flushReason,
   flushVerdict,
-  lives,
   owesFlush,
   quarantineVerdict,
   readerShouldFlush,
   ringVerdict,
+  takeoverVerdict,
   verdictOnRow,
 } from '../../src/session/decisions.js'
 import {
@@ -38,7 +38,7 @@ const decisions = {
   verdictOnRow,
   confirmVerdict,
   ringVerdict,
-  lives,
+  takeoverVerdict,
   owesFlush,
   readerShouldFlush,
   quarantineVerdict,
@@ -70,6 +70,7 @@ export interface Steps {
   readonly onConflict: 'drop' | 'acknowledge' | 'leave' | 'delete'
   readonly onLostCas: 'look' | 'acknowledge' | 'flush mine'
   readonly onLostUpdate: 'again' | 'acknowledge'
+  readonly onNobodyInDoubt: 'unknown' | 'not applied'
   readonly onRingHit: 'settle' | 'acknowledge'
   readonly afterTakeover: 'look' | 'acknowledge'
   readonly afterDrop: 'look' | 'acknowledge'
@@ -97,6 +98,7 @@ const steps: Steps = {
   onConflict: 'drop',
   onLostCas: 'look',
   onLostUpdate: 'again',
+  onNobodyInDoubt: 'unknown',
   onRingHit: 'settle',
   afterTakeover: 'look',
   afterDrop: 'look',

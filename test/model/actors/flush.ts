@@ -1,14 +1,7 @@
-import {
-  type BackendCopy,
-  type BackendState,
-  type Guard,
-  type InsertOutcome,
-  NO_LINEAGE,
-  type StoredSession,
-} from '../../../src/contract/backend.js'
+import type { BackendCopy, BackendState, Guard, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { FlushVerdict } from '../../../src/session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
-import { TIMINGS } from '../data.js'
+import { TIMINGS, writeIdOf } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
@@ -233,7 +226,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
         return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
       case 'live': {
         const { envelope, token } = seen
-        if (rules.lives(envelope, taken) || envelope.writeIds.includes(`#${write}`))
+        if (rules.takeoverVerdict(envelope, taken, writeIdOf(write)) === 'settled')
           return then.resume('settled', around)
         return drop(token, frame(onDroppedAfterTakeover, vars))
       }
@@ -287,6 +280,3 @@ const stateOf = (copy: BackendCopy): BackendState =>
   copy.state === 'live'
     ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version, writeIds: [], token: NO_TOKEN }
     : { state: copy.state }
-
-/** An entry that was never in the backend. */
-export const isUnknownToBackend = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

@@ -1,5 +1,5 @@
 import type { BackendCopy, InsertOutcome } from '../../../src/contract/backend.js'
-import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import type { LiveEnvelope } from '../../../src/session/envelope.js'
 import { lineageName, masked, TIMINGS, writeIdOf, writeOf, writesIn } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
@@ -14,7 +14,6 @@ import {
   lease,
   type Op,
   putNew,
-  type Refusable,
   read,
   type Stored,
   setTombstone,
@@ -23,6 +22,7 @@ import {
 } from '../task.js'
 import type { Flushed, Flushing } from './flush.js'
 import type { Found, Reading } from './read.js'
+import { type Put, takingOver } from './takeover.js'
 
 /*
  * Rules 13 and 14: a session that begins, and one that moves to a new id. Follow `src/store/create.ts` and
@@ -39,11 +39,14 @@ export interface Replacing {
 const NO_TOKEN = new Uint8Array(0)
 const DESTROY_AGAIN: Op = { do: 'destroy again' }
 const NOTHING = { did: 'nothing' } as const
+type RowTold = 'destroyed' | 'refused' | 'unavailable'
+
 const FAILED = { did: 'regenerate', status: 'failed' } as const
 
 export const replacing = (rules: Rules, settings: Settings, reads: Reading, flushes: Flushing): Replacing => {
   const { steps } = rules
   const { policy, maxAttempts } = settings
+  const putIntoBackend = takingOver(rules, flushes)
 
   const bornWith = (write: number): LiveEnvelope =>
     rules.born({
@@ -172,7 +175,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onFound = (found: Found, vars: OfMove, around: Around): Task => {
     if (found.state !== 'live') return end(FAILED)
     const { envelope } = found
-    if (steps.regenerate === 'copy') return storeFresh(envelope, vars)
+    if (steps.regenerate === 'copy') return storeFresh(envelope, { ...vars, thaw: undefined })
     const step = writeOf({ data: masked(writesIn(envelope) & ~(1 << vars.write)) }, vars.write, around.now)
     if (found.where === 'backend') return takeOver(envelope, vars, around)
     const halted = rules.frozen(envelope, step)
@@ -182,7 +185,6 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onFrozen = (put: Stored, vars: OfHalted & { readonly base: LiveEnvelope }, around: Around): Task => {
     const { write, attempt, base, envelope } = vars
     if (put.outcome === 'stored') {
-      if (neverPersisted(envelope)) return storeFresh(envelope, { write, attempt })
       return flushes.flush(envelope, put.token, frame(onFlushed, { write, attempt, envelope }))
     }
     if (put.outcome === 'lost' || put.outcome === 'too-large') return takeOver(base, { write, attempt }, around)
@@ -190,39 +192,59 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   }
 
   const onFlushed = (flushed: Flushed, { write, attempt, envelope }: OfHalted): Task => {
-    if (flushed.outcome === 'durable') return storeFresh(envelope, { write, attempt })
+    if (flushed.outcome === 'durable') return storeFresh(envelope, { write, attempt, thaw: flushed.now?.token })
     return flushed.outcome === 'again' ? again({ write, attempt }) : end(FAILED)
   }
 
   const takeOver = (base: LiveEnvelope, vars: OfMove, around: Around): Task => {
     const step = writeOf({ data: masked(writesIn(base) & ~(1 << vars.write)) }, vars.write, around.now)
     const taken = rules.takenOver(base, step, around.lineage(), policy.maxStaleCount)
-    if (neverPersisted(taken)) return storeFresh(taken, vars)
-    const session = rules.storedSession(taken, undefined, TIMINGS)
-    return flushes.updateTwice(rules.takeoverGuard(base), session, frame(onTaken, { ...vars, envelope: taken }))
+    return putIntoBackend(base, taken, frame(onTaken, { ...vars, envelope: taken }))
   }
 
-  const onTaken = (outcome: Refusable, { write, attempt, envelope }: OfHalted): Task => {
-    if (outcome === 'unavailable') return end(FAILED)
-    if (outcome.outcome === 'applied') return storeFresh(envelope, { write, attempt })
-    return outcome.row.state === 'live' ? again({ write, attempt }) : end(FAILED)
+  const onTaken = (put: Put, { write, attempt, envelope }: OfHalted): Task => {
+    if (put === 'unavailable') return end(FAILED)
+    if (put === 'mine') return storeFresh(envelope, { write, attempt, thaw: undefined })
+    return put.state === 'live' ? again({ write, attempt }) : end(FAILED)
   }
 
-  const storeFresh = (envelope: LiveEnvelope, vars: OfMove): Task =>
+  interface OfFresh extends OfMove {
+    /** By which the frozen entry is given back to its writers, where it stands in the cache. */
+    readonly thaw: Token | undefined
+  }
+
+  const storeFresh = (envelope: LiveEnvelope, vars: OfFresh): Task =>
     putNew(rules.storedSession(envelope, undefined, TIMINGS), frame(onFresh, { ...vars, envelope }))
 
-  const onFresh = (stored: 'told' | 'unavailable', { write, attempt, envelope }: OfHalted): Task => {
-    if (stored === 'unavailable') return end(FAILED)
-    const isConditional =
-      steps.regenerate === 'freeze' && steps.regenerateDestroys === 'frozen' && !neverPersisted(envelope)
+  const onFresh = (stored: 'told' | 'unavailable', vars: OfFresh & { readonly envelope: LiveEnvelope }): Task => {
+    if (stored === 'unavailable') return thawed(vars)
+    const { write, attempt, thaw, envelope } = vars
+    const isConditional = steps.regenerate === 'freeze' && steps.regenerateDestroys === 'frozen'
     const only = isConditional ? { lineage: envelope.lineage, version: envelope.version } : undefined
-    return destroyRow(only, frame(onOldDestroyed, { write, attempt }))
+    return destroyRow(only, frame(onOldDestroyed, { write, attempt, thaw, only }))
   }
 
-  const onOldDestroyed = (outcome: 'destroyed' | 'refused' | 'unavailable', vars: OfMove): Task => {
-    if (outcome === 'unavailable') return end(FAILED)
-    return outcome === 'refused' ? flushes.dropIfDead(frame(onOldDropped, vars)) : setTombstone(frame(onDone, {}))
+  interface OfDestroy extends OfFresh {
+    readonly only: { readonly lineage: string; readonly version: number } | undefined
   }
+
+  /** `BackendTier.destroy` sends again after a lost answer. */
+  const onOldDestroyed = (outcome: RowTold, vars: OfDestroy): Task =>
+    outcome === 'unavailable'
+      ? destroyRow(vars.only, frame(onOldDestroyedAgain, vars))
+      : onOldDestroyedAgain(outcome, vars)
+
+  const onOldDestroyedAgain = (outcome: RowTold, vars: OfDestroy): Task => {
+    if (outcome === 'unavailable') return thawed(vars)
+    const { write, attempt } = vars
+    return outcome === 'refused'
+      ? flushes.dropIfDead(frame(onOldDropped, { write, attempt }))
+      : setTombstone(frame(onDone, {}))
+  }
+
+  const thawed = ({ thaw }: OfFresh): Task => (thaw === undefined ? end(FAILED) : drop(thaw, frame(onThawed, {})))
+
+  const onThawed = (_dropped: unknown): Task => end(FAILED)
 
   const onOldDropped = (_done: boolean, vars: OfMove): Task => again(vars)
 

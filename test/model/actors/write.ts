@@ -1,5 +1,4 @@
-import type { InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
-import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import type { LiveEnvelope } from '../../../src/session/envelope.js'
 import { TIMINGS, writeIdOf, writeOf } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
@@ -9,7 +8,6 @@ import {
   either,
   end,
   frame,
-  insert,
   type Op,
   type Refusable,
   type Stored,
@@ -18,6 +16,7 @@ import {
 } from '../task.js'
 import type { Flushed, Flushing, Settled } from './flush.js'
 import type { Found, InCache, Reading } from './read.js'
+import { type Put, takingOver } from './takeover.js'
 
 /*
  * Rules 3, 4, 9 and 15: one change of a session: loaded, saved by compare-and-set, flushed where it is due,
@@ -53,6 +52,7 @@ interface OfSettled extends OfWrite {
 export const writing = (rules: Rules, settings: Settings, reads: Reading, flushes: Flushing): Writing => {
   const { steps } = rules
   const { policy, maxAttempts } = settings
+  const putIntoBackend = takingOver(rules, flushes)
 
   const ended = ({ intent }: OfWrite, status: Extract<Ending, { did: 'write' }>['status'], owes?: Op): Task =>
     end({ did: 'write', write: intent.write, status }, owes)
@@ -77,7 +77,8 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const gaveUp = (vars: OfWrite): Task => ended(vars, vars.doubtFrom === undefined ? 'gave up' : 'gave up, unknown')
 
   const onFound = (found: Found, vars: OfWrite & { readonly isThawing?: boolean }, around: Around): Task => {
-    if (found.state === 'unavailable') return ended(vars, vars.doubtFrom === undefined ? 'not applied' : 'unknown')
+    if (found.state === 'unavailable')
+      return ended(vars, vars.doubtFrom === undefined ? 'not applied' : steps.onNobodyInDoubt)
     if (found.state === 'none') return ended(vars, 'dropped')
     const { intent, doubtFrom } = vars
     const { envelope } = found
@@ -170,45 +171,22 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const takeOver = (base: LiveEnvelope, vars: OfWrite, around: Around): Task => {
     const step = writeOf(base, vars.intent.write, around.now)
     const taken = rules.takenOver(base, step, around.lineage(), policy.maxStaleCount)
-    const session = rules.storedSession(taken, undefined, TIMINGS)
-    if (neverPersisted(base)) return insert(session, frame(onInserted, { ...vars, base, taken, session }))
-    return flushes.updateTwice(rules.takeoverGuard(base), session, frame(onTaken, { ...vars, taken }))
+    return putIntoBackend(base, taken, frame(onTaken, { ...vars, taken }))
   }
 
   interface OfTakeover extends OfWrite {
     readonly taken: LiveEnvelope
   }
 
-  const onInserted = (
-    outcome: InsertOutcome | 'unavailable',
-    vars: OfTakeover & { readonly base: LiveEnvelope; readonly session: StoredSession },
-  ): Task => {
-    const { intent, attempt: tried, doubtFrom, base, taken, session } = vars
-    const onward: OfTakeover = { intent, attempt: tried, doubtFrom, taken }
-    if (outcome === 'unavailable') return ended(vars, 'unknown')
-    if (outcome.outcome === 'inserted') return look(onward)
-    if (outcome.outcome === 'too-late' || outcome.row.state !== 'live') return ended(vars, 'dropped')
-    if (outcome.row.lineage === taken.lineage) return look(onward)
-    return flushes.updateTwice(rules.takeoverGuard(base), session, frame(onTaken, onward))
-  }
-
-  const onTaken = (outcome: Refusable, vars: OfTakeover): Task => {
-    const { intent, attempt: tried, doubtFrom, taken } = vars
-    if (outcome === 'unavailable') return ended(vars, 'unknown')
-    if (outcome.outcome === 'refused') {
-      const { row } = outcome
-      if (row.state === 'absent' && steps.takeover === 'upsert')
-        return insert(rules.storedSession(taken, undefined, TIMINGS), frame(onUpserted, vars))
-      if (row.state !== 'live') return ended(vars, 'dropped')
-      const isIn = row.lineage === taken.lineage || row.writeIds.includes(writeIdOf(intent.write))
-      if (!isIn) return attempt({ intent, attempt: tried, doubtFrom })
+  const onTaken = (put: Put, vars: OfTakeover): Task => {
+    const { intent, attempt: tried, doubtFrom } = vars
+    if (put === 'unavailable') return ended(vars, 'unknown')
+    if (put !== 'mine') {
+      if (put.state !== 'live') return ended(vars, 'dropped')
+      if (!put.writeIds.includes(writeIdOf(intent.write))) return attempt({ intent, attempt: tried, doubtFrom })
     }
     return look(vars)
   }
-
-  /** Weak: a takeover that creates what is missing. */
-  const onUpserted = (outcome: InsertOutcome | 'unavailable', vars: OfTakeover): Task =>
-    outcome !== 'unavailable' && outcome.outcome === 'inserted' ? look(vars) : ended(vars, 'unknown')
 
   const look = (vars: OfTakeover): Task =>
     steps.afterTakeover === 'look'

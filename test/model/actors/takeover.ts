@@ -1,0 +1,62 @@
+import type { BackendState, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
+import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import { TIMINGS } from '../data.js'
+import type { Rules } from '../rules.js'
+import { type Around, type Frame, frame, insert, type Refusable, type Task } from '../task.js'
+import type { Flushing } from './flush.js'
+
+/* Rule 9: a copy that goes to the backend round the cache. Follows `src/store/takeover.ts` step by step. */
+
+export type Put = 'mine' | 'unavailable' | BackendState
+
+export type PutIntoBackend = (base: LiveEnvelope, taken: LiveEnvelope, then: Frame<Put>) => Task
+
+interface Vars {
+  readonly [name: string]: unknown
+  readonly base: LiveEnvelope
+  readonly session: StoredSession
+  readonly then: Frame<Put>
+}
+
+export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBackend => {
+  const putIntoBackend: PutIntoBackend = (base, taken, then) => {
+    const session = rules.storedSession(taken, undefined, TIMINGS)
+    const vars = { base, session, then }
+    return neverPersisted(base)
+      ? insert(session, frame(onInserted, vars))
+      : updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
+  }
+
+  const onInserted = (outcome: InsertOutcome | 'unavailable', { base, session, then }: Vars, around: Around): Task => {
+    if (outcome === 'unavailable') return then.resume('unavailable', around)
+    if (outcome.outcome === 'inserted') return then.resume('mine', around)
+    if (outcome.outcome === 'too-late') return then.resume({ state: 'absent' }, around)
+    const { row } = outcome
+    if (row.state !== 'live') return then.resume(row, around)
+    if (row.lineage === session.lineage) return then.resume('mine', around)
+    return updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
+  }
+
+  const onUpdated = (
+    outcome: Refusable,
+    { session, then }: { readonly session: StoredSession; readonly then: Frame<Put> },
+    around: Around,
+  ): Task => {
+    if (outcome === 'unavailable') return then.resume('unavailable', around)
+    if (outcome.outcome === 'applied') return then.resume('mine', around)
+    const { row } = outcome
+    if (row.state === 'live' && row.lineage === session.lineage) return then.resume('mine', around)
+    return row.state === 'absent' && rules.steps.takeover === 'upsert'
+      ? insert(session, frame(onUpserted, { then }))
+      : then.resume(row, around)
+  }
+
+  /** Weak: a takeover that creates what is missing. */
+  const onUpserted = (
+    outcome: InsertOutcome | 'unavailable',
+    { then }: { readonly then: Frame<Put> },
+    around: Around,
+  ): Task => then.resume(outcome !== 'unavailable' && outcome.outcome === 'inserted' ? 'mine' : 'unavailable', around)
+
+  return putIntoBackend
+}
