@@ -1,3 +1,4 @@
+import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
 import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
 import type { LiveEnvelope } from '../session/envelope.js'
@@ -45,12 +46,41 @@ export const creating = (context: Context, reads: Reading): Creating => {
     const deferred =
       options.policy.persistOn === 'due' || (options.policy.persistOn === 'identify' && wanted.userId === undefined)
     if (deferred) {
-      if (!fresh) await refuseIfKnown(locator)
-      const placed = await place(locator, envelope)
+      const placed = await placeAlone(locator, envelope, fresh)
       if (placed !== undefined) return { now: placed, placed: undefined }
       // The cache cannot take it: a session must stand somewhere.
     }
-    return await insert(locator, envelope, wanted, deferred)
+    return await insertAndPlace(locator, envelope, wanted, { deferred, fresh })
+  }
+
+  /**
+   * The lease is taken before the insert can be known to anyone: taken later, the copy it is replaced by could be
+   * older than a destroy that came and was forgotten in between. An id that nobody knows yet needs no waiting for
+   * it; if it is not there in time, the first load fills the cache.
+   */
+  const insertAndPlace = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    wanted: Wanted,
+    { deferred, fresh }: { readonly deferred: boolean; readonly fresh: boolean },
+  ): Promise<Created> => {
+    let lease: CasToken | undefined
+    let inserted = false
+    const leasing = takeLease(locator).then((token) => {
+      if (!inserted) lease = token
+      else if (token !== undefined) context.background.run('place', () => cache.drop(locator.key, token))
+    })
+    if (!fresh) await leasing
+    try {
+      const durable = await insert(locator, envelope, wanted, deferred)
+      inserted = true
+      const placed = lease === undefined ? undefined : put(locator, durable, lease)
+      return { now: asInBackend(durable), placed }
+    } catch (error) {
+      inserted = true
+      if (lease !== undefined) await cache.drop(locator.key, lease)
+      throw error
+    }
   }
 
   const insert = async (
@@ -58,7 +88,7 @@ export const creating = (context: Context, reads: Reading): Creating => {
     envelope: LiveEnvelope,
     wanted: Wanted,
     deferred: boolean,
-  ): Promise<Created> => {
+  ): Promise<LiveEnvelope> => {
     const session = storedSession(envelope, wanted.userId, options.timings)
     const insertOptions = deferred ? { notAfter: envelope.createdAt + options.absoluteTtlMs } : {}
     const send = (): ReturnType<typeof backend.insert> => backend.insert(locator, session, 'create', insertOptions)
@@ -69,25 +99,41 @@ export const creating = (context: Context, reads: Reading): Creating => {
     })
     if (outcome.outcome === 'too-late')
       throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
-    const row = outcome.outcome === 'exists' ? outcome.row : undefined
-    if (row !== undefined && !(row.state === 'live' && row.lineage === envelope.lineage)) {
-      if (row.state === 'destroyed') throw destroyedMeanwhile()
-      throw taken()
-    }
-    const token =
-      outcome.outcome === 'inserted' ? outcome.token : row?.state === 'live' ? row.token : envelope.backendToken
-    const durable = persisted(envelope, runtime.now(), token)
-    return { now: asInBackend(durable), placed: place(locator, durable) }
+    if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
+    const { row } = outcome
+    if (row.state === 'live' && row.lineage === envelope.lineage) return persisted(envelope, runtime.now(), row.token)
+    throw row.state === 'destroyed' ? destroyedMeanwhile() : taken()
   }
 
-  /** Through a lease like any other filling, so that a late command can bring nothing back. */
-  const place = async (locator: Locator, envelope: LiveEnvelope): Promise<InCache | undefined> => {
+  /** In the cache only. `undefined` if it cannot be asked. Of a foreign id the backend is asked, under the lease. */
+  const placeAlone = async (locator: Locator, envelope: LiveEnvelope, fresh: boolean): Promise<InCache | undefined> => {
+    if (!fresh) await refuseIfKnown(locator)
+    const lease = await takeLease(locator)
+    if (lease === undefined) {
+      if (!fresh) await refuseIfKnown(locator)
+      return undefined
+    }
+    if (fresh) return await put(locator, envelope, lease)
+    try {
+      const { state } = await backend.read(locator)
+      if (state === 'absent') return await put(locator, envelope, lease)
+      throw state === 'destroyed' ? destroyedMeanwhile() : taken()
+    } catch (error) {
+      await cache.drop(locator.key, lease)
+      throw error
+    }
+  }
+
+  const takeLease = async (locator: Locator): Promise<CasToken | undefined> => {
     const lease = await cache.lease(locator.key, randomName(runtime))
-    if (lease.outcome !== 'stored') return undefined
+    return lease.outcome === 'stored' ? lease.token : undefined
+  }
+
+  const put = async (locator: Locator, envelope: LiveEnvelope, lease: CasToken): Promise<InCache | undefined> => {
     const stamped = trusted(envelope, Math.max(envelope.trustedAt, cache.trustFrom(locator.key)))
-    const put = await cache.cas(locator.key, stamped, lease.token)
-    if (put.outcome === 'stored') return inCache(stamped, put.token)
-    await cache.drop(locator.key, lease.token)
+    const stored = await cache.cas(locator.key, stamped, lease)
+    if (stored.outcome === 'stored') return inCache(stamped, stored.token)
+    await cache.drop(locator.key, lease)
     return undefined
   }
 

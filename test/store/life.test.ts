@@ -63,6 +63,61 @@ describe('creating a session', () => {
     expect((await loaded(store, id)).data).toEqual({ a: 1 })
   })
 
+  test.each(['create', 'due'] as const)(
+    'a session that is destroyed while it is still being created does not come back (persistOn %s)',
+    async (persistOn) => {
+      const { process, processWithTiers, loseCache } = world()
+      const slow = processWithTiers({ persistOn })
+      const other = process({ persistOn })
+      const gate = held()
+      slow.cache.intercept = async (call, proceed) => {
+        if (call === 'add' || call === 'cas') await gate.opened
+        return await proceed()
+      }
+      const creating = slow.store.create({ count: 0 }, { id: 'known-to-others' }).catch(() => undefined)
+      await settled()
+      await other.destroy('known-to-others')
+      loseCache()
+      gate.open()
+      await creating
+      await settled()
+      expect(await other.load('known-to-others')).toBeUndefined()
+      loseCache()
+      expect(await other.load('known-to-others')).toBeUndefined()
+    },
+  )
+
+  test('a session whose copy was on its way into the cache when it was destroyed does not come back', async () => {
+    const { process, processWithTiers, loseCache } = world()
+    const slow = processWithTiers()
+    const other = process()
+    const gate = held()
+    slow.cache.intercept = async (call, proceed) => {
+      if (call === 'cas') await gate.opened
+      return await proceed()
+    }
+    const { id } = await slow.store.create({ count: 0 })
+    await other.destroy(id)
+    loseCache()
+    gate.open()
+    await settled()
+    expect(await other.load(id)).toBeUndefined()
+  })
+
+  test('a cache that is slow to answer does not hold up a creation', async () => {
+    const { process, cache } = world()
+    const store = process()
+    const gate = held()
+    cache.intercept = async (_call, proceed) => {
+      await gate.opened
+      return await proceed()
+    }
+    const { id } = await store.create({ count: 0 })
+    gate.open()
+    await settled()
+    expect((await loaded(store, id)).data).toEqual({ count: 0 })
+  })
+
   test('persistOn "identify" keeps visitors out of the backend until somebody is known', async () => {
     const { process, backend, stored, loseCache } = world()
     const store = process({
