@@ -36,7 +36,7 @@ export interface Tiers {
   readonly connectionString: string
   readonly schema: string
   /** For looking at the rows. */
-  readonly client: pg.Client
+  readonly client: pg.Pool
   /** Empties memcached, as a restart would, and keeps its connections. */
   emptyCache(): Promise<Loss>
   stop(): Promise<void>
@@ -48,8 +48,9 @@ export const openTiers = async ({ shared, startMemcached }: Servers): Promise<Ti
   const backend = postgres({ connectionString, schema, migrate: true })
   await backend.setUp()
   await backend.close()
-  const client = new pg.Client({ connectionString })
-  await client.connect()
+  const client = new pg.Pool({ connectionString, max: 3 })
+  // A connection that is cut while nobody uses it, as at the end, is nobody's failure.
+  client.on('error', () => {})
   const desk = connect(cache.port, '127.0.0.1')
   desk.on('error', () => {})
   await once(desk, 'connect')

@@ -17,7 +17,7 @@ export interface RowJournal {
 }
 
 /** Puts a trigger on the table. */
-export const rowJournal = async (client: pg.Client, schema: string): Promise<RowJournal> => {
+export const rowJournal = async (client: pg.Pool, schema: string): Promise<RowJournal> => {
   await client.query(`
     create table ${schema}.journal (
       place bigserial, id_hash text, lineage text, version bigint, content text, is_tombstone boolean);
