@@ -1,0 +1,136 @@
+import type {
+  Backend,
+  BackendCopy,
+  DestroyOptions,
+  DestroyOutcome,
+  ExtendOutcome,
+  Extension,
+  GuardedUpdate,
+  InsertOptions,
+  InsertOutcome,
+  PurgeOutcome,
+  StoredSession,
+  UpdateOutcome,
+} from '../../src/contract/backend.js'
+import type { Locator } from '../../src/contract/locator.js'
+import type { Runtime } from '../../src/contract/time.js'
+import { SessionStoreError, tierUnavailable } from '../../src/errors.js'
+import type { Owner } from './clockwork.js'
+import type { World } from './world.js'
+
+/**
+ * One process's way to the backend. A call has a deadline of its own; after it the command may still be on its way,
+ * and be committed. A command may also arrive twice: by the contract, sending one again is safe.
+ */
+export class BackendLink implements Backend {
+  readonly name = 'backend'
+  readonly #world: World
+  readonly #process: Owner & { readonly name: string }
+  readonly #runtime: Runtime
+  readonly #timeoutMs: number
+  #closed = false
+
+  constructor(world: World, process: Owner & { readonly name: string }, runtime: Runtime, timeoutMs: number) {
+    this.#world = world
+    this.#process = process
+    this.#runtime = runtime
+    this.#timeoutMs = timeoutMs
+  }
+
+  read(locator: Locator): Promise<BackendCopy> {
+    return this.#ask('read', [locator], false, () => this.#world.backendServer.read(locator))
+  }
+
+  insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome> {
+    return this.#ask('insert', [locator], true, () => this.#world.backendServer.insert(locator, session, options))
+  }
+
+  update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
+    const locators = entries.map(({ locator }) => locator)
+    return this.#ask('update', locators, true, () => this.#world.backendServer.update(entries))
+  }
+
+  extend(extensions: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
+    const locators = extensions.map(({ locator }) => locator)
+    return this.#ask('extend', locators, true, () => this.#world.backendServer.extend(extensions))
+  }
+
+  destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome> {
+    return this.#ask('destroy', [locator], true, () => this.#world.backendServer.destroy(locator, options))
+  }
+
+  async purge(): Promise<PurgeOutcome> {
+    return { removed: 0, more: false }
+  }
+
+  async setUp(): Promise<void> {}
+
+  async health(): Promise<{ readonly tier: string; readonly state: 'up'; readonly latencyMs: number }> {
+    return { tier: this.name, state: 'up', latencyMs: 0 }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  #ask<T>(operation: string, locators: readonly Locator[], isChange: boolean, execute: () => T): Promise<T> {
+    const world = this.#world
+    const { network, config } = world
+    if (this.#closed) return Promise.reject(new SessionStoreError('E_CLOSED', 'The backend was closed'))
+    return new Promise<T>((resolve, reject) => {
+      let settled = false
+      const names = locators.map(({ key }) => world.nameOf(key)).join(' ')
+      const fail = (because: string, applied: 'no' | 'unknown'): void => {
+        if (settled) return
+        settled = true
+        stopWaiting()
+        world.note(this.#process, `backend ${operation} ${names} failed: ${because}`)
+        for (const { key } of locators) world.onBackendFailure(this.#process, key)
+        reject(tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
+      }
+      let stopWaiting = (): void => {}
+      if (world.backendOutage === 'refusing') {
+        world.strikeFelt('backend down')
+        stopWaiting = this.#runtime.after(0.5, () => fail('connection refused', 'no'))
+        return
+      }
+      stopWaiting = this.#runtime.after(this.#timeoutMs, () =>
+        fail(`no answer within ${this.#timeoutMs} ms`, 'unknown'),
+      )
+      if (world.backendOutage === 'silent') {
+        world.strikeFelt('backend down')
+        return
+      }
+      const line = `${this.#process.name} backend`
+      const arrive = (isFirst: boolean): void => {
+        if (world.backendOutage !== undefined) return
+        const answer = execute()
+        world.note(
+          this.#process,
+          `backend ${operation} ${names} → ${world.shownAnswer(locators[0]?.key ?? '', answer)}${isFirst ? '' : ' (again)'}`,
+        )
+        if (!isFirst) return
+        if (isChange && network.meets('commit unanswered')) return
+        if (network.meets('reply dropped')) return
+        network.deliver(
+          network.delayMs(`${line} back`, config.backendTimeoutMs, 0),
+          () => {
+            if (settled) return
+            settled = true
+            stopWaiting()
+            resolve(answer)
+          },
+          this.#process,
+        )
+      }
+      if (network.meets('request dropped')) return
+      const slowMs = world.backendIsSlow ? world.lots.between(0, this.#timeoutMs * 1.3) : 0
+      if (slowMs > 0) world.strikeFelt('backend slow')
+      network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs), () => arrive(true))
+      if (isChange && network.meets('message duplicated'))
+        network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
+          arrive(false),
+        )
+    })
+  }
+}

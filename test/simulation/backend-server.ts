@@ -1,0 +1,106 @@
+import {
+  type BackendCopy,
+  type BackendState,
+  type DestroyOptions,
+  type DestroyOutcome,
+  type ExtendOutcome,
+  type Extension,
+  type GuardedUpdate,
+  guardAdmits,
+  type InsertOptions,
+  type InsertOutcome,
+  type StoredSession,
+  type UpdateOutcome,
+} from '../../src/contract/backend.js'
+import type { CacheKey, Locator } from '../../src/contract/locator.js'
+
+export type Row = { readonly state: 'live'; readonly session: StoredSession } | { readonly state: 'destroyed' }
+
+export interface BackendWatcher {
+  /** A row is about to become another; `undefined` where there was none. */
+  onRow(key: CacheKey, before: Row | undefined, after: Row, taken: boolean): void
+}
+
+const NO_TOKEN = new Uint8Array(0)
+
+/**
+ * The one backend of the simulated world: the contract in its plainest words. Each insert, destroy and entry of an
+ * update is one atomic step, and what was committed stays.
+ */
+export class BackendServer {
+  readonly rows = new Map<CacheKey, Row>()
+  readonly #watcher: BackendWatcher
+  readonly #epochNow: () => number
+
+  constructor(watcher: BackendWatcher, epochNow: () => number) {
+    this.#watcher = watcher
+    this.#epochNow = epochNow
+  }
+
+  read({ key }: Locator): BackendCopy {
+    const row = this.rows.get(key)
+    if (row === undefined) return { state: 'absent' }
+    return row.state === 'live' ? { ...row, token: NO_TOKEN } : { state: 'destroyed' }
+  }
+
+  insert({ key }: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): InsertOutcome {
+    if (notAfter !== undefined && this.#epochNow() > notAfter) return { outcome: 'too-late' }
+    if (this.rows.has(key)) return { outcome: 'exists', row: this.#stateOf(key) }
+    this.#put(key, { state: 'live', session }, false)
+    return { outcome: 'inserted', token: NO_TOKEN }
+  }
+
+  update(entries: readonly GuardedUpdate[]): UpdateOutcome[] {
+    return entries.map(({ locator: { key }, guard, session }) => {
+      const row = this.rows.get(key)
+      if (row?.state !== 'live' || !guardAdmits(guard, row.session))
+        return { outcome: 'refused', row: this.#stateOf(key) }
+      this.#put(key, { state: 'live', session }, session.lineage !== guard.lineage)
+      return { outcome: 'applied', token: NO_TOKEN }
+    })
+  }
+
+  extend(extensions: readonly Extension[]): ExtendOutcome[] {
+    return extensions.map(({ locator: { key }, seenAt, expiresAt }) => {
+      const row = this.rows.get(key)
+      if (row?.state !== 'live') return { outcome: row === undefined ? 'absent' : 'destroyed' }
+      const { session } = row
+      this.rows.set(key, {
+        state: 'live',
+        session: {
+          ...session,
+          seenAt: Math.max(session.seenAt, seenAt),
+          expiresAt: Math.max(session.expiresAt, expiresAt),
+        },
+      })
+      return { outcome: 'extended' }
+    })
+  }
+
+  destroy({ key }: Locator, { only }: DestroyOptions): DestroyOutcome {
+    const row = this.rows.get(key)
+    if (only !== undefined && row?.state !== 'destroyed') {
+      const fits = row?.session.lineage === only.lineage && row.session.version === only.version
+      if (!fits) return 'refused'
+    }
+    this.#put(key, { state: 'destroyed' }, false)
+    return 'destroyed'
+  }
+
+  /** Writes over whatever stands there, as no backend may; for a control. */
+  force(key: CacheKey, session: StoredSession): void {
+    this.#put(key, { state: 'live', session }, false)
+  }
+
+  #put(key: CacheKey, after: Row, taken: boolean): void {
+    this.#watcher.onRow(key, this.rows.get(key), after, taken)
+    this.rows.set(key, after)
+  }
+
+  #stateOf(key: CacheKey): BackendState {
+    const row = this.rows.get(key)
+    if (row?.state !== 'live') return { state: row === undefined ? 'absent' : 'destroyed' }
+    const { lineage, version, writeIds } = row.session
+    return { state: 'live', lineage, version, writeIds, token: NO_TOKEN }
+  }
+}

@@ -1,0 +1,78 @@
+import type { FaultKind } from './faults.js'
+import { FAULT_KINDS } from './faults.js'
+import type { Lots } from './random.js'
+
+/** One schedule's world, drawn from its seed. */
+export interface Config {
+  readonly processes: number
+  /** How many operations are started, those of the end not counted. */
+  readonly operations: number
+  readonly maxStaleCount: number
+  readonly maxStaleMs: number
+  readonly maxUnflushed: number
+  readonly idleTtlMs: number
+  readonly absoluteTtlMs: number
+  readonly onBackendDown: 'serve' | 'reject'
+  readonly onCacheUnreachable: 'acknowledge' | 'reject'
+  readonly deadlineMs: number
+  readonly cacheTimeoutMs: number
+  readonly backendTimeoutMs: number
+  readonly leaseMs: number
+  readonly leaseWaitMs: number
+  /** Clocks are at most this far apart. */
+  readonly skewMs: number
+  /** The mean pause between two operations of one client. */
+  readonly thinkMs: number
+  /** How often an operation makes a new session. */
+  readonly sessions: number
+  /** Sessions are made and ended far more often than elsewhere. */
+  readonly shortSessions: boolean
+  /** The faults that may happen; each schedule has some of them, so that not every one is drowned in all. */
+  readonly faults: ReadonlySet<FaultKind>
+  /** How many times anything is done to the world while the operations run. */
+  readonly strikes: number
+  /** How likely each message meets its own fault. */
+  readonly noise: number
+}
+
+/** The faults a message can meet, and those that strike the world from time to time. */
+export const configOf = (lots: Lots): Config => {
+  // Two kinds of world: with the default deadlines, in which clocks may be seconds apart; and a quick one.
+  const quick = lots.happens(0.6)
+  const faults = new Set<FaultKind>()
+  const share = lots.pick([0.15, 0.35, 0.6, 1])
+  for (const kind of FAULT_KINDS) if (lots.happens(share)) faults.add(kind)
+  const short = lots.happens(0.2)
+  const idleTtlMs = short ? 6_000 : 86_400_000
+  return {
+    processes: lots.pick([3, 3, 4]),
+    operations: 30 + lots.whole(10),
+    maxStaleCount: lots.pick([1, 2, 2, 3, 3, 4, 6]),
+    maxStaleMs: lots.pick([150, 1_000, 5_000]),
+    maxUnflushed: lots.pick([1, 50, 50]),
+    idleTtlMs,
+    absoluteTtlMs: short ? 20_000 : 30 * 86_400_000,
+    onBackendDown: lots.pick(['serve', 'serve', 'reject']),
+    onCacheUnreachable: lots.pick(['acknowledge', 'acknowledge', 'reject']),
+    ...(quick
+      ? { deadlineMs: 1_500, cacheTimeoutMs: 120, backendTimeoutMs: 250, leaseMs: 400, leaseWaitMs: 100, skewMs: 40 }
+      : {
+          deadlineMs: 10_000,
+          cacheTimeoutMs: 2_000,
+          backendTimeoutMs: 3_000,
+          leaseMs: 5_000,
+          leaseWaitMs: 1_000,
+          skewMs: 2_000,
+        }),
+    thinkMs: lots.pick([3, 10, 40]),
+    sessions: lots.pick([1, 1, 2, 3]),
+    shortSessions: lots.happens(0.25),
+    faults,
+    strikes: faults.size === 0 ? 0 : lots.pick([1, 2, 4, 8]),
+    noise: lots.pick([0.01, 0.03, 0.08]),
+  }
+}
+
+/** What `Config` looks like in a report. */
+export const shownConfig = ({ faults, ...rest }: Config): string =>
+  `${JSON.stringify(rest)}\n  faults: ${[...faults].join(', ') || 'none'}`

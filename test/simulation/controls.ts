@@ -1,0 +1,269 @@
+import type { Backend, GuardedUpdate, UpdateOutcome } from '../../src/contract/backend.js'
+import type { CasToken, FrontCache } from '../../src/contract/front-cache.js'
+import { isSessionStoreError } from '../../src/errors.js'
+import { decodeEnvelope, encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import type { StoreOptions } from '../../src/store/options.js'
+import type { Config } from './config.js'
+import type { Data } from './data.js'
+import type { FaultKind } from './faults.js'
+import type { World } from './world.js'
+
+export interface Tiers {
+  readonly cache: FrontCache
+  readonly backend: Backend
+}
+
+/**
+ * A weaker protocol, to see that the judge notices. The store's code runs as it is; the commands that it gives are
+ * altered on their way to the tiers, or its answers on their way back, so that together they are the weaker protocol.
+ */
+export interface Control {
+  /** As the protocol's search numbered it, and what is weaker. */
+  readonly name: string
+  readonly options?: (config: Config) => Partial<StoreOptions<Data>>
+  readonly alter?: (tiers: Tiers & { readonly world: World }) => Tiers
+  readonly oldTokensFit?: boolean
+  /** Where what is weaker shows seldom: a world in which it shows more often. */
+  readonly config?: (config: Config) => Config
+}
+
+/** A world in which few things go wrong, but these over and over. */
+const where =
+  (faults: readonly FaultKind[], changed: Partial<Config> = {}) =>
+  (config: Config): Config => ({
+    ...config,
+    faults: new Set(faults),
+    strikes: 16,
+    noise: 0.12,
+    shortSessions: true,
+    sessions: 1,
+    ...changed,
+  })
+
+/** The protocol as it is. */
+export const NO_CONTROL: Control = { name: 'none' }
+
+/** A tier with some of its commands altered. */
+const over = <Tier extends object>(tier: Tier, altered: Partial<Tier>): Tier =>
+  new Proxy(tier, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(name in altered ? altered : target, name)
+      return typeof member === 'function' && !(name in altered) ? member.bind(target) : member
+    },
+  })
+
+const liveIn = (key: string, value: Uint8Array): LiveEnvelope | undefined => {
+  const envelope = decodeEnvelope(key, value)
+  return envelope.kind === 'live' ? envelope : undefined
+}
+
+const ofCache = (name: string, altered: (cache: FrontCache, world: World) => Partial<FrontCache>): Control => ({
+  name,
+  alter: ({ cache, backend, world }) => ({ cache: over(cache, altered(cache, world)), backend }),
+})
+
+const ofBackend = (name: string, altered: (backend: Backend, world: World) => Partial<Backend>): Control => ({
+  name,
+  alter: ({ cache, backend, world }) => ({ cache, backend: over(backend, altered(backend, world)) }),
+})
+
+/** Live entries as `change` makes them; all else as it is. */
+const rewriting = (name: string, change: (envelope: LiveEnvelope) => LiveEnvelope): Control =>
+  ofCache(name, (cache) => ({
+    cas: (key, value, token, expiresAt) => {
+      const envelope = liveIn(key, value)
+      return cache.cas(key, envelope === undefined ? value : encodeEnvelope(key, change(envelope)), token, expiresAt)
+    },
+  }))
+
+/** Updates as `change` makes them. */
+const updating = (name: string, change: (entry: GuardedUpdate) => GuardedUpdate): Control =>
+  ofBackend(name, (backend) => ({ update: (entries) => backend.update(entries.map(change)) }))
+
+const isConfirmation = ({ durableLineage, lineage, durableVersion, version }: LiveEnvelope): boolean =>
+  durableLineage === lineage && durableVersion === version
+
+const isTakeover = ({ guard, session }: GuardedUpdate): boolean => guard.lineage !== session.lineage
+
+/** What is put over a lease is put by `put` instead, whether or not the lease still stands. */
+const withoutLease = (
+  name: string,
+  put: (cache: FrontCache, key: string, value: Uint8Array, expiresAt: number) => Promise<CasToken | undefined>,
+  isMeant: (envelope: LiveEnvelope) => boolean,
+): Control =>
+  ofCache(name, (cache) => {
+    const leases = new WeakSet<CasToken>()
+    return {
+      add: async (key, value, expiresAt) => {
+        const added = await cache.add(key, value, expiresAt)
+        if (added.outcome === 'stored') leases.add(added.token)
+        return added
+      },
+      cas: async (key, value, token, expiresAt) => {
+        const envelope = leases.has(token) ? liveIn(key, value) : undefined
+        if (envelope === undefined || !isMeant(envelope)) return await cache.cas(key, value, token, expiresAt)
+        await cache.delete(key, token)
+        const stored = await put(cache, key, value, expiresAt)
+        return stored === undefined ? { outcome: 'conflict' } : { outcome: 'stored', token: stored }
+      },
+    }
+  })
+
+const addIt = async (
+  cache: FrontCache,
+  key: string,
+  value: Uint8Array,
+  expiresAt: number,
+): Promise<CasToken | undefined> => {
+  const added = await cache.add(key, value, expiresAt)
+  return added.outcome === 'stored' ? added.token : undefined
+}
+
+/** A blind set answers with no token: the one of what now stands there is as good. */
+const setBlindly = async (
+  cache: FrontCache,
+  key: string,
+  value: Uint8Array,
+  expiresAt: number,
+): Promise<CasToken | undefined> => {
+  await cache.set(key, value, expiresAt)
+  return (await cache.get(key))?.token
+}
+
+const applied: UpdateOutcome = { outcome: 'applied', token: new Uint8Array(0) }
+
+export const CONTROLS: readonly Control[] = [
+  ofCache('M01 blind set instead of compare-and-set', (cache) => ({
+    cas: async (key, value, token, expiresAt) => {
+      if (liveIn(key, value) === undefined) return await cache.cas(key, value, token, expiresAt)
+      const stored = await setBlindly(cache, key, value, expiresAt)
+      return stored === undefined ? { outcome: 'missing' } : { outcome: 'stored', token: stored }
+    },
+  })),
+  {
+    name: 'M03 flushed when more than maxStaleCount writes behind (off by one)',
+    options: ({ maxStaleCount }) => ({ maxStaleCount: maxStaleCount + 1 }),
+  },
+  ofCache('M05 acknowledged after the backend update, without confirming', (cache) => ({
+    cas: async (key, value, token, expiresAt) => {
+      const envelope = liveIn(key, value)
+      if (envelope === undefined || !isConfirmation(envelope) || envelope.version === 1)
+        return await cache.cas(key, value, token, expiresAt)
+      return { outcome: 'stored', token }
+    },
+  })),
+  rewriting('M07 confirming writes the current version, not the flushed one', (envelope) =>
+    envelope.durableLineage === envelope.lineage ? { ...envelope, durableVersion: envelope.version } : envelope,
+  ),
+  updating('M09 guarded by lineage without version', (entry) => ({
+    ...entry,
+    guard: { ...entry.guard, belowVersion: Number.MAX_SAFE_INTEGER },
+  })),
+  ofBackend('M13 the guard does not ask for the tombstone', (backend, { backendServer }) => ({
+    update: async (entries) => {
+      const outcomes = await backend.update(entries)
+      return outcomes.map((outcome, at) => {
+        const entry = entries[at]
+        if (entry === undefined || outcome.outcome !== 'refused' || outcome.row.state !== 'destroyed') return outcome
+        backendServer.force(entry.locator.key, entry.session)
+        return applied
+      })
+    },
+  })),
+  {
+    ...withoutLease('M15 filled without a lease', addIt, ({ durableLineage, lineage }) => durableLineage !== lineage),
+    config: where(['entry evicted', 'message delayed']),
+  },
+  withoutLease('M16 filled by a set', setBlindly, ({ durableLineage, lineage }) => durableLineage !== lineage),
+  ofBackend('M18 a refused flush is acknowledged', (backend) => ({
+    update: async (entries) =>
+      (await backend.update(entries)).map((outcome) =>
+        outcome.outcome === 'refused' && outcome.row.state === 'live' ? applied : outcome,
+      ),
+  })),
+  ofCache('M20 a dead entry is deleted whatever stands there', (cache) => ({
+    delete: async (key) => {
+      const entry = await cache.get(key)
+      return entry === undefined ? 'missing' : await cache.delete(key, entry.token)
+    },
+  })),
+  {
+    name: 'M21 destroyed in the cache first',
+    config: where(['entry evicted', 'message delayed']),
+    alter: ({ cache, backend }) => {
+      const told = new Set<string>()
+      return {
+        cache: over(cache, {
+          set: async (key, value, expiresAt) => {
+            if (!told.delete(key)) await cache.set(key, value, expiresAt)
+          },
+        }),
+        backend: over(backend, {
+          destroy: async (locator, options) => {
+            const { key } = locator
+            const tombstone = { kind: 'tombstone', destroyedAt: options.at, expiresAt: options.keepUntil } as const
+            await cache.set(key, encodeEnvelope(key, tombstone), options.keepUntil)
+            told.add(key)
+            return await backend.destroy(locator, options)
+          },
+        }),
+      }
+    },
+  },
+  ofBackend('M27 acknowledged after an unknown backend update', (backend) => ({
+    update: async (entries) => {
+      try {
+        return await backend.update(entries)
+      } catch (error) {
+        if (isSessionStoreError(error) && error.applied === 'unknown') return entries.map(() => applied)
+        throw error
+      }
+    },
+  })),
+  ofCache('M28 an unknown compare-and-set is taken as applied', (cache) => ({
+    cas: async (key, value, token, expiresAt) => {
+      try {
+        return await cache.cas(key, value, token, expiresAt)
+      } catch (error) {
+        if (isSessionStoreError(error) && error.applied === 'unknown') return { outcome: 'stored', token }
+        throw error
+      }
+    },
+  })),
+  rewriting('M31 no write ids', (envelope) => ({ ...envelope, writeIds: [] })),
+  {
+    ...ofCache('M33 confirming puts its own copy where nothing stands', (cache) => ({
+      cas: async (key, value, token, expiresAt) => {
+        const outcome = await cache.cas(key, value, token, expiresAt)
+        const envelope = liveIn(key, value)
+        if (outcome.outcome !== 'missing' || envelope === undefined || !isConfirmation(envelope)) return outcome
+        const added = await cache.add(key, value, expiresAt)
+        return added.outcome === 'stored' ? added : { outcome: 'conflict' }
+      },
+    })),
+    config: where(['entry evicted', 'message delayed']),
+  },
+  ofCache('M35 touched by a set', (cache) => ({
+    cas: async (key, value, token, expiresAt) => {
+      const envelope = liveIn(key, value)
+      if (envelope === undefined || envelope.touchedAt === envelope.writtenAt)
+        return await cache.cas(key, value, token, expiresAt)
+      const stored = await setBlindly(cache, key, value, expiresAt)
+      return stored === undefined ? { outcome: 'missing' } : { outcome: 'stored', token: stored }
+    },
+  })),
+  {
+    name: 'M37 tokens outlive their connection',
+    oldTokensFit: true,
+    config: where(['cache restarted'], { strikes: 6, shortSessions: false, operations: 100 }),
+  },
+  updating('M39 a write round the cache keeps the lineage', (entry) =>
+    isTakeover(entry) ? { ...entry, session: { ...entry.session, lineage: entry.guard.lineage } } : entry,
+  ),
+  ofCache('M46 destroyed without a tombstone in the cache', () => ({ set: async () => {} })),
+  {
+    ...withoutLease('M49 created by adding a live envelope', addIt, isConfirmation),
+    config: where(['entry evicted', 'message delayed', 'message re-ordered']),
+  },
+  rewriting('M51 regenerated without freezing', (envelope) => ({ ...envelope, frozen: false })),
+]

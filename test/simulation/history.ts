@@ -1,0 +1,98 @@
+/*
+ * What happened, as the judge reads it. Moments are the world's, in ms since it began; no process knows them.
+ */
+
+export type OperationKind =
+  | 'create'
+  | 'load'
+  | 'save'
+  | 'save shared'
+  | 'save user'
+  | 'update'
+  | 'touch'
+  | 'regenerate'
+  | 'destroy'
+  | 'put'
+  | 'close'
+
+export type Outcome =
+  | { readonly is: 'ok'; readonly durability?: 'cache' | 'backend'; readonly cacheToldOfEnd?: boolean }
+  /** `applied`: as the error says; `none` where it says that no change was attempted. */
+  | { readonly is: 'failed'; readonly code: string; readonly applied: 'no' | 'unknown' | 'none' }
+  /** The process died, or the world ended. */
+  | { readonly is: 'unknown' }
+
+/** What a session was seen to hold. */
+export interface Sight {
+  readonly tokens: ReadonlySet<string>
+  readonly shared: string | undefined
+  /** Every token in the order it stands there, twice if it stands there twice. */
+  readonly log: readonly string[]
+  readonly putBy: string | undefined
+  /** As the handle says. */
+  readonly expiresAt: number
+}
+
+export interface Operation {
+  readonly order: number
+  readonly kind: OperationKind
+  readonly process: string
+  readonly client: string
+  readonly session: string
+  /** What it writes, if it writes. */
+  readonly token: string | undefined
+  readonly invoked: number
+  completed: number | undefined
+  outcome: Outcome
+  /** What a load gave: `undefined` for no session. */
+  sight: Sight | undefined
+  /** The process's own pauses while it went on. */
+  pausedMs: number
+  /** Calls to the cache, for this session and from this process, that failed while it went on. */
+  cacheFailures: number
+  /** The same for the backend. */
+  backendFailures: number
+}
+
+/** What the world did to a session, or to everyone. */
+export type Disturbance =
+  | {
+      readonly what: 'loss'
+      readonly at: number
+      readonly why: string
+      readonly tokens: ReadonlySet<string>
+      readonly costs: boolean
+    }
+  | { readonly what: 'takeover'; readonly at: number }
+  | { readonly what: 'cache failure'; readonly at: number }
+
+export interface SessionHistory {
+  readonly name: string
+  readonly id: string
+  readonly key: string
+  /** The sessions whose data it began with, by regeneration. */
+  readonly ancestors: readonly string[]
+  readonly operations: Operation[]
+  readonly disturbances: Disturbance[]
+  readonly backendFailures: number[]
+}
+
+export interface Violation {
+  /** I1 to I12, or the name of what else must hold. */
+  readonly promise: string
+  readonly what: string
+  readonly session: string
+  readonly at: number
+}
+
+export const shownOutcome = ({ outcome, sight, completed, invoked, kind }: Operation): string => {
+  const after = completed === undefined ? '' : ` after ${(completed - invoked).toFixed(1)} ms`
+  const seen =
+    sight === undefined
+      ? ''
+      : ` {${[...sight.tokens].join(' ')}${sight.shared === undefined ? '' : ` shared=${sight.shared}`}}`
+  if (outcome.is === 'unknown') return 'unknown'
+  if (outcome.is === 'failed') return `failed ${outcome.code}, applied: ${outcome.applied}${after}`
+  const gone = kind === 'load' && sight === undefined ? ' no session' : ''
+  return `ok${outcome.durability === undefined ? '' : ` (${outcome.durability})`}${gone}${seen}${after}`
+}

@@ -1,0 +1,426 @@
+import type { Disturbance, Operation, SessionHistory } from './history.js'
+import type { SimulatedProcess } from './process.js'
+import type { World } from './world.js'
+
+/*
+ * The promises of docs/guarantees.md, asked of what was seen. The judge knows the history and what the world did;
+ * of the protocol it knows nothing but that a copy which goes to the backend round the cache (a takeover) costs what
+ * a loss of the entry costs. Where a check is weaker than the promise's one line, its comment says which part of the
+ * promise's "as long as" it stands for.
+ */
+
+/** Everything that can only be judged when it is over. */
+export const judge = (world: World): void => {
+  for (const session of world.sessions.values()) {
+    const view = viewOf(session)
+    isolation(world, view)
+    honestAnswers(world, view)
+    noResurrection(world, view)
+    nothingLostOnRead(world, view)
+    neverBack(world, view)
+    neverNothing(world, view)
+    neverPastItsDeadline(world, view)
+    settlesInTime(world, view)
+    endsWell(world, view)
+  }
+}
+
+interface View {
+  readonly session: SessionHistory
+  readonly operations: readonly Operation[]
+  /** Loads that gave the session. */
+  readonly reads: readonly Operation[]
+  /** Acknowledged writes that left a token in a list. */
+  readonly acknowledged: readonly Operation[]
+  readonly puts: readonly Operation[]
+  /** Calls that end the session, however they came out. */
+  readonly ends: readonly Operation[]
+  /** When the session's creation was acknowledged; `undefined` if it never was. */
+  readonly bornAt: number | undefined
+}
+
+const viewOf = (session: SessionHistory): View => {
+  const { operations } = session
+  return {
+    session,
+    operations,
+    reads: operations.filter(({ kind, sight }) => kind === 'load' && sight !== undefined),
+    acknowledged: operations.filter(
+      ({ kind, token, outcome }) => token !== undefined && outcome.is === 'ok' && kind !== 'save shared',
+    ),
+    puts: operations.filter(({ kind }) => kind === 'put'),
+    ends: operations.filter(({ kind }) => kind === 'destroy' || kind === 'regenerate'),
+    bornAt: operations.find(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok')?.completed,
+  }
+}
+
+const completedBefore = (operation: Operation, moment: number): boolean =>
+  operation.completed !== undefined && operation.completed < moment
+
+const has = (operation: Operation, token: string | undefined): boolean =>
+  token !== undefined && operation.sight?.tokens.has(token) === true
+
+/** I1: whatever is read was written for this session, or for the one it was regenerated from. */
+const isolation = (world: World, { session, operations }: View): void => {
+  const names = new Set([session.name, ...session.ancestors])
+  for (const { sight, order } of operations) {
+    if (sight === undefined) continue
+    for (const token of [...sight.log, ...(sight.shared === undefined ? [] : [sight.shared])])
+      if (!names.has(token.slice(0, token.indexOf('.'))))
+        world.violated('I1', session.name, `operation ${order} read ${token}, which was written for another session`)
+  }
+}
+
+/** Answers that are not yet what they should be; docs/decisions/0013-the-simulation.md has each with its cause. */
+const OPEN_ANSWERS = new Set(['E_SESSION_DESTROYED', 'E_SESSION_UNAVAILABLE', 'E_CLOSED'])
+
+/** The store says that it changed nothing. */
+const saysNotApplied = ({ outcome }: Operation): boolean =>
+  outcome.is === 'failed' && outcome.applied !== 'unknown' && !OPEN_ANSWERS.has(outcome.code)
+
+/** No token stands twice, and none that the store said was not applied stands at all. */
+const honestAnswers = (world: World, { session, operations }: View): void => {
+  const refused = new Map<string, Operation>()
+  for (const operation of operations)
+    if (operation.token !== undefined && saysNotApplied(operation)) refused.set(operation.token, operation)
+  for (const { sight, order, kind, completed } of operations) {
+    if (sight === undefined) continue
+    for (const token of sight.log.filter((each, at) => sight.log.indexOf(each) < at)) {
+      // A takeover whose answer was lost cannot be told, once the ring has forgotten it: docs/decisions/0013.
+      const writer = operations.find((each) => each.token === token)
+      const wentRound = session.disturbances.some(
+        ({ what, at }) => what === 'takeover' && at >= (writer?.invoked ?? 0) && at <= (writer?.completed ?? 0),
+      )
+      if (!wentRound) world.violated('applied once', session.name, `${kind} ${order} saw ${token} twice`)
+    }
+    for (const token of [...sight.tokens, sight.shared]) {
+      const writer = token === undefined ? undefined : refused.get(token)
+      if (writer === undefined || writer.outcome.is !== 'failed') continue
+      // Read before the line of copies that had it was lost, it is gone all the same.
+      const until = Math.max(writer.completed ?? 0, completed ?? 0)
+      if (isDisturbed(session.disturbances, writer.invoked - lingersMs(world), until)) continue
+      world.violated(
+        'honest answers',
+        session.name,
+        `${kind} ${order} saw ${token}, whose ${writer.kind} failed with ${writer.outcome.code}, applied: ${writer.outcome.applied}`,
+      )
+      refused.delete(token as string)
+    }
+  }
+}
+
+/**
+ * I2: once `destroy` (or `regenerate`, of the old id) resolved, no read gives the session and no write is
+ * acknowledged. One that says `{ cache: 'unreachable' }` is judged at the end of the world only: until the cache
+ * can be told, who reaches it may be served from it.
+ */
+const noResurrection = (world: World, { session, operations, ends }: View): void => {
+  for (const end of ends) {
+    if (end.outcome.is !== 'ok' || end.completed === undefined) continue
+    const from = end.outcome.cacheToldOfEnd === false ? Math.max(end.completed, world.writtenAt) : end.completed
+    for (const operation of operations) {
+      if (operation.invoked <= from) continue
+      if (operation.sight !== undefined && operation.kind === 'load')
+        world.violated(
+          'I2',
+          session.name,
+          `load ${operation.order} gave it, after ${end.kind} ${end.order} had resolved`,
+        )
+      else if (operation.token !== undefined && operation.outcome.is === 'ok')
+        world.violated(
+          'I2',
+          session.name,
+          `${operation.kind} ${operation.order} was acknowledged after ${end.kind} ${end.order} had resolved`,
+        )
+    }
+  }
+}
+
+/** A put writes everything anew: it may take along what was not begun after it was over. */
+const mayBePutOver = (operations: readonly Operation[], write: Operation): boolean =>
+  operations.some(
+    (put) =>
+      put.kind === 'put' &&
+      put !== write &&
+      (put.completed === undefined || put.outcome.is !== 'ok' || put.completed > write.invoked) &&
+      !saysNotApplied(put),
+  )
+
+const mayHaveEnded = ({ ends }: View, moment: number): boolean => ends.some(({ invoked }) => invoked <= moment)
+
+/**
+ * Acknowledged as durable, and seen to be in both tiers. A write whose process could not look at the cache in the
+ * end is seen by those who read the cache only once its entry is checked: no one view of the cache.
+ */
+const isDurable = ({ outcome, kind, cacheFailures }: Operation): 'at once' | 'in the end' | 'no' => {
+  if (outcome.is !== 'ok' || (outcome.durability !== 'backend' && kind !== 'create')) return 'no'
+  return cacheFailures === 0 ? 'at once' : 'in the end'
+}
+
+const isDisturbed = (disturbances: readonly Disturbance[], from: number, to: number): boolean =>
+  disturbances.some(({ at }) => at >= from && at <= to)
+
+/** What lingers of a disturbance: every call that was under way has settled after the deadline. */
+const lingersMs = (world: World): number => world.config.deadlineMs + 4 * world.config.backendTimeoutMs
+
+/** I3, I5 and "everybody's writes" of I6: a read sees what was acknowledged before it began. */
+const nothingLostOnRead = (world: World, view: View): void => {
+  const { session, reads, acknowledged } = view
+  for (const read of reads)
+    for (const write of acknowledged) {
+      // An end that was begun hides the session in the cache; one that failed in the backend gives back an older copy.
+      if (mayHaveEnded(view, read.completed ?? 0) && isDurable(write) === 'no') continue
+      if (!completedBefore(write, read.invoked) || has(read, write.token) || mayBePutOver(view.operations, write))
+        continue
+      if (isDurable(write) === 'at once')
+        world.violated(
+          'I5',
+          session.name,
+          `load ${read.order} missed ${write.token}, acknowledged as durable by ${write.kind} ${write.order}`,
+        )
+      else if (!isDisturbed(session.disturbances, write.invoked - lingersMs(world), read.completed ?? 0))
+        world.violated(
+          'I3',
+          session.name,
+          `load ${read.order} missed ${write.token}, acknowledged by ${write.kind} ${write.order}`,
+        )
+    }
+}
+
+/** I6, and the one key of I3 that everybody writes. */
+const neverBack = (world: World, view: View): void => {
+  const { session, reads, operations } = view
+  const inOrder = [...reads].sort((a, b) => (a.completed ?? 0) - (b.completed ?? 0))
+  const sharedWrites = operations.filter(({ kind, token }) => kind === 'save shared' && token !== undefined)
+  const byToken = new Map(sharedWrites.map((write) => [write.token, write]))
+  for (const [index, later] of inOrder.entries()) {
+    if (mayHaveEnded(view, later.completed ?? 0)) continue
+    for (const earlier of inOrder.slice(0, index)) {
+      if (!completedBefore(earlier, later.invoked)) continue
+      if (isDisturbed(session.disturbances, earlier.invoked - lingersMs(world), later.completed ?? 0)) continue
+      for (const token of earlier.sight?.tokens ?? []) {
+        if (has(later, token)) continue
+        const write = operations.find((each) => each.token === token)
+        if (write !== undefined ? mayBePutOver(view.operations, write) : view.puts.length > 0) continue
+        world.violated('I6', session.name, `load ${later.order} misses ${token}, which load ${earlier.order} had seen`)
+      }
+    }
+    // Of two changes of one key, the later stands.
+    const shown = byToken.get(later.sight?.shared)
+    if (shown === undefined) continue
+    for (const newer of sharedWrites) {
+      if (newer.outcome.is !== 'ok' || !completedBefore(shown, newer.invoked) || !completedBefore(newer, later.invoked))
+        continue
+      if (shown.outcome.is !== 'ok') continue
+      if (isDisturbed(session.disturbances, shown.invoked - lingersMs(world), later.completed ?? 0)) continue
+      world.violated('I3', session.name, `load ${later.order} shows ${shown.token}, which ${newer.token} had replaced`)
+    }
+  }
+}
+
+/** I9, and "a session in use does not end" of I10. */
+const neverNothing = (world: World, view: View): void => {
+  const { session, operations, bornAt } = view
+  if (bornAt === undefined) return
+  for (const operation of operations) {
+    if (operation.invoked <= bornAt || mayHaveEnded(view, operation.completed ?? Number.POSITIVE_INFINITY)) continue
+    const isNone =
+      (operation.kind === 'load' && operation.outcome.is === 'ok' && operation.sight === undefined) ||
+      (operation.outcome.is === 'failed' &&
+        (operation.outcome.code === 'no session' || operation.outcome.code === 'E_SESSION_DESTROYED'))
+    if (!isNone || mayHaveExpired(world, view, operation)) continue
+    world.violated(
+      'I9',
+      session.name,
+      `${operation.kind} ${operation.order} found no session, though it was never ended`,
+    )
+  }
+}
+
+/** A use whose touch may have been lost to a fault does not count; neither does one in a tier's outage. */
+const mayHaveExpired = (world: World, { session, operations, bornAt }: View, operation: Operation): boolean => {
+  const { idleTtlMs, absoluteTtlMs, skewMs } = world.config
+  const seenAt = operation.completed ?? world.clock.now
+  if (seenAt >= (bornAt ?? 0) - skewMs + absoluteTtlMs - lingersMs(world)) return true
+  const troubles = [
+    ...session.backendFailures,
+    ...session.disturbances.filter(({ what }) => what === 'cache failure').map(({ at }) => at),
+  ]
+  let lastUse = bornAt ?? 0
+  for (const use of operations) {
+    if (use.outcome.is !== 'ok' || !completedBefore(use, operation.invoked) || use.kind === 'create') continue
+    if (use.kind === 'load' && use.sight === undefined) continue
+    // Its touch goes out beside the answer; and what fails is retried by the next use.
+    const from = use.invoked - 1
+    const to = (use.completed ?? 0) + lingersMs(world)
+    if (troubles.some((at) => at >= from && at <= to)) continue
+    lastUse = Math.max(lastUse, use.invoked)
+  }
+  return seenAt >= lastUse + idleTtlMs - 2 * skewMs - 1
+}
+
+/** I10: after its last use, whoever made it and however it came out, a session ends. */
+const neverPastItsDeadline = (world: World, { session, reads, operations }: View): void => {
+  const { idleTtlMs, absoluteTtlMs, skewMs } = world.config
+  const created = operations.find(({ kind }) => kind === 'create')
+  for (const read of reads) {
+    const { sight } = read
+    if (sight !== undefined && sight.expiresAt + skewMs < EPOCH_MS + read.invoked)
+      world.violated('I10', session.name, `load ${read.order} gave it after its own deadline`)
+    if (created?.completed !== undefined && read.invoked > created.completed + absoluteTtlMs + skewMs + 1)
+      world.violated('I10', session.name, `load ${read.order} gave it after its absolute deadline`)
+    let lastUse = 0
+    for (const use of operations)
+      if (use !== read && use.invoked < read.invoked && use.kind !== 'destroy')
+        lastUse = Math.max(lastUse, use.completed ?? use.invoked + 2 * lingersMs(world))
+    // Touches are saved up by a hundredth of the idle time-out in the cache and a tenth in the backend.
+    if (read.invoked > lastUse + idleTtlMs * 1.11 + skewMs + lingersMs(world))
+      world.violated(
+        'I10',
+        session.name,
+        `load ${read.order} gave it, ${(read.invoked - lastUse).toFixed(0)} ms after its last use`,
+      )
+  }
+}
+
+/** Kept here so that the judge imports nothing of the world but its type. */
+const EPOCH_MS = Date.UTC(2026, 10, 21, 12)
+/** Two events of one moment are still two. */
+const EPSILON_MS = 5
+
+/** I12: every call settles within its deadline, pauses of its own process not counted; and works once all is well. */
+const settlesInTime = (world: World, view: View): void => {
+  const { session, operations } = view
+  const { deadlineMs } = world.config
+  for (const operation of operations) {
+    const process = world.processes.find(({ name }) => name === operation.process)
+    if (operation.completed === undefined) {
+      if (process?.alive === true && world.clock.now - operation.invoked - operation.pausedMs > deadlineMs + EPSILON_MS)
+        world.violated('I12', session.name, `${operation.kind} ${operation.order} never settled`)
+      continue
+    }
+    const tookMs = operation.completed - operation.invoked - operation.pausedMs
+    if (tookMs > deadlineMs + EPSILON_MS)
+      world.violated('I12', session.name, `${operation.kind} ${operation.order} took ${tookMs.toFixed(1)} ms`)
+    if (operation.invoked < world.endsAt || operation.outcome.is !== 'failed') continue
+    const isGone = operation.outcome.code === 'E_SESSION_DESTROYED' && mayHaveEnded(view, operation.invoked)
+    if (operation.outcome.code !== 'no session' && !isGone)
+      world.violated(
+        'I12',
+        session.name,
+        `${operation.kind} ${operation.order} failed with ${operation.outcome.code}, though nothing was wrong any more`,
+      )
+  }
+}
+
+/** Updates of one process that were acknowledged in one moment were one write. */
+const writesAmong = (operations: readonly Operation[]): number =>
+  new Set(
+    operations.map(({ kind, process, completed, order }) => (kind === 'update' ? `${process} ${completed}` : order)),
+  ).size
+
+/** A write that was due, while the backend could not be told: what it costs is charged to that outage. */
+const isCharged = ({ backendFailures }: Operation): boolean => backendFailures > 0
+
+/** I3, I4 and I5 by what is there in the end, or was there when the session passed into another. */
+const endsWell = (world: World, view: View): void => {
+  const { session, operations, acknowledged, bornAt } = view
+  if (bornAt === undefined) return
+  // A regeneration takes another's tombstone for its own (docs/decisions/0013), so one that met another end is not asked.
+  const ends = operations.filter(({ kind }) => kind === 'regenerate' || kind === 'destroy')
+  if (ends.length > 1) return
+  const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
+  // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
+  if (ends.length > 0 && heir === undefined) return
+  const finals =
+    heir !== undefined ? [heir] : operations.filter(({ kind, client }) => kind === 'load' && client.startsWith('end'))
+  const last = heir ?? finals.findLast(({ sight }) => sight !== undefined)
+  if (last?.sight === undefined) return
+
+  const { maxStaleCount } = world.config
+  const written = operations.find(
+    ({ client, kind, outcome }) => client === 'end' && kind === 'update' && outcome.is === 'ok',
+  )
+  if (heir === undefined && written !== undefined)
+    for (const read of finals)
+      if (read.invoked > world.writtenAt && read.sight !== undefined && !has(read, written.token))
+        world.violated(
+          'I5',
+          session.name,
+          `load ${read.order}, at the end, missed ${written.token}, written durably when all was well`,
+        )
+
+  const lost = acknowledged.filter(
+    (write) =>
+      write !== last &&
+      !(heir !== undefined && write.invoked > heir.invoked && !completedBefore(write, heir.completed ?? 0)) &&
+      !has(last, write.token) &&
+      !mayBePutOver(view.operations, write),
+  )
+  for (const write of lost)
+    if (isDurable(write) !== 'no')
+      world.violated(
+        'I5',
+        session.name,
+        `${write.token}, acknowledged as durable by ${write.kind} ${write.order}, is not there in the end`,
+      )
+  const costly = lost.filter((write) => isDurable(write) === 'no' && !isCharged(write))
+  // What is lost after the durable write of the end costs nothing.
+  const losses = session.disturbances.filter(
+    (each) => each.at < world.writtenAt && (each.what === 'takeover' || (each.what === 'loss' && each.costs)),
+  ).length
+  const count = writesAmong(costly)
+  if (losses === 0 && count > 0)
+    world.violated('I3', session.name, `lost without any loss: ${costly.map(({ token }) => token).join(' ')}`)
+  else if (count > losses * (maxStaleCount - 1))
+    world.violated(
+      'I4',
+      session.name,
+      `${count} acknowledged writes are gone, at ${losses} losses of at most ${maxStaleCount - 1}: ${costly.map(({ token }) => token).join(' ')}`,
+    )
+}
+
+/**
+ * I4 at every acknowledgement: were the entry lost now, it would cost at most `maxStaleCount - 1` acknowledged
+ * writes.
+ */
+export const judgeDistance = (world: World, session: SessionHistory): void => {
+  const inCache = world.tokensInCache(session.key)
+  if (inCache === undefined) return
+  const inRow = world.tokensInRow(session.key)
+  if (inRow === undefined) return
+  const atRisk = session.operations.filter(
+    (write) =>
+      write.token !== undefined &&
+      write.outcome.is === 'ok' &&
+      write.completed !== undefined &&
+      !isCharged(write) &&
+      // What was put over may come back with a save that had it.
+      isDurable(write) === 'no' &&
+      !mayBePutOver(session.operations, write) &&
+      inCache.has(write.token) &&
+      !inRow.has(write.token),
+  )
+  const count = writesAmong(atRisk)
+  if (count > world.config.maxStaleCount - 1)
+    world.violated(
+      'I4',
+      session.name,
+      `the backend is ${count} acknowledged writes behind: ${atRisk.map(({ token }) => token).join(' ')}`,
+    )
+}
+
+/** I8: what this process acknowledged and the cache holds, the backend holds too. */
+export const judgeDrain = (world: World, process: SimulatedProcess): void => {
+  for (const session of world.sessions.values()) {
+    const inCache = world.tokensInCache(session.key)
+    const inRow = world.tokensInRow(session.key)
+    if (inCache === undefined || inRow === undefined) continue
+    for (const write of session.operations) {
+      const { token, outcome } = write
+      if (token === undefined || outcome.is !== 'ok' || write.process !== process.name) continue
+      if (inCache.has(token) && !inRow.has(token) && !mayBePutOver(session.operations, write))
+        world.violated('I8', session.name, `${process.name} has drained, and ${token} is in the cache only`)
+    }
+  }
+}

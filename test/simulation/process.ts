@@ -1,0 +1,104 @@
+import { jsonCodec } from '../../src/codecs/index.js'
+import type { Backend } from '../../src/contract/backend.js'
+import type { FrontCache } from '../../src/contract/front-cache.js'
+import type { SessionStore } from '../../src/contract/session-store.js'
+import type { Runtime } from '../../src/contract/time.js'
+import { createSessionStore } from '../../src/create-session-store.js'
+import { BackendLink } from './backend-link.js'
+import { CacheLink } from './cache-link.js'
+import type { Owner } from './clockwork.js'
+import type { Data } from './data.js'
+import { EPOCH, type World } from './world.js'
+
+/** One process of the cluster: a store, a clock that may be wrong, and its ways to the tiers. */
+export class SimulatedProcess implements Owner {
+  readonly name: string
+  readonly store: SessionStore<Data>
+  readonly cacheLink: CacheLink
+  alive = true
+  /** It is being closed, or was: its clients have gone. */
+  leaving = false
+  pausedAt: number | undefined
+  /** When it was last awake after a pause. */
+  readonly pauses: { readonly from: number; to: number }[] = []
+  readonly #world: World
+  #postponed: (() => void)[] = []
+
+  constructor(world: World, name: string, skewMs: number) {
+    const { config, control, clock } = world
+    this.name = name
+    this.#world = world
+    const lots = world.lots.branch(name)
+    const runtime: Runtime = {
+      now: () => Math.floor(EPOCH + clock.now + skewMs),
+      monotonicMs: () => clock.now,
+      after: (delayMs, callback) => clock.after(delayMs, callback, this),
+      randomBytes: (size) => lots.bytes(size),
+      random: () => lots.next(),
+    }
+    this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8)
+    const backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
+    const tiers: { cache: FrontCache; backend: Backend } = control.alter?.({
+      cache: this.cacheLink,
+      backend: backendLink,
+      world,
+    }) ?? { cache: this.cacheLink, backend: backendLink }
+    this.store = createSessionStore<Data>({
+      ...tiers,
+      codec: jsonCodec,
+      runtime,
+      identify: ({ user }) => user,
+      maxStaleCount: config.maxStaleCount,
+      maxStaleMs: config.maxStaleMs,
+      idleTtlMs: config.idleTtlMs,
+      absoluteTtlMs: config.absoluteTtlMs,
+      onBackendDown: config.onBackendDown,
+      onCacheUnreachable: config.onCacheUnreachable,
+      deadlineMs: config.deadlineMs,
+      cacheTimeoutMs: config.cacheTimeoutMs,
+      backendTimeoutMs: config.backendTimeoutMs,
+      leaseMs: config.leaseMs,
+      leaseWaitMs: config.leaseWaitMs,
+      maxClockSkewMs: config.skewMs,
+      // lru-cache makes room at once for as many as it may ever hold.
+      maxUnflushed: config.maxUnflushed,
+      ...control.options?.(config),
+    })
+  }
+
+  get paused(): boolean {
+    return this.pausedAt !== undefined
+  }
+
+  postpone(event: () => void): void {
+    this.#postponed.push(event)
+  }
+
+  pause(): void {
+    this.pausedAt = this.#world.clock.now
+  }
+
+  /** Everything that came meanwhile happens now, in the order it came. */
+  resume(): void {
+    if (this.pausedAt === undefined) return
+    this.pauses.push({ from: this.pausedAt, to: this.#world.clock.now })
+    this.pausedAt = undefined
+    const postponed = this.#postponed
+    this.#postponed = []
+    for (const event of postponed) this.#world.clock.after(0, event, this)
+  }
+
+  /** At once, like a kill: what it sent may arrive, what it waited for is nobody's. */
+  die(): void {
+    this.alive = false
+    this.#postponed = []
+  }
+
+  /** How long of the time between these moments it was paused. */
+  pausedBetween(from: number, to: number): number {
+    let sum = 0
+    for (const pause of this.pauses) sum += Math.max(0, Math.min(to, pause.to) - Math.max(from, pause.from))
+    if (this.pausedAt !== undefined) sum += Math.max(0, to - Math.max(from, this.pausedAt))
+    return sum
+  }
+}

@@ -1,0 +1,103 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { CONTROLS } from './controls.js'
+import { FAULT_KINDS, type FaultCounts, noFaults } from './faults.js'
+import type { FailedSeed, Job, JobResult } from './worker.js'
+
+/** What many schedules came to. */
+export interface RunResult {
+  readonly schedules: number
+  readonly operations: number
+  readonly faults: FaultCounts
+  readonly failed: readonly FailedSeed[]
+  readonly fewestOperations: number
+  readonly fewestProcesses: number
+}
+
+export interface CaughtControl {
+  readonly name: string
+  /** How it was caught; `undefined` if it went unnoticed. */
+  readonly caught: FailedSeed | undefined
+  readonly schedules: number
+}
+
+/** A control that is not caught within so many schedules goes unnoticed. */
+export const SEEDS_OF_A_CONTROL = 3_000
+/** Small enough that no process waits long for the last of another. */
+const SEEDS_OF_A_JOB = 250
+
+/** Schedules of the store as it is. */
+export const runMany = async (
+  from: number,
+  count: number,
+  onProgress: (done: number) => void = () => {},
+): Promise<RunResult> => {
+  const jobs: Job[] = []
+  for (let at = from; at < from + count; at += SEEDS_OF_A_JOB)
+    jobs.push({ from: at, count: Math.min(SEEDS_OF_A_JOB, from + count - at) })
+  let done = 0
+  const results = await runJobs(jobs, ({ schedules }) => {
+    done += schedules
+    onProgress(done)
+  })
+  const faults = noFaults()
+  for (const result of results) for (const kind of FAULT_KINDS) faults[kind] += result.faults[kind]
+  return {
+    schedules: results.reduce((sum, { schedules }) => sum + schedules, 0),
+    operations: results.reduce((sum, { operations }) => sum + operations, 0),
+    faults,
+    failed: results.flatMap(({ failed }) => failed),
+    fewestOperations: Math.min(...results.map(({ fewestOperations }) => fewestOperations)),
+    fewestProcesses: Math.min(...results.map(({ fewestProcesses }) => fewestProcesses)),
+  }
+}
+
+/** Every weaker protocol, each until it is caught. */
+export const runControls = async (from: number): Promise<readonly CaughtControl[]> => {
+  const jobs = CONTROLS.map(
+    ({ name }): Job => ({ from, count: SEEDS_OF_A_CONTROL, control: name, untilViolated: true }),
+  )
+  const results = await runJobs(jobs, () => {})
+  return results.map(({ failed, schedules }, at) => ({ name: jobs[at]?.control ?? '', caught: failed[0], schedules }))
+}
+
+/** In as many processes as there are processors; the results in the order of the jobs. */
+const runJobs = async (jobs: readonly Job[], onResult: (result: JobResult) => void): Promise<readonly JobResult[]> => {
+  const results: JobResult[] = []
+  let next = 0
+  const work = async (): Promise<void> => {
+    if (next >= jobs.length) return
+    // Not the options this process was started with: under vitest they are vitest's.
+    const child = fork(fileURLToPath(new URL('worker-process.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] })
+    try {
+      while (next < jobs.length) {
+        const at = next
+        next += 1
+        const result = await ask(child, jobs[at] as Job)
+        results[at] = result
+        onResult(result)
+      }
+    } finally {
+      child.disconnect()
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), jobs.length) }, work))
+  return results
+}
+
+const ask = (child: ChildProcess, job: Job): Promise<JobResult> =>
+  new Promise((resolve, reject) => {
+    const ended = (code: number | null): void => reject(new Error(`A worker ended with ${code}`))
+    child.once('exit', ended)
+    child.once('message', (answer: { result?: JobResult; error?: string }) => {
+      child.off('exit', ended)
+      if (answer.result === undefined) reject(new Error(answer.error))
+      else resolve(answer.result)
+    })
+    child.send(job)
+  })
+
+/** Kinds of faults that happened in less than one schedule in a hundred. */
+export const tooRare = ({ faults, schedules }: RunResult): readonly string[] =>
+  FAULT_KINDS.filter((kind) => faults[kind] * 100 < schedules)

@@ -1,0 +1,186 @@
+import { type Config, configOf, shownConfig } from './config.js'
+import { type Control, NO_CONTROL } from './controls.js'
+import { sightOf } from './data.js'
+import type { FaultCounts } from './faults.js'
+import type { SessionHistory, Violation } from './history.js'
+import { judge } from './judge.js'
+import { SimulatedProcess } from './process.js'
+import { lotsOf } from './random.js'
+import { strike } from './strikes.js'
+import { perform, Workload } from './workload.js'
+import { World } from './world.js'
+
+/** What one seed's world came to. */
+export interface ScheduleResult {
+  readonly seed: number
+  readonly violations: readonly Violation[]
+  readonly happened: FaultCounts
+  readonly operations: number
+  readonly processes: number
+  /** Readable; empty unless it was asked for. */
+  readonly history: readonly string[]
+  readonly config: Config
+}
+
+export interface ScheduleOptions {
+  readonly control?: Control
+  /** Writes down every step. Nothing else changes. */
+  readonly told?: boolean
+}
+
+const CLIENTS_OF_A_PROCESS = 2
+/** Far longer than any schedule; a world that is not over by then hangs. */
+const END_OF_TIME_MS = 600_000
+
+/** One world from its seed to its end, and what the judge says of it. */
+export const runSchedule = async (
+  seed: number,
+  { control = NO_CONTROL, told = false }: ScheduleOptions = {},
+): Promise<ScheduleResult> => {
+  const lots = lotsOf(seed)
+  const drawn = configOf(lots.branch('config'))
+  const config = control.config?.(drawn) ?? drawn
+  const world = new World(config, lots, control, told)
+  const workload = new Workload(world)
+  let over = false
+  let failed: unknown
+  const directed = direct(world, workload).then(
+    () => {
+      over = true
+    },
+    (error: unknown) => {
+      failed = error
+      over = true
+    },
+  )
+  await world.clock.run(() => over || world.clock.now > END_OF_TIME_MS)
+  if (over) await directed
+  else world.violated('I12', '-', 'the world did not come to its end')
+  if (failed !== undefined) throw failed
+  judge(world)
+  return {
+    seed,
+    violations: world.violations,
+    happened: world.happened,
+    operations: [...world.sessions.values()].reduce((sum, { operations }) => sum + operations.length, 0),
+    processes: world.processes.length,
+    history: told ? [`seed ${seed}`, shownConfig(config), ...world.lines] : [],
+    config,
+  }
+}
+
+const direct = async (world: World, workload: Workload): Promise<void> => {
+  const { clock, config } = world
+  const lots = world.lots.branch('director')
+  const startProcess = (): void => {
+    const apart = config.faults.has('clocks apart')
+    const skewMs = apart ? lots.between(-config.skewMs / 2, config.skewMs / 2) : 0
+    if (apart) world.strikeFelt('clocks apart')
+    const process = new SimulatedProcess(world, `P${world.processes.length + 1}`, skewMs)
+    world.processes.push(process)
+    world.note(process, `starts; its clock is ${skewMs.toFixed(0)} ms off`)
+    for (let count = 0; count < CLIENTS_OF_A_PROCESS; count += 1) void workload.startClient(process)
+  }
+  for (let count = 0; count < config.processes; count += 1) startProcess()
+
+  // Strikes come while there is work; their number is drawn, their moments follow the work.
+  let strikes = config.strikes
+  const strikeAt = Array.from({ length: strikes }, () => lots.whole(config.operations)).sort((a, b) => b - a)
+  while (workload.left > 0) {
+    await clock.sleep(2)
+    while (strikes > 0 && workload.left <= (strikeAt[config.strikes - strikes] ?? -1)) {
+      strikes -= 1
+      strike(world, lots, startProcess)
+    }
+    if (lots.happens(0.0015)) void replace(world, lots, startProcess)
+    if (!world.processes.some(({ alive, leaving }) => alive && !leaving)) startProcess()
+  }
+  await heal(world, lots)
+  await inspect(world, workload)
+}
+
+/** A process is closed in good order, and another takes its place. */
+const replace = async (world: World, lots: ReturnType<typeof lotsOf>, startProcess: () => void): Promise<void> => {
+  const candidates = world.processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused)
+  if (candidates.length === 0) return
+  const process = lots.pick(candidates)
+  process.leaving = true
+  startProcess()
+  await close(world, process)
+}
+
+const close = async (world: World, process: SimulatedProcess): Promise<void> => {
+  const invoked = world.clock.now
+  world.note(process, 'closes …')
+  const deadlineMs = 1_000
+  const report = await process.store.close({ deadlineMs })
+  const tookMs = world.clock.now - invoked - process.pausedBetween(invoked, world.clock.now)
+  world.note(process, `closed: ${JSON.stringify(report)} after ${tookMs.toFixed(1)} ms`)
+  if (tookMs > deadlineMs + 5) world.violated('I12', '-', `close took ${tookMs.toFixed(1)} ms`)
+  // A drain that ran into its deadline does not count a flush by time that is under way: docs/decisions/0013.
+  if (report.left === 0 && report.destroysLeft === 0 && tookMs < deadlineMs) world.onDrained(process)
+  process.alive = false
+}
+
+/** Nothing goes wrong any more, and what had begun comes to its end. */
+const heal = async (world: World, lots: ReturnType<typeof lotsOf>): Promise<void> => {
+  const { clock, config } = world
+  // Half of the worlds lose the whole cache at the very end: what may that cost?
+  if (config.faults.has('cache restarted') && lots.happens(0.5)) {
+    world.note(undefined, 'the cache restarts, at the end')
+    world.strikeFelt('cache restarted')
+    world.restartCache()
+  }
+  world.heal()
+  for (const process of world.processes) process.resume()
+  // Every call has settled by then; repairs are tried after at most half a minute.
+  const hasTroubles = world.hadTroubles()
+  await clock.sleep(config.deadlineMs + 5 * config.backendTimeoutMs + config.skewMs + (hasTroubles ? 45_000 : 0))
+}
+
+/**
+ * Every process looks at every session; one writes durably to what lives; each looks at another's share again; and
+ * once more, when the cache has lost everything.
+ */
+const inspect = async (world: World, workload: Workload): Promise<void> => {
+  const processes = world.processes.filter(({ alive, leaving }) => alive && !leaving)
+  const look = (process: SimulatedProcess, client: string, session: SessionHistory): Promise<unknown> =>
+    perform(world, process, client, 'load', session, undefined, async (operation) => {
+      const found = await process.store.load(session.id)
+      operation.outcome = { is: 'ok' }
+      if (found !== undefined) operation.sight = sightOf(found)
+    })
+  const sessions = [...world.sessions.values()]
+  const [first] = processes
+  if (first === undefined) return
+  world.note(undefined, 'the end: everyone looks, one writes durably, everyone looks again')
+  world.endsAt = world.clock.now
+  for (const process of processes) await Promise.all(sessions.map((session) => look(process, 'end1', session)))
+  await Promise.all(
+    sessions.map(async (session) => {
+      // What nobody found is left; that it comes back by itself is seen by the last look.
+      if (!session.operations.some(({ client, sight }) => client === 'end1' && sight !== undefined)) return
+      const token = workload.newToken(session)
+      await perform(world, first, 'end', 'update', session, token, async (operation) => {
+        const updated = await first.store.update(session.id, ({ log }) => void log.push(token), { durable: true })
+        operation.outcome =
+          updated === undefined
+            ? { is: 'failed', code: 'no session', applied: 'no' }
+            : { is: 'ok', durability: 'backend' }
+        if (updated !== undefined) operation.sight = sightOf(updated)
+      })
+    }),
+  )
+  world.writtenAt = world.clock.now
+  const shares = (shift: number): Promise<unknown>[] =>
+    sessions.map((session, at) => {
+      const process = processes[(at + shift) % processes.length]
+      return process === undefined ? Promise.resolve() : look(process, `end${shift + 1}`, session)
+    })
+  await world.clock.sleep(1)
+  await Promise.all(shares(1))
+  world.note(undefined, 'the cache restarts, and everyone looks a last time')
+  world.restartCache()
+  await world.clock.sleep(1)
+  await Promise.all(shares(2))
+}

@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { rounds } from '../support/seed.js'
+import { readArguments } from './arguments.js'
+import { CONTROLS } from './controls.js'
+import { FAULT_KINDS } from './faults.js'
+import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
+import { runSchedule } from './schedule.js'
+
+const MINUTES = 60_000
+/** The same schedules every time: a new seed is for `scripts/simulate --from`. */
+const FIRST = 1
+
+describe('the store in a simulated world', () => {
+  test('keeps every promise in every schedule, and every kind of fault happened', {
+    timeout: 30 * MINUTES,
+  }, async () => {
+    const result = await runMany(FIRST, rounds(20_000, 200_000))
+    expect(
+      result.failed.map(({ seed, promise, what }) => `scripts/simulate --seed ${seed}: ${promise}: ${what}`),
+    ).toEqual([])
+    expect(tooRare(result)).toEqual([])
+    expect(result.fewestProcesses).toBeGreaterThanOrEqual(3)
+    expect(result.fewestOperations).toBeGreaterThanOrEqual(30)
+  })
+
+  test(`a weaker protocol does not, and is caught within ${SEEDS_OF_A_CONTROL} schedules`, {
+    timeout: 10 * MINUTES,
+  }, async () => {
+    expect(CONTROLS.length).toBeGreaterThanOrEqual(10)
+    const controls = await runControls(FIRST)
+    expect(controls.filter(({ caught }) => caught === undefined).map(({ name }) => name)).toEqual([])
+  })
+})
+
+describe('a schedule', () => {
+  test('is the same twice, step by step, for one seed', async () => {
+    for (const seed of [3, 8, 21, 34]) {
+      const [once, twice] = [await runSchedule(seed, { told: true }), await runSchedule(seed, { told: true })]
+      expect(once.history.length).toBeGreaterThan(50)
+      expect(twice.history).toEqual(once.history)
+    }
+  })
+
+  test('is the same whether or not its steps are written down, and another for another seed', async () => {
+    const told = await runSchedule(5, { told: true })
+    const untold = await runSchedule(5)
+    expect(untold).toEqual({ ...told, history: [] })
+    const other = await runSchedule(6, { told: true })
+    expect(other.history).not.toEqual(told.history)
+  })
+})
+
+const simulate = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
+  const script = fileURLToPath(new URL('../../scripts/simulate', import.meta.url))
+  try {
+    const { stdout, stderr } = await promisify(execFile)(script, args, { maxBuffer: 2 ** 26 })
+    return { code: 0, out: stdout, err: stderr }
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
+    return { code, out: stdout, err: stderr }
+  }
+}
+
+describe('scripts/simulate', () => {
+  test('replays one seed exactly, in another process, and prints its history', async () => {
+    const here = await runSchedule(8, { told: true })
+    const { code, out } = await simulate('--seed', '8')
+    expect(code).toBe(0)
+    expect(out.split('\n').slice(0, here.history.length)).toEqual(
+      here.history.join('\n').split('\n').slice(0, here.history.length),
+    )
+  })
+
+  test('ends with one line of JSON that counts each kind of fault', async () => {
+    const { out } = await simulate('--seeds', '20', '--no-controls')
+    const last = JSON.parse(out.trimEnd().split('\n').at(-1) ?? '') as { schedules: number; faults: object }
+    expect(last).toMatchObject({ schedules: 20, violations: 0, controls: 0, caught: 0 })
+    expect(Object.keys(last.faults)).toEqual([...FAULT_KINDS])
+  })
+
+  test('ends with 1 and names seed and promise where one is broken', async () => {
+    const { code, out } = await simulate('--seed', '1', '--control', 'M01')
+    expect(code).toBe(1)
+    expect(out).toMatch(/^seed 1$/m)
+    expect(out).toMatch(/^VIOLATED I\d/m)
+  })
+
+  test('explains itself, and ends with 2 for a mistake', async () => {
+    expect(await simulate('--help')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('--seeds <number>') as string,
+    })
+    expect(await simulate('--sedes', '5')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('Unknown option') as string,
+    })
+    expect(() => readArguments(['--seeds', '0'])).toThrow('--seeds')
+    expect(() => readArguments(['--seed'])).toThrow('value')
+  })
+})

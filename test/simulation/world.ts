@@ -1,0 +1,297 @@
+import { isSessionStoreError } from '../../src/errors.js'
+import { decodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import { BackendServer, type Row } from './backend-server.js'
+import { CacheServer, type LossReason } from './cache-server.js'
+import { Clockwork, type Owner } from './clockwork.js'
+import type { Config } from './config.js'
+import type { Control } from './controls.js'
+import { type Data, tokensOf } from './data.js'
+import { type FaultCounts, type FaultKind, noFaults } from './faults.js'
+import { type Operation, type OperationKind, type SessionHistory, shownOutcome, type Violation } from './history.js'
+import { judgeDistance, judgeDrain } from './judge.js'
+import { Network } from './network.js'
+import type { SimulatedProcess } from './process.js'
+import type { Lots } from './random.js'
+
+/** The moment the world begins, by a clock that is right. */
+export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
+
+/** Everything of one schedule: the clock, the tiers, the processes, and what is written down of them. */
+export class World {
+  readonly clock = new Clockwork()
+  readonly lots: Lots
+  readonly config: Config
+  readonly control: Control
+  readonly network: Network
+  readonly cacheServer: CacheServer
+  readonly backendServer: BackendServer
+  readonly processes: SimulatedProcess[] = []
+  readonly sessions = new Map<string, SessionHistory>()
+  readonly happened: FaultCounts = noFaults()
+  readonly violations: Violation[] = []
+  readonly lines: string[] = []
+  /** All at once: one view of the cache. */
+  cacheOutage: 'refusing' | 'silent' | undefined
+  backendOutage: 'refusing' | 'silent' | undefined
+  backendIsSlow = false
+  healedAt = Number.POSITIVE_INFINITY
+  /** The moments of the end: the first look of all, the durable write done. */
+  endsAt = Number.POSITIVE_INFINITY
+  writtenAt = Number.POSITIVE_INFINITY
+  #cacheOutages = 0
+  #backendOutages = 0
+  readonly #byKey = new Map<string, SessionHistory>()
+  readonly #isTold: boolean
+  readonly #deadLineages = new Map<string, Set<string>>()
+  #order = 0
+
+  constructor(config: Config, lots: Lots, control: Control, isTold: boolean) {
+    this.config = config
+    this.lots = lots.branch('world')
+    this.control = control
+    this.#isTold = isTold
+    this.network = new Network(this.clock, config, lots.branch('network'), this.happened)
+    this.cacheServer = new CacheServer(this.clock, {
+      onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
+      onStored: () => {},
+    })
+    this.backendServer = new BackendServer(
+      { onRow: (key, before, after, taken) => this.#onRow(key, before, after, taken) },
+      () => EPOCH + this.clock.now,
+    )
+  }
+
+  // What is written down
+
+  note(who: { readonly name: string } | undefined, what: string): void {
+    if (this.#isTold)
+      this.lines.push(`${this.clock.now.toFixed(1).padStart(9)} ms  ${(who?.name ?? '').padEnd(5)} ${what}`)
+  }
+
+  begin(kind: OperationKind, process: string, client: string, session: SessionHistory, token?: string): Operation {
+    const operation: Operation = {
+      order: this.#order,
+      kind,
+      process,
+      client,
+      session: session.name,
+      token,
+      invoked: this.clock.now,
+      completed: undefined,
+      outcome: { is: 'unknown' },
+      sight: undefined,
+      pausedMs: 0,
+      cacheFailures: 0,
+      backendFailures: 0,
+    }
+    this.#order += 1
+    session.operations.push(operation)
+    return operation
+  }
+
+  violated(promise: string, session: string, what: string): void {
+    this.violations.push({ promise, session, what, at: this.clock.now })
+    this.note(undefined, `VIOLATED ${promise}: ${session} ${what}`)
+  }
+
+  know(session: SessionHistory): void {
+    this.sessions.set(session.name, session)
+    this.#byKey.set(session.key, session)
+  }
+
+  nameOf(key: string): string {
+    return this.#byKey.get(key)?.name ?? key.slice(-4)
+  }
+
+  /** A strike that lasts is counted when somebody felt it. */
+  strikeFelt(kind: FaultKind): void {
+    this.happened[kind] += 1
+  }
+
+  onCacheFailure(process: Owner & { readonly name: string }, key: string): void {
+    // Who failed to reach the server for one session compares what it holds of every session.
+    for (const { disturbances } of this.sessions.values())
+      disturbances.push({ what: 'cache failure', at: this.clock.now })
+    const session = this.#byKey.get(key)
+    if (session === undefined) return
+    for (const operation of session.operations)
+      if (operation.completed === undefined && operation.process === process.name) operation.cacheFailures += 1
+  }
+
+  onBackendFailure(process: Owner & { readonly name: string }, key: string): void {
+    const session = this.#byKey.get(key)
+    if (session === undefined) return
+    session.backendFailures.push(this.clock.now)
+    for (const operation of session.operations)
+      if (operation.completed === undefined && operation.process === process.name) operation.backendFailures += 1
+  }
+
+  // What is done to the tiers
+
+  restartCache(): void {
+    this.cacheServer.restart()
+    this.#cutAll('the server restarted')
+  }
+
+  refuseCache(lastsMs: number, how: 'refusing' | 'silent'): void {
+    this.cacheOutage = how
+    // What is in flight is lost with the connections; a silent server is noticed by the deadlines.
+    if (how === 'refusing') this.#cutAll('the server cannot be reached')
+    this.#cacheOutages += 1
+    const mine = this.#cacheOutages
+    this.clock.after(lastsMs, () => {
+      if (mine === this.#cacheOutages) this.cacheOutage = undefined
+    })
+  }
+
+  stopBackend(lastsMs: number, how: 'refusing' | 'silent'): void {
+    this.backendOutage = how
+    this.#backendOutages += 1
+    const mine = this.#backendOutages
+    this.clock.after(lastsMs, () => {
+      if (mine === this.#backendOutages) this.backendOutage = undefined
+    })
+  }
+
+  slowBackend(lastsMs: number): void {
+    this.backendIsSlow = true
+    this.clock.after(lastsMs, () => {
+      this.backendIsSlow = false
+    })
+  }
+
+  heal(): void {
+    this.note(undefined, 'nothing goes wrong any more')
+    this.network.healed = true
+    this.cacheOutage = undefined
+    this.backendOutage = undefined
+    this.backendIsSlow = false
+    this.healedAt = this.clock.now
+  }
+
+  hadTroubles(): boolean {
+    return Object.values(this.happened).some((count) => count > 0)
+  }
+
+  /** A process learns of it when it is awake. */
+  #cutAll(because: string): void {
+    for (const process of this.processes)
+      if (process.alive) this.clock.after(0, () => process.cacheLink.cut(because), process)
+  }
+
+  // What is judged the moment it happens
+
+  onCompleted(operation: Operation, session: SessionHistory): void {
+    this.note(
+      { name: operation.process },
+      `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
+    )
+    if (operation.outcome.is === 'ok' && operation.token !== undefined) judgeDistance(this, session)
+  }
+
+  /** I8: what this process acknowledged and the cache holds, the backend holds too. */
+  onDrained(process: SimulatedProcess): void {
+    judgeDrain(this, process)
+  }
+
+  /** Bytes go bad in the cache, or are another session's; whoever reads them takes the entry for lost. */
+  perhapsDamage(key: string): void {
+    const { lots, network, cacheServer } = this
+    const entry = cacheServer.entries.get(key)
+    if (entry === undefined || !network.meets('entry damaged')) return
+    // Not a copy of this very session that was put under another's name before: nobody can tell that from its own.
+    const others = [...cacheServer.entries].filter(([, { value }]) => isForeign(key, value))
+    const isSwapped = others.length > 0 && lots.happens(0.5)
+    const bytes = Uint8Array.from(isSwapped ? lots.pick(others)[1].value : entry.value)
+    if (!isSwapped) {
+      const at = lots.whole(bytes.length)
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << lots.whole(8))
+    }
+    this.note(undefined, `the cache's bytes for ${this.nameOf(key)} go bad`)
+    cacheServer.damage(key, bytes)
+  }
+
+  /** What the tiers hold of a session, seen past every fault. */
+  tokensInRow(key: string): ReadonlySet<string> | undefined {
+    const row = this.backendServer.rows.get(key)
+    return row?.state === 'live' ? tokensOf(dataOf(row.session.data)) : undefined
+  }
+
+  tokensInCache(key: string): ReadonlySet<string> | undefined {
+    const envelope = this.cacheServer.live(key)
+    return envelope === undefined ? undefined : tokensOf(dataOf(envelope.data))
+  }
+
+  shownAnswer(key: string, answer: unknown): string {
+    if (!this.#isTold) return ''
+    if (answer === undefined) return 'nothing'
+    if (typeof answer !== 'object' || answer === null) return String(answer)
+    if (Array.isArray(answer)) return answer.map((each) => this.shownAnswer(key, each)).join('; ')
+    if ('value' in answer && answer.value instanceof Uint8Array) {
+      const envelope = decodeEnvelope(key, answer.value)
+      if (envelope.kind !== 'live') return envelope.kind
+      return shownEnvelope(envelope)
+    }
+    if ('session' in answer) {
+      const { session } = answer as Extract<Row, { state: 'live' }>
+      return `row ${session.lineage.slice(0, 4)} v${session.version} {${[...tokensOf(dataOf(session.data))].join(' ')}}`
+    }
+    return JSON.stringify(answer, (name, value: unknown) =>
+      name === 'token' || name === 'writeIds' ? undefined : value,
+    )
+  }
+
+  #onLoss(key: string, envelope: LiveEnvelope, why: LossReason): void {
+    const session = this.#byKey.get(key)
+    if (session === undefined) return
+    const inRow = this.tokensInRow(key) ?? new Set()
+    const tokens = new Set([...tokensOf(dataOf(envelope.data))].filter((token) => !inRow.has(token)))
+    this.note(
+      undefined,
+      `LOST (${why}) the entry of ${session.name}: ${shownEnvelope(envelope)}; not in the row: ${[...tokens].join(' ')}`,
+    )
+    session.disturbances.push({
+      what: 'loss',
+      at: this.clock.now,
+      why,
+      tokens,
+      costs: tokens.size > 0 || envelope.version > envelope.durableVersion,
+    })
+  }
+
+  /** I7, watched where it shows: one lineage at a time advances the row, and a dead one never does again. */
+  #onRow(key: string, before: Row | undefined, after: Row, taken: boolean): void {
+    const session = this.#byKey.get(key)
+    if (after.state !== 'live') return
+    if (taken) session?.disturbances.push({ what: 'takeover', at: this.clock.now })
+    const name = session?.name ?? key
+    if (before?.state === 'destroyed') this.violated('I2', name, 'a tombstone in the backend was written over')
+    if (before?.state !== 'live') return
+    const dead = this.#deadLineages.get(key) ?? new Set()
+    this.#deadLineages.set(key, dead)
+    if (after.session.version <= before.session.version)
+      this.violated('I7', name, `the row went from version ${before.session.version} to ${after.session.version}`)
+    if (dead.has(after.session.lineage)) this.violated('I7', name, 'a dead lineage wrote the row')
+    if (after.session.lineage !== before.session.lineage) dead.add(before.session.lineage)
+  }
+}
+
+const isForeign = (key: string, value: Uint8Array): boolean => {
+  const envelope = decodeEnvelope(key, value)
+  return envelope.kind === 'damaged' && envelope.reason === 'foreign'
+}
+
+export const dataOf = (bytes: Uint8Array): Data => JSON.parse(Buffer.from(bytes).toString('utf8')) as Data
+
+const shownEnvelope = (envelope: LiveEnvelope): string =>
+  `${envelope.lineage.slice(0, 4)} v${envelope.version} durable ${envelope.durableLineage.slice(0, 4)} v${envelope.durableVersion}${envelope.frozen ? ' frozen' : ''} {${[...tokensOf(dataOf(envelope.data))].join(' ')}}`
+
+/** How an operation failed, as its error says. */
+export const failure = (error: unknown): Extract<Operation['outcome'], { is: 'failed' }> =>
+  isSessionStoreError(error)
+    ? { is: 'failed', code: error.code, applied: error.applied ?? 'none' }
+    : {
+        is: 'failed',
+        code: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+        applied: 'none',
+      }
