@@ -43,6 +43,9 @@ export interface Flushing {
     writeId: string,
   ): Promise<'settled' | 'destroyed' | 'unseen'>
 
+  /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
+  isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
+
   /** Removes an entry if it no longer descends from what stands in the backend. `false`: not possible now. */
   dropIfDead(locator: Locator): Promise<boolean>
 }
@@ -194,6 +197,14 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
+  const isAlive: Flushing['isAlive'] = async (locator, { envelope, token }) => {
+    const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
+    if (verdict === 'believe') return true
+    if (verdict === 'bury') await cache.bury(locator.key, token)
+    else await cache.drop(locator.key, token)
+    return false
+  }
+
   const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
     const seen = await lookOrNothing(locator)
     if (seen === 'unreachable') return false
@@ -228,7 +239,7 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  return { flush, flushKnown, settleAfterTakeover, dropIfDead }
+  return { flush, flushKnown, settleAfterTakeover, dropIfDead, isAlive }
 }
 
 const pick = ({

@@ -1,3 +1,4 @@
+import type { Lineage } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
@@ -62,7 +63,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     const writeId = randomName(runtime)
     let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
     /** A write of mine that may be in already, as its answer was lost or its lineage died: the ring decides. */
-    let doubt: { readonly baseVersion: number; readonly resolved: Resolved } | undefined
+    let doubt: { readonly lineage: Lineage; readonly baseVersion: number; readonly resolved: Resolved } | undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       if (attempt > 1)
@@ -80,10 +81,18 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
           if (settled !== 'again') return settled
           continue
         }
+        // Another lineage may be dead, and not know what is in the backend, my write maybe among it.
+        const isOther = found.where === 'cache' && found.envelope.lineage !== doubt.lineage
+        if (isOther && !(await flushes.isAlive(locator, found))) continue
       }
       const resolved = intent.resolve(found.envelope)
       const step = stepOf(intent, found.envelope, resolved, writeId)
-      const doubted = doubt ?? { baseVersion: found.envelope.version, resolved }
+      // After a loss versions start lower again: the ring must remember from the lowest on.
+      const doubted = {
+        lineage: found.envelope.lineage,
+        baseVersion: Math.min(doubt?.baseVersion ?? found.envelope.version, found.envelope.version),
+        resolved: doubt?.resolved ?? resolved,
+      }
 
       if (found.where === 'backend' || found.envelope.frozen) {
         const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'

@@ -243,16 +243,15 @@ skipUnless('three processes on one Memcached and one PostgreSQL', await findServ
         async (round, random) => {
           const id = await create(store, round)
           const writes = (process: number): Step[] =>
-            Array.from({ length: 12 }, (_, n): Step[] => [
-              {
-                what: 'write',
-                token: `t${process}-${n}`,
-                afterMs: random.waitMs(10),
-                thinkMs: random.waitMs(4),
-                durable: random.onceIn(6),
-              },
-              { what: 'load', afterMs: random.waitMs(2) },
-            ]).flat()
+            Array.from({ length: 12 }, (_, n): Step[] => {
+              const common = { afterMs: random.waitMs(10), durable: random.onceIn(6) }
+              return [
+                random.onceIn(4)
+                  ? { ...common, what: 'update', token: `u${process}-${n}` }
+                  : { ...common, what: 'write', token: `t${process}-${n}`, thinkMs: random.waitMs(4) },
+                { what: 'load', afterMs: random.waitMs(2) },
+              ]
+            }).flat()
           return {
             round,
             id,
