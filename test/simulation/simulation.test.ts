@@ -8,6 +8,7 @@ import { CONTROLS } from './controls.js'
 import { FAULT_KINDS } from './faults.js'
 import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { runSchedule } from './schedule.js'
+import { runJob } from './worker.js'
 
 const MINUTES = 60_000
 /** The same schedules every time: a new seed is for `scripts/simulate --from`. */
@@ -82,10 +83,12 @@ describe('scripts/simulate', () => {
   })
 
   test('ends with 1 and names seed and promise where one is broken', async () => {
-    const { code, out } = await simulate('--seed', '1', '--control', 'M01')
+    const control = CONTROLS.find(({ name }) => name.startsWith('M46'))?.name ?? ''
+    const [failed] = (await runJob({ from: FIRST, count: 100, control, untilViolated: true })).failed
+    const { code, out } = await simulate('--seed', String(failed?.seed), '--control', 'M46')
     expect(code).toBe(1)
-    expect(out).toMatch(/^seed 1$/m)
-    expect(out).toMatch(/^VIOLATED I\d/m)
+    expect(out).toMatch(new RegExp(`^seed ${failed?.seed}$`, 'm'))
+    expect(out).toMatch(/^VIOLATED I2 /m)
   })
 
   test('explains itself, and ends with 2 for a mistake', async () => {
