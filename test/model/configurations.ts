@@ -1,15 +1,110 @@
 import type { Configuration } from './configuration.js'
 
-/* What the rules are searched for. The words are explained in `configuration.ts`. */
+/*
+ * What the rules are searched for, by the promise that is foremost in each (every search checks them all). The
+ * letters are explained in `configuration.ts`. The deep ones take minutes to an hour each.
+ */
 
 const warm = { starts: 'warm', maxStaleCount: 2 } as const
+const cold = { starts: 'cold', maxStaleCount: 2 } as const
+const fresh = { starts: 'new', maxStaleCount: 2 } as const
+const deep = { isDeep: true } as const
 
-/** Which promise of `docs/guarantees.md` each stands for, before the dot of its name. */
-export const CONFIGURATIONS: readonly Configuration[] = [
-  { ...warm, name: 'i3.parallel', processes: ['W', 'W', 'W'], nobodyGivesUp: true, maxAttempts: 4 },
-  { ...warm, name: 'i3.lost-reply', processes: ['W', 'W', 'R'], faults: { lostInCache: 1, lateInCache: 1 } },
+const updates: readonly Configuration[] = [
+  { ...warm, name: 'i3.parallel', processes: ['W', 'W', 'W', 'R'], nobodyGivesUp: true, maxAttempts: 4 },
+  { ...cold, name: 'i3.cold', processes: ['W', 'W', 'R'], nobodyGivesUp: true, maxAttempts: 4 },
+  { ...warm, name: 'i3.touch', processes: ['WW', 'W', 'T', 'F'] },
+  { ...warm, name: 'i3.lost-reply', processes: ['W', 'W', 'F'], faults: { lostInCache: 2 } },
+  { ...warm, name: 'i3.late-command', processes: ['W', 'W', 'R'], faults: { lostInCache: 1, lateInCache: 1 } },
+  { ...warm, name: 'i3.too-large', processes: ['W', 'W', 'R'], tooLarge: [0] },
+  { ...warm, name: 'i3.backend-down', processes: ['WW', 'W', 'G'], faults: { backendOutages: 1, lostInCache: 1 } },
+]
+
+const losses: readonly Configuration[] = [
+  { ...warm, name: 'i4.n1', maxStaleCount: 1, processes: ['W', 'W'], faults: { losses: 2 } },
   { ...warm, name: 'i4.n2', processes: ['W', 'W', 'F'], faults: { losses: 1, leaseExpiries: 1 } },
-  { ...warm, name: 'i5.durable', processes: ['W', 'D'], faults: { losses: 2 } },
-  { ...warm, name: 'i2.destroy', processes: ['W', 'X', 'R'], faults: { losses: 1, lateInCache: 1 } },
-  { ...warm, name: 'i2.create', starts: 'new', processes: ['C', 'W', 'X'], faults: { losses: 1, lateInCache: 1 } },
+  { ...warm, name: 'i4.n2-flusher', processes: ['W', 'W', 'W', 'F'], faults: { losses: 1 } },
+  { ...warm, name: 'i4.n2-late-flush', processes: ['WW', 'WW'], faults: { losses: 1, crashes: 1 } },
+  { ...warm, name: 'i4.n3', maxStaleCount: 3, processes: ['WWW', 'W', 'F'], faults: { losses: 1 } },
+  { ...warm, name: 'i4.n3-older-flush', maxStaleCount: 3, processes: ['WWWW', 'F', 'F'], faults: { losses: 1 } },
+  {
+    ...warm,
+    name: 'i4.backend-replies',
+    processes: ['W', 'W'],
+    faults: { losses: 1, lostInBackend: 1, lateInBackend: 1 },
+  },
+  { ...warm, name: 'i4.outage', processes: ['W', 'W', 'R'], faults: { outages: 1 } },
+]
+
+const durable: readonly Configuration[] = [
+  { ...warm, name: 'i5.losses', processes: ['W', 'D'], faults: { losses: 2, leaseExpiries: 1 } },
+  { ...warm, name: 'i5.restart', processes: ['W', 'D'], faults: { restarts: 1, lateInCache: 1 } },
+  { ...cold, name: 'i5.touch', processes: ['D', 'T', 'R'], faults: { losses: 1 } },
+  { ...warm, name: 'i5.outage', processes: ['D', 'W', 'T'], faults: { outages: 1 } },
+  {
+    ...warm,
+    name: 'i5.lost-look',
+    isAsymmetric: true,
+    processes: ['WW', 'D'],
+    faults: { lostLooks: 1, lostInCache: 1 },
+  },
+  { ...warm, name: 'i5.cut-off', isAsymmetric: true, processes: ['WW', 'D', 'R'], faults: { cuts: 1 } },
+]
+
+const destroys: readonly Configuration[] = [
+  { ...warm, name: 'i2.destroy', processes: ['W', 'X', 'R'], faults: { losses: 1, lostInCache: 1, lateInCache: 1 } },
+  { ...cold, name: 'i2.late-fill', processes: ['R', 'R', 'XP'], faults: { losses: 2, leaseExpiries: 1 } },
+  { ...warm, name: 'i2.flush', processes: ['D', 'XP', 'F'], faults: { losses: 1, lostInBackend: 1, lateInBackend: 1 } },
+  { ...warm, name: 'i2.restart', processes: ['W', 'X', 'T'], faults: { restarts: 1, lateInCache: 1 } },
+  {
+    ...warm,
+    name: 'i2.backend-down',
+    processes: ['W', 'X', 'R'],
+    faults: { backendOutages: 1, losses: 1, lostInBackend: 1 },
+  },
+  { ...warm, name: 'i2.outage', processes: ['W', 'XP', 'R'], faults: { outages: 1 } },
+  { ...fresh, name: 'i2.create', processes: ['C', 'W', 'X'], faults: { losses: 1, lostInCache: 1, lateInCache: 1 } },
+  { ...fresh, name: 'i2.put', processes: ['K', 'W', 'X'], faults: { losses: 1, lateInCache: 1 } },
+  {
+    ...fresh,
+    name: 'i2.deferred',
+    persistOn: 'due',
+    processes: ['C', 'WW', 'X'],
+    faults: { losses: 1, lateInCache: 1 },
+  },
+  { ...fresh, name: 'i2.deferred-put', persistOn: 'due', processes: ['K', 'W', 'X'], faults: { losses: 1 } },
+]
+
+const others: readonly Configuration[] = [
+  { ...cold, name: 'i6.readers', processes: ['RR', 'WW', 'R', 'F'] },
+  { ...warm, name: 'i6.lost-reply', processes: ['RR', 'W', 'D'], faults: { lostInCache: 1, lateInBackend: 1 } },
+  { ...warm, name: 'i8.drain', processes: ['WZ', 'WW'], faults: { losses: 2 } },
+  { ...warm, name: 'i8.drain-lost', processes: ['WZ', 'W', 'T'], faults: { losses: 1, lostInCache: 1 } },
+  { ...warm, name: 'regenerate', processes: ['N', 'W', 'W'] },
+  { ...warm, name: 'regenerate.loss', processes: ['N', 'W'], faults: { losses: 1, lostInCache: 1, lostInBackend: 1 } },
+  { ...warm, name: 'regenerate.outage', processes: ['N', 'D'], faults: { outages: 1 } },
+  { ...fresh, name: 'regenerate.deferred', persistOn: 'due', processes: ['C', 'N', 'W'], faults: { losses: 1 } },
+  { ...warm, name: 'retries', processes: ['D', 'D'], faults: { losses: 1 }, nobodyGivesUp: true, maxAttempts: 6 },
+]
+
+const larger: readonly Configuration[] = [
+  { ...warm, ...deep, name: 'deep.i3', processes: ['W', 'W', 'W', 'R'], faults: { lostInCache: 2, lateInCache: 1 } },
+  { ...warm, ...deep, name: 'deep.i3.too-large', processes: ['W', 'W', 'W'], tooLarge: [0], faults: { losses: 1 } },
+  { ...warm, ...deep, name: 'deep.i4.n2', processes: ['W', 'W', 'W', 'F'], faults: { losses: 1, crashes: 1 } },
+  { ...warm, ...deep, name: 'deep.i4.n2-losses', processes: ['W', 'W', 'F'], faults: { losses: 2 } },
+  { ...warm, ...deep, name: 'deep.i4.n3', maxStaleCount: 3, processes: ['WWW', 'WW', 'F'], faults: { losses: 1 } },
+  { ...warm, ...deep, name: 'deep.i5', processes: ['W', 'D', 'T'], faults: { restarts: 1, lateInCache: 1 } },
+  { ...warm, ...deep, name: 'deep.i5.outage', processes: ['D', 'D', 'R'], faults: { outages: 1, lostInCache: 1 } },
+  { ...warm, ...deep, name: 'deep.i2', processes: ['W', 'D', 'X', 'R'], faults: { losses: 1, lateInCache: 1 } },
+  { ...warm, ...deep, name: 'deep.i8', processes: ['WZ', 'WZ', 'W'], faults: { losses: 1 } },
+  { ...warm, ...deep, name: 'deep.regenerate', processes: ['N', 'W', 'W'], faults: { losses: 1, lostInCache: 1 } },
+]
+
+export const CONFIGURATIONS: readonly Configuration[] = [
+  ...updates,
+  ...losses,
+  ...durable,
+  ...destroys,
+  ...others,
+  ...larger,
 ]

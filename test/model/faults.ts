@@ -73,7 +73,8 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
       const gone =
         before.cache.entry === undefined ? before : { ...before, cache: { ...before.cache, entry: undefined } }
       answered(before, { outcome: 'too-large' }, ', too large')
-      if (gone !== before) answered(gone, { outcome: 'too-large' }, ', too large, and the old entry is gone')
+      if (gone !== before)
+        answered(lost(before, gone), { outcome: 'too-large' }, ', too large, and the old entry is gone')
       return
     }
     const done = perform(before, command, searched.rules)

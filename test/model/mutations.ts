@@ -323,4 +323,18 @@ export const MUTATIONS: readonly Mutation[] = [
     /^A WRITE THAT WAS SAID/,
     { processes: ['W', 'W'], faults: { losses: 1, lostInCache: 1 } },
   ),
+  mutation(
+    'M62',
+    'a regeneration whose freezing got no answer takes over without a look',
+    withSteps({ onLostFreeze: 'take over' }),
+    /^REGENERATE/,
+    { processes: ['W', 'N'], faults: { lostInCache: 1 } },
+  ),
+  mutation(
+    'M63',
+    'a write that is too large takes over from a copy that others have written to since',
+    withSteps({ onTooLarge: 'take over' }),
+    /^I3/,
+    { processes: ['W', 'W'], tooLarge: [0] },
+  ),
 ]

@@ -69,6 +69,8 @@ export interface Steps {
   readonly onEmptyConfirm: 'acknowledge' | 'add'
   readonly onConflict: 'drop' | 'acknowledge' | 'leave' | 'delete'
   readonly onLostCas: 'look' | 'acknowledge' | 'flush mine'
+  readonly onLostFreeze: 'look' | 'take over'
+  readonly onTooLarge: 'freeze' | 'take over'
   readonly onLostUpdate: 'again' | 'acknowledge'
   readonly onNobodyInDoubt: 'unknown' | 'not applied'
   readonly onRingHit: 'settle' | 'acknowledge'
@@ -97,6 +99,8 @@ const steps: Steps = {
   onEmptyConfirm: 'acknowledge',
   onConflict: 'drop',
   onLostCas: 'look',
+  onLostFreeze: 'look',
+  onTooLarge: 'freeze',
   onLostUpdate: 'again',
   onNobodyInDoubt: 'unknown',
   onRingHit: 'settle',

@@ -27,7 +27,8 @@ export const searchConfiguration = (
     isAsymmetric,
     nobodyGivesUp: configuration.nobodyGivesUp ?? false,
     startsLive: configuration.starts !== 'new',
-    isHealthy: losses + restarts + outages + lostLooks + cuts === 0,
+    // A value that is too large may cost the cache its entry.
+    isHealthy: losses + restarts + outages + lostLooks + cuts + settings.tooLarge === 0,
     outageIsSeenByAll: outages > 0,
   }
   const judged = { maxStaleCount: configuration.maxStaleCount, isAsymmetric }

@@ -225,10 +225,12 @@ const inBackend = (
 
 export const begunToDestroy = (past: Past): Past => (past.destroy === 'no' ? { ...past, destroy: 'begun' } : past)
 
-/** I7: what replaces a row has all that the row has, and a higher version. */
+/** I7: what replaces a row has all that the row has, and a higher version; or is that very copy once more. */
 const judged = (world: World, before: StoredSession, after: StoredSession): World => {
   if ((writesIn(before) & ~writesIn(after)) !== 0) return wrong(world, 'I7 BRANCH OVERWRITTEN')
-  return after.version > before.version ? world : wrong(world, 'I7 VERSION DID NOT GROW')
+  const isSame = after.lineage === before.lineage && writesIn(after) === writesIn(before)
+  const grows = after.version > before.version || (isSame && after.version === before.version)
+  return grows ? world : wrong(world, 'I7 VERSION DID NOT GROW')
 }
 
 export const wrong = (world: World, what: string): World => ({

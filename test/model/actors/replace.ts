@@ -187,8 +187,22 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     if (put.outcome === 'stored') {
       return flushes.flush(envelope, put.token, frame(onFlushed, { write, attempt, envelope }))
     }
+    if (put.outcome === 'lost' && steps.onLostFreeze === 'look')
+      return reads.observe('writer', frame(onFreezeStands, { write, attempt, base }))
     if (put.outcome === 'lost' || put.outcome === 'too-large') return takeOver(base, { write, attempt }, around)
     return again(vars)
+  }
+
+  /** What stands after the answer to the freezing was lost: only where nobody can tell is the cache gone round. */
+  const onFreezeStands = (found: Found, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task => {
+    const { write, attempt, base } = vars
+    if (found.state === 'unavailable' || found.state === 'none') return end(FAILED)
+    if (found.where === 'backend')
+      return found.why === 'unreachable' ? takeOver(base, { write, attempt }, around) : again({ write, attempt })
+    const { envelope, token } = found
+    return envelope.frozen && envelope.writeIds.includes(writeIdOf(write))
+      ? flushes.flush(envelope, token, frame(onFlushed, { write, attempt, envelope }))
+      : again({ write, attempt })
   }
 
   const onFlushed = (flushed: Flushed, { write, attempt, envelope }: OfHalted): Task => {

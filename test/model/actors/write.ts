@@ -13,6 +13,7 @@ import {
   type Stored,
   set,
   type Task,
+  type Token,
 } from '../task.js'
 import type { Flushed, Flushing, Settled } from './flush.js'
 import type { Found, InCache, Reading } from './read.js'
@@ -95,22 +96,25 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     }
     if (found.where === 'backend' || envelope.frozen) return takeOver(envelope, vars, around)
     const next = rules.written(envelope, writeOf(envelope, intent.write, around.now))
-    const then = frame(onPut, { ...vars, envelope, next })
+    const then = frame(onPut, { ...vars, envelope, next, token: found.token })
     return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then)
   }
 
-  const onPut = (put: Stored, vars: OfSettled & { readonly next: LiveEnvelope }, around: Around): Task => {
+  const onPut = (
+    put: Stored,
+    vars: OfSettled & { readonly next: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
     const { intent, attempt: tried, envelope, next } = vars
     const doubtFrom = vars.doubtFrom ?? envelope.version
+    const onward: OfWrite = { intent, attempt: tried, doubtFrom }
     switch (put.outcome) {
       case 'stored':
-        return settle(
-          { state: 'live', where: 'cache', envelope: next, token: put.token },
-          { intent, attempt: tried, doubtFrom },
-          around,
-        )
+        return settle({ state: 'live', where: 'cache', envelope: next, token: put.token }, onward, around)
       case 'too-large':
-        return takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
+        return steps.onTooLarge === 'freeze'
+          ? cas({ ...envelope, frozen: true }, vars.token, frame(onHalted, { ...onward, envelope }))
+          : takeOver(envelope, onward, around)
       case 'lost':
         if (steps.onLostCas === 'acknowledge') return ended(vars, 'acked')
         if (steps.onLostCas === 'flush mine')
@@ -124,6 +128,17 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
       case 'missing':
         return attempt({ intent, attempt: tried, doubtFrom: vars.doubtFrom })
     }
+  }
+
+  /**
+   * A write that is too large goes round the cache, from a copy that nobody changes meanwhile: one that others
+   * had written to since it was read would take their writes along into death.
+   */
+  const onHalted = (halted: Stored, vars: OfSettled, around: Around): Task => {
+    const { intent, attempt: tried, doubtFrom, envelope } = vars
+    return halted.outcome === 'stored' || halted.outcome === 'missing'
+      ? takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
+      : attempt({ intent, attempt: tried, doubtFrom })
   }
 
   /** Weak: an envelope that no compare-and-set accepted is flushed under its own lineage. */
