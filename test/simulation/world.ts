@@ -1,4 +1,5 @@
 import { isSessionStoreError } from '../../src/errors.js'
+import { lives } from '../../src/session/decisions.js'
 import { decodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
 import { BackendServer, type Row } from './backend-server.js'
 import { CacheServer, type LossReason } from './cache-server.js'
@@ -220,6 +221,13 @@ export class World {
   tokensInCache(key: string): ReadonlySet<string> | undefined {
     const envelope = this.cacheServer.live(key)
     return envelope === undefined ? undefined : tokensOf(dataOf(envelope.data))
+  }
+
+  /** The cache's entry does not descend from what stands in the backend. */
+  isLeftBehind(key: string): boolean {
+    const envelope = this.cacheServer.live(key)
+    const row = this.backendServer.rows.get(key)
+    return envelope !== undefined && row?.state === 'live' && !lives(envelope, row.session)
   }
 
   shownAnswer(key: string, answer: unknown): string {
