@@ -82,8 +82,7 @@ export class CacheLink implements FrontCache {
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: number): Promise<CasOutcome> {
     const { cacheServer } = this.#world
     const { generation, cas } = token as Token
-    if (generation !== this.generation && !this.#world.control.oldTokensFit)
-      return Promise.resolve({ outcome: 'conflict' })
+    if (generation !== this.generation) return Promise.resolve({ outcome: 'conflict' })
     const ttlMs = this.#ttlMs(expiresAt)
     return this.#ask('cas', key, true, () => {
       const stored = cacheServer.cas(key, value, cas, ttlMs)

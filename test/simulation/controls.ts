@@ -22,7 +22,6 @@ export interface Control {
   readonly name: string
   readonly options?: (config: Config) => Partial<StoreOptions<Data>>
   readonly alter?: (tiers: Tiers & { readonly world: World }) => Tiers
-  readonly oldTokensFit?: boolean
   /** Where what is weaker shows seldom: a world in which it shows more often. */
   readonly config?: (config: Config) => Config
 }
@@ -252,11 +251,6 @@ export const CONTROLS: readonly Control[] = [
       return stored === undefined ? { outcome: 'missing' } : { outcome: 'stored', token: stored }
     },
   })),
-  {
-    name: 'M37 tokens outlive their connection',
-    oldTokensFit: true,
-    config: where(['cache restarted'], { strikes: 6, shortSessions: false, operations: 100 }),
-  },
   updating('M39 a write round the cache keeps the lineage', (entry) =>
     isTakeover(entry) ? { ...entry, session: { ...entry.session, lineage: entry.guard.lineage } } : entry,
   ),
