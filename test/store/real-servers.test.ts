@@ -117,6 +117,7 @@ skipUnless('sessions in real Memcached and PostgreSQL', servers, ({ shared, star
     let client: pg.Client
     beforeAll(async () => {
       client = new pg.Client({ connectionString: place.connectionString })
+      client.on('error', () => {})
       await client.connect()
       await client.query('create extension if not exists pg_stat_statements')
     })

@@ -7,7 +7,10 @@ import { clusterForThisFile } from './cluster.js'
 const cluster = clusterForThisFile()
 
 /** A connection that is still closing when the server stops would otherwise be an error that nobody listens to. */
-const ended = async (given: pg.Pool | pg.Client): Promise<void> => {
+const ended = async (given: {
+  on(event: 'error', listener: () => void): unknown
+  end(): Promise<void>
+}): Promise<void> => {
   given.on('error', () => {})
   await given.end()
 }
