@@ -2,6 +2,7 @@ import { type Configuration, described } from './configuration.js'
 import { CONFIGURATIONS } from './configurations.js'
 import { MUTATIONS, type Mutation } from './mutations.js'
 import { picture } from './report.js'
+import { RULES } from './rules.js'
 import { searchConfiguration } from './run.js'
 
 /* One search and what is said of it: the work that `main.ts` hands to its processes by name. */
@@ -24,16 +25,16 @@ export const allNames = (isDeep: boolean): string[] => [
   ...MUTATIONS.map(({ name }) => name),
 ]
 
-export const outcomeOf = (name: string): Outcome => {
+export const outcomeOf = (name: string, meanwhile: () => void): Outcome => {
   const configuration = CONFIGURATIONS.find((each) => each.name === name)
-  if (configuration !== undefined) return searched(configuration)
+  if (configuration !== undefined) return searched(configuration, meanwhile)
   const mutation = MUTATIONS.find((each) => each.name === name)
   if (mutation === undefined) throw new Error(`Nothing is called ${name}`)
-  return controlled(mutation)
+  return controlled(mutation, meanwhile)
 }
 
-const searched = (configuration: Configuration): Outcome => {
-  const { states, depth, isCapped, found } = searchConfiguration(configuration, CAP)
+const searched = (configuration: Configuration, meanwhile: () => void): Outcome => {
+  const { states, depth, isCapped, found } = searchConfiguration(configuration, CAP, RULES, { meanwhile })
   const end = isCapped ? 'CAPPED' : found === undefined ? `searched to the end, ${depth} steps deep` : 'VIOLATED'
   const lines = [`${configuration.name}: ${described(configuration)}: ${states} states, ${end}`]
   if (found !== undefined) {
@@ -46,8 +47,8 @@ const searched = (configuration: Configuration): Outcome => {
   return { name: configuration.name, isControl: false, states, isCapped, isGood, lines }
 }
 
-const controlled = ({ name, what, rules, configuration, caughtAs }: Mutation): Outcome => {
-  const { states, isCapped, found } = searchConfiguration(configuration, CAP, rules)
+const controlled = ({ name, what, rules, configuration, caughtAs }: Mutation, meanwhile: () => void): Outcome => {
+  const { states, isCapped, found } = searchConfiguration(configuration, CAP, rules, { meanwhile })
   const isGood = found !== undefined && caughtAs.test(found.violation)
   const end = isGood
     ? `caught in ${found.steps.length} steps, ${states} states: ${found.violation}`

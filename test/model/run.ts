@@ -13,7 +13,7 @@ export const searchConfiguration = (
   configuration: Configuration,
   cap: number,
   rules: Rules = RULES,
-  seen?: Visited,
+  watching: { readonly seen?: Visited; readonly meanwhile?: () => void } = {},
 ): Result<World> => {
   const settings = settingsOf(configuration)
   const first = firstWorld(configuration)
@@ -41,6 +41,6 @@ export const searchConfiguration = (
       violation: (world) => violation(world, judged),
     },
     cap,
-    ...(seen === undefined ? [] : [seen]),
+    watching,
   )
 }

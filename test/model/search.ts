@@ -23,7 +23,15 @@ export interface Result<W> {
   readonly found: { readonly violation: string; readonly steps: readonly { what: string; world: W }[] } | undefined
 }
 
-export const search = <W>(space: Space<W>, cap: number, seen: Visited = visited()): Result<W> => {
+/** How many worlds are looked at between two calls of `meanwhile`. */
+const STRETCH = 10_000
+
+export const search = <W>(
+  space: Space<W>,
+  cap: number,
+  { seen = visited(), meanwhile = () => {} }: { readonly seen?: Visited; readonly meanwhile?: () => void } = {},
+): Result<W> => {
+  let lookedAt = 0
   const parents = new Numbers()
   const turns = new Numbers()
   const stepsTo = (state: number): { what: string; world: W }[] => {
@@ -46,6 +54,8 @@ export const search = <W>(space: Space<W>, cap: number, seen: Visited = visited(
   while (level.length > 0) {
     const next: { world: W; state: number }[] = []
     for (const { world, state } of level) {
+      lookedAt += 1
+      if (lookedAt % STRETCH === 0) meanwhile()
       let turn = -1
       space.successors(world, (after) => {
         turn += 1
