@@ -9,6 +9,9 @@ has to be caught.
   --from <number>      the first of them                                           (default: 1)
   --seed <number>      runs this one alone, and prints its history
   --control <name>     with --seed: the weaker protocol whose name begins so
+  --shrink             with --seed: looks for fewer faults and operations that break the same promise
+  --without <faults>   with --seed: leaves out these kinds of faults, separated by commas
+  --operations <n>     with --seed: starts no more operations than this
   --no-controls        leaves the weaker protocols out
   --help               this text
 
@@ -24,6 +27,9 @@ export interface Arguments {
   readonly seed: number | undefined
   readonly control: string | undefined
   readonly controls: boolean
+  readonly shrink: boolean
+  readonly without: readonly string[]
+  readonly operations: number | undefined
 }
 
 /** A mistake in the command line, in words. */
@@ -35,6 +41,8 @@ export const readArguments = (words: readonly string[]): Arguments => {
   const numbers = new Map<string, number>()
   let control: string | undefined
   let help = false
+  let shrink = false
+  let without: readonly string[] = []
   let controls = true
   for (let at = 0; at < words.length; at += 1) {
     const [name = '', inline] = (words[at] ?? '').split('=', 2)
@@ -53,12 +61,19 @@ export const readArguments = (words: readonly string[]): Arguments => {
       case '--no-controls':
         controls = false
         break
+      case '--shrink':
+        shrink = true
+        break
+      case '--without':
+        without = value().split(',')
+        break
       case '--control':
         control = value()
         break
       case '--seeds':
       case '--from':
-      case '--seed': {
+      case '--seed':
+      case '--operations': {
         const text = value()
         if (!/^\d{1,15}$/.test(text) || (name === '--seeds' && Number(text) === 0))
           throw new UsageError(`Expected ${name} to be followed by a whole number, got "${text}"`)
@@ -73,6 +88,9 @@ export const readArguments = (words: readonly string[]): Arguments => {
     help,
     controls,
     control,
+    shrink,
+    without,
+    operations: numbers.get('--operations'),
     seeds: numbers.get('--seeds') ?? DEFAULT_SEEDS,
     from: numbers.get('--from') ?? 1,
     seed: numbers.get('--seed'),

@@ -1,28 +1,37 @@
 /** Runs what `scripts/simulate` promises; see `arguments.ts` for the promise. */
-import { HELP, readArguments, UsageError } from './arguments.js'
-import { CONTROLS } from './controls.js'
-import { FAULT_KINDS } from './faults.js'
+import { type Arguments, HELP, readArguments, UsageError } from './arguments.js'
+import { CONTROLS, type Control } from './controls.js'
+import { FAULT_KINDS, type FaultKind } from './faults.js'
 import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
-import { runSchedule } from './schedule.js'
+import { type Mask, runSchedule } from './schedule.js'
+import { shrink } from './shrink.js'
 
 const main = async (): Promise<void> => {
   const wanted = readArguments(process.argv.slice(2))
   if (wanted.help) console.log(HELP)
   else if (wanted.seed === undefined) await many(wanted.from, wanted.seeds, wanted.controls)
-  else await one(wanted.seed, wanted.control)
+  else await one(wanted.seed, wanted)
 }
 
-const one = async (seed: number, controlName: string | undefined): Promise<void> => {
-  const control = controlName === undefined ? undefined : CONTROLS.find(({ name }) => name.startsWith(controlName))
-  if (controlName !== undefined && control === undefined)
-    throw new UsageError(
-      `There is no control "${controlName}"; there are:\n${CONTROLS.map(({ name }) => `  ${name}`).join('\n')}`,
-    )
-  const result = await runSchedule(seed, { told: true, ...(control === undefined ? {} : { control }) })
+const one = async (seed: number, wanted: Arguments): Promise<void> => {
+  const control = wanted.control === undefined ? undefined : controlCalled(wanted.control)
+  const options = control === undefined ? {} : { control }
+  const asked: Mask = {
+    without: new Set(wanted.without.map(faultCalled)),
+    operations: wanted.operations ?? Number.POSITIVE_INFINITY,
+  }
+  const mask = wanted.shrink ? await shrink(seed, options) : asked
+  const result = await runSchedule(seed, { ...options, told: true, mask })
   console.log(result.history.join('\n'))
   console.log('')
   for (const { promise, session, what, at } of result.violations)
     console.log(`VIOLATED ${promise} (${at.toFixed(1)} ms) ${session}: ${what}`)
+  if (wanted.shrink && result.violations.length > 0)
+    console.log(
+      `The same in less: scripts/simulate --seed ${seed} --operations ${mask.operations}${
+        mask.without.size === 0 ? '' : ` --without "${[...mask.without].join(',')}"`
+      }${wanted.control === undefined ? '' : ` --control "${wanted.control}"`}`,
+    )
   const happened = FAULT_KINDS.filter((kind) => result.happened[kind] > 0)
   console.log(
     JSON.stringify({
@@ -34,6 +43,20 @@ const one = async (seed: number, controlName: string | undefined): Promise<void>
     }),
   )
   process.exitCode = result.violations.length === 0 ? 0 : 1
+}
+
+const controlCalled = (beginning: string): Control => {
+  const control = CONTROLS.find(({ name }) => name.startsWith(beginning))
+  if (control !== undefined) return control
+  throw new UsageError(
+    `There is no control "${beginning}"; there are:\n${CONTROLS.map(({ name }) => `  ${name}`).join('\n')}`,
+  )
+}
+
+const faultCalled = (text: string): FaultKind => {
+  const kind = FAULT_KINDS.find((each) => each === text.trim())
+  if (kind !== undefined) return kind
+  throw new UsageError(`There is no fault "${text}"; there are: ${FAULT_KINDS.join(', ')}`)
 }
 
 const many = async (from: number, seeds: number, withControls: boolean): Promise<void> => {

@@ -1,7 +1,7 @@
 import { type Config, configOf, shownConfig } from './config.js'
 import { type Control, NO_CONTROL } from './controls.js'
 import { sightOf } from './data.js'
-import type { FaultCounts } from './faults.js'
+import type { FaultCounts, FaultKind } from './faults.js'
 import type { SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
@@ -26,6 +26,15 @@ export interface ScheduleOptions {
   readonly control?: Control
   /** Writes down every step. Nothing else changes. */
   readonly told?: boolean
+  /** Less of the same seed's world. */
+  readonly mask?: Mask
+}
+
+/** What is left out of a seed's world, to see what a violation needs. */
+export interface Mask {
+  readonly without: ReadonlySet<FaultKind>
+  /** No more operations than this. */
+  readonly operations: number
 }
 
 const CLIENTS_OF_A_PROCESS = 2
@@ -35,11 +44,11 @@ const END_OF_TIME_MS = 600_000
 /** One world from its seed to its end, and what the judge says of it. */
 export const runSchedule = async (
   seed: number,
-  { control = NO_CONTROL, told = false }: ScheduleOptions = {},
+  { control = NO_CONTROL, told = false, mask }: ScheduleOptions = {},
 ): Promise<ScheduleResult> => {
   const lots = lotsOf(seed)
   const drawn = configOf(lots.branch('config'))
-  const config = control.config?.(drawn) ?? drawn
+  const config = masked(control.config?.(drawn) ?? drawn, mask)
   const world = new World(config, lots, control, told)
   const workload = new Workload(world)
   let over = false
@@ -68,6 +77,15 @@ export const runSchedule = async (
     config,
   }
 }
+
+const masked = (config: Config, mask: Mask | undefined): Config =>
+  mask === undefined
+    ? config
+    : {
+        ...config,
+        operations: Math.min(config.operations, mask.operations),
+        faults: new Set([...config.faults].filter((kind) => !mask.without.has(kind))),
+      }
 
 const direct = async (world: World, workload: Workload): Promise<void> => {
   const { clock, config } = world

@@ -8,6 +8,7 @@ import { CONTROLS } from './controls.js'
 import { FAULT_KINDS } from './faults.js'
 import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { runSchedule } from './schedule.js'
+import { shrink } from './shrink.js'
 import { runJob } from './worker.js'
 
 const MINUTES = 60_000
@@ -52,6 +53,20 @@ describe('a schedule', () => {
     const other = await runSchedule(6, { told: true })
     expect(other.history).not.toEqual(told.history)
   })
+})
+
+test('what broke a promise is shrunk to fewer faults and operations that break it still', {
+  timeout: MINUTES,
+}, async () => {
+  const control = CONTROLS.find(({ name }) => name.startsWith('M01'))
+  const options = control === undefined ? {} : { control }
+  const [failed] = (await runJob({ from: FIRST, count: 100, control: control?.name ?? '', untilViolated: true })).failed
+  const seed = failed?.seed ?? 0
+  const mask = await shrink(seed, options)
+  const [whole, less] = [await runSchedule(seed, options), await runSchedule(seed, { ...options, mask })]
+  expect(less.violations.length).toBeGreaterThan(0)
+  expect(less.config.operations).toBeLessThan(whole.config.operations)
+  expect(less.config.faults.size).toBeLessThanOrEqual(whole.config.faults.size)
 })
 
 const simulate = async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
