@@ -101,6 +101,18 @@ export const tierUnavailable = (
     },
   )
 
+/** The same error, of a change that may have happened all the same: an earlier step of it got through. */
+export const butMayBeApplied = (error: unknown): unknown => {
+  if (!isSessionStoreError(error) || error.applied === 'unknown') return error
+  const { code, message, cause, tier, operation } = error
+  return new SessionStoreError(code, message, {
+    applied: 'unknown',
+    ...(cause === undefined ? {} : { cause }),
+    ...(tier === undefined ? {} : { tier }),
+    ...(operation === undefined ? {} : { operation }),
+  })
+}
+
 /** `scheme://user:password@host`, which ends up in the wrong option as easily as in the right one. */
 const CREDENTIALS = /\/\/.*@/s
 

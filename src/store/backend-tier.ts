@@ -17,7 +17,7 @@ import type { FlushReason } from '../contract/events.js'
 import type { TierHealth } from '../contract/health.js'
 import type { Locator } from '../contract/locator.js'
 import type { Runtime } from '../contract/time.js'
-import { isSessionStoreError, tierUnavailable } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError, tierUnavailable } from '../errors.js'
 import { batcher } from './batcher.js'
 import { downHealth } from './cache-tier.js'
 import { limiter } from './limiter.js'
@@ -76,11 +76,15 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     }
   }
   const again = async <T>(call: () => Promise<T>): Promise<T> => {
+    let mayBeApplied = false
     for (let tried = 1; ; tried += 1) {
       try {
         return await call()
       } catch (error) {
-        if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')) throw error
+        // What the last try says of itself says nothing of the one before it.
+        if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE'))
+          throw mayBeApplied ? butMayBeApplied(error) : error
+        mayBeApplied ||= error.applied === 'unknown'
       }
     }
   }

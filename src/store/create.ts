@@ -1,6 +1,6 @@
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
-import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { born, persisted, storedSession, trusted } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
@@ -94,8 +94,10 @@ export const creating = (context: Context, reads: Reading): Creating => {
     const send = (): ReturnType<typeof backend.insert> => backend.insert(locator, session, 'create', insertOptions)
     // Sent again after a lost answer: if the first one is in, the second finds its own lineage there.
     const outcome = await send().catch((error: unknown) => {
-      if (isSessionStoreError(error) && error.applied === 'unknown') return send()
-      throw error
+      if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
+      return send().catch((second: unknown) => {
+        throw butMayBeApplied(second)
+      })
     })
     if (outcome.outcome === 'too-late')
       throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })

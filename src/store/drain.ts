@@ -2,6 +2,13 @@ import type { CloseReport } from '../contract/session-store.js'
 import type { Context } from './context.js'
 import type { Flushing } from './flush.js'
 
+/** What a store is doing as it is closed. */
+export interface UnderWay {
+  readonly inFlight: ReadonlySet<Promise<void>>
+  /** Keys of sessions whose flush beside the answers has not ended. */
+  readonly beingFlushed: ReadonlySet<string>
+}
+
 /**
  * The end of a store: waits for what is under way, flushes what is noted as unflushed, tries once more what is
  * being retried, and closes both tiers; all of it within the deadline, which ends the waiting and not the work.
@@ -9,7 +16,7 @@ import type { Flushing } from './flush.js'
 export const drain = async (
   { runtime, cache, backend, telemetry, ledger, background }: Context,
   flushes: Flushing,
-  inFlight: ReadonlySet<Promise<void>>,
+  { inFlight, beingFlushed }: UnderWay,
   deadlineMs: number,
 ): Promise<CloseReport> => {
   let flushed = 0
@@ -39,7 +46,8 @@ export const drain = async (
         resolve()
       })
   })
-  const report = { flushed, left: left.size + ledger.size, destroysLeft: background.retrying('destroy') }
+  const unflushed = new Set([...left, ...beingFlushed])
+  const report = { flushed, left: unflushed.size + ledger.size, destroysLeft: background.retrying('destroy') }
   await Promise.allSettled([cache.close(), backend.close()])
   return report
 }

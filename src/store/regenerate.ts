@@ -67,7 +67,13 @@ export const regenerate = async (
         const token = flushed.now?.token
         return { envelope, resolved, thaw: async () => token !== undefined && (await cache.drop(from.key, token)) }
       }
-      if (put.outcome !== 'lost' && put.outcome !== 'too-large') return undefined
+      if (put.outcome === 'conflict' || put.outcome === 'missing') return undefined
+      // Is it frozen by me, or written to by another? Only where nobody can be asked is it taken over unseen.
+      if (put.outcome === 'lost' && !(await isUnreachable(found.envelope, step.writeId))) return undefined
+      if (put.outcome === 'too-large') {
+        const halted = await cache.cas(from.key, { ...found.envelope, frozen: true }, found.token)
+        if (halted.outcome === 'conflict' || halted.outcome === 'lost') return undefined
+      }
     }
     const taken = takenOver(found.envelope, step, randomName(runtime), options.policy.maxStaleCount)
     const row = await putIntoBackend(
@@ -78,6 +84,17 @@ export const regenerate = async (
     if (row === 'mine') return { envelope: taken, resolved, thaw: async () => {} }
     if (row.state !== 'live') throw destroyedMeanwhile()
     return undefined
+  }
+
+  /** Gives the session back where the freezing that got no answer is in after all; then it is tried anew. */
+  const isUnreachable = async (base: LiveEnvelope, writeId: string): Promise<boolean> => {
+    const stands = await reads.observe(from, 'writer')
+    if (stands.state !== 'live') return false
+    if (stands.where === 'backend') return stands.why === 'unreachable'
+    const { envelope, token } = stands
+    const isMine = envelope.frozen && envelope.lineage === base.lineage && envelope.writeIds.includes(writeId)
+    if (isMine) await cache.cas(from.key, { ...envelope, frozen: false }, token)
+    return false
   }
 
   const storeFresh = async ({ envelope: old, resolved }: Halted): Promise<LiveEnvelope> => {

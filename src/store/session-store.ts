@@ -77,6 +77,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const queue = keyedQueue()
   /** What was begun and has not ended, also where its caller was told that it is late. */
   const inFlight = new Set<Promise<void>>()
+  /** Out of the ledger, and not yet in the backend. */
+  const beingFlushed = new Set<string>()
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
@@ -139,11 +141,14 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return handle.seen
   }
 
-  const flushBeside = (locator: Locator, reason: 'time' | 'drain'): void =>
+  const flushBeside = (locator: Locator, reason: 'time' | 'drain'): void => {
+    beingFlushed.add(locator.key)
     background.run('flush', async () => {
       const outcome = await flushes.flushKnown(locator, reason)
       if (outcome === 'failed') ledger.note(locator, 0)
+      beingFlushed.delete(locator.key)
     })
+  }
 
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
     const { envelope } = handle.seen
@@ -345,7 +350,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
       if (!Number.isInteger(deadlineMs) || deadlineMs < 0)
         throw invalidOption('deadlineMs', 'a whole number of milliseconds, 0 or more', deadlineMs)
-      closing ??= drain(context, flushes, inFlight, deadlineMs)
+      closing ??= drain(context, flushes, { inFlight, beingFlushed }, deadlineMs)
       return await closing
     },
   }

@@ -2,7 +2,7 @@ import type { Lineage } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
-import { SessionStoreError } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError, SessionStoreError } from '../errors.js'
 import { flushReason, owesFlush, ringVerdict, type WriteSituation } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { hasExpired } from '../session/expiry.js'
@@ -59,6 +59,16 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const { runtime, cache, telemetry, ledger, options } = context
 
   const write: Writing['write'] = async (intent) => {
+    const progress = { mayBeIn: false }
+    try {
+      return await tryToWrite(intent, progress)
+    } catch (error) {
+      // A conflict is only seen where the write is known not to be in; anything else says nothing of earlier steps.
+      throw progress.mayBeIn && !isSessionStoreError(error, 'E_SESSION_CONFLICT') ? butMayBeApplied(error) : error
+    }
+  }
+
+  const tryToWrite = async (intent: WriteIntent, progress: { mayBeIn: boolean }): Promise<WriteResult> => {
     const { locator } = intent
     const writeId = randomName(runtime)
     let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
@@ -105,16 +115,21 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       const put = await cache.cas(locator.key, next, found.token)
       if (put.outcome === 'stored') {
         const accepted = inCache(next, put.token)
+        progress.mayBeIn = true
         intent.onAccepted?.({ now: accepted, resolved })
         const settled = await settle(intent, accepted, resolved)
         if (settled !== 'again') return settled
         doubt = doubted
       } else if (put.outcome === 'too-large') {
+        // Others may have written since: only a copy that nobody can write to any more may be taken over from.
+        const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
+        if (halted.outcome === 'conflict' || halted.outcome === 'lost') continue
         const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
         if (taken !== 'again') return taken
         doubt = doubted
       } else if (put.outcome === 'lost') {
         doubt = doubted
+        progress.mayBeIn ||= put.applied === 'unknown'
         const stands = await reads.observe(locator, 'writer')
         if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
           // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.

@@ -562,6 +562,28 @@ describe('regenerating a session', () => {
     expect((await loaded(other, session.id)).data).toEqual({ count: 1 })
   })
 
+  test('a freezing whose answer was lost loses no write that another had acknowledged', async () => {
+    for (const isIn of [true, false]) {
+      const { process, processWithTiers } = world()
+      const other = process()
+      const { store, cache } = processWithTiers()
+      const { id } = await other.create({ log: [] as number[] })
+      await settled()
+      const session = await loaded(store, id)
+      let lost = false
+      cache.intercept = async (call, proceed) => {
+        if (call !== 'cas' || lost) return await proceed()
+        lost = true
+        if (isIn) await proceed()
+        else await change(other, id, (data) => (data['log'] as number[]).push(1))
+        throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+      }
+      const fresh = await store.regenerate(session)
+      expect((await loaded(other, fresh.id)).data).toEqual({ log: isIn ? [] : [1] })
+      expect(await other.load(id)).toBeUndefined()
+    }
+  })
+
   test('of two regenerations at once one succeeds, and the other is told that the session is gone', async () => {
     const { process } = world()
     const [one, other] = [process(), process()]
@@ -681,6 +703,18 @@ describe('time', () => {
     await saving
     expect(await closing).toEqual({ flushed: 1, left: 0, destroysLeft: 0 })
     expect(await stored(id)).toMatchObject({ session: { version: 2 } })
+  })
+
+  test('a flush by time that has not ended when the drain’s deadline comes is counted as left', async () => {
+    const { processWithTiers, runtime } = world()
+    const leaving = processWithTiers({ maxStaleMs: 60_000 })
+    const { id } = await leaving.store.create({ count: 0 })
+    await settled()
+    await increment(leaving.store, id)
+    leaving.backend.intercept = () => new Promise(() => {})
+    runtime.advance(60_000)
+    await settled()
+    expect(await leaving.store.close({ deadlineMs: 50 })).toEqual({ flushed: 0, left: 1, destroysLeft: 0 })
   })
 
   test('a drain with the backend down ends at its deadline and says what is left', async () => {

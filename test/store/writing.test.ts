@@ -596,6 +596,49 @@ describe('when a tier fails during a save', () => {
     expect(await stored(id)).toMatchObject({ session: { version: 2 } })
   })
 
+  test('a save that the cache took, and that then cannot be made durable, does not say that nothing happened', async () => {
+    const { process, backend } = world()
+    const store = process()
+    const session = await store.create({ count: 0 })
+    await settled()
+    backend.unreachable = true
+    session.data['count'] = 1
+    await expect(store.save(session, { durable: true })).rejects.toMatchObject({
+      code: 'E_SESSION_UNAVAILABLE',
+      applied: 'unknown',
+    })
+    expect((await loaded(store, session.id)).data).toEqual({ count: 1 })
+  })
+
+  test('a save in doubt that then finds nobody to ask does not say that nothing happened', async () => {
+    const { process, cache, backend } = world()
+    const store = process()
+    const session = await store.create({ count: 0 })
+    await settled()
+    session.data['count'] = 1
+    cache.intercept = async (call, proceed) => {
+      await proceed()
+      cache.unreachable = backend.unreachable = true
+      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+    }
+    await expect(store.save(session)).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
+  })
+
+  test('a value that grew too large from an old copy does not undo what another made durable meanwhile', async () => {
+    const { process } = world()
+    const [one, other] = [process(), process()]
+    const { id } = await one.create({})
+    await settled()
+    const session = await loaded(one, id)
+    const theirs = await loaded(other, id)
+    theirs.data['kept'] = true
+    await other.save(theirs, { durable: true })
+    session.data['big'] = 'x'.repeat(2 * 1024 * 1024)
+    await one.save(session)
+    const { data } = await loaded(other, id)
+    expect(Object.keys(data).sort()).toEqual(['big', 'kept'])
+  })
+
   test('a value that the cache refuses lives in the backend, and is served from there', async () => {
     const { process, stored } = world()
     const store = process()
