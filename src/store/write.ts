@@ -108,6 +108,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'
         const taken = await takeOver(intent, found.envelope, resolved, step, reason)
         if (taken !== 'again') return taken
+        progress.mayBeIn = true
         continue
       }
 
@@ -126,6 +127,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         if (halted.outcome === 'conflict' || halted.outcome === 'lost') continue
         const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
         if (taken !== 'again') return taken
+        progress.mayBeIn = true
         doubt = doubted
       } else if (put.outcome === 'lost') {
         doubt = doubted
@@ -135,6 +137,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
           // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
           const taken = await takeOver(intent, found.envelope, resolved, step, 'bypass')
           if (taken !== 'again') return taken
+          progress.mayBeIn = true
         } else {
           base = stands
         }
@@ -211,13 +214,14 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     if (row !== 'mine') {
       if (row.state !== 'live') {
         if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
-        throw destroyedMeanwhile()
+        // It may have been sent twice, and refused the second time only.
+        throw butMayBeApplied(destroyedMeanwhile())
       }
       if (!row.writeIds.includes(step.writeId)) return 'again'
     }
     if (reason === 'bypass') telemetry.count('bypassed')
     const look = await flushes.settleAfterTakeover(locator, taken, step.writeId)
-    if (look === 'destroyed') throw destroyedMeanwhile()
+    if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
     telemetry.count('writes')
     ledger.forget(locator.key, taken.version)
     return { now: inBackendNow(taken), resolved, durability: 'backend' }

@@ -71,15 +71,8 @@ const isolation = (world: World, { session, operations }: View): void => {
   }
 }
 
-/**
- * Answers that are not yet what they should be; docs/decisions/0013-the-simulation.md has the cause: they tell what
- * became of the last call to a tier, not of the change.
- */
-const OPEN_ANSWERS = new Set(['E_SESSION_DESTROYED', 'E_SESSION_UNAVAILABLE', 'E_CLOSED'])
-
 /** The store says that it changed nothing. */
-const saysNotApplied = ({ outcome }: Operation): boolean =>
-  outcome.is === 'failed' && outcome.applied !== 'unknown' && !OPEN_ANSWERS.has(outcome.code)
+const saysNotApplied = ({ outcome }: Operation): boolean => outcome.is === 'failed' && outcome.applied === 'no'
 
 /** No token stands twice, and none that the store said was not applied stands at all. */
 const honestAnswers = (world: World, { session, operations }: View): void => {

@@ -135,8 +135,7 @@ const close = async (world: World, process: SimulatedProcess): Promise<void> => 
   const tookMs = world.clock.now - invoked - process.pausedBetween(invoked, world.clock.now)
   world.note(process, `closed: ${JSON.stringify(report)} after ${tookMs.toFixed(1)} ms`)
   if (tookMs > deadlineMs + 5) world.violated('I12', '-', `close took ${tookMs.toFixed(1)} ms`)
-  // A drain that ran into its deadline does not count a flush by time that is under way: docs/decisions/0013.
-  if (report.left === 0 && report.destroysLeft === 0 && tookMs < deadlineMs) world.onDrained(process)
+  if (report.left === 0 && report.destroysLeft === 0) world.onDrained(process)
   process.alive = false
 }
 
