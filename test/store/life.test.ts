@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
 import { generateSessionId } from '../../src/index.js'
-import { calls, change, expectCode, held, increment, loaded, settled, world } from './world.js'
+import { calls, change, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
 
 const DAY_MS = 86_400_000
 
@@ -52,13 +52,7 @@ describe('creating a session', () => {
   test('a lost answer to the insert is asked again, and the session is created once', async () => {
     const { process, backend } = world()
     const store = process()
-    let lost = 0
-    backend.intercept = async (call, proceed) => {
-      const answer = await proceed()
-      if (call !== 'insert' || lost > 0) return answer
-      lost += 1
-      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
-    }
+    loseOneAnswer(backend, 'insert')
     const { id } = await store.create({ a: 1 })
     expect((await loaded(store, id)).data).toEqual({ a: 1 })
   })

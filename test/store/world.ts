@@ -5,6 +5,7 @@ import { memoryCache } from '../../src/caches/memory/index.js'
 import type { BackendCopy } from '../../src/contract/backend.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
+import { tierUnavailable } from '../../src/errors.js'
 import { decodeEnvelope, type Envelope, encodeEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import { type FaultControls, faultyBackend, faultyCache } from '../../src/testing/faulty-tier.js'
@@ -80,6 +81,18 @@ export const held = (): { readonly opened: Promise<void>; readonly open: () => v
     open = resolve
   })
   return { opened, open: () => open() }
+}
+
+/** The first answer to `call` is lost on its way back; what was asked for has happened. Tells how many were lost. */
+export const loseOneAnswer = (tier: FaultControls, call: string): (() => number) => {
+  let lost = 0
+  tier.intercept = async (made, proceed) => {
+    const answer = await proceed()
+    if (made !== call || lost > 0) return answer
+    lost += 1
+    throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+  }
+  return () => lost
 }
 
 export const calls = (tier: FaultControls, during: () => Promise<unknown>): Promise<string[]> => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
-import { calls, change, expectCode, held, increment, loaded, settled, world } from './world.js'
+import { calls, change, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
 
 describe('saving a session', () => {
   test('a warm save is one compare-and-set and nothing else', async () => {
@@ -490,15 +490,9 @@ describe('when a tier fails during a save', () => {
     await settled()
     const session = await loaded(store, id)
     ;(session.data['log'] as string[]).push('once')
-    let lost = 0
-    cache.intercept = async (call, proceed) => {
-      const answer = await proceed()
-      if (call !== 'cas' || lost > 0) return answer
-      lost += 1
-      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
-    }
+    const lost = loseOneAnswer(cache, 'cas')
     await store.save(session)
-    expect(lost).toBe(1)
+    expect(lost()).toBe(1)
     expect((await loaded(store, id)).data).toEqual({ log: ['once'] })
     expect(await cached(id)).toMatchObject({ version: 2 })
     expect(store.stats()).toMatchObject({ writes: 1 })
@@ -509,17 +503,11 @@ describe('when a tier fails during a save', () => {
     const store = process()
     const { id } = await store.create({ count: 0 })
     await settled()
-    let lost = 0
-    cache.intercept = async (call, proceed) => {
-      const answer = await proceed()
-      if (call !== 'cas' || lost > 0) return answer
-      lost += 1
-      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
-    }
+    const lost = loseOneAnswer(cache, 'cas')
     await store.update(id, (data) => {
       data['count'] = Number(data['count']) + 1
     })
-    expect(lost).toBe(1)
+    expect(lost()).toBe(1)
     expect((await loaded(store, id)).data).toEqual({ count: 1 })
   })
 
@@ -585,13 +573,7 @@ describe('when a tier fails during a save', () => {
     const store = process({ maxStaleCount: 1 })
     const { id } = await store.create({ count: 0 })
     await settled()
-    let lost = 0
-    backend.intercept = async (call, proceed) => {
-      const answer = await proceed()
-      if (call !== 'update' || lost > 0) return answer
-      lost += 1
-      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
-    }
+    loseOneAnswer(backend, 'update')
     expect(await increment(store, id)).toMatchObject({ durability: 'backend' })
     expect(await stored(id)).toMatchObject({ session: { version: 2 } })
   })
