@@ -6,6 +6,7 @@ import { born, persisted, storedSession, trusted } from '../session/transitions.
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
 import type { InCache, Live, Reading } from './read.js'
 import type { Wanted } from './resolve.js'
+import { sleep } from './waiting.js'
 import { asInBackend, inCache } from './write.js'
 
 /** A session to be made, in the backend and the cache or, where that is deferred, in the cache alone. */
@@ -27,6 +28,9 @@ export interface Creating {
   /** Rejects with `E_SESSION_CONFLICT` where a session stands, `E_SESSION_DESTROYED` where one was. */
   create(creation: Creation): Promise<Created>
 }
+
+/** How long a creation waits, after its insert, for a cache that is slower than the backend. */
+const LEASE_GRACE_MS = 20
 
 export const creating = (context: Context, reads: Reading): Creating => {
   const { runtime, cache, backend, options } = context
@@ -55,8 +59,8 @@ export const creating = (context: Context, reads: Reading): Creating => {
 
   /**
    * The lease is taken before the insert can be known to anyone: taken later, the copy it is replaced by could be
-   * older than a destroy that came and was forgotten in between. An id that nobody knows yet needs no waiting for
-   * it; if it is not there in time, the first load fills the cache.
+   * older than a destroy that came and was forgotten in between. For an id that nobody knows yet both are asked at
+   * once; if the lease is not there soon after the insert, the first load fills the cache.
    */
   const insertAndPlace = async (
     locator: Locator,
@@ -73,6 +77,8 @@ export const creating = (context: Context, reads: Reading): Creating => {
     if (!fresh) await leasing
     try {
       const durable = await insert(locator, envelope, wanted, deferred)
+      // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
+      await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
       inserted = true
       const placed = lease === undefined ? undefined : put(locator, durable, lease)
       return { now: asInBackend(durable), placed }
