@@ -17,12 +17,11 @@ import type { FlushReason } from '../contract/events.js'
 import type { TierHealth } from '../contract/health.js'
 import type { Locator } from '../contract/locator.js'
 import type { Runtime } from '../contract/time.js'
-import { butMayBeApplied, isSessionStoreError, tierUnavailable } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError } from '../errors.js'
 import { batcher } from './batcher.js'
-import { downHealth } from './cache-tier.js'
 import { limiter } from './limiter.js'
 import type { Telemetry } from './telemetry.js'
-import { within } from './waiting.js'
+import { tierCalls } from './tier-calls.js'
 
 export type Updated =
   | { readonly outcome: 'applied'; readonly token: BackendToken }
@@ -59,22 +58,8 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
   const { runtime, telemetry, backendTimeoutMs } = options
   const reads = limiter(options.maxBackendReads)
 
-  const ask = async <T>(operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
-    try {
-      return await within(runtime, backendTimeoutMs, call(), () =>
-        tierUnavailable(backend.name, operation, {
-          because: `no answer within ${backendTimeoutMs} ms`,
-          ...(isChange ? { applied: 'unknown' } : {}),
-        }),
-      )
-    } catch (error) {
-      telemetry.count('faults')
-      telemetry.emit('fault', { tier: backend.name, operation, error })
-      throw isSessionStoreError(error)
-        ? error
-        : tierUnavailable(backend.name, operation, { cause: error, ...(isChange ? { applied: 'unknown' } : {}) })
-    }
-  }
+  const { ask, health } = tierCalls(backend.name, runtime, telemetry, backendTimeoutMs)
+
   const again = async <T>(call: () => Promise<T>): Promise<T> => {
     let mayBeApplied = false
     for (let tried = 1; ; tried += 1) {
@@ -125,19 +110,7 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     },
     destroy: (locator, destroyOptions) =>
       again(() => ask('destroy', true, () => backend.destroy(locator, destroyOptions))),
-    health: async () => {
-      const started = runtime.monotonicMs()
-      try {
-        return await within(
-          runtime,
-          backendTimeoutMs,
-          backend.health(),
-          () => new Error(`no answer within ${backendTimeoutMs} ms`),
-        )
-      } catch (error) {
-        return downHealth(backend.name, runtime.monotonicMs() - started, error)
-      }
-    },
+    health: () => health(() => backend.health()),
     close: () => backend.close(),
   }
 }

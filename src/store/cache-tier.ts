@@ -2,12 +2,12 @@ import { type CasToken, type FrontCache, serverOf } from '../contract/front-cach
 import type { TierHealth } from '../contract/health.js'
 import type { CacheKey } from '../contract/locator.js'
 import type { EpochMs, Runtime } from '../contract/time.js'
-import { type Applied, isSessionStoreError, tierUnavailable } from '../errors.js'
+import { type Applied, isSessionStoreError } from '../errors.js'
 import { decodeEnvelope, type Envelope, encodeEnvelope, type LiveEnvelope } from '../session/envelope.js'
 import { cacheDeadline, type LifeTimings } from '../session/expiry.js'
 import { outages } from './outages.js'
 import type { Telemetry } from './telemetry.js'
-import { within } from './waiting.js'
+import { tierCalls } from './tier-calls.js'
 
 /** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
 export type Seen =
@@ -62,24 +62,17 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
 
   const seen = outages(runtime.now, maxClockSkewMs)
 
+  const calls = tierCalls(cache.name, runtime, telemetry, cacheTimeoutMs)
+
   const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
     const server = serverOf(cache, key)
     try {
-      const answer = await within(runtime, cacheTimeoutMs, call(), () =>
-        tierUnavailable(cache.name, operation, {
-          because: `no answer within ${cacheTimeoutMs} ms`,
-          ...(isChange ? { applied: 'unknown' } : {}),
-        }),
-      )
+      const answer = await calls.ask(operation, isChange, call)
       seen.answered(server)
       return answer
     } catch (error) {
       seen.failed(server)
-      telemetry.count('faults')
-      telemetry.emit('fault', { tier: cache.name, operation, error })
-      throw isSessionStoreError(error)
-        ? error
-        : tierUnavailable(cache.name, operation, { cause: error, ...(isChange ? { applied: 'unknown' } : {}) })
+      throw error
     }
   }
   const change = async (
@@ -150,27 +143,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
         return false // counted by `ask`; every caller goes on from a fresh look at the cache
       }
     },
-    health: async () => {
-      const started = runtime.monotonicMs()
-      try {
-        return await within(
-          runtime,
-          cacheTimeoutMs,
-          cache.health(),
-          () => new Error(`no answer within ${cacheTimeoutMs} ms`),
-        )
-      } catch (error) {
-        return downHealth(cache.name, runtime.monotonicMs() - started, error)
-      }
-    },
+    health: () => calls.health(() => cache.health()),
     close: () => cache.close(),
   }
 }
-
-/** What is said of a tier whose own `health` failed. */
-export const downHealth = (tier: string, latencyMs: number, error: unknown): TierHealth => ({
-  tier,
-  state: 'down',
-  latencyMs,
-  reason: error instanceof Error ? error.message : 'unknown',
-})
