@@ -125,6 +125,8 @@ export type ExtendOutcome =
   | { readonly outcome: 'failed'; readonly error: SessionStoreError }
 
 export interface DestroyOptions {
+  /** The random name of this destruction: kept in the tombstone, so that whoever asks again finds its own. */
+  readonly writeId: WriteId
   /** When it was destroyed. */
   readonly at: EpochMs
   /** The tombstone is kept at least this long, and purged some time after. */
@@ -134,8 +136,10 @@ export interface DestroyOptions {
 }
 
 export type DestroyOutcome =
-  /** A tombstone stands there, now or already before. */
+  /** The tombstone that stands there is this one, also where it was put there by an earlier asking. */
   | 'destroyed'
+  /** Another's tombstone stood there, and was left but for being kept as long as this one asks. */
+  | 'already-destroyed'
   /** `only` did not fit what stands there (another copy, or nothing). Nothing was changed. */
   | 'refused'
 
@@ -159,7 +163,8 @@ export interface PurgeOutcome {
  * and for a change `applied`), or when its tables are missing (`E_BACKEND_SCHEMA`, the message naming the
  * command that makes them). What is not there is a value. What was acknowledged is committed to stable storage
  * and is what any later call sees. Each of `insert`, `destroy` and one entry of `update` or `extend` is one
- * atomic step; sending one again after a lost answer is safe, and the answer then tells what stands.
+ * atomic step; sending one again after a lost answer is safe, and the answer then tells what stands. A backend
+ * itself sends neither `insert` nor `update` again: the store must know what was sent twice.
  *
  * Every implementation passes `backendContract` from `nonstick/testing`.
  */

@@ -1,7 +1,7 @@
 import type { Locator } from '../contract/locator.js'
 import type { DestroyReport } from '../contract/session-store.js'
 import { isSessionStoreError } from '../errors.js'
-import type { Context } from './context.js'
+import { type Context, randomName } from './context.js'
 
 /**
  * Backend tombstone, then cache tombstone, then the acknowledgement. Were the cache told first, a reader could
@@ -13,9 +13,10 @@ import type { Context } from './context.js'
 export const destroy = async (context: Context, locator: Locator): Promise<DestroyReport> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
 
+  const writeId = randomName(runtime)
   const tellBackend = async (): Promise<void> => {
     const at = runtime.now()
-    await backend.destroy(locator, { at, keepUntil: at + options.tombstoneTtlMs })
+    await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs })
   }
   /** Once more where the answer was lost: a tombstone does no harm twice. */
   const tellCache = async (): Promise<void> => {

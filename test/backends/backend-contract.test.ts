@@ -53,8 +53,20 @@ const BREAKAGES: readonly (readonly [string, (backend: Backend) => Partial<Backe
   ],
   [
     'a destroy that forgets `only`',
-    (backend) => ({ destroy: (locator, { at, keepUntil }) => backend.destroy(locator, { at, keepUntil }) }),
+    (backend) => ({
+      destroy: (locator, { writeId, at, keepUntil }) => backend.destroy(locator, { writeId, at, keepUntil }),
+    }),
     'destroying only one copy spares every other',
+  ],
+  [
+    'a destroy that takes any tombstone for its own',
+    (backend) => ({
+      destroy: async (locator, options) => {
+        const outcome = await backend.destroy(locator, options)
+        return outcome === 'already-destroyed' ? 'destroyed' : outcome
+      },
+    }),
+    'a tombstone is whose it was first, and tells its own destroyer from another',
   ],
   [
     'an insert without a time bound',

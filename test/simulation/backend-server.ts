@@ -11,10 +11,13 @@ import {
   type InsertOutcome,
   type StoredSession,
   type UpdateOutcome,
+  type WriteId,
 } from '../../src/contract/backend.js'
 import type { CacheKey, Locator } from '../../src/contract/locator.js'
 
-export type Row = { readonly state: 'live'; readonly session: StoredSession } | { readonly state: 'destroyed' }
+export type Row =
+  | { readonly state: 'live'; readonly session: StoredSession }
+  | { readonly state: 'destroyed'; readonly writeId: WriteId }
 
 export interface BackendWatcher {
   /** A row is about to become another; `undefined` where there was none. */
@@ -77,13 +80,12 @@ export class BackendServer {
     })
   }
 
-  destroy({ key }: Locator, { only }: DestroyOptions): DestroyOutcome {
+  destroy({ key }: Locator, { writeId, only }: DestroyOptions): DestroyOutcome {
     const row = this.rows.get(key)
-    if (only !== undefined && row?.state !== 'destroyed') {
-      const fits = row?.session.lineage === only.lineage && row.session.version === only.version
-      if (!fits) return 'refused'
-    }
-    this.#put(key, { state: 'destroyed' }, false)
+    if (row?.state === 'destroyed') return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
+    const fits = row?.session.lineage === only?.lineage && row?.session.version === only?.version
+    if (only !== undefined && !fits) return 'refused'
+    this.#put(key, { state: 'destroyed', writeId }, false)
     return 'destroyed'
   }
 

@@ -17,6 +17,7 @@ import {
   type PurgeOutcome,
   type StoredSession,
   type UpdateOutcome,
+  type WriteId,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
 import { type CacheKey, type Locator, splitKey } from '../../contract/locator.js'
@@ -26,7 +27,7 @@ import { type MemoryBackendOptions, resolveMemoryOptions } from './options.js'
 
 type Row =
   | { readonly state: 'live'; readonly session: StoredSession }
-  | { readonly state: 'destroyed'; readonly keepUntil: EpochMs }
+  | { readonly state: 'destroyed'; readonly writeId: WriteId; readonly keepUntil: EpochMs }
 
 const NO_TOKEN = new Uint8Array(0)
 
@@ -92,12 +93,15 @@ class MemoryBackend implements Backend, Enumerable {
     })
   }
 
-  async destroy({ key }: Locator, { keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+  async destroy({ key }: Locator, { writeId, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
     this.#assertOpen()
     const row = this.#rows.get(key)
-    if (only !== undefined && row?.state !== 'destroyed' && !isExactly(row, only)) return 'refused'
-    const kept = row?.state === 'destroyed' ? row.keepUntil : keepUntil
-    this.#rows.set(key, { state: 'destroyed', keepUntil: Math.max(kept, keepUntil) })
+    if (row?.state === 'destroyed') {
+      this.#rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntil) })
+      return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
+    }
+    if (only !== undefined && !isExactly(row, only)) return 'refused'
+    this.#rows.set(key, { state: 'destroyed', writeId, keepUntil })
     return 'destroyed'
   }
 

@@ -157,17 +157,18 @@ class PostgresBackend implements Backend, Enumerable {
     })
   }
 
-  async destroy(locator: Locator, { at, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+  async destroy(locator: Locator, { writeId, at, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
     const call = await this.#begin('destroy', CHANGING_REPEATABLY)
     const { app, idHash } = addressOf(locator.key)
-    const values = [app, idHash, timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
-    if (only === undefined) {
-      await this.#ask(call, this.#statements.destroy, [...values, seenHourOf(at)])
-      return 'destroyed'
-    }
-    const copy = [nameBytes(only.lineage), only.version]
-    const { rows } = await this.#ask(call, this.#statements.destroyOnly, [...values, ...copy])
-    return rows.length > 0 ? 'destroyed' : 'refused'
+    const moments = [timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
+    const values = [app, idHash, ...moments, nameBytes(writeId)]
+    const { rows } =
+      only === undefined
+        ? await this.#ask(call, this.#statements.destroy, [...values, seenHourOf(at)])
+        : await this.#ask(call, this.#statements.destroyOnly, [...values, nameBytes(only.lineage), only.version])
+    const [tombstone] = rows
+    if (tombstone === undefined) return 'refused'
+    return tombstone['mine'] === true ? 'destroyed' : 'already-destroyed'
   }
 
   /** Removes a session or a tombstone up to an hour after its time: the index that finds it counts in hours. */

@@ -167,29 +167,32 @@ const lockedFirst = (relation: string, size: number): string =>
   order by t.app, t.id_hash
   for no key update of t)`
 
-/** Nothing of the session is left but that it was: no data, no user, no write ids. */
-const ERASE = `data = null, user_id = null, user_epoch = 0, write_ids = ''`
+/** Nothing of the session is left but that it was: no data, no user, no write ids but the destruction's own. */
+const erase = (writeId: string): string =>
+  `data = null, user_id = null, user_epoch = 0,
+  write_ids = case when t.destroyed_at is null then ${writeId} else t.write_ids end`
 
 const destroy = (relation: string): string => `
-insert into ${relation} as t (app, id_hash, lineage, version, created_at, seen_at, expires_at, absolute_expires_at,
+insert into ${relation} as t (app, id_hash, lineage, version, write_ids, created_at, seen_at, expires_at, absolute_expires_at,
   destroyed_at, keep_until, purge_hour, seen_hour)
-values ($1, $2, '\\x0000000000000000', 0, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $6::integer)
+values ($1, $2, '\\x0000000000000000', 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $7::integer)
 on conflict (app, id_hash) do update
-set ${ERASE},
+set ${erase('excluded.write_ids')},
   destroyed_at = coalesce(t.destroyed_at, excluded.destroyed_at),
   keep_until = greatest(t.keep_until, excluded.keep_until),
   purge_hour = case when t.destroyed_at is null then excluded.purge_hour
-    else greatest(t.purge_hour, excluded.purge_hour) end`
+    else greatest(t.purge_hour, excluded.purge_hour) end
+returning t.write_ids = $6 as mine`
 
 const destroyOnly = (relation: string): string => `
 update ${relation} as t
-set ${ERASE},
+set ${erase('$6::bytea')},
   destroyed_at = coalesce(t.destroyed_at, $3::timestamptz),
   keep_until = greatest(t.keep_until, $4::timestamptz),
   purge_hour = case when t.destroyed_at is null then $5::integer else greatest(t.purge_hour, $5::integer) end
 where app = $1 and id_hash = $2
-  and (t.destroyed_at is not null or (t.lineage = $6 and t.version = $7::bigint))
-returning true as done`
+  and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
+returning t.write_ids = $6 as mine`
 
 /**
  * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { sampleLocator, storedSession } from '../stored-session.js'
+import { sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { assertStands, assertState, at, insertNew, nextOf, type Rule, times } from './rule.js'
 
 const DAY_MS = 86_400_000
@@ -21,7 +21,8 @@ export const BATCHING: readonly Rule[] = [
       for (const [index, locator] of locators.entries())
         if (index % 4 !== 1) await insertNew(backend, locator, at(sessions, index))
       for (const [index, locator] of locators.entries())
-        if (index % 4 === 2) await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 })
+        if (index % 4 === 2)
+          await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
       const updates = locators.map((locator, index) =>
         nextOf(locator, at(sessions, index), {}, index % 4 === 3 ? { belowVersion: 1, parentVersion: 99 } : {}),
       )
@@ -121,7 +122,7 @@ export const BATCHING: readonly Rule[] = [
       const [live, destroyed, absent] = [sampleLocator(), sampleLocator(), sampleLocator()]
       const session = storedSession()
       await insertNew(backend, live, session)
-      await backend.destroy(destroyed, { at: now(), keepUntil: now() + 60_000 })
+      await backend.destroy(destroyed, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
       const later = { seenAt: session.seenAt + 1, expiresAt: session.expiresAt + 1 }
       const outcomes = await backend.extend([absent, live, destroyed].map((locator) => ({ locator, ...later })))
       assert.deepEqual(

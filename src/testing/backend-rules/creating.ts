@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { sampleLocator, storedSession } from '../stored-session.js'
+import { sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { assertStands, assertState, insertNew, nextOf, type Rule, times } from './rule.js'
 
 /** `insert`: where nothing stands, and in time. */
@@ -22,7 +22,7 @@ export const CREATING: readonly Rule[] = [
     title: 'an insert over a tombstone changes nothing',
     check: async ({ backend, now }) => {
       const locator = sampleLocator()
-      await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 })
+      await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
       const outcome = await backend.insert(locator, storedSession())
       assert.deepEqual(outcome, { outcome: 'exists', row: { state: 'destroyed' } })
       await assertState(backend, locator, 'destroyed')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Backend } from '../../contract/backend.js'
 import type { EpochMs } from '../../contract/time.js'
-import { sampleLineage, sampleLocator, storedSession } from '../stored-session.js'
+import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { assertStands, assertState, at, insertNew, nextOf, type Rule, times } from './rule.js'
 
 const HOUR_MS = 3_600_000
@@ -19,7 +19,10 @@ export const ENDING: readonly Rule[] = [
       const locator = sampleLocator()
       const session = storedSession({ userId: 'somebody' })
       await insertNew(backend, locator, session)
-      assert.equal(await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 }), 'destroyed')
+      assert.equal(
+        await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 }),
+        'destroyed',
+      )
       assert.deepEqual(await backend.read(locator), { state: 'destroyed' })
       assert.equal((await backend.insert(locator, session)).outcome, 'exists')
       assert.equal((await backend.update([nextOf(locator, session)]))[0]?.outcome, 'refused')
@@ -30,7 +33,10 @@ export const ENDING: readonly Rule[] = [
     title: 'destroying what was never there leaves a tombstone',
     check: async ({ backend, now }) => {
       const locator = sampleLocator()
-      assert.equal(await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 }), 'destroyed')
+      assert.equal(
+        await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 }),
+        'destroyed',
+      )
       await assertState(backend, locator, 'destroyed')
     },
   },
@@ -45,7 +51,7 @@ export const ENDING: readonly Rule[] = [
         const locator = sampleLocator()
         await insertNew(backend, locator, storedSession())
         for (const keptMs of [first, second])
-          assert.equal(await backend.destroy(locator, { at: start, keepUntil: start + keptMs }), 'destroyed')
+          await backend.destroy(locator, { writeId: sampleWriteId(), at: start, keepUntil: start + keptMs })
         await purgeAll(backend, start + 20 * HOUR_MS - 1)
         await assertState(backend, locator, 'destroyed')
         await purgeAll(backend, start + 20 * HOUR_MS + purgeResolutionMs)
@@ -58,7 +64,7 @@ export const ENDING: readonly Rule[] = [
     check: async ({ backend, now }) => {
       const locator = sampleLocator()
       const session = storedSession({ version: 5 })
-      const tombstone = { at: now(), keepUntil: now() + 60_000 }
+      const tombstone = { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 }
       await insertNew(backend, locator, session)
       for (const only of [
         { lineage: session.lineage, version: 4 },
@@ -72,8 +78,40 @@ export const ENDING: readonly Rule[] = [
       assert.equal(await backend.destroy(locator, { ...tombstone, only }), 'destroyed')
       await assertState(backend, locator, 'destroyed')
       assert.equal(await backend.destroy(locator, { ...tombstone, only }), 'destroyed', 'sent again')
-      const another = { lineage: sampleLineage(), version: 1 }
-      assert.equal(await backend.destroy(locator, { ...tombstone, only: another }), 'destroyed', 'already a tombstone')
+    },
+  },
+  {
+    title: 'a tombstone is whose it was first, and tells its own destroyer from another',
+    check: async ({ backend, now }) => {
+      const [first, second] = [sampleWriteId(), sampleWriteId()]
+      const moments = { at: now(), keepUntil: now() + 60_000 }
+      const session = storedSession()
+      for (const only of [undefined, { lineage: session.lineage, version: session.version }]) {
+        const asked = only === undefined ? moments : { ...moments, only }
+        const locator = sampleLocator()
+        await insertNew(backend, locator, session)
+        assert.equal(await backend.destroy(locator, { ...asked, writeId: first }), 'destroyed')
+        assert.equal(await backend.destroy(locator, { ...moments, writeId: second }), 'already-destroyed')
+        assert.equal(await backend.destroy(locator, { ...asked, writeId: second }), 'already-destroyed')
+        assert.equal(await backend.destroy(locator, { ...asked, writeId: first }), 'destroyed', 'sent again')
+      }
+    },
+  },
+  {
+    title: 'of destroys of one copy at once, exactly one is the destroyer',
+    check: async ({ backend, now }) => {
+      for (let round = 0; round < 10; round++) {
+        const locator = sampleLocator()
+        const only = storedSession()
+        await insertNew(backend, locator, only)
+        const outcomes = await Promise.all(
+          times(4, () =>
+            backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000, only }),
+          ),
+        )
+        assert.equal(outcomes.filter((outcome) => outcome === 'destroyed').length, 1)
+        assert.equal(outcomes.filter((outcome) => outcome === 'already-destroyed').length, 3)
+      }
     },
   },
   {
@@ -81,7 +119,10 @@ export const ENDING: readonly Rule[] = [
     check: async ({ backend, now }) => {
       const locator = sampleLocator()
       const only = { lineage: sampleLineage(), version: 1 }
-      assert.equal(await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000, only }), 'refused')
+      assert.equal(
+        await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000, only }),
+        'refused',
+      )
       await assertState(backend, locator, 'absent')
     },
   },
@@ -93,7 +134,7 @@ export const ENDING: readonly Rule[] = [
         const session = storedSession()
         await insertNew(backend, locator, session)
         const [destroyed, updated] = await Promise.all([
-          backend.destroy(locator, { at: now(), keepUntil: now() + 60_000, only: session }),
+          backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000, only: session }),
           backend.update([nextOf(locator, session)]),
         ])
         assert.notEqual(destroyed === 'destroyed', updated[0]?.outcome === 'applied')
@@ -111,7 +152,7 @@ export const ENDING: readonly Rule[] = [
       const lasting = storedSession({ createdAt: start, expiresAt: moment + purgeResolutionMs + 1 })
       await insertNew(backend, living, lasting)
       await insertNew(backend, tombstone, storedSession({ createdAt: start, expiresAt: start + HOUR_MS }))
-      await backend.destroy(tombstone, { at: start, keepUntil: moment })
+      await backend.destroy(tombstone, { writeId: sampleWriteId(), at: start, keepUntil: moment })
 
       await purgeAll(backend, moment - 1)
       await assertState(backend, expired, 'live')

@@ -61,7 +61,7 @@ export const GUARDING: readonly Rule[] = [
       const locator = sampleLocator()
       const first = storedSession()
       await insertNew(backend, locator, first)
-      await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 })
+      await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
       const wide = { lineage: first.lineage, belowVersion: 100, parentLineage: first.lineage, parentVersion: 1 }
       const [outcome] = await backend.update([nextOf(locator, first, {}, wide)])
       assert.deepEqual(outcome, { outcome: 'refused', row: { state: 'destroyed' } })
@@ -72,7 +72,7 @@ export const GUARDING: readonly Rule[] = [
     title: 'the tombstone of a session nobody knew admits no update, whatever the guard',
     check: async ({ backend, now }) => {
       const locator = sampleLocator()
-      await backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 })
+      await backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
       const zero = '0000000000000000'
       const guard = { lineage: zero, belowVersion: 100, parentLineage: zero, parentVersion: 0 }
       const [outcome] = await backend.update([{ locator, guard, session: storedSession(), token: NO_TOKEN }])
@@ -120,7 +120,7 @@ export const GUARDING: readonly Rule[] = [
         const first = storedSession()
         await insertNew(backend, locator, first)
         const updates = times(5, (index) => backend.update([nextOf(locator, first, { version: 2 + index })]))
-        const destroy = backend.destroy(locator, { at: now(), keepUntil: now() + 60_000 })
+        const destroy = backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() + 60_000 })
         await Promise.all([...updates, destroy])
         await assertState(backend, locator, 'destroyed')
       }

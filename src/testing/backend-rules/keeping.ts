@@ -146,7 +146,7 @@ export const KEEPING: readonly Rule[] = [
       const session = storedSession()
       await insertNew(backend, one, session)
       await assertState(backend, other, 'absent')
-      await backend.destroy(other, { at: session.createdAt, keepUntil: session.expiresAt })
+      await backend.destroy(other, { writeId: sampleWriteId(), at: session.createdAt, keepUntil: session.expiresAt })
       await assertStands(backend, one, session)
       const short = { key: `one:${Buffer.from(hash, 'base64url').subarray(0, 16).toString('base64url')}` }
       await assertState(backend, short, 'absent')
@@ -163,7 +163,7 @@ export const KEEPING: readonly Rule[] = [
         const second = nextOf(locator, first, { lineage: sampleLineage() })
         assert.equal((await backend.update([second]))[0]?.outcome, 'applied')
         await assertStands(backend, locator, second.session)
-        await backend.destroy(locator, { at: first.seenAt, keepUntil: first.expiresAt })
+        await backend.destroy(locator, { writeId: sampleWriteId(), at: first.seenAt, keepUntil: first.expiresAt })
         await assertState(backend, locator, 'destroyed')
       }
     },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { sampleLineage, sampleLocator, storedSession } from '../stored-session.js'
+import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { at, type Bench, insertNew, plain, type Rule, times } from './rule.js'
 
 const asked = ({ enumerable }: Bench): NonNullable<Bench['enumerable']> => {
@@ -29,7 +29,7 @@ export const LISTING: readonly Rule[] = [
       await insertNew(backend, expired, storedSession({ createdAt: now - 9, expiresAt: now }))
       await insertNew(backend, destroyed, storedSession({ createdAt: now }))
       await insertNew(backend, foreign, storedSession({ createdAt: now }))
-      await backend.destroy(destroyed, { at: now, keepUntil: now + 60_000 })
+      await backend.destroy(destroyed, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
 
       const listed = await backend.list({ namespace, now, limit: 10 })
       assert.deepEqual(
@@ -56,7 +56,7 @@ export const LISTING: readonly Rule[] = [
         seen.push(...page.map(({ key }) => key))
         after = page.at(-1)?.key
         if (page.length < 5 || after === undefined) break
-        await backend.destroy({ key: after }, { at: now, keepUntil: now + 60_000 })
+        await backend.destroy({ key: after }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
       }
       assert.deepEqual([...seen].sort(), locators.map(({ key }) => key).sort())
     },

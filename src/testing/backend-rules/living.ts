@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { sampleLocator, storedSession } from '../stored-session.js'
+import { sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { assertStands, insertNew, nextOf, type Rule, times } from './rule.js'
 
 /** Set-up, health and the end of the backend itself. */
@@ -42,7 +42,7 @@ export const LIVING: readonly Rule[] = [
         () => backend.insert(locator, session),
         () => backend.update([nextOf(locator, session)]),
         () => backend.extend([{ locator, seenAt: now(), expiresAt: now() }]),
-        () => backend.destroy(locator, { at: now(), keepUntil: now() }),
+        () => backend.destroy(locator, { writeId: sampleWriteId(), at: now(), keepUntil: now() }),
         () => backend.purge({ now: now(), limit: 1 }),
         () => backend.setUp(),
         () => backend.health(),

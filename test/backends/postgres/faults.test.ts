@@ -5,7 +5,7 @@ import { freePort } from '../../../scripts/servers/index.js'
 import { postgres } from '../../../src/backends/postgres/index.js'
 import type { Backend } from '../../../src/contract/backend.js'
 import { isSessionStoreError, type SessionStoreError } from '../../../src/errors.js'
-import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
@@ -27,7 +27,7 @@ const changesOf = (backend: Backend): readonly (() => Promise<unknown>)[] => {
     () => backend.insert(locator, session),
     () => backend.update([{ locator, guard, session, token: new Uint8Array(0) }]),
     () => backend.extend([{ locator, seenAt: session.seenAt, expiresAt: session.expiresAt }]),
-    () => backend.destroy(locator, { at: session.seenAt, keepUntil: session.expiresAt }),
+    () => backend.destroy(locator, { writeId: sampleWriteId(), at: session.seenAt, keepUntil: session.expiresAt }),
     () => backend.purge({ now: 1, limit: 1 }),
   ]
 }
@@ -148,7 +148,7 @@ test('a server that falls silent costs one deadline per call and its connections
     const startedAt = performance.now()
     const read = await errorOf(backend.read(locator))
     expect(read.message).toContain('no answer came in time')
-    const destroy = await errorOf(backend.destroy(sampleLocator(), { at: 1, keepUntil: 2 }))
+    const destroy = await errorOf(backend.destroy(sampleLocator(), { writeId: sampleWriteId(), at: 1, keepUntil: 2 }))
     // Its connection was new, and did not get so far as to send anything.
     expect(destroy.applied).toBe('no')
     expect((await backend.health()).state).toBe('down')
@@ -156,7 +156,7 @@ test('a server that falls silent costs one deadline per call and its connections
     silencer.silent = false
     expect((await backend.read(locator)).state).toBe('live')
     silencer.silent = true
-    const change = await errorOf(backend.destroy(sampleLocator(), { at: 1, keepUntil: 2 }))
+    const change = await errorOf(backend.destroy(sampleLocator(), { writeId: sampleWriteId(), at: 1, keepUntil: 2 }))
     expect(change.applied).toBe('unknown')
     silencer.silent = false
     expect((await backend.read(locator)).state).toBe('live')
@@ -190,7 +190,9 @@ test('a connection that is cut under a statement ends nothing but that statement
   try {
     const locator = sampleLocator()
     expect((await cutUnder(() => backend.read(locator))).state).toBe('absent')
-    expect(await cutUnder(() => backend.destroy(sampleLocator(), { at: 1, keepUntil: 2 }))).toBe('destroyed')
+    expect(
+      await cutUnder(() => backend.destroy(sampleLocator(), { writeId: sampleWriteId(), at: 1, keepUntil: 2 })),
+    ).toBe('destroyed')
     const insert = await errorOf(cutUnder(() => backend.insert(locator, storedSession())))
     expect(insert).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
     expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { type PostgresOptions, type PostgresPool, postgres } from '../../../src/backends/postgres/index.js'
 import type { Backend, GuardedUpdate, StoredSession } from '../../../src/contract/backend.js'
 import type { Locator } from '../../../src/contract/locator.js'
-import { sampleLineage, sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
@@ -74,8 +74,13 @@ describe('how many statements', () => {
       const locator = sampleLocator()
       await backend.read(locator)
       await backend.insert(locator, storedSession())
-      await backend.destroy(locator, { at: 1, keepUntil: 2 })
-      await backend.destroy(locator, { at: 1, keepUntil: 2, only: { lineage: sampleLineage(), version: 1 } })
+      await backend.destroy(locator, { writeId: sampleWriteId(), at: 1, keepUntil: 2 })
+      await backend.destroy(locator, {
+        writeId: sampleWriteId(),
+        at: 1,
+        keepUntil: 2,
+        only: { lineage: sampleLineage(), version: 1 },
+      })
     })
     expect(statements).toBe(4)
   })
@@ -163,14 +168,15 @@ test('names mean themselves: case, blanks, quotes and all', async () => {
   await query(`drop schema ${pg.escapeIdentifier(schema)} cascade`)
 })
 
-test('nothing of a destroyed session is left in its row but that it was', async () => {
+test('nothing of a destroyed session is left in its row but that it was, and by which call', async () => {
   const { schema, table, query } = cluster()
   const backend = open()
   const locator = sampleLocator({ namespace: 'erased' })
   await backend.insert(locator, storedSession({ userId: 'somebody', userEpoch: 4 }))
-  await backend.destroy(locator, { at: 5_000, keepUntil: 9_000 })
+  const writeId = sampleWriteId()
+  await backend.destroy(locator, { writeId, at: 5_000, keepUntil: 9_000 })
   const { rows } = await query(`select * from "${schema}"."${table}" where app = 'erased'`)
-  expect(rows).toMatchObject([{ user_id: null, user_epoch: 0, data: null, write_ids: Buffer.alloc(0) }])
+  expect(rows).toMatchObject([{ user_id: null, user_epoch: 0, data: null, write_ids: Buffer.from(writeId, 'hex') }])
   await backend.close()
 })
 
@@ -184,7 +190,7 @@ test('a later destroy lengthens a tombstone’s time and never shortens it, in t
     [hours(9), 9],
     [hours(2), 9],
   ] as const) {
-    await backend.destroy(locator, { at: 1_000, keepUntil })
+    await backend.destroy(locator, { writeId: sampleWriteId(), at: 1_000, keepUntil })
     const { rows } = await query(
       `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where app = 'kept'`,
     )
@@ -326,7 +332,7 @@ describe('options that change the way of sending', () => {
     const [first = { locator: sampleLocator(), session: storedSession() }] = stored
     const refused = await backend.update([next(first.locator, first.session)])
     expect(refused).toMatchObject([{ outcome: 'refused', row: { state: 'live', version: 3 } }])
-    expect(await backend.destroy(first.locator, { at: 1, keepUntil: 2 })).toBe('destroyed')
+    expect(await backend.destroy(first.locator, { writeId: sampleWriteId(), at: 1, keepUntil: 2 })).toBe('destroyed')
     expect((await backend.read(first.locator)).state).toBe('destroyed')
     await backend.close()
   })
