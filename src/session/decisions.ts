@@ -1,11 +1,4 @@
-import {
-  type BackendState,
-  type Lineage,
-  NO_LINEAGE,
-  type UpdateOutcome,
-  WRITE_ID_RING_SIZE,
-  type WriteId,
-} from '../contract/backend.js'
+import { type BackendState, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type WriteId } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { EpochMs } from '../contract/time.js'
 import { type LiveEnvelope, neverPersisted } from './envelope.js'
@@ -83,7 +76,7 @@ export type FlushVerdict = 'applied' | 'superseded' | 'conflict' | 'destroyed' |
 
 export const flushVerdict = (
   envelope: LiveEnvelope,
-  outcome: Exclude<UpdateOutcome, { outcome: 'failed' }>,
+  outcome: { readonly outcome: 'applied' } | { readonly outcome: 'refused'; readonly row: BackendState },
 ): FlushVerdict => {
   if (outcome.outcome === 'applied') return 'applied'
   return verdictOnRow(envelope, outcome.row)

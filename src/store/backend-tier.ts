@@ -25,7 +25,8 @@ import { tierCalls } from './tier-calls.js'
 
 export type Updated =
   | { readonly outcome: 'applied'; readonly token: BackendToken }
-  | { readonly outcome: 'refused'; readonly row: BackendState }
+  /** `mayBeIn`: sent before without an answer, it may have been applied then, and replaced since. */
+  | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
 
 /**
  * The backend as the protocol sees it: each call with a deadline and counted, reads bounded in flight, updates
@@ -60,11 +61,11 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
 
   const { ask, health } = tierCalls(backend.name, runtime, telemetry, backendTimeoutMs)
 
-  const again = async <T>(call: () => Promise<T>): Promise<T> => {
+  const again = async <T>(call: (mayBeApplied: boolean) => Promise<T>): Promise<T> => {
     let mayBeApplied = false
     for (let tried = 1; ; tried += 1) {
       try {
-        return await call()
+        return await call(mayBeApplied)
       } catch (error) {
         // What the last try says of itself says nothing of the one before it.
         if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE'))
@@ -96,10 +97,11 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       return outcome
     },
     update: (entry, reason) =>
-      again(async () => {
+      again(async (mayBeIn) => {
         const outcome = await updates.submit(entry)
         if (outcome.outcome === 'failed') throw outcome.error
-        if (outcome.outcome === 'applied') telemetry.flushed(reason)
+        if (outcome.outcome === 'refused') return { ...outcome, mayBeIn }
+        telemetry.flushed(reason)
         return outcome
       }),
     extend: async (extension) => {

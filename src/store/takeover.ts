@@ -14,26 +14,31 @@ export interface Takeover {
   readonly userId: string | undefined
 }
 
+/** `in`: now, or by an answer that was lost. `mayBeIn`: it may have been in, and what stands there came after it. */
+export type Placed =
+  | { readonly outcome: 'in' }
+  | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
+
 /**
  * Puts it there if what stands is what it was made from, or older. A session that never was in the backend is
- * inserted. `mine`: it is in, now or by an answer that was lost; otherwise, what stands there instead.
+ * inserted.
  */
 export const putIntoBackend = async (
   { backend, options }: Context,
   { locator, base, taken, userId }: Takeover,
   reason: FlushReason,
-): Promise<'mine' | BackendState> => {
+): Promise<Placed> => {
   const session = storedSession(taken, userId, options.timings)
   const isMine = (row: BackendState): boolean => row.state === 'live' && row.lineage === taken.lineage
   if (neverPersisted(base)) {
     const notAfter = base.createdAt + options.absoluteTtlMs
     const outcome = await backend.insert(locator, session, reason, { notAfter })
-    if (outcome.outcome === 'inserted') return 'mine'
-    if (outcome.outcome === 'too-late') return { state: 'absent' }
-    if (isMine(outcome.row)) return 'mine'
-    if (outcome.row.state !== 'live') return outcome.row
+    if (outcome.outcome === 'inserted') return { outcome: 'in' }
+    const row: BackendState = outcome.outcome === 'too-late' ? { state: 'absent' } : outcome.row
+    if (isMine(row)) return { outcome: 'in' }
+    if (row.state !== 'live') return { outcome: 'refused', row, mayBeIn: false }
   }
   const guard = takeoverGuard(base)
   const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
-  return outcome.outcome === 'applied' || isMine(outcome.row) ? 'mine' : outcome.row
+  return outcome.outcome === 'applied' || isMine(outcome.row) ? { outcome: 'in' } : outcome
 }

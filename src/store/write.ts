@@ -107,8 +107,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (found.where === 'backend' || found.envelope.frozen) {
         const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'
         const taken = await takeOver(intent, found.envelope, resolved, step, reason)
-        if (taken !== 'again') return taken
-        progress.mayBeIn = true
+        if (taken.outcome === 'written') return taken.result
+        if (taken.mayBeIn) doubt = doubted
+        progress.mayBeIn ||= taken.mayBeIn
         continue
       }
 
@@ -126,9 +127,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
         if (halted.outcome === 'conflict' || halted.outcome === 'lost') continue
         const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
-        if (taken !== 'again') return taken
-        progress.mayBeIn = true
-        doubt = doubted
+        if (taken.outcome === 'written') return taken.result
+        if (taken.mayBeIn) doubt = doubted
+        progress.mayBeIn ||= taken.mayBeIn
       } else if (put.outcome === 'lost') {
         doubt = doubted
         progress.mayBeIn ||= put.applied === 'unknown'
@@ -136,8 +137,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
           // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
           const taken = await takeOver(intent, found.envelope, resolved, step, 'bypass')
-          if (taken !== 'again') return taken
-          progress.mayBeIn = true
+          if (taken.outcome === 'written') return taken.result
+          progress.mayBeIn ||= taken.mayBeIn
         } else {
           base = stands
         }
@@ -207,24 +208,27 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     resolved: Resolved,
     step: Write,
     reason: Extract<FlushReason, 'bypass' | 'refused'>,
-  ): Promise<WriteResult | 'again'> => {
+  ): Promise<
+    | { readonly outcome: 'written'; readonly result: WriteResult }
+    | { readonly outcome: 'again'; readonly mayBeIn: boolean }
+  > => {
     const { locator } = intent
     const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
-    const row = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason)
-    if (row !== 'mine') {
+    const placed = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason)
+    if (placed.outcome === 'refused') {
+      const { row, mayBeIn } = placed
       if (row.state !== 'live') {
         if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
-        // It may have been sent twice, and refused the second time only.
-        throw butMayBeApplied(destroyedMeanwhile())
+        throw mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
       }
-      if (!row.writeIds.includes(step.writeId)) return 'again'
+      if (!row.writeIds.includes(step.writeId)) return { outcome: 'again', mayBeIn }
     }
     if (reason === 'bypass') telemetry.count('bypassed')
     const look = await flushes.settleAfterTakeover(locator, taken, step.writeId)
     if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
     telemetry.count('writes')
     ledger.forget(locator.key, taken.version)
-    return { now: inBackendNow(taken), resolved, durability: 'backend' }
+    return { outcome: 'written', result: { now: inBackendNow(taken), resolved, durability: 'backend' } }
   }
 
   const inBackendNow = (envelope: LiveEnvelope): Live =>

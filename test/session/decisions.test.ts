@@ -226,7 +226,7 @@ const row = (lineage: string, version: number): Extract<BackendState, { state: '
 describe('What a flush found (rule 5)', () => {
   const E = live({ lineage: MINE, version: 9, durableLineage: PARENT, durableVersion: 6 })
   for (const [what, outcome, verdict] of [
-    ['it was applied', { outcome: 'applied', token }, 'applied'],
+    ['it was applied', { outcome: 'applied' }, 'applied'],
     ['this very version stands there', { outcome: 'refused', row: row(MINE, 9) }, 'superseded'],
     ['a newer version of my lineage stands there', { outcome: 'refused', row: row(MINE, 10) }, 'superseded'],
     [

@@ -20,7 +20,7 @@ import type { World } from './world.js'
 
 /**
  * One process's way to the backend. A call has a deadline of its own; after it the command may still be on its way,
- * and be committed. A command may also arrive twice: by the contract, sending one again is safe.
+ * and be committed. A command may also arrive a second time later: by the contract, that is safe.
  */
 export class BackendLink implements Backend {
   readonly name = 'backend'
@@ -110,6 +110,10 @@ export class BackendLink implements Backend {
           `backend ${operation} ${names} → ${world.shownAnswer(locators[0]?.key ?? '', answer)}${isFirst ? '' : ' (again)'}`,
         )
         if (!isFirst) return
+        if (isChange && network.meets('message duplicated'))
+          network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
+            arrive(false),
+          )
         if (isChange && network.meets('commit unanswered')) return
         if (network.meets('reply dropped')) return
         network.deliver(
@@ -123,14 +127,10 @@ export class BackendLink implements Backend {
           this.#process,
         )
       }
-      if (network.meets('request dropped')) return
       const slowMs = world.backendIsSlow ? world.lots.between(0, this.#timeoutMs * 1.3) : 0
       if (slowMs > 0) world.strikeFelt('backend slow')
+      if (network.meets('request dropped')) return
       network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs), () => arrive(true))
-      if (isChange && network.meets('message duplicated'))
-        network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
-          arrive(false),
-        )
     })
   }
 }

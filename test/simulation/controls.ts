@@ -259,5 +259,11 @@ export const CONTROLS: readonly Control[] = [
     ...withoutLease('M49 created by adding a live envelope', addIt, isConfirmation),
     config: where(['entry evicted', 'message delayed', 'message re-ordered']),
   },
+  ofBackend("M64 another's tombstone is taken for one's own", (backend) => ({
+    destroy: async (locator, options) => {
+      const outcome = await backend.destroy(locator, options)
+      return outcome === 'already-destroyed' ? 'destroyed' : outcome
+    },
+  })),
   rewriting('M51 regenerated without freezing', (envelope) => ({ ...envelope, frozen: false })),
 ]

@@ -16,6 +16,7 @@ export const judge = (world: World): void => {
     isolation(world, view)
     honestAnswers(world, view)
     noResurrection(world, view)
+    oneHeir(world, view)
     nothingLostOnRead(world, view)
     neverBack(world, view)
     neverNothing(world, view)
@@ -82,12 +83,7 @@ const honestAnswers = (world: World, { session, operations }: View): void => {
   for (const { sight, order, kind, completed } of operations) {
     if (sight === undefined) continue
     for (const token of sight.log.filter((each, at) => sight.log.indexOf(each) < at)) {
-      // A takeover whose answer was lost cannot be told, once the ring has forgotten it: docs/decisions/0013.
-      const writer = operations.find((each) => each.token === token)
-      const wentRound = session.disturbances.some(
-        ({ what, at }) => what === 'takeover' && at >= (writer?.invoked ?? 0) && at <= (writer?.completed ?? 0),
-      )
-      if (!wentRound) world.violated('applied once', session.name, `${kind} ${order} saw ${token} twice`)
+      world.violated('applied once', session.name, `${kind} ${order} saw ${token} twice`)
     }
     for (const token of [...sight.tokens, sight.shared]) {
       const writer = token === undefined ? undefined : refused.get(token)
@@ -130,6 +126,17 @@ const noResurrection = (world: World, { session, operations, ends }: View): void
         )
     }
   }
+}
+
+/** A session that lives on under a new id does so once: the data of one login does not fork. */
+const oneHeir = (world: World, { session, ends }: View): void => {
+  const heirs = ends.filter(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
+  if (heirs.length > 1)
+    world.violated(
+      'one heir',
+      session.name,
+      `regenerate ${heirs.map(({ order }) => order).join(' and ')} both resolved`,
+    )
 }
 
 /** A put writes everything anew: it may take along what was not begun after it was over. */
@@ -322,9 +329,7 @@ const isCharged = ({ backendFailures }: Operation): boolean => backendFailures >
 const endsWell = (world: World, view: View): void => {
   const { session, operations, acknowledged, bornAt } = view
   if (bornAt === undefined) return
-  // A regeneration takes another's tombstone for its own (docs/decisions/0013), so one that met another end is not asked.
   const ends = operations.filter(({ kind }) => kind === 'regenerate' || kind === 'destroy')
-  if (ends.length > 1) return
   const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
   if (ends.length > 0 && heir === undefined) return
