@@ -143,14 +143,17 @@ export const CONTROLS: readonly Control[] = [
     name: 'M03 flushed when more than maxStaleCount writes behind (off by one)',
     options: ({ maxStaleCount }) => ({ maxStaleCount: maxStaleCount + 1 }),
   },
-  ofCache('M05 acknowledged after the backend update, without confirming', (cache) => ({
-    cas: async (key, value, token, expiresAt) => {
-      const envelope = liveIn(key, value)
-      if (envelope === undefined || !isConfirmation(envelope) || envelope.version === 1)
-        return await cache.cas(key, value, token, expiresAt)
-      return { outcome: 'stored', token }
-    },
-  })),
+  {
+    ...ofCache('M05 acknowledged after the backend update, without confirming', (cache) => ({
+      cas: async (key, value, token, expiresAt) => {
+        const envelope = liveIn(key, value)
+        if (envelope === undefined || !isConfirmation(envelope) || envelope.version === 1)
+          return await cache.cas(key, value, token, expiresAt)
+        return { outcome: 'stored', token }
+      },
+    })),
+    config: where(['entry evicted', 'message delayed']),
+  },
   rewriting('M07 confirming writes the current version, not the flushed one', (envelope) =>
     envelope.durableLineage === envelope.lineage ? { ...envelope, durableVersion: envelope.version } : envelope,
   ),

@@ -332,7 +332,8 @@ const endsWell = (world: World, view: View): void => {
   const ends = operations.filter(({ kind }) => kind === 'regenerate' || kind === 'destroy')
   const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
-  if (ends.length > 0 && heir === undefined) return
+  const hidden = ends.some(({ kind, outcome }) => kind === 'destroy' && outcome.is !== 'ok')
+  if (ends.length > 0 && (heir === undefined || hidden)) return
   const finals =
     heir !== undefined ? [heir] : operations.filter(({ kind, client }) => kind === 'load' && client.startsWith('end'))
   const last = heir ?? finals.findLast(({ sight }) => sight !== undefined)
