@@ -593,6 +593,34 @@ describe('regenerating a session', () => {
     expect(await one.count()).toBe(1)
   })
 
+  test('a regeneration over which the session is logged out rejects, and leaves no session behind', async () => {
+    const { process, processWithTiers } = world()
+    const other = process()
+    const regenerating = processWithTiers()
+    const { id } = await other.create({ cart: ['tea'] })
+    await settled()
+    regenerating.backend.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      // Between the new session's insert and the old one's tombstone.
+      if (call === 'insert') await other.destroy(id)
+      return answer
+    }
+    await expectCode(regenerating.store.regenerate(await loaded(regenerating.store, id)), 'E_SESSION_DESTROYED')
+    await settled()
+    expect(await other.count()).toBe(0)
+  })
+
+  test('a regeneration whose tombstone got no answer knows it for its own when it asks again', async () => {
+    const { process, backend } = world()
+    const store = process()
+    const session = await store.create({ cart: ['tea'] })
+    await settled()
+    loseOneAnswer(backend, 'destroy')
+    const fresh = await store.regenerate(session)
+    expect((await loaded(store, fresh.id)).data).toEqual({ cart: ['tea'] })
+    expect(await store.load(session.id)).toBeUndefined()
+  })
+
   test('regenerating what was destroyed rejects', async () => {
     const { process } = world()
     const store = process()

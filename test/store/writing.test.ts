@@ -568,6 +568,30 @@ describe('when a tier fails during a save', () => {
     await expectCode(mine.store.save(session), 'E_SESSION_UNKNOWN_OUTCOME')
   })
 
+  test('a write round the cache that was sent twice, with too many others between, is an unknown outcome too', async () => {
+    const { process, processWithTiers, cache } = world()
+    const other = process()
+    const mine = processWithTiers()
+    const { id } = await other.create({ count: 0, mine: 0 })
+    await settled()
+    cache.unreachable = mine.cache.unreachable = true
+    let lost = false
+    mine.backend.intercept = async (call, proceed) => {
+      if (call !== 'update' || lost) return await proceed()
+      lost = true
+      await proceed()
+      for (let n = 0; n < 8; n += 1) await increment(other, id)
+      throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+    }
+    await expectCode(
+      mine.store.update(id, (data) => {
+        data['mine'] = Number(data['mine']) + 1
+      }),
+      'E_SESSION_UNKNOWN_OUTCOME',
+    )
+    expect((await loaded(other, id)).data).toEqual({ count: 8, mine: 1 })
+  })
+
   test('a lost answer of the backend to a flush is asked again, and counts once', async () => {
     const { process, backend, stored } = world()
     const store = process({ maxStaleCount: 1 })
