@@ -10,6 +10,10 @@ export const systemRuntime: Runtime = {
     timer.unref()
     return () => clearTimeout(timer)
   },
+  keepAlive: () => {
+    const timer = setInterval(() => {}, 2 ** 30)
+    return () => clearInterval(timer)
+  },
   randomBytes: (size) => randomBytes(size),
   random: () => Math.random(),
 }

@@ -40,7 +40,10 @@ export interface StoreEvents {
 
 export type StoreEventName = keyof StoreEvents
 
-/** Counters since the store was made. Each is a count of events in this process. */
+/**
+ * Counters since the store was made. Each is a count of events in this process, but for the last two, which say how
+ * things stand now.
+ */
 export interface StoreStats {
   /** Reads answered by the cache. */
   readonly cacheHits: number
@@ -77,4 +80,9 @@ export interface StoreStats {
   readonly faults: number
   /** Sessions this process knows to be newer in the cache than in the backend, now. */
   readonly unflushed: number
+  /**
+   * Since how long that is so for the one of them that waits longest, in ms; 0 where there is none. More than
+   * `maxStaleMs` and a little: the backend cannot be written.
+   */
+  readonly oldestUnflushedMs: number
 }

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { StoreEventName, StoreEvents, StoreStats } from './events.js'
 import type { TierHealth } from './health.js'
 import type { EpochMs } from './time.js'
@@ -83,7 +84,7 @@ export interface CloseReport {
 }
 
 export interface CloseOptions {
-  /** How long the drain may take. @default 5_000 */
+  /** Within this `close` settles, in ms: whole, 0 to 2_147_483_647. @default 5_000 */
   readonly deadlineMs?: number
 }
 
@@ -184,8 +185,16 @@ export interface SessionStore<Data = Record<string, unknown>> {
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
 
   /**
-   * Flushes what this process knows to be unflushed, within the deadline, and reports what it could not.
-   * Then closes both tiers. Calling it again returns the first call's report.
+   * The end of this process's part in the sessions: refuses new calls, lets those under way end, flushes what this
+   * process knows to be unflushed, tries again what fails for as long as there is time, closes both tiers, and
+   * reports. Settles within the deadline, whatever the tiers do; what is left then is in the report, and an
+   * `abandoned` event tells of it. Keeps the process alive until it has settled.
+   *
+   * Calling it again, also while the first call runs and with another deadline, gives the first call's report.
+   * Rejects with `E_CONFIG` only.
    */
   close(options?: CloseOptions): Promise<CloseReport>
+
+  /** `close()`, for `await using`. What it could not flush is told by the `abandoned` event alone. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -20,6 +20,12 @@ export interface Runtime {
   /** Calls `callback` once after `delayMs`. The timer never keeps a process alive by itself. */
   after(delayMs: number, callback: () => void): Cancel
 
+  /**
+   * Keeps the process alive until it is cancelled: for a drain, which may be waiting for nothing but timers. Where it
+   * is left out, a process whose drain is under way may end before it.
+   */
+  keepAlive?(): Cancel
+
   /** `size` unpredictable bytes, from a CSPRNG. */
   randomBytes(size: number): Uint8Array
 

@@ -14,8 +14,13 @@ export interface Background {
   retry(name: string, operation: string, work: () => Promise<boolean>): void
   /** How much of an operation is being retried. */
   retrying(operation: string): number
-  /** Resolves when nothing is running; what waits for its next try is tried at once, one last time. */
+  /**
+   * What waits for its next try is tried at once, and from now on only so. Resolves when nothing is running; to be
+   * called again for what failed, or was added meanwhile.
+   */
   settle(): Promise<void>
+  /** Nothing is running. */
+  isIdle(): boolean
 }
 
 const FIRST_PAUSE_MS = 1_000
@@ -28,6 +33,7 @@ interface Retry {
   readonly work: () => Promise<boolean>
   cancel: () => void
   pauseMs: number
+  trying: boolean
 }
 
 export const background = (runtime: Runtime, telemetry: Telemetry): Background => {
@@ -52,13 +58,17 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
       .finally(() => running.delete(promise))
     running.add(promise)
   }
-  const attempt = (name: string, retry: Retry): void =>
+  const attempt = (name: string, retry: Retry): void => {
+    if (retry.trying) return
+    retry.trying = true
     run(retry.operation, async () => {
       const done = await retry.work().catch(() => false) // a fault is counted by its tier; here it means "not yet"
+      retry.trying = false
       if (retries.get(name) !== retry) return
       if (done) retries.delete(name)
       else if (!settling) schedule(name, retry)
     })
+  }
   const schedule = (name: string, retry: Retry): void => {
     retry.cancel = runtime.after(jittered(runtime, retry.pauseMs), () => attempt(name, retry))
     retry.pauseMs = Math.min(retry.pauseMs * 2, LONGEST_PAUSE_MS)
@@ -78,19 +88,19 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
         )
         return
       }
-      const retry: Retry = { operation, work, cancel: () => {}, pauseMs: FIRST_PAUSE_MS }
+      const retry: Retry = { operation, work, cancel: () => {}, pauseMs: FIRST_PAUSE_MS, trying: false }
       retries.set(name, retry)
-      schedule(name, retry)
+      if (!settling) schedule(name, retry)
     },
     retrying: (operation) => [...retries.values()].filter((retry) => retry.operation === operation).length,
     settle: async () => {
       settling = true
-      await idle()
       for (const [name, retry] of retries) {
         retry.cancel()
         attempt(name, retry)
       }
       await idle()
     },
+    isIdle: () => running.size === 0,
   }
 }

@@ -1,17 +1,27 @@
 import type { CloseReport } from '../contract/session-store.js'
+import { SessionStoreError } from '../errors.js'
 import type { Context } from './context.js'
 import type { Flushing } from './flush.js'
+import type { Noted } from './ledger.js'
+import { limiter } from './limiter.js'
+import { jittered, sleep } from './waiting.js'
 
 /** What a store is doing as it is closed. */
 export interface UnderWay {
   readonly inFlight: ReadonlySet<Promise<void>>
   /** Keys of sessions whose flush beside the answers has not ended. */
-  readonly beingFlushed: ReadonlySet<string>
+  readonly beingFlushed: ReadonlyMap<string, unknown>
 }
 
+/** As many as go into one batch; a hundred thousand looks at the cache at once would all be late. */
+const FLUSHES_AT_ONCE = 256
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 400
+
 /**
- * The end of a store: waits for what is under way, flushes what is noted as unflushed, tries once more what is
- * being retried, and closes both tiers; all of it within the deadline, which ends the waiting and not the work.
+ * The end of a store: flushes what is noted as unflushed while the calls under way end, and again what these noted;
+ * tries again what failed, flushes and destroys, as a server may be back in time; and closes both tiers. All of it
+ * within the deadline, which ends the waiting and not the work.
  */
 export const drain = async (
   { runtime, cache, backend, telemetry, ledger, background }: Context,
@@ -19,35 +29,74 @@ export const drain = async (
   { inFlight, beingFlushed }: UnderWay,
   deadlineMs: number,
 ): Promise<CloseReport> => {
+  const endsAt = runtime.monotonicMs() + deadlineMs
+  const letDie = runtime.keepAlive?.()
+  /** Trying again would not help: what is cached cannot be read, say, or the backend lacks its table. */
+  const hopeless = new Set<string>()
   let flushed = 0
-  const left = new Set<string>()
+  let isOver = false
+
+  const flush = async ({ locator, version }: Noted): Promise<void> => {
+    if (isOver) return
+    try {
+      const outcome = await flushes.flushKnown(locator, 'drain')
+      if (outcome === 'flushed') flushed += 1
+      // A call under way may have noted a newer one since.
+      if (outcome !== 'failed') ledger.forget(locator.key, version)
+    } catch (error) {
+      if (isOver) return
+      hopeless.add(locator.key)
+      telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })
+    }
+  }
+  const owed = (): readonly Noted[] => ledger.drain().filter(({ locator }) => !hopeless.has(locator.key))
+  const flushOwed = async (): Promise<void> => {
+    const { run } = limiter(FLUSHES_AT_ONCE)
+    await Promise.all(owed().map((noted) => run(() => flush(noted))))
+  }
+  const isDone = (): boolean =>
+    inFlight.size === 0 && background.isIdle() && background.retrying('destroy') === 0 && owed().length === 0
 
   const work = async (): Promise<void> => {
-    while (inFlight.size > 0) await Promise.all(inFlight)
-    await background.settle()
-    const locators = ledger.drain()
-    for (const { key } of locators) left.add(key)
-    await Promise.all(
-      locators.map(async (locator) => {
-        const outcome = await flushes.flushKnown(locator, 'drain')
-        if (outcome === 'flushed') flushed += 1
-        if (outcome !== 'failed') left.delete(locator.key)
-      }),
-    )
-    await background.settle()
+    const callsEnded = Promise.all(inFlight)
+    for (let pauseMs = 0; !isOver; pauseMs = Math.min(Math.max(FIRST_PAUSE_MS, pauseMs * 2), LONGEST_PAUSE_MS)) {
+      await Promise.all([flushOwed(), background.settle()])
+      if (isDone()) return
+      const pausing = sleep(runtime, jittered(runtime, pauseMs))
+      await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)
+    }
   }
-
-  await new Promise<void>((resolve) => {
-    const cancel = runtime.after(deadlineMs, resolve)
-    work()
-      .catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error }))
-      .finally(() => {
+  const untilDeadline = async (working: Promise<unknown>): Promise<void> => {
+    const leftMs = endsAt - runtime.monotonicMs()
+    await new Promise<void>((resolve) => {
+      const cancel = runtime.after(Math.max(0, leftMs), resolve)
+      void working.finally(() => {
         cancel()
         resolve()
       })
-  })
-  const unflushed = new Set([...left, ...beingFlushed])
-  const report = { flushed, left: unflushed.size + ledger.size, destroysLeft: background.retrying('destroy') }
-  await Promise.allSettled([cache.close(), backend.close()])
+    })
+  }
+
+  await untilDeadline(
+    work().catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })),
+  )
+  isOver = true
+  const left = new Set([...ledger.drain().map(({ locator }) => locator.key), ...beingFlushed.keys()]).size
+  const report = { flushed, left, destroysLeft: background.retrying('destroy') }
+  if (left + report.destroysLeft > 0) telemetry.emit('abandoned', { operation: 'drain', error: unfinished(report) })
+  await untilDeadline(Promise.allSettled([closed(cache), closed(backend)]))
+  letDie?.()
   return report
 }
+
+/** A tier of someone else's may throw where it should reject. */
+const closed = async (tier: { close(): Promise<void> }): Promise<void> => await tier.close()
+
+const unfinished = ({ left, destroysLeft }: CloseReport): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNAVAILABLE',
+    `The session store was closed with ${counted(left, 'session')} not in the backend and ${counted(destroysLeft, 'destroy')} not finished`,
+    { operation: 'drain' },
+  )
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`

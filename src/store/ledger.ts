@@ -7,20 +7,35 @@ import type { EpochMs, Runtime } from '../contract/time.js'
  * order in which their time is up. Bounded: what falls out is flushed, not forgotten.
  */
 export interface Ledger {
-  /** A write was acknowledged that the backend does not have. The oldest such write sets the time. */
-  note(locator: Locator, version: number): void
+  /**
+   * A write was acknowledged that the backend does not have. The oldest such write sets the time. `sinceMs`, by the
+   * monotonic clock: since when that is so, if not since now; for what is noted again after a flush that failed.
+   */
+  note(locator: Locator, version: number, sinceMs?: number): void
   /** The backend has this version; a newer one that was noted stays noted. */
   forget(key: string, version: number): void
   readonly size: number
-  /** Everything in it; what it is told while being drained is kept, but no longer flushed by itself. */
-  drain(): readonly Locator[]
+  has(key: string): boolean
+  /** Since when the one has been in it that was noted first, by the monotonic clock; `undefined` if it is empty. */
+  oldestSinceMs(): number | undefined
+  /**
+   * Everything in it, and from the first time on nothing is flushed by itself any more. It all stays in it until it
+   * is forgotten.
+   */
+  drain(): readonly Noted[]
+}
+
+export interface Noted {
+  readonly locator: Locator
+  readonly version: number
 }
 
 export interface LedgerOptions {
   readonly runtime: Runtime
   readonly maxStaleMs: number
   readonly maxEntries: number
-  readonly flush: (locator: Locator) => void
+  /** `sinceMs`: as `note` was told. */
+  readonly flush: (locator: Locator, sinceMs: number) => void
 }
 
 interface Entry {
@@ -28,6 +43,7 @@ interface Entry {
   readonly dueAt: EpochMs
   /** The newest one noted. */
   version: number
+  sinceMs: number
 }
 
 export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions): Ledger => {
@@ -38,7 +54,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions
   const entries = new LRUCache<string, Entry>({
     max: maxEntries,
     dispose: (entry, _key, reason) => {
-      if (reason === 'evict') flush(entry.locator)
+      if (reason === 'evict') flush(entry.locator, entry.sinceMs)
     },
   })
   const arm = (): void => {
@@ -58,18 +74,22 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions
       if (entry === undefined || entry.dueAt > now) break
       due.push(entry)
     }
-    for (const { locator } of due) {
+    for (const { locator, sinceMs } of due) {
       entries.delete(locator.key)
-      flush(locator)
+      flush(locator, sinceMs)
     }
   }
 
   return {
-    note: (locator, version) => {
+    note: (locator, version, sinceMs = runtime.monotonicMs()) => {
       const known = entries.peek(locator.key)
-      // The older write's time comes first, and takes this one along.
-      if (known !== undefined) known.version = Math.max(known.version, version)
-      else entries.set(locator.key, { locator, dueAt: runtime.now() + maxStaleMs, version })
+      if (known === undefined)
+        entries.set(locator.key, { locator, dueAt: runtime.now() + maxStaleMs, version, sinceMs })
+      else {
+        // The older write's time comes first, and takes this one along.
+        known.version = Math.max(known.version, version)
+        known.sinceMs = Math.min(known.sinceMs, sinceMs)
+      }
       arm()
     },
     forget: (key, version) => {
@@ -79,13 +99,18 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions
     get size() {
       return entries.size
     },
+    has: (key) => entries.has(key),
+    oldestSinceMs: () => {
+      // Not the first one in line: what is noted again after a failed flush goes to the end with its old moment.
+      let oldest: number | undefined
+      for (const entry of entries.values()) oldest = Math.min(oldest ?? entry.sinceMs, entry.sinceMs)
+      return oldest
+    },
     drain: () => {
       draining = true
       armed?.()
       armed = undefined
-      const locators = [...entries.values()].map(({ locator }) => locator)
-      entries.clear()
-      return locators
+      return [...entries.values()].map(({ locator, version }) => ({ locator, version }))
     },
   }
 }

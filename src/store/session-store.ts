@@ -1,3 +1,4 @@
+import type { StoreStats } from '../contract/events.js'
 import type { Locator } from '../contract/locator.js'
 import type {
   CloseOptions,
@@ -40,6 +41,8 @@ import { within } from './waiting.js'
 import { type Accepted, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
+/** A longer timer of Node's would fire at once. */
+const LONGEST_TIMER_MS = 2_147_483_647
 
 const NONE: ReadonlySet<string> = new Set()
 const OF_A_SAVE: ReadonlySet<string> = new Set(['durable', 'idleTtlMs', 'unmergedKeys'] satisfies (keyof SaveOptions)[])
@@ -67,7 +70,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     runtime,
     maxStaleMs,
     maxEntries: maxUnflushed,
-    flush: (locator) => flushBeside(locator, 'time'),
+    flush: (locator, sinceMs) => flushBeside(locator, 'time', sinceMs),
   })
   const context: Context = { ...parts, ledger }
   const reads = reading(context)
@@ -77,8 +80,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const queue = keyedQueue()
   /** What was begun and has not ended, also where its caller was told that it is late. */
   const inFlight = new Set<Promise<void>>()
-  /** Out of the ledger, and not yet in the backend. */
-  const beingFlushed = new Set<string>()
+  /** Out of the ledger, and not yet in the backend; since when unflushed. */
+  const beingFlushed = new Map<string, number>()
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
@@ -141,11 +144,11 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return handle.seen
   }
 
-  const flushBeside = (locator: Locator, reason: 'time' | 'drain'): void => {
-    beingFlushed.add(locator.key)
+  const flushBeside = (locator: Locator, reason: 'time' | 'drain', sinceMs = runtime.monotonicMs()): void => {
+    beingFlushed.set(locator.key, Math.min(beingFlushed.get(locator.key) ?? sinceMs, sinceMs))
     background.run('flush', async () => {
       const outcome = await flushes.flushKnown(locator, reason)
-      if (outcome === 'failed') ledger.note(locator, 0)
+      if (outcome === 'failed') ledger.note(locator, 0, sinceMs)
       beingFlushed.delete(locator.key)
     })
   }
@@ -276,6 +279,25 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   const listed = listing<Data>(context)
 
+  const unflushedNow = (): Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'> => {
+    const underWay = [...beingFlushed.keys()].filter((key) => !ledger.has(key))
+    let oldestMs = ledger.oldestSinceMs()
+    for (const sinceMs of beingFlushed.values()) oldestMs = Math.min(oldestMs ?? sinceMs, sinceMs)
+    return {
+      unflushed: ledger.size + underWay.length,
+      oldestUnflushedMs: oldestMs === undefined ? 0 : runtime.monotonicMs() - oldestMs,
+    }
+  }
+
+  const close = async (closeOptions: CloseOptions = {}): Promise<CloseReport> => {
+    refuseUnknownOptions(closeOptions, CALL_OPTIONS.close)
+    const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
+    if (!Number.isInteger(deadlineMs) || deadlineMs < 0 || deadlineMs > LONGEST_TIMER_MS)
+      throw invalidOption('deadlineMs', `a whole number of milliseconds, 0 to ${LONGEST_TIMER_MS}`, deadlineMs)
+    closing ??= drain(context, flushes, { inFlight, beingFlushed }, deadlineMs)
+    return await closing
+  }
+
   return {
     create: (data, createOptions: CreateOptions = {}) =>
       timely('create', true, createOptions, () => {
@@ -343,15 +365,11 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       const down = front.state === 'down' && back.state === 'down'
       return { state: down ? 'down' : impaired ? 'degraded' : 'up', cache: front, backend: back }
     },
-    stats: () => telemetry.stats(ledger.size),
+    stats: () => telemetry.stats(unflushedNow()),
     on: (name, listener) => telemetry.on(name, listener),
-    close: async (closeOptions = {}) => {
-      refuseUnknownOptions(closeOptions, CALL_OPTIONS.close)
-      const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
-      if (!Number.isInteger(deadlineMs) || deadlineMs < 0)
-        throw invalidOption('deadlineMs', 'a whole number of milliseconds, 0 or more', deadlineMs)
-      closing ??= drain(context, flushes, { inFlight, beingFlushed }, deadlineMs)
-      return await closing
+    close,
+    [Symbol.asyncDispose]: async () => {
+      await close()
     },
   }
 }

@@ -1,6 +1,9 @@
 import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../contract/events.js'
 
-type Counter = Exclude<keyof StoreStats, 'flushes' | 'unflushed'>
+type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
+
+/** What is owed to the backend now, as the ledger knows it. */
+type Unflushed = Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'>
 
 /** What a store counts and tells. Counting costs an addition; telling nobody costs a look-up. */
 export interface Telemetry {
@@ -8,7 +11,7 @@ export interface Telemetry {
   flushed(reason: FlushReason): void
   emit<Name extends StoreEventName>(name: Name, event: StoreEvents[Name]): void
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
-  stats(unflushed: number): StoreStats
+  stats(unflushed: Unflushed): StoreStats
 }
 
 export const telemetry = (): Telemetry => {
@@ -72,6 +75,6 @@ export const telemetry = (): Telemetry => {
       listeners.set(name, all.add(own))
       return () => void all.delete(own)
     },
-    stats: (unflushed) => ({ ...counters, flushes: { ...flushes }, unflushed }),
+    stats: (unflushed) => ({ ...counters, flushes: { ...flushes }, ...unflushed }),
   }
 }

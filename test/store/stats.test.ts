@@ -1,0 +1,234 @@
+import { expect, test } from 'vitest'
+import type { StoreStats } from '../../src/contract/events.js'
+import type { SessionStore } from '../../src/contract/session-store.js'
+import type { StoreOptions } from '../../src/store/options.js'
+import { change, type Data, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
+
+interface Place extends ReturnType<typeof world> {
+  readonly store: SessionStore<Data>
+  /** Another process of the cluster, on the same tiers. */
+  readonly other: SessionStore<Data>
+  /** A session that stands in both tiers. */
+  readonly id: string
+}
+
+type Moves = readonly [name: string, by: number, act: (place: Place) => Promise<unknown>, options?: StoreOptions<Data>]
+
+const userOf = { identify: (data: Data) => data['userId'] as string | undefined }
+
+/** Each counter, what it counts up by, and what makes it do so. */
+const COUNTERS: readonly Moves[] = [
+  ['cacheHits', 1, ({ store, id }) => loaded(store, id)],
+  ['cacheMisses', 1, ({ store }) => store.load('nobody')],
+  ['fills', 1, ({ store, id, loseCache }) => (loseCache(), loaded(store, id))],
+  ['backendReads', 1, ({ store, id, loseCache }) => (loseCache(), loaded(store, id))],
+  [
+    'leaseWaits',
+    1,
+    async ({ store, other, id, loseCache, backend }) => {
+      loseCache()
+      const gate = held()
+      backend.intercept = async (_call, proceed) => {
+        await gate.opened
+        return await proceed()
+      }
+      const [filling, waiting] = [loaded(other, id), settled().then(() => loaded(store, id))]
+      await settled()
+      await settled()
+      gate.open()
+      await Promise.all([filling, waiting])
+    },
+  ],
+  ['backendWrites', 1, ({ store }) => store.create({})],
+  ['writes', 1, ({ store, id }) => increment(store, id)],
+  [
+    'conflicts',
+    1,
+    async ({ store, other, id }) => {
+      const mine = await loaded(store, id)
+      await increment(other, id)
+      mine.data['mine'] = 1
+      await store.save(mine)
+    },
+  ],
+  [
+    'merges',
+    1,
+    async ({ store, other, id }) => {
+      const mine = await loaded(store, id)
+      await increment(other, id)
+      mine.data['mine'] = 1
+      await store.save(mine)
+    },
+  ],
+  [
+    'touches',
+    1,
+    async ({ store, id, runtime }) => {
+      runtime.advance(20 * 60_000)
+      await loaded(store, id)
+      await settled()
+    },
+  ],
+  [
+    'extensions',
+    1,
+    async ({ store, id, runtime }) => {
+      runtime.advance(3 * 3_600_000)
+      await loaded(store, id)
+      await settled()
+    },
+  ],
+  ['destroys', 1, ({ store, id }) => store.destroy(id)],
+  [
+    'bypassed',
+    1,
+    async ({ store, id, cache }) => {
+      cache.unreachable = true
+      await loaded(store, id)
+    },
+  ],
+  [
+    'quarantined',
+    1,
+    async ({ store, id, cache, runtime }) => {
+      cache.unreachable = true
+      await loaded(store, id)
+      cache.unreachable = false
+      await store.load('nobody')
+      runtime.advance(10_000)
+      await loaded(store, id)
+    },
+  ],
+  ['damaged', 1, async ({ store, id, plant }) => (await plant(id, Buffer.from('garbage')), loaded(store, id))],
+  [
+    'faults',
+    1,
+    async ({ store, id, cache }) => {
+      cache.unreachable = true
+      await loaded(store, id)
+    },
+  ],
+  ['flushes.create', 1, ({ store }) => store.create({})],
+  ['flushes.count', 1, ({ store, id }) => increment(store, id), { maxStaleCount: 1 }],
+  ['flushes.claim', 1, ({ store, id, loseCache }) => (loseCache(), increment(store, id))],
+  [
+    'flushes.time',
+    1,
+    async ({ store, id, runtime }) => {
+      await increment(store, id)
+      runtime.advance(60_000)
+      await settled()
+    },
+  ],
+  [
+    'flushes.bypass',
+    1,
+    async ({ store, id, cache }) => {
+      cache.unreachable = true
+      await increment(store, id)
+    },
+  ],
+  [
+    'flushes.refused',
+    1,
+    ({ store, id }) => change(store, id, (data) => Object.assign(data, { blob: Buffer.alloc(1_100_000, 7) })),
+  ],
+  [
+    'flushes.identify',
+    1,
+    ({ store, id }) => change(store, id, (data) => Object.assign(data, { userId: 'ann' })),
+    userOf,
+  ],
+  [
+    'flushes.durable',
+    1,
+    async ({ store, id }) => {
+      const session = await loaded(store, id)
+      session.data['count'] = 7
+      await store.save(session, { durable: true })
+    },
+  ],
+  // The old copy is made durable, and the new one.
+  ['flushes.regenerate', 2, async ({ store, id }) => store.regenerate(await loaded(store, id))],
+  ['flushes.drain', 1, async ({ store, id }) => (await increment(store, id), store.close())],
+  ['unflushed', 1, ({ store, id }) => increment(store, id)],
+  [
+    'oldestUnflushedMs',
+    30_000,
+    async ({ store, id, runtime }) => {
+      await increment(store, id)
+      runtime.advance(30_000)
+    },
+  ],
+]
+
+const numberOf = (stats: StoreStats, name: string): number => {
+  const [first = '', second] = name.split('.')
+  const value = stats[first as keyof StoreStats]
+  return Number(second === undefined ? value : (value as Record<string, number>)[second])
+}
+
+test.each(COUNTERS.map((moves) => ({ name: moves[0], moves })))(
+  '$name moves by what happened, and stands still where nothing did',
+  async ({ moves }) => {
+    const [name, by, act, options] = moves
+    const place = world()
+    const [store, other, idle] = [place.process(options), place.process(options), place.process(options)]
+    const { id } = await other.create({ count: 0 })
+    await settled()
+    const before = numberOf(store.stats(), name)
+    await act({ ...place, store, other, id })
+    const moved = numberOf(store.stats(), name) - before
+    // A duration is of the clock that goes on while the test runs.
+    if (name.endsWith('Ms')) expect(Math.floor(moved / by)).toBe(1)
+    else expect(moved).toBe(by)
+    expect(numberOf(idle.stats(), name)).toBe(0)
+  },
+)
+
+test('the table above has every counter and every reason of a flush', () => {
+  const { flushes, ...others } = world().process().stats()
+  const all = [...Object.keys(others), ...Object.keys(flushes).map((reason) => `flushes.${reason}`)]
+  expect(COUNTERS.map(([name]) => name).sort()).toEqual(all.sort())
+})
+
+test('a session stays unflushed, and its age goes on, while it is being flushed and when that failed', async () => {
+  const { process, backend, runtime } = world()
+  const store = process({ maxStaleMs: 60_000 })
+  const { id } = await store.create({ count: 0 })
+  await settled()
+  const age = (): number => Math.floor(store.stats().oldestUnflushedMs / 60_000)
+  await increment(store, id)
+  const gate = held()
+  backend.intercept = async () => {
+    await gate.opened
+    throw new Error('the backend is away')
+  }
+  runtime.advance(60_000)
+  await settled()
+  expect([store.stats().unflushed, age()]).toEqual([1, 1])
+  gate.open()
+  await expect.poll(() => backend.calls.filter((call) => call === 'update').length).toBe(2)
+  await settled()
+  runtime.advance(59_000)
+  await increment(store, id)
+  await settled()
+  expect([store.stats().unflushed, age()]).toEqual([1, 1])
+  backend.intercept = (_call, proceed) => proceed()
+  runtime.advance(1_000)
+  await settled()
+  expect([store.stats().unflushed, store.stats().oldestUnflushedMs]).toEqual([0, 0])
+})
+
+test('a lost answer is a fault like any other, and the write behind it counts once', async () => {
+  const { process, cache } = world()
+  const store = process()
+  const { id } = await store.create({ count: 0 })
+  await settled()
+  loseOneAnswer(cache, 'cas')
+  await increment(store, id)
+  expect(store.stats()).toMatchObject({ faults: 1, writes: 1, conflicts: 0 })
+  await expectCode(store.load(''), 'E_INVALID_ID')
+  expect(store.stats()).toMatchObject({ faults: 1 })
+})
