@@ -1,17 +1,9 @@
 import type { Runtime } from '../../contract/time.js'
-import { type Connect, type Connection, connect, type Generation, Unsent } from './connection.js'
+import { type Connect, connect } from './connecting.js'
+import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
 import type { ResolvedMemcachedOptions } from './options.js'
-import type { CacheRequest, CacheResponse } from './protocol.js'
+import type { CacheRequest } from './protocol.js'
 import type { ServerAddress } from './servers.js'
-
-export interface Answer {
-  readonly response: CacheResponse
-  /** The connection that it came over. */
-  readonly generation: Generation
-}
-
-/** For how long calls fail at once after an attempt to connect failed; jitter keeps a fleet out of step. */
-const BACK_OFF_MS = { least: 50, most: 100 }
 
 /**
  * One server: holds at most one usable connection and at most one attempt at another, made when there is
@@ -26,8 +18,13 @@ export class ServerLink {
   readonly #connect: Connect
   readonly #closing = new AbortController()
   #connection: Connection | undefined
+  /** How many answers it had had when it was made: those to signing in and greeting prove little. */
+  #answeredBefore = 0
   #attempt: Promise<Connection> | undefined
-  #failure: { readonly cause: unknown; readonly untilMs: number } | undefined
+  #waiting = 0
+  /** Failed attempts in a row, the last one's cause, and until when no other is made. */
+  #failures = 0
+  #pause: { readonly cause: unknown; readonly untilMs: number } | undefined
 
   constructor(server: ServerAddress, options: ResolvedMemcachedOptions, connectTo: Connect = connect) {
     this.server = server
@@ -38,30 +35,21 @@ export class ServerLink {
   }
 
   /** Settles within `operationTimeoutMs`. Rejects with `Unsent` where no connection could be had. */
-  async ask(request: CacheRequest): Promise<Answer> {
-    const { operationTimeoutMs } = this.#options
-    const startedAtMs = this.#runtime.monotonicMs()
-    const usable = this.#usable()
-    if (usable !== undefined) return this.#send(usable, request, operationTimeoutMs)
-
-    // The value stays the caller's, who may write into it as soon as the call has returned.
-    const kept = request.value === undefined ? request : { ...request, value: new Uint8Array(request.value) }
-    const connection = await this.#within(operationTimeoutMs, this.#connecting())
-    const leftMs = Math.ceil(operationTimeoutMs - (this.#runtime.monotonicMs() - startedAtMs))
-    if (leftMs <= 0) throw new Unsent(`there was no connection within ${operationTimeoutMs} ms`)
-    return this.#send(connection, kept, leftMs)
+  ask(request: CacheRequest): Promise<Answer> {
+    const connection = this.#usable()
+    return connection === undefined ? this.#askAnew(request) : this.#askNow(connection, request)
   }
 
   /** Asks over that very connection; `undefined`, with nothing sent, when it is gone. */
   askOver(generation: Generation, request: CacheRequest): Promise<Answer> | undefined {
     const connection = this.#usable()
     if (connection?.generation !== generation) return undefined
-    return this.#send(connection, request, this.#options.operationTimeoutMs)
+    return this.#askNow(connection, request)
   }
 
   /** Lets the next call try to connect even if the last attempt failed just now. */
   forgetFailure(): void {
-    this.#failure = undefined
+    this.#pause = undefined
   }
 
   close(): void {
@@ -70,35 +58,57 @@ export class ServerLink {
     this.#closing.abort()
   }
 
-  async #send(connection: Connection, request: CacheRequest, timeoutMs: number): Promise<Answer> {
-    return { response: await connection.request(request, timeoutMs), generation: connection.generation }
+  #askNow(connection: Connection, request: CacheRequest): Promise<Answer> {
+    if (connection.inFlight >= this.#options.maxInFlight) return Promise.reject(this.#full())
+    return connection.request(request, this.#options.operationTimeoutMs)
+  }
+
+  async #askAnew(request: CacheRequest): Promise<Answer> {
+    const { operationTimeoutMs, maxInFlight } = this.#options
+    if (this.#waiting >= maxInFlight) throw this.#full()
+    const startedAtMs = this.#runtime.monotonicMs()
+    // The value stays the caller's, who may write into it as soon as the call has returned.
+    const kept = request.value === undefined ? request : { ...request, value: new Uint8Array(request.value) }
+    this.#waiting += 1
+    try {
+      const connection = await this.#within(operationTimeoutMs, this.#connecting())
+      const leftMs = Math.ceil(operationTimeoutMs - (this.#runtime.monotonicMs() - startedAtMs))
+      if (leftMs <= 0) throw noConnectionWithin(operationTimeoutMs)
+      return await connection.request(kept, leftMs)
+    } finally {
+      this.#waiting -= 1
+    }
+  }
+
+  #full(): Unsent {
+    return new Unsent(`${this.#options.maxInFlight} calls wait for it already`)
   }
 
   #usable(): Connection | undefined {
-    if (this.#connection?.alive === false) this.#connection = undefined
-    if (this.#connection?.worn === true) {
-      this.#connection.retire()
-      this.#connection = undefined
-    }
-    return this.#connection
+    const connection = this.#connection
+    if (connection?.ended === undefined) return connection
+    this.#connection = undefined
+    if (connection.answered > this.#answeredBefore) this.#failures = 0
+    else this.#failed(connection.ended.cause, connection.ended.atMs)
+    return undefined
   }
 
   #connecting(): Promise<Connection> {
     if (this.#attempt !== undefined) return this.#attempt
-    if (this.#failure !== undefined && this.#runtime.monotonicMs() < this.#failure.untilMs)
-      return Promise.reject(this.#failure.cause)
+    if (this.#pause !== undefined && this.#runtime.monotonicMs() < this.#pause.untilMs)
+      return Promise.reject(this.#pause.cause)
 
     const attempt = this.#connect(this.server, this.#options, this.#closing.signal).then(
       (connection) => {
         this.#attempt = undefined
-        this.#failure = undefined
+        this.#pause = undefined
         this.#connection = connection
+        this.#answeredBefore = connection.answered
         return connection
       },
       (cause: unknown) => {
         this.#attempt = undefined
-        const backOffMs = BACK_OFF_MS.least + (BACK_OFF_MS.most - BACK_OFF_MS.least) * this.#runtime.random()
-        this.#failure = { cause, untilMs: this.#runtime.monotonicMs() + backOffMs }
+        this.#failed(cause, this.#runtime.monotonicMs())
         throw cause
       },
     )
@@ -106,11 +116,18 @@ export class ServerLink {
     return attempt
   }
 
+  #failed(cause: unknown, atMs: number): void {
+    const { reconnectMinMs, reconnectMaxMs } = this.#options
+    const longestMs = Math.min(reconnectMaxMs, reconnectMinMs * 2 ** this.#failures)
+    this.#failures += 1
+    this.#pause = { cause, untilMs: atMs + (longestMs / 2) * (1 + this.#runtime.random()) }
+  }
+
   /** The attempt goes on for the next caller when this one has waited long enough. */
   #within(timeoutMs: number, attempt: Promise<Connection>): Promise<Connection> {
     return new Promise((resolve, reject) => {
       const cancel = this.#runtime.after(timeoutMs, () => {
-        setImmediate(() => reject(new Unsent(`there was no connection within ${timeoutMs} ms`)))
+        setImmediate(() => reject(noConnectionWithin(timeoutMs)))
       })
       attempt.then(
         (connection) => {
@@ -125,6 +142,8 @@ export class ServerLink {
     })
   }
 }
+
+const noConnectionWithin = (timeoutMs: number): Unsent => new Unsent(`there was no connection within ${timeoutMs} ms`)
 
 /** What may be said of a failure: Node's code where it has one, else the message of an error of our own. */
 export const reasonOf = (cause: unknown): string => {

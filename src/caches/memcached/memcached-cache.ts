@@ -11,18 +11,18 @@ import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
 import { invalidOption, SessionStoreError, tierUnavailable } from '../../errors.js'
-import { type Generation, Unsent } from './connection.js'
+import { type Answer, type Generation, Unsent } from './connection.js'
 import { expirationSeconds } from './expiration.js'
-import { type Answer, reasonOf, ServerLink } from './link.js'
+import { reasonOf, ServerLink } from './link.js'
 import type { ResolvedMemcachedOptions } from './options.js'
 import { type CacheRequest, OPCODE, refusalOf, STATUS } from './protocol.js'
 
 /** The server's number for an entry, good for as long as the connection that it came over. */
 class Token {
   readonly generation: Generation
-  readonly cas: Uint8Array
+  readonly cas: bigint
 
-  constructor(generation: Generation, cas: Uint8Array) {
+  constructor(generation: Generation, cas: bigint) {
     this.generation = generation
     this.cas = cas
   }
@@ -36,7 +36,8 @@ export class MemcachedCache implements FrontCache, Placed {
   readonly #links: readonly ServerLink[]
   readonly #indexOf: (key: CacheKey) => number
   readonly #runtime: Runtime
-  readonly #inFlight = new Set<Promise<unknown>>()
+  #running = 0
+  #whenIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
 
   constructor(options: ResolvedMemcachedOptions) {
@@ -51,9 +52,9 @@ export class MemcachedCache implements FrontCache, Placed {
 
   get(key: CacheKey): Promise<CacheEntry | undefined> {
     return this.#call('get', async () => {
-      const bytes = keyBytes(key)
+      const request = { opcode: OPCODE.getKey, key: keyBytes(key) }
       const link = this.#linkOf(key)
-      const answer = await this.#read(link, { opcode: OPCODE.getKey, key: bytes })
+      const answer = await this.#read(link, request)
       const { status, value } = answer.response
       if (status === STATUS.notFound) return undefined
       if (status !== STATUS.ok) throw this.#refused(link, 'get', status)
@@ -64,9 +65,9 @@ export class MemcachedCache implements FrontCache, Placed {
 
   add(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<AddOutcome> {
     return this.#call('add', async () => {
-      const request = { opcode: OPCODE.add, key: keyBytes(key), value, extras: this.#extras(expiresAt) }
+      const request = { opcode: OPCODE.add, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
-      const answer = await this.#change(link, 'add', () => link.ask(request))
+      const answer = await this.#change(link, 'add', link.ask(request))
       const { status } = answer.response
       if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'add', answer) }
       if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'exists' }
@@ -76,9 +77,11 @@ export class MemcachedCache implements FrontCache, Placed {
 
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome> {
     return this.#call('cas', async () => {
-      const extras = this.#extras(expiresAt)
-      const { link, answer } = await this.#over('cas', token, key, { opcode: OPCODE.set, value, extras })
-      if (answer === undefined) return { outcome: 'conflict' }
+      const request = { opcode: OPCODE.set, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
+      const link = this.#linkOf(key)
+      const sent = this.#over(link, token, request)
+      if (sent === undefined) return { outcome: 'conflict' }
+      const answer = await this.#change(link, 'cas', sent)
       const { status } = answer.response
       if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'cas', answer) }
       if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'conflict' }
@@ -90,21 +93,22 @@ export class MemcachedCache implements FrontCache, Placed {
 
   set(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<void> {
     return this.#call('set', async () => {
-      const request = { opcode: OPCODE.set, key: keyBytes(key), value, extras: this.#extras(expiresAt) }
+      const request = { opcode: OPCODE.set, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
-      const { response } = await this.#change(link, 'set', () => link.ask(request))
-      if (response.status === STATUS.ok) return
-      throw response.status === STATUS.tooLarge
-        ? tooLarge(link, 'set', value)
-        : this.#refused(link, 'set', response.status)
+      const { response } = await this.#change(link, 'set', link.ask(request))
+      const { status } = response
+      if (status === STATUS.ok) return
+      throw status === STATUS.tooLarge ? tooLarge(link, 'set', value) : this.#refused(link, 'set', status)
     })
   }
 
   delete(key: CacheKey, token: CasToken): Promise<CacheDeleteOutcome> {
     return this.#call('delete', async () => {
-      const { link, answer } = await this.#over('delete', token, key, { opcode: OPCODE.delete })
-      if (answer === undefined) return 'conflict'
-      const { status } = answer.response
+      const request = { opcode: OPCODE.delete, key: keyBytes(key) }
+      const link = this.#linkOf(key)
+      const sent = this.#over(link, token, request)
+      if (sent === undefined) return 'conflict'
+      const { status } = (await this.#change(link, 'delete', sent)).response
       if (status === STATUS.ok) return 'deleted'
       if (status === STATUS.exists) return 'conflict'
       if (status === STATUS.notFound) return 'missing'
@@ -130,24 +134,25 @@ export class MemcachedCache implements FrontCache, Placed {
 
   /** What is in flight is let come in first; its deadlines bound the wait. */
   close(): Promise<void> {
-    this.#closed ??= Promise.allSettled(this.#inFlight).then(() => {
+    this.#closed ??= new Promise<void>((resolve) => {
+      this.#whenIdle = resolve
+      if (this.#running === 0) resolve()
+    }).then(() => {
       for (const link of this.#links) link.close()
     })
     return this.#closed
   }
 
-  #call<Result>(operation: string, body: () => Promise<Result>): Promise<Result> {
+  async #call<Result>(operation: string, body: () => Promise<Result>): Promise<Result> {
     if (this.#closed !== undefined)
-      return Promise.reject(
-        new SessionStoreError('E_CLOSED', 'The memcached cache is closed', { tier: this.name, operation }),
-      )
-    const running = body()
-    this.#inFlight.add(running)
-    const done = (): void => {
-      this.#inFlight.delete(running)
+      throw new SessionStoreError('E_CLOSED', 'The memcached cache is closed', { tier: this.name, operation })
+    this.#running += 1
+    try {
+      return await body()
+    } finally {
+      this.#running -= 1
+      if (this.#running === 0) this.#whenIdle?.()
     }
-    running.then(done, done)
-    return running
   }
 
   #linkOf(key: CacheKey): ServerLink {
@@ -166,27 +171,18 @@ export class MemcachedCache implements FrontCache, Placed {
     }
   }
 
-  async #change<Result>(link: ServerLink, operation: Change, send: () => Promise<Result>): Promise<Result> {
+  async #change(link: ServerLink, operation: Change, sent: Promise<Answer>): Promise<Answer> {
     try {
-      return await send()
+      return await sent
     } catch (cause) {
       const applied = cause instanceof Unsent ? 'no' : 'unknown'
       throw tierUnavailable(link.label, operation, { cause, applied, because: reasonOf(cause) })
     }
   }
 
-  /** No answer where the token is dead or not of our making: then nothing was sent. */
-  async #over(
-    operation: 'cas' | 'delete',
-    token: CasToken,
-    key: CacheKey,
-    request: CacheRequest,
-  ): Promise<{ readonly link: ServerLink; readonly answer: Answer | undefined }> {
-    const bytes = keyBytes(key)
-    const link = this.#linkOf(key)
-    if (!(token instanceof Token)) return { link, answer: undefined }
-    const sent = link.askOver(token.generation, { ...request, key: bytes, cas: token.cas })
-    return { link, answer: sent && (await this.#change(link, operation, () => sent)) }
+  /** `undefined` where the token is dead or not of our making: then nothing was sent. */
+  #over(link: ServerLink, token: CasToken, request: CacheRequest): Promise<Answer> | undefined {
+    return token instanceof Token ? link.askOver(token.generation, { ...request, cas: token.cas }) : undefined
   }
 
   /**
@@ -194,12 +190,12 @@ export class MemcachedCache implements FrontCache, Placed {
    * unconditional one: such a server cannot be used.
    */
   #token(link: ServerLink, operation: 'get' | 'add' | 'cas', { response, generation }: Answer): CasToken {
-    if (response.cas.every((byte) => byte === 0))
+    if (response.cas === 0n)
       throw tierUnavailable(link.label, operation, {
         because: 'it runs without compare-and-set (option -C)',
         ...(operation === 'get' ? {} : { applied: 'unknown' }),
       })
-    return new Token(generation, new Uint8Array(response.cas))
+    return new Token(generation, response.cas)
   }
 
   #refused(link: ServerLink, operation: 'get' | Change, status: number): SessionStoreError {
@@ -210,10 +206,8 @@ export class MemcachedCache implements FrontCache, Placed {
     })
   }
 
-  #extras(expiresAt: EpochMs): Uint8Array {
-    const extras = Buffer.alloc(8)
-    extras.writeUInt32BE(expirationSeconds(expiresAt, this.#runtime.now()), 4)
-    return extras
+  #expiration(expiresAt: EpochMs): number {
+    return expirationSeconds(expiresAt, this.#runtime.now())
   }
 
   async #healthOf(link: ServerLink): Promise<TierHealth> {

@@ -1,15 +1,22 @@
-/** The part of memjs 1.3.2 that `connection.ts` stands on; the package brings no types. */
+/** The part of memjs 1.3.2 that `hardened-server.ts` stands on, and its tests; the package brings no types. */
 declare module 'memjs' {
   import type { EventEmitter } from 'node:events'
-  import type { Socket } from 'node:net'
 
+  /** Times in seconds. */
   interface MemjsOptions {
-    timeout: number
-    conntimeout: number
-    keepAlive: boolean
-    retries: number
-    failover: boolean
-    logger: { log(...parts: unknown[]): void }
+    timeout?: number
+    conntimeout?: number
+    retries?: number
+    retry_delay?: number
+    failover?: boolean
+    failoverTime?: number
+    username?: string
+    password?: string
+    logger?: { log(...parts: unknown[]): void }
+    serializer?: {
+      serialize(opcode: number, value: unknown, extras: unknown): { value: unknown; extras: unknown }
+      deserialize(opcode: number, value: unknown, extras: unknown): { value: unknown; extras: unknown }
+    }
   }
 
   class Server extends EventEmitter {
@@ -21,21 +28,26 @@ declare module 'memjs' {
       password?: string,
       options?: MemjsOptions,
     )
-    username: string | undefined
-    password: string | undefined
-    _socket: Socket | undefined
-    responseCallbacks: Record<number, unknown>
-    responseHandler: (chunk: Buffer) => void
-    respond(response: unknown): void
+    host: string | undefined
+    responseHandler(chunk: Buffer): void
+    onResponse(seq: number, respond: (response: unknown) => void): void
+    onError(seq: number, fail: (cause: Error) => void): void
+    write(request: Buffer): void
     error(cause: Error): void
-    saslAuth(): void
+    close(): void
   }
 
   class Client {
+    static create(servers: string, options?: MemjsOptions): Client
     constructor(servers: Server[], options: MemjsOptions)
+    servers: Server[]
     seq: number
     incrSeq(): void
     perform(key: string, request: Buffer, seq: number, callback: (error: Error | null, response: unknown) => void): void
+    get(key: string): Promise<{ value: Buffer | null }>
+    set(key: string, value: Uint8Array, options: { expires?: number }): Promise<boolean>
+    add(key: string, value: Uint8Array, options: { expires?: number }): Promise<boolean>
+    close(): void
   }
 
   const Utils: {

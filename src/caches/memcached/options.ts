@@ -30,9 +30,32 @@ export interface MemcachedOptions {
   /**
    * After how many milliseconds an attempt to connect (including signing in and a first answer) is given up.
    * A call waits for it no longer than `operationTimeoutMs`. From 1 to 2_147_483_647.
-   * @default 1000
+   * @default 500
    */
   readonly connectTimeoutMs?: number
+
+  /**
+   * For about how many milliseconds calls fail at once, surely not applied, after an attempt to connect has
+   * failed. It doubles with each further failure in a row up to `reconnectMaxMs`; each time a random half to
+   * whole of it is waited, so that a fleet does not come back in step. A connection that ends before it has
+   * answered anything counts as a failed attempt. From 1 to 2_147_483_647.
+   * @default 100
+   */
+  readonly reconnectMinMs?: number
+
+  /**
+   * The longest such pause: a server that returns is asked again after at most this and `connectTimeoutMs`.
+   * From `reconnectMinMs` to 2_147_483_647.
+   * @default 400, or `reconnectMinMs` if that is longer
+   */
+  readonly reconnectMaxMs?: number
+
+  /**
+   * How many calls may wait for one server at a time, for a connection or an answer. One more is rejected at
+   * once, surely not applied, and is not sent. From 1 to 1_000_000.
+   * @default 10_000
+   */
+  readonly maxInFlight?: number
 
   /** Where memjs's own lines go. @default nowhere */
   readonly log?: (line: string) => void
@@ -49,6 +72,9 @@ export interface ResolvedMemcachedOptions {
   readonly credentials: { readonly username: string; readonly password: string } | undefined
   readonly operationTimeoutMs: number
   readonly connectTimeoutMs: number
+  readonly reconnectMinMs: number
+  readonly reconnectMaxMs: number
+  readonly maxInFlight: number
   readonly log: (line: string) => void
   readonly placement: Placement
   readonly runtime: Runtime
@@ -60,6 +86,9 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'password',
   'operationTimeoutMs',
   'connectTimeoutMs',
+  'reconnectMinMs',
+  'reconnectMaxMs',
+  'maxInFlight',
   'log',
   'placement',
   'runtime',
@@ -72,11 +101,19 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
   refuseUnknownOptions(options, OPTION_NAMES)
   const { runtime = systemRuntime } = options
   if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
+  const reconnectMinMs = milliseconds('reconnectMinMs', options.reconnectMinMs ?? 100)
   return Object.freeze({
     servers: parseServers(options.servers),
     credentials: credentialsOf(options.username, options.password),
     operationTimeoutMs: milliseconds('operationTimeoutMs', options.operationTimeoutMs ?? 500),
-    connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
+    connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 500),
+    reconnectMinMs,
+    reconnectMaxMs: milliseconds(
+      'reconnectMaxMs',
+      options.reconnectMaxMs ?? Math.max(400, reconnectMinMs),
+      reconnectMinMs,
+    ),
+    maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000),
     log: functionOption('log', options.log ?? (() => {})),
     placement: functionOption('placement', options.placement ?? weightedRendezvous),
     runtime,
@@ -100,9 +137,15 @@ const credential = (option: string, value: unknown): string => {
 /** The most that a timer of Node takes; beyond it would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
-const milliseconds = (option: string, value: number): number => {
-  if (!Number.isSafeInteger(value) || value < 1 || value > LONGEST_TIMER_MS)
-    throw invalidOption(option, `an integer from 1 to ${LONGEST_TIMER_MS} (milliseconds)`, value)
+const milliseconds = (option: string, value: number, least = 1): number => {
+  if (!Number.isSafeInteger(value) || value < least || value > LONGEST_TIMER_MS)
+    throw invalidOption(option, `an integer from ${least} to ${LONGEST_TIMER_MS} (milliseconds)`, value)
+  return value
+}
+
+const count = (option: string, value: number): number => {
+  if (!Number.isSafeInteger(value) || value < 1 || value > 1_000_000)
+    throw invalidOption(option, 'an integer from 1 to 1000000', value)
   return value
 }
 

@@ -45,18 +45,18 @@ export const refusalOf = (status: number): string | undefined => REFUSALS.get(st
 export interface CacheRequest {
   readonly opcode: number
   readonly key?: Uint8Array
-  readonly extras?: Uint8Array
   readonly value?: Uint8Array
-  /** Eight bytes; the command is carried out only on the entry that has them. */
-  readonly cas?: Uint8Array
+  /** With `set` and `add`, which must have it: Memcached's number for when the entry expires. */
+  readonly expiration?: number
+  /** The command is carried out only on the entry that has this number. */
+  readonly cas?: bigint
 }
 
 export interface CacheResponse {
   readonly opcode: number
   readonly status: number
-  /** Eight bytes. Like the other three a view of what was received, except where said otherwise. */
-  readonly cas: Uint8Array
-  readonly extras: Uint8Array
+  readonly cas: bigint
+  /** Like the value a view of what was received, which the answers around it share. */
   readonly key: Uint8Array
   readonly value: Uint8Array
 }

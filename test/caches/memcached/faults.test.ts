@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
 import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
 import type { CasToken, FrontCache } from '../../../src/contract/front-cache.js'
+import { movableRuntime } from '../../../src/testing/movable-runtime.js'
 import {
   type ScriptedMemcached,
   type ScriptedMemcachedOptions,
@@ -163,7 +164,7 @@ describe('a server that hangs', () => {
   })
 
   test('already when it is greeted is never sent a change: surely not applied', async () => {
-    const { server, cache, clock, inAMinute } = await scene()
+    const { server, cache, clock, inAMinute } = await scene({ connectTimeoutMs: 1000 })
     server.faults.add({ kind: 'hang' }, { on: 'noop' })
     const changes = Array.from({ length: 10 }, (_, index) =>
       expect(cache.set(`k${index}`, bytes('v'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' })),
@@ -210,6 +211,38 @@ describe('a server that hangs', () => {
     while (Date.now() < until);
     expect(text(await reading)).toBe('v')
     expect(server.connections.made).toBe(1)
+  })
+})
+
+describe('a cap on what waits for a server', () => {
+  test('refuses one more call at once, surely not applied, and sends nothing for it', async () => {
+    const { server, cache, clock, inAMinute } = await scene({ maxInFlight: 10 })
+    const token = await store(cache, 'k', 'v', inAMinute)
+    server.faults.add({ kind: 'hang' }, { on: 'getk' })
+    const waiting = Promise.allSettled(Array.from({ length: 10 }, () => cache.get('k')))
+    await server.arrival('getk', 10)
+    const because = `memcached ${server.address} could not be asked to`
+    await expect(cache.get('k')).rejects.toEqual(
+      unavailable({ message: `${because} get: 10 calls wait for it already`, applied: undefined }),
+    )
+    await expect(cache.set('k', bytes('w'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
+    await expect(cache.cas('k', bytes('w'), token, inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
+    expect(server.received('getk')).toBe(10)
+    expect(server.received('set')).toBe(0)
+    clock.advance(500)
+    await waiting
+    server.faults.clear()
+    expect(text(await cache.get('k'))).toBe('v')
+  })
+
+  test('counts those that wait for a connection, too', async () => {
+    const { server, cache, clock, inAMinute } = await scene({ maxInFlight: 10 })
+    server.faults.add({ kind: 'hang' }, { on: 'noop' })
+    const waiting = Promise.allSettled(Array.from({ length: 10 }, () => cache.get('k')))
+    await server.arrival('noop')
+    await expect(cache.set('k', bytes('w'), inAMinute)).rejects.toEqual(unavailable({ applied: 'no' }))
+    clock.advance(500)
+    await waiting
   })
 })
 
@@ -377,20 +410,70 @@ describe('a token', () => {
 })
 
 describe('connecting', () => {
-  test('is tried once for all who wait, and then not again for a moment', async () => {
-    const { server, cache, clock } = await scene()
+  test('is tried once for all who wait, and then not again for a moment that doubles with each failure', async () => {
+    const { server, cache, clock } = await scene({ reconnectMinMs: 40, reconnectMaxMs: 200 })
     server.faults.add({ kind: 'fin' }, { on: 'noop' })
-    const round = () => Promise.allSettled(Array.from({ length: 50 }, () => cache.get('k')))
-    for (const { status } of await round()) expect(status).toBe('rejected')
-    for (const { status } of await round()) expect(status).toBe('rejected')
-    expect(server.connections.made).toBe(1)
-    clock.advance(101)
+    const round = async (): Promise<void> => {
+      for (const { status } of await Promise.allSettled(Array.from({ length: 50 }, () => cache.get('k'))))
+        expect(status).toBe('rejected')
+    }
     await round()
-    expect(server.connections.made).toBe(2)
+    let made = 1
+    // The clock's lot is always a half, so that three quarters of the longest pause are waited.
+    for (const pauseMs of [30, 60, 120, 150, 150]) {
+      clock.advance(pauseMs - 1)
+      await round()
+      expect(server.connections.made).toBe(made)
+      clock.advance(1)
+      await round()
+      made += 1
+      expect(server.connections.made).toBe(made)
+    }
     server.faults.clear()
-    clock.advance(101)
+    clock.advance(150)
     expect(await cache.get('k')).toBeUndefined()
-    expect(server.connections.made).toBe(3)
+    expect(server.connections.made).toBe(made + 1)
+    // That answer was a proof: the next failure is the first in a row again.
+    await server.disconnect('fin')
+    await aMoment()
+    server.faults.add({ kind: 'fin' }, { on: 'noop', times: 1 })
+    await round()
+    clock.advance(30)
+    expect(await cache.get('k')).toBeUndefined()
+  })
+
+  test.each([0, 0.999])('waits a random half to whole of the pause (lot %d)', async (lot) => {
+    const clock = { ...movableRuntime(), random: () => lot }
+    const server = await scriptedMemcached()
+    const cache = memcached({
+      servers: server.address,
+      runtime: clock,
+      reconnectMinMs: 100_000,
+      reconnectMaxMs: 100_000,
+    })
+    closers.push(
+      () => cache.close(),
+      () => server.close(),
+    )
+    server.faults.add({ kind: 'reset' }, { on: 'noop', times: 1 })
+    await expect(cache.get('k')).rejects.toEqual(unavailable())
+    const pauseMs = 50_000 * (1 + lot)
+    // The movable clock runs besides being moved.
+    clock.advance(pauseMs - 10_000)
+    await expect(cache.get('k')).rejects.toEqual(unavailable())
+    clock.advance(10_000)
+    expect(await cache.get('k')).toBeUndefined()
+    expect(server.connections.made).toBe(2)
+  })
+
+  test('to a server that greets and then answers nothing is a failure as well', async () => {
+    const { server, cache, clock } = await scene()
+    server.faults.add({ kind: 'reset' }, { on: 'getk' })
+    for (let call = 0; call < 20; call += 1) await expect(cache.get('k')).rejects.toEqual(unavailable())
+    expect(server.connections.made).toBe(1)
+    server.faults.clear()
+    clock.advance(100)
+    expect(await cache.get('k')).toBeUndefined()
   })
 
   test('happens at the first call and not before', async () => {
@@ -408,7 +491,7 @@ describe('connecting', () => {
     await cache.close()
     await vi.waitFor(() => expect(server.connections.open).toBe(0))
 
-    const { server: frozen, cache: waiting, clock } = await scene()
+    const { server: frozen, cache: waiting, clock } = await scene({ connectTimeoutMs: 1000 })
     frozen.faults.add({ kind: 'hang' }, { on: 'noop' })
     const reading = expect(waiting.get('k')).rejects.toEqual(unavailable())
     await frozen.arrival('noop')

@@ -1,0 +1,75 @@
+import type { Runtime } from '../../contract/time.js'
+import type { Connection } from './connection.js'
+import { openServer, type ServerOptions } from './hardened-server.js'
+import { type CacheRequest, type CacheResponse, OPCODE, STATUS } from './protocol.js'
+import type { ServerAddress } from './servers.js'
+
+interface Credentials {
+  readonly username: string
+  readonly password: string
+}
+
+export interface ConnectOptions extends ServerOptions {
+  readonly credentials: Credentials | undefined
+  readonly connectTimeoutMs: number
+  readonly runtime: Runtime
+}
+
+/** Rejects also when `signal` is aborted; then nothing is left open. */
+export type Connect = (server: ServerAddress, options: ConnectOptions, signal: AbortSignal) => Promise<Connection>
+
+type Ask = (request: CacheRequest) => Promise<CacheResponse>
+
+/**
+ * Connects, signs in, and waits for the answer to a first NOOP: a frozen process still accepts connections,
+ * and a change should not be the first thing that it is sent.
+ */
+export const connect: Connect = async (server, options, signal) => {
+  const { runtime, credentials, connectTimeoutMs } = options
+  const connection = openServer(server, options)
+  const abort = (): void => connection.destroy(new Error('the cache was closed'))
+  signal.addEventListener('abort', abort)
+  const startedAtMs = runtime.monotonicMs()
+  const ask: Ask = async (request) => {
+    const leftMs = Math.ceil(connectTimeoutMs - (runtime.monotonicMs() - startedAtMs))
+    return (await connection.request(request, Math.max(1, leftMs))).response
+  }
+  try {
+    if (credentials !== undefined) await signIn(ask, credentials)
+    await greet(ask)
+    return connection
+  } catch (cause) {
+    connection.destroy(cause instanceof Error ? cause : new Error(String(cause)))
+    throw cause
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Any status but success is a refusal. */
+const signIn = async (ask: Ask, { username, password }: Credentials): Promise<void> => {
+  const offered = accepted(await ask({ opcode: OPCODE.saslMechanisms }))
+  if (!Buffer.from(offered.value).toString('latin1').split(' ').includes('PLAIN'))
+    throw new Error('it does not offer to sign in with SASL PLAIN')
+  const value = Buffer.from(`\0${username}\0${password}`)
+  accepted(await ask({ opcode: OPCODE.saslAuthenticate, key: Buffer.from('PLAIN'), value }))
+}
+
+const accepted = (response: CacheResponse): CacheResponse => {
+  if (response.status === STATUS.ok) return response
+  throw new Error(
+    response.status === STATUS.unknownCommand
+      ? 'it knows no SASL, but a username and password were given'
+      : 'it refused the username and password',
+  )
+}
+
+const greet = async (ask: Ask): Promise<void> => {
+  const { status } = await ask({ opcode: OPCODE.noop })
+  if (status === STATUS.ok) return
+  throw new Error(
+    status === STATUS.authenticationError
+      ? 'it wants a username and password'
+      : `it answered a greeting with status 0x${status.toString(16)}`,
+  )
+}
