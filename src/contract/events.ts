@@ -1,4 +1,5 @@
-import type { SessionStoreError } from '../errors.js'
+import type { SessionStoreError, SessionStoreErrorCode } from '../errors.js'
+import type { BreakerState } from './health.js'
 
 /** Why the backend was written. */
 export type FlushReason =
@@ -28,8 +29,13 @@ export type FlushReason =
  * logged as it is. A listener that throws is the listener's fault and reaches `process.on('uncaughtException')`.
  */
 export interface StoreEvents {
-  /** A tier failed; the operation that met the fault went on, or rejected, as its documentation says. */
-  fault: { readonly tier: string; readonly operation: string; readonly error: unknown }
+  /**
+   * A tier failed; the operation that met the fault went on, or rejected, as its documentation says. The error has no
+   * `cause`, as a driver's may quote what it was given; the one that a call rejects with has.
+   */
+  fault: { readonly tier: string; readonly operation: string; readonly error: SessionStoreError }
+  /** A circuit breaker opened, or tries whether its server is back, or found that it is. `server`: its address. */
+  breaker: { readonly tier: string; readonly server: string; readonly state: BreakerState }
   /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
   damaged: { readonly tier: string; readonly reason: string }
   /** The backend was written. `count` is how many sessions went out together. */
@@ -39,6 +45,74 @@ export interface StoreEvents {
 }
 
 export type StoreEventName = keyof StoreEvents
+
+/** What every message of a channel has, but for the one about faults. */
+interface Ended {
+  /** The store's `namespace`, where one process has several. */
+  readonly namespace: string
+  /** From the call to its end, by a clock that never goes back, in ms with fractions. */
+  readonly durationMs: number
+  /** Only where it failed: the error's code, `unknown` where it is none of this library's. */
+  readonly code?: SessionStoreErrorCode | 'unknown'
+}
+
+/** A `load` has settled. */
+export interface ReadMessage extends Ended {
+  readonly outcome: 'found' | 'none' | 'failed'
+  /** Only where one was found. `backend`: it was served round the cache. */
+  readonly from?: 'cache' | 'backend'
+}
+
+/** A call that changes a session, or may, has settled. */
+export interface WriteMessage extends Ended {
+  readonly operation: 'create' | 'save' | 'update' | 'put' | 'touch' | 'regenerate'
+  /** `none`: there was no session to `update`. */
+  readonly outcome: 'done' | 'none' | 'failed'
+  /** Of a `save`: as its report says. */
+  readonly changed?: boolean
+  /** Of a `save`: as its report says. */
+  readonly merged?: boolean
+  /** Of a `save`: as its report says. */
+  readonly durability?: 'cache' | 'backend'
+}
+
+/** The backend was asked to take a session. */
+export interface FlushMessage extends Ended {
+  readonly reason: FlushReason
+  /** `refused`: another copy stands there, or a tombstone; the session itself may be well. */
+  readonly outcome: 'written' | 'refused' | 'failed'
+}
+
+/** A `destroy` has settled. */
+export interface DestroyMessage extends Ended {
+  readonly outcome: 'done' | 'failed'
+  /** Only where it is done: as its report says. */
+  readonly cache?: 'tombstone' | 'unreachable'
+}
+
+/** As the event `fault`, in words alone. */
+export interface FaultMessage {
+  /** The store's `namespace`. */
+  readonly namespace: string
+  /** Which tier, and its address where the fault is one server's. */
+  readonly tier: string
+  readonly operation: string
+  readonly code: SessionStoreErrorCode
+  readonly message: string
+}
+
+/**
+ * What a store publishes on the channels of `node:diagnostics_channel`, for all stores of a process. Like the events,
+ * no message carries an id, a key, data or a user. Where nobody has subscribed, nothing is measured and no message is
+ * made. A subscriber that throws reaches `process.on('uncaughtException')`.
+ */
+export interface ChannelMessages {
+  'nonstick:read': ReadMessage
+  'nonstick:write': WriteMessage
+  'nonstick:flush': FlushMessage
+  'nonstick:destroy': DestroyMessage
+  'nonstick:fault': FaultMessage
+}
 
 /**
  * Counters since the store was made. Each is a count of events in this process, but for the last two, which say how

@@ -49,6 +49,8 @@ export interface BackendTierOptions {
   readonly runtime: Runtime
   readonly telemetry: Telemetry
   readonly backendTimeoutMs: number
+  readonly breakerFailures: number
+  readonly backendRetryMs: number
   readonly maxBackendReads: number
 }
 
@@ -56,10 +58,10 @@ export interface BackendTierOptions {
 const TRIES = 2
 
 export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
-  const { runtime, telemetry, backendTimeoutMs } = options
+  const { telemetry, backendTimeoutMs } = options
+  const calls = tierCalls(backend.name, { ...options, timeoutMs: backendTimeoutMs, retryMs: options.backendRetryMs })
   const reads = limiter(options.maxBackendReads)
-
-  const { ask, health } = tierCalls(backend.name, runtime, telemetry, backendTimeoutMs)
+  const { ask, health } = calls
 
   const again = async <T>(call: (mayBeApplied: boolean) => Promise<T>): Promise<T> => {
     let mayBeApplied = false

@@ -51,6 +51,8 @@ export interface CacheTierOptions {
   readonly runtime: Runtime
   readonly telemetry: Telemetry
   readonly cacheTimeoutMs: number
+  readonly breakerFailures: number
+  readonly cacheRetryMs: number
   readonly leaseMs: number
   readonly tombstoneTtlMs: number
   readonly maxClockSkewMs: number
@@ -58,16 +60,16 @@ export interface CacheTierOptions {
 }
 
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
-  const { runtime, telemetry, cacheTimeoutMs, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
+  const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
   const seen = outages(runtime.now, maxClockSkewMs)
 
-  const calls = tierCalls(cache.name, runtime, telemetry, cacheTimeoutMs)
+  const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
 
   const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
     const server = serverOf(cache, key)
     try {
-      const answer = await calls.ask(operation, isChange, call)
+      const answer = await calls.ask(operation, isChange, call, server)
       seen.answered(server)
       return answer
     } catch (error) {

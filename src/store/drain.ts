@@ -16,7 +16,7 @@ export interface UnderWay {
 /** As many as go into one batch; a hundred thousand looks at the cache at once would all be late. */
 const FLUSHES_AT_ONCE = 256
 const FIRST_PAUSE_MS = 50
-const LONGEST_PAUSE_MS = 400
+const LONGEST_PAUSE_MS = 300
 
 /**
  * The end of a store: flushes what is noted as unflushed while the calls under way end, and again what these noted;

@@ -113,6 +113,18 @@ export interface StoreOptions<Data> {
   /** After this a call to the backend is given up, in ms; the backend's own deadline is usually shorter. @default 3_000 */
   readonly backendTimeoutMs?: number
 
+  /**
+   * After this many calls in a row that a server (of the cache, or the backend) did not answer, it is left alone: calls
+   * fail at once, and one at a time shows whether it is back. 1 to 1_000_000. @default 5
+   */
+  readonly breakerFailures?: number
+
+  /** How long a cache server is left alone, give or take a half, before one call tries it, in ms. @default 200 */
+  readonly cacheRetryMs?: number
+
+  /** How long the backend is left alone, give or take a half, before one call tries it, in ms. @default 500 */
+  readonly backendRetryMs?: number
+
   /** How long a reader has to fill the cache before others take over, in ms, more than `backendTimeoutMs`. @default 5_000 */
   readonly leaseMs?: number
 
@@ -153,6 +165,9 @@ export interface ResolvedOptions {
   readonly deadlineMs: number
   readonly cacheTimeoutMs: number
   readonly backendTimeoutMs: number
+  readonly breakerFailures: number
+  readonly cacheRetryMs: number
+  readonly backendRetryMs: number
   readonly leaseMs: number
   readonly leaseWaitMs: number
   readonly maxBackendReads: number
@@ -190,6 +205,9 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'deadlineMs',
   'cacheTimeoutMs',
   'backendTimeoutMs',
+  'breakerFailures',
+  'cacheRetryMs',
+  'backendRetryMs',
   'leaseMs',
   'leaseWaitMs',
   'maxBackendReads',
@@ -293,6 +311,9 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     thawMs: deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs,
     cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),
     backendTimeoutMs,
+    breakerFailures: whole('breakerFailures', 5, 1, 1_000_000),
+    cacheRetryMs: whole('cacheRetryMs', 200, 0, 600_000),
+    backendRetryMs: whole('backendRetryMs', 500, 0, 600_000),
     leaseMs,
     leaseWaitMs: whole('leaseWaitMs', 1_000, 0, 600_000),
     maxBackendReads: whole('maxBackendReads', 16, 1, 10_000),

@@ -1,39 +1,86 @@
-import type { TierHealth } from '../contract/health.js'
+import type { BreakerState, TierHealth } from '../contract/health.js'
 import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, tierUnavailable } from '../errors.js'
+import { type Breaker, breaker } from './breaker.js'
 import type { Telemetry } from './telemetry.js'
 import { within } from './waiting.js'
 
 /** How the store calls a tier: every call with a deadline, every fault counted, told and in the family of errors. */
 export interface TierCalls {
-  /** Rejects with `E_SESSION_UNAVAILABLE` where the tier is late or fails in a way of its own. */
-  ask<T>(operation: string, isChange: boolean, call: () => Promise<T>): Promise<T>
-  /** What the tier says of itself; `down` if it says nothing in time. */
+  /**
+   * Rejects with `E_SESSION_UNAVAILABLE` where the tier is late or fails in a way of its own; at once, and surely not
+   * applied, while the breaker of `server` is open.
+   *
+   * @param server which of the tier's servers is asked, where it has several
+   */
+  ask<T>(operation: string, isChange: boolean, call: () => Promise<T>, server?: string): Promise<T>
+  /** What the tier says of itself; `down` if it says nothing in time. Goes round the breakers, and shows them. */
   health(call: () => Promise<TierHealth>): Promise<TierHealth>
 }
 
-export const tierCalls = (tier: string, runtime: Runtime, telemetry: Telemetry, timeoutMs: number): TierCalls => {
+export interface TierCallOptions {
+  readonly runtime: Runtime
+  readonly telemetry: Telemetry
+  readonly timeoutMs: number
+  /** See `breaker`. */
+  readonly breakerFailures: number
+  readonly retryMs: number
+}
+
+export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
+  const { runtime, telemetry, timeoutMs, breakerFailures, retryMs } = options
   const late = `no answer within ${timeoutMs} ms`
+  const breakers = new Map<string, Breaker>()
+
+  const breakerOf = (server: string): Breaker => {
+    const known = breakers.get(server)
+    if (known !== undefined) return known
+    const onChange = (state: BreakerState): void => telemetry.emit('breaker', { tier, server, state })
+    const made = breaker({ runtime, failures: breakerFailures, openMs: retryMs, onChange })
+    breakers.set(server, made)
+    return made
+  }
+  const withBreaker = (health: TierHealth, server: string): TierHealth => {
+    const state = breakers.get(server)?.state
+    const servers = health.servers?.map((each) => withBreaker(each, each.tier))
+    return {
+      ...health,
+      ...(servers === undefined ? {} : { servers }),
+      ...(state === undefined ? {} : { breaker: state }),
+    }
+  }
+
   return {
-    ask: async (operation, isChange, call) => {
+    ask: async (operation, isChange, call, server = tier) => {
+      const told = breakerOf(server).admit()
+      if (told === undefined) {
+        const because = `its last ${breakerFailures} calls failed, and it is being left alone for a moment`
+        throw tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
+      }
       const applied = isChange ? ({ applied: 'unknown' } as const) : {}
       try {
-        return await within(runtime, timeoutMs, call(), () =>
+        const answer = await within(runtime, timeoutMs, call(), () =>
           tierUnavailable(tier, operation, { because: late, ...applied }),
         )
-      } catch (error) {
+        told(true)
+        return answer
+      } catch (raised) {
+        const error = isSessionStoreError(raised)
+          ? raised
+          : tierUnavailable(tier, operation, { cause: raised, ...applied })
+        told(error.code !== 'E_SESSION_UNAVAILABLE')
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
-        throw isSessionStoreError(error) ? error : tierUnavailable(tier, operation, { cause: error, ...applied })
+        throw error
       }
     },
     health: async (call) => {
       const started = runtime.monotonicMs()
       try {
-        return await within(runtime, timeoutMs, call(), () => new Error(late))
+        return withBreaker(await within(runtime, timeoutMs, call(), () => new Error(late)), tier)
       } catch (error) {
         const reason = error instanceof Error ? error.message : 'unknown'
-        return { tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason }
+        return withBreaker({ tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason }, tier)
       }
     },
   }

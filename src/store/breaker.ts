@@ -1,0 +1,64 @@
+import type { BreakerState } from '../contract/health.js'
+import type { Runtime } from '../contract/time.js'
+import { jittered } from './waiting.js'
+
+/** What became of a call that was let through. Told once; more often does nothing. */
+export type Told = (answered: boolean) => void
+
+/**
+ * Spares callers the wait for a server that does not answer. After so many failures in a row no call goes out for a
+ * while; then one does, alone, and shows whether the server is back. (M. Nygard, *Release It!*, "Circuit Breaker".)
+ */
+export interface Breaker {
+  readonly state: BreakerState
+  /** `undefined`: not now. Otherwise the call may go out, and what became of it is to be told. */
+  admit(): Told | undefined
+}
+
+export interface BreakerOptions {
+  readonly runtime: Runtime
+  /** After this many failures in a row it opens. */
+  readonly failures: number
+  /** How long it stays open, give or take a half, in ms. */
+  readonly openMs: number
+  readonly onChange: (state: BreakerState) => void
+}
+
+export const breaker = ({ runtime, failures, openMs, onChange }: BreakerOptions): Breaker => {
+  let state: BreakerState = 'closed'
+  let failed = 0
+  let probeAtMs = 0
+  /** Counts the changes, so that a call from before one does not decide the next. */
+  let era = 0
+
+  const become = (next: BreakerState): void => {
+    state = next
+    era += 1
+    failed = 0
+    if (next === 'open') probeAtMs = runtime.monotonicMs() + jittered(runtime, openMs)
+    onChange(next)
+  }
+  return {
+    get state() {
+      return state
+    },
+    admit: () => {
+      if (state === 'half-open') return undefined
+      if (state === 'open') {
+        if (runtime.monotonicMs() < probeAtMs) return undefined
+        become('half-open')
+      }
+      const mine = era
+      return (answered) => {
+        // An answer shows that the server lives, whenever it was asked.
+        if (answered) {
+          if (state !== 'closed') become('closed')
+          failed = 0
+        } else if (mine === era) {
+          failed += 1
+          if (state === 'half-open' || failed >= failures) become('open')
+        }
+      }
+    },
+  }
+}
