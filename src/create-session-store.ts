@@ -11,6 +11,7 @@ import { valuesOf } from './store/context.js'
 import { resolveOptions, type StoreOptions } from './store/options.js'
 import { sessionStore } from './store/session-store.js'
 import { telemetry } from './store/telemetry.js'
+import { tellingOfCalls, tellingOfFlushes } from './store/telling.js'
 
 /**
  * Makes a session store of a cache, a backend and a codec. Nothing is connected before the first call.
@@ -27,14 +28,15 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const runtime = options.runtime ?? systemRuntime
   const { cache, backend } = tiersOf(options)
   const codec = options.codec ?? msgpackCodec
-  const told = telemetry()
-  return sessionStore<Data>(
+  const told = telemetry(resolved.namespace)
+  const speaker = { runtime, namespace: resolved.namespace }
+  const store = sessionStore<Data>(
     {
       options: resolved,
       runtime,
       telemetry: told,
       cache: cacheTier(cache, { runtime, telemetry: told, ...resolved }),
-      backend: backendTier(backend, { runtime, telemetry: told, ...resolved }),
+      backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: told, ...resolved }), speaker),
       background: background(runtime, told),
       values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never),
     },
@@ -44,6 +46,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
       ...(options.beforeSave === undefined ? {} : { beforeSave: options.beforeSave }),
     },
   )
+  return tellingOfCalls(store, speaker)
 }
 
 const tiersOf = <Data>({

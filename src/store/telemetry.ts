@@ -1,20 +1,28 @@
 import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../contract/events.js'
+import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
+import { publish } from './channels.js'
 
 type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
 
 /** What is owed to the backend now, as the ledger knows it. */
 type Unflushed = Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'>
 
+/** Events as they come up: a fault is whatever a tier raised. */
+type Raised = Omit<StoreEvents, 'fault'> & {
+  fault: { readonly tier: string; readonly operation: string; readonly error: unknown }
+}
+
 /** What a store counts and tells. Counting costs an addition; telling nobody costs a look-up. */
 export interface Telemetry {
   count(counter: Counter, by?: number): void
   flushed(reason: FlushReason): void
-  emit<Name extends StoreEventName>(name: Name, event: StoreEvents[Name]): void
+  /** An error in it is told without its cause. */
+  emit<Name extends StoreEventName>(name: Name, event: Raised[Name]): void
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
   stats(unflushed: Unflushed): StoreStats
 }
 
-export const telemetry = (): Telemetry => {
+export const telemetry = (namespace: string): Telemetry => {
   const counters: Record<Counter, number> = {
     cacheHits: 0,
     cacheMisses: 0,
@@ -47,8 +55,11 @@ export const telemetry = (): Telemetry => {
   }
   const listeners = new Map<StoreEventName, Set<(event: never) => void>>()
 
-  const emit: Telemetry['emit'] = (name, event) => {
-    for (const listener of listeners.get(name) ?? []) {
+  const tell = <Name extends StoreEventName>(name: Name, make: () => StoreEvents[Name]): void => {
+    const told = listeners.get(name)
+    if (told === undefined || told.size === 0) return
+    const event = make()
+    for (const listener of told) {
       try {
         listener(event as never)
       } catch (error) {
@@ -59,6 +70,19 @@ export const telemetry = (): Telemetry => {
       }
     }
   }
+  const emit: Telemetry['emit'] = (name, event) => {
+    if (name === 'fault') {
+      const { tier, operation, error } = event as Raised['fault']
+      tell('fault', () => ({ tier, operation, error: tellable(error, tier, operation) }))
+      publish('nonstick:fault', () => {
+        const { code, message, tier: at = tier } = tellable(error, tier, operation)
+        return { namespace, tier: at, operation, code, message }
+      })
+    } else if (name === 'abandoned') {
+      const { operation, error } = event as Raised['abandoned']
+      tell('abandoned', () => ({ operation, error: tellable(error, 'the session store', operation) }))
+    } else tell(name, () => event as never)
+  }
   return {
     count: (counter, by = 1) => {
       counters[counter] += by
@@ -66,7 +90,7 @@ export const telemetry = (): Telemetry => {
     flushed: (reason) => {
       counters.backendWrites += 1
       flushes[reason] += 1
-      emit('flush', { reason, count: 1 })
+      tell('flush', () => ({ reason, count: 1 }))
     },
     emit,
     on: (name, listener) => {
@@ -77,4 +101,24 @@ export const telemetry = (): Telemetry => {
     },
     stats: (unflushed) => ({ ...counters, flushes: { ...flushes }, ...unflushed }),
   }
+}
+
+/**
+ * An error as everybody may read it. Ours says nothing of a session, but the cause it keeps is a driver's, which may
+ * quote what it was given; of a stranger's, only its code can be trusted not to.
+ */
+const tellable = (error: unknown, tier: string, operation: string): SessionStoreError => {
+  if (!isSessionStoreError(error)) {
+    const code =
+      error instanceof Error && 'code' in error && /^\w{1,40}$/.test(String(error.code)) ? error.code : undefined
+    return tierUnavailable(tier, operation, code === undefined ? {} : { because: String(code) })
+  }
+  const { code, message, applied } = error
+  const told = new SessionStoreError(code, message, {
+    tier: error.tier ?? tier,
+    operation: error.operation ?? operation,
+    ...(applied === undefined ? {} : { applied }),
+  })
+  if (error.stack !== undefined) told.stack = error.stack
+  return told
 }
