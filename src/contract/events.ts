@@ -1,4 +1,5 @@
 import type { SessionStoreError, SessionStoreErrorCode } from '../errors.js'
+import type { BreakerState } from './health.js'
 
 /** Why the backend was written. */
 export type FlushReason =
@@ -33,6 +34,8 @@ export interface StoreEvents {
    * `cause`, as a driver's may quote what it was given; the one that a call rejects with has.
    */
   fault: { readonly tier: string; readonly operation: string; readonly error: SessionStoreError }
+  /** A circuit breaker opened, or tries whether its server is back, or found that it is. `server`: its address. */
+  breaker: { readonly tier: string; readonly server: string; readonly state: BreakerState }
   /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
   damaged: { readonly tier: string; readonly reason: string }
   /** The backend was written. `count` is how many sessions went out together. */
