@@ -70,7 +70,8 @@ export const reading = (context: Context): Reading => {
   const observe: Reading['observe'] = async (locator, as) => {
     order += 1
     const began = order
-    const patienceEndsAt = runtime.monotonicMs() + (as === 'reader' ? options.leaseWaitMs : options.leaseMs)
+    const beganAtMs = runtime.monotonicMs()
+    const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
     for (let looks = 0; ; looks += 1) {
       const seen = await look(locator)
       if (seen === undefined) return fromBackend(locator, 'unreachable')
@@ -98,14 +99,15 @@ export const reading = (context: Context): Reading => {
           if (result !== 'again' && flight.readFrom > began) return result
         }
       } else if (looks === 0) telemetry.count('leaseWaits')
-      if (runtime.monotonicMs() < patienceEndsAt) {
+      // What stands in the cache may be newer than the backend's copy: no impatience makes up for comparing them.
+      if (runtime.monotonicMs() - beganAtMs < (seen.state === 'live' ? options.deadlineMs : patienceMs)) {
         await sleep(runtime, jittered(runtime, Math.min(FIRST_LOOK_MS * 2 ** looks, SLOWEST_LOOK_MS)))
         continue
       }
-      if (as === 'reader') return fromBackend(locator, 'patience')
-      throw tierUnavailable(cache.name, 'write', {
-        because: 'the session is being filled by another for too long',
-        applied: 'no',
+      if (as === 'reader' && seen.state !== 'live') return fromBackend(locator, 'patience')
+      throw tierUnavailable(cache.name, as === 'reader' ? 'read' : 'write', {
+        because: 'others are at work on the session for too long',
+        ...(as === 'reader' ? {} : { applied: 'no' }),
       })
     }
   }
