@@ -35,6 +35,8 @@ export interface Configuration {
   readonly isAsymmetric?: boolean
   /** Attempts suffice for everyone: none may give up. */
   readonly nobodyGivesUp?: boolean
+  /** How many write ids are remembered, where fewer than the store's. */
+  readonly ring?: number
   readonly isDeep?: boolean
 }
 
@@ -145,7 +147,7 @@ export const firstWorld = (configuration: Configuration): World => {
       isDown: false,
     },
     row: starts === 'new' ? { state: 'absent' } : { state: 'live', session: FIRST_ROW },
-    newRow: undefined,
+    newRows: [],
     backendIsDown: false,
     actors: actorsOf(processes),
     late: [],
@@ -169,10 +171,18 @@ export const firstWorld = (configuration: Configuration): World => {
 }
 
 /** In words: who acts and what may happen to them. */
-export const described = ({ processes, starts, maxStaleCount, persistOn, faults = {} }: Configuration): string => {
+export const described = ({
+  processes,
+  starts,
+  maxStaleCount,
+  persistOn,
+  ring,
+  faults = {},
+}: Configuration): string => {
   const happening = Object.entries(faults)
     .filter(([, times]) => times > 0)
     .map(([fault, times]) => `${times} ${FAULT_NAMES[fault as keyof Budget]}`)
   const deferred = persistOn === undefined || persistOn === 'create' ? '' : `, persistOn ${persistOn}`
-  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}); ${happening.join(', ') || 'no faults'}`
+  const short = ring === undefined ? '' : `, ring of ${ring}`
+  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}${short}); ${happening.join(', ') || 'no faults'}`
 }

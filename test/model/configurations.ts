@@ -36,6 +36,27 @@ const losses: readonly Configuration[] = [
   { ...warm, name: 'i4.outage', processes: ['W', 'W', 'R'], faults: { outages: 1 } },
 ]
 
+/** Where more writes follow a lost answer than the ring remembers. */
+const overflows: readonly Configuration[] = [
+  { ...warm, name: 'ring', processes: ['W', 'W', 'W'], ring: 1, faults: { lostInCache: 1, losses: 1 } },
+  { ...warm, name: 'ring.two', processes: ['W', 'WW', 'W'], ring: 2, faults: { lostInCache: 1 } },
+  {
+    ...warm,
+    name: 'ring.takeover',
+    processes: ['W', 'W'],
+    ring: 1,
+    faults: { outages: 1, lostInBackend: 1, lateInBackend: 1 },
+  },
+  {
+    ...warm,
+    name: 'ring.too-large',
+    processes: ['W', 'W'],
+    ring: 1,
+    tooLarge: [0],
+    faults: { lostInBackend: 1, losses: 1 },
+  },
+]
+
 const durable: readonly Configuration[] = [
   { ...warm, name: 'i5.losses', processes: ['W', 'D'], faults: { losses: 2, leaseExpiries: 1 } },
   { ...warm, name: 'i5.restart', processes: ['W', 'D'], faults: { restarts: 1, lateInCache: 1 } },
@@ -83,6 +104,10 @@ const others: readonly Configuration[] = [
   { ...warm, name: 'regenerate', processes: ['N', 'W', 'W'] },
   { ...warm, name: 'regenerate.loss', processes: ['N', 'W'], faults: { losses: 1, lostInCache: 1, lostInBackend: 1 } },
   { ...warm, name: 'regenerate.outage', processes: ['N', 'D'], faults: { outages: 1 } },
+  { ...warm, name: 'regenerate.two', processes: ['N', 'N'], faults: { lostInBackend: 1 } },
+  { ...warm, name: 'regenerate.destroy', processes: ['N', 'X'], faults: { lostInBackend: 1, losses: 1 } },
+  { ...warm, name: 'regenerate.two-destroy', processes: ['N', 'N', 'X'] },
+  { ...warm, name: 'regenerate.two-write', processes: ['N', 'N', 'W'] },
   { ...fresh, name: 'regenerate.deferred', persistOn: 'due', processes: ['C', 'N', 'W'], faults: { losses: 1 } },
   { ...warm, name: 'retries', processes: ['D', 'D'], faults: { losses: 1 }, nobodyGivesUp: true, maxAttempts: 6 },
 ]
@@ -103,6 +128,7 @@ const larger: readonly Configuration[] = [
 export const CONFIGURATIONS: readonly Configuration[] = [
   ...updates,
   ...losses,
+  ...overflows,
   ...durable,
   ...destroys,
   ...others,

@@ -1,6 +1,6 @@
-import { NO_LINEAGE, type StoredSession } from '../../src/contract/backend.js'
+import { NO_LINEAGE, type StoredSession, type WriteId } from '../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
-import { isLive, isStoredSession, lineageNumber, ringMask, writesIn } from './data.js'
+import { isLive, isStoredSession, lineageNumber, MOST_WRITES, ringMask, writesIn } from './data.js'
 import type { Rules } from './rules.js'
 import type { Frame, Vars } from './task.js'
 import type { Actor, World } from './world.js'
@@ -17,7 +17,6 @@ const LINEAGE = 10_000
 const TOKEN = 100_000_000
 const MASK = 10_000_000
 
-const codes = new WeakMap<object, readonly number[]>()
 const words = new Map<string, number>()
 
 const wordNumber = (word: string): number => {
@@ -29,132 +28,154 @@ const wordNumber = (word: string): number => {
   return number
 }
 
-/** Envelopes, rows and frames are shared by many worlds; what else a task holds is not worth keeping. */
-const spellShared = (value: object, into: number[], how: (value: never, code: number[]) => void): void => {
-  let code = codes.get(value)
-  if (code === undefined) {
-    const fresh: number[] = []
-    how(value as never, fresh)
-    code = fresh
-    codes.set(value, code)
-  }
-  for (let at = 0; at < code.length; at += 1) into.push(code[at] ?? 0)
-}
-
-const codeOf = (value: object): readonly number[] => {
-  let code = codes.get(value)
-  if (code === undefined) {
-    const fresh: number[] = []
-    spellObject(value, fresh)
-    code = fresh
-    codes.set(value, code)
-  }
-  return code
-}
-
 const small = (value: number): number => {
   if (!Number.isInteger(value) || value < 0 || value >= LINEAGE) throw new RangeError(`No code for ${value}`)
   return value
 }
 
-const spell = (key: string, value: unknown, into: number[]): void => {
-  switch (typeof value) {
-    case 'number':
-      if (key === 'token') into.push(TOKEN + value)
-      else if (key === 'write') into.push(MASK + (1 << value))
-      else into.push(small(value))
-      return
-    case 'boolean':
-      into.push(value ? 1 : 0)
-      return
-    case 'undefined':
-      into.push(2)
-      return
-    case 'string':
-      if (value === NO_LINEAGE || value.startsWith('§')) into.push(LINEAGE + lineageNumber(value))
-      else into.push(wordNumber(value))
-      return
-    case 'object':
-      if (value === null) into.push(3)
-      else spellObject(value, into)
-      return
-    default:
-      throw new TypeError(`No code for a ${typeof value} under ${key}`)
-  }
-}
-
 const isFrame = (value: object): value is Frame<never> => 'resume' in value && 'vars' in value
-
-const spellEnvelope = (envelope: LiveEnvelope, into: number[]): void => {
-  into.push(
-    4,
-    (envelope.frozen ? 1 : 0) + (envelope.unflushedAt > 0 ? 2 : 0),
-    LINEAGE + lineageNumber(envelope.lineage),
-    small(envelope.version),
-    LINEAGE + lineageNumber(envelope.durableLineage),
-    small(envelope.durableVersion),
-    small(envelope.trustedAt),
-    MASK + ringMask(envelope.writeIds),
-    MASK + writesIn(envelope),
-  )
-}
-
-const spellRow = (row: StoredSession, into: number[]): void => {
-  into.push(5, LINEAGE + lineageNumber(row.lineage), small(row.version))
-  into.push(MASK + ringMask(row.writeIds), MASK + writesIn(row))
-}
-
-const spellFrame = (frame: Frame<never>, into: number[]): void => {
-  into.push(8, small(frame.step))
-  spellFields(frame.vars, into)
-}
-
-const spellObject = (value: object, into: number[]): void => {
-  if (isLive(value)) spellShared(value, into, spellEnvelope)
-  else if (isStoredSession(value)) spellShared(value, into, spellRow)
-  else if (isFrame(value)) spellShared(value, into, spellFrame)
-  else if (value instanceof Uint8Array) into.push(6, MASK + (value[0] ?? 0))
-  else if (Array.isArray(value)) {
-    into.push(7, value.length)
-    if (value.every(isWriteId)) into.push(MASK + ringMask(value))
-    else for (const item of value) spell('', item, into)
-  } else {
-    into.push(9)
-    spellFields(value as Vars, into)
-  }
-}
 
 const isWriteId = (value: unknown): boolean => typeof value === 'string' && value.startsWith('#')
 
-const spellFields = (fields: Vars, into: number[]): void => {
-  const start = into.length
-  into.push(0)
-  let count = 0
-  for (const key in fields) {
-    count += 1
-    into.push(wordNumber(key))
-    spell(key, fields[key], into)
-  }
-  into[start] = count
+interface Spelling {
+  /** The numbers of one object, kept while it lives. */
+  codeOf(value: object): readonly number[]
+  actor(actor: Actor): readonly number[]
 }
 
-const spellActor = (actor: Actor): readonly number[] => {
-  let code = codes.get(actor)
-  if (code === undefined) {
-    const { kind, ops, floor, isCutOff, noticed, task } = actor
-    const into: number[] = [kind, ops.length, MASK + floor, isCutOff ? 1 : 0, noticed]
-    const [current] = ops
-    if (current === undefined) into.push(0)
-    else spell('', current, into)
-    if (task === undefined) into.push(0)
+const spelling = (ringForgets: boolean): Spelling => {
+  const codes = new WeakMap<object, readonly number[]>()
+
+  /** Which write was first matters only where a ring forgets. */
+  const spellRing = (ring: readonly WriteId[], into: number[]): void => {
+    if (!ringForgets) into.push(MASK + ringMask(ring))
     else {
-      spell('', task.command, into)
-      spell('', task.next, into)
+      into.push(ring.length)
+      for (const id of ring) into.push(MASK + ringMask([id]))
     }
-    code = into
-    codes.set(actor, code)
   }
-  return code
+
+  /** Envelopes, rows and frames are shared by many worlds; what else a task holds is not worth keeping. */
+  const spellShared = (value: object, into: number[], how: (value: never, code: number[]) => void): void => {
+    let code = codes.get(value)
+    if (code === undefined) {
+      const fresh: number[] = []
+      how(value as never, fresh)
+      code = fresh
+      codes.set(value, code)
+    }
+    for (let at = 0; at < code.length; at += 1) into.push(code[at] ?? 0)
+  }
+
+  const codeOf = (value: object): readonly number[] => {
+    let code = codes.get(value)
+    if (code === undefined) {
+      const fresh: number[] = []
+      spellObject(value, fresh)
+      code = fresh
+      codes.set(value, code)
+    }
+    return code
+  }
+
+  const spell = (key: string, value: unknown, into: number[]): void => {
+    switch (typeof value) {
+      case 'number':
+        if (key === 'token') into.push(TOKEN + value)
+        else if (key === 'write') into.push(MASK + (1 << value))
+        else into.push(small(value))
+        return
+      case 'boolean':
+        into.push(value ? 1 : 0)
+        return
+      case 'undefined':
+        into.push(2)
+        return
+      case 'string':
+        if (value === NO_LINEAGE || value.startsWith('§')) into.push(LINEAGE + lineageNumber(value))
+        else into.push(wordNumber(value))
+        return
+      case 'object':
+        if (value === null) into.push(3)
+        else spellObject(value, into)
+        return
+      default:
+        throw new TypeError(`No code for a ${typeof value} under ${key}`)
+    }
+  }
+
+  const spellEnvelope = (envelope: LiveEnvelope, into: number[]): void => {
+    into.push(
+      4,
+      (envelope.frozen ? 1 : 0) + (envelope.unflushedAt > 0 ? 2 : 0),
+      LINEAGE + lineageNumber(envelope.lineage),
+      small(envelope.version),
+      LINEAGE + lineageNumber(envelope.durableLineage),
+      small(envelope.durableVersion),
+      small(envelope.trustedAt),
+      MASK + writesIn(envelope),
+    )
+    spellRing(envelope.writeIds, into)
+  }
+
+  const spellRow = (row: StoredSession, into: number[]): void => {
+    into.push(5, LINEAGE + lineageNumber(row.lineage), small(row.version))
+    into.push(MASK + writesIn(row))
+    spellRing(row.writeIds, into)
+  }
+
+  const spellFrame = (frame: Frame<never>, into: number[]): void => {
+    into.push(8, small(frame.step))
+    spellFields(frame.vars, into)
+  }
+
+  const spellObject = (value: object, into: number[]): void => {
+    if (isLive(value)) spellShared(value, into, spellEnvelope)
+    else if (isStoredSession(value)) spellShared(value, into, spellRow)
+    else if (isFrame(value)) spellShared(value, into, spellFrame)
+    else if (value instanceof Uint8Array) into.push(6, MASK + (value[0] ?? 0))
+    else if (Array.isArray(value)) {
+      into.push(7, value.length)
+      if (value.every(isWriteId)) spellRing(value, into)
+      else for (const item of value) spell('', item, into)
+    } else {
+      into.push(9)
+      spellFields(value as Vars, into)
+    }
+  }
+
+  const spellFields = (fields: Vars, into: number[]): void => {
+    const start = into.length
+    into.push(0)
+    let count = 0
+    for (const key in fields) {
+      count += 1
+      into.push(wordNumber(key))
+      spell(key, fields[key], into)
+    }
+    into[start] = count
+  }
+
+  const spellActor = (actor: Actor): readonly number[] => {
+    let code = codes.get(actor)
+    if (code === undefined) {
+      const { kind, ops, floor, isCutOff, noticed, task } = actor
+      const into: number[] = [kind, ops.length, MASK + floor, isCutOff ? 1 : 0, noticed]
+      const [current] = ops
+      if (current === undefined) into.push(0)
+      else spell('', current, into)
+      if (task === undefined) into.push(0)
+      else {
+        spell('', task.command, into)
+        spell('', task.next, into)
+      }
+      code = into
+      codes.set(actor, code)
+    }
+    return code
+  }
+
+  return { codeOf, actor: spellActor }
 }
 
 /** Which processes are interchangeable, by their places. */
@@ -172,7 +193,8 @@ export interface Encoder {
   readonly numbers: Int32Array
 }
 
-export const encoder = (first: World, rules: Rules): Encoder => {
+export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encoder => {
+  const { codeOf, actor: spellActor } = spelling(ringForgets)
   const numbers = new Int32Array(4_096)
   const exactTokens = rules.steps.tokens === 'survive' || rules.steps.commands === 'survive'
   const classes = classesOf(first.actors)
@@ -259,6 +281,7 @@ export const encoder = (first: World, rules: Rules): Encoder => {
     hash = stir(hash, seenFrom(own, past.refused))
     if (cache.entry?.kind === 'live') hash = stir(hash, seenFrom(own, writesIn(cache.entry)))
     if (row.state === 'live') hash = stir(hash, seenFrom(own, writesIn(row.session)))
+    if (row.state === 'destroyed' && row.by !== undefined) hash = stir(hash, seenFrom(own, 1 << row.by))
     return hash
   }
 
@@ -322,7 +345,12 @@ export const encoder = (first: World, rules: Rules): Encoder => {
     else if (cache.entry.kind === 'tombstone') plain(2)
     else write(codeOf(cache.entry))
     if (row.state === 'live') write(codeOf(row.session))
-    else plain(row.state === 'absent' ? 0 : 1)
+    else if (row.state === 'absent') plain(0)
+    else if (row.by === undefined) plain(1)
+    else {
+      plain(2)
+      mask(1 << row.by)
+    }
   }
 
   const encode: Encoder['encode'] = (next) => {
@@ -353,10 +381,14 @@ export const encoder = (first: World, rules: Rules): Encoder => {
       (past.backendWasDown ? 1 : 0) + (world.backendIsDown ? 2 : 0) + (cache.isDown ? 4 : 0) + (world.idIsOut ? 8 : 0),
       world.outagesEnded,
     )
-    if (world.newRow === undefined) plain(0)
-    else {
-      plain(1)
-      mask(world.newRow)
+    plain(world.newRows.length === 0 ? 0 : 1)
+    if (world.newRows.length > 0) {
+      for (let write = 0; write <= MOST_WRITES; write += 1) {
+        const fresh = world.newRows[write]
+        const place = 31 - Math.clz32(masks[1 << write] ?? 1)
+        numbers[length + place] = fresh === undefined ? 0 : fresh === 'destroyed' ? 1 : 2 + (masks[fresh.writes] ?? 0)
+      }
+      length += MOST_WRITES + 1
     }
     if (past.movedWith === undefined) plain(0)
     else {

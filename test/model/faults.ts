@@ -160,7 +160,7 @@ const withActor = (world: World, index: number, actor: Actor): World => ({
 })
 
 const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>, searched: Searched): World => {
-  const { ending, owes } = way
+  const { ending } = way
   const [op] = actor.ops
   const { past } = world
   switch (ending.did) {
@@ -183,13 +183,26 @@ const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>,
         ? { ...world, past: { ...past, drained: past.drained | (ownWrites(actor) & past.acked & visible(world)) } }
         : world
     case 'regenerate':
-      return ending.status === 'failed'
-        ? world
-        : { ...world, past: { ...past, movedWith: world.newRow, destroy: owes === undefined ? 'acked' : past.destroy } }
+      return moved(world, actor, way)
     case 'create':
     case 'nothing':
       return world
   }
+}
+
+/** A regeneration that ended. */
+const moved = (world: World, { ops: [op] }: Actor, { ending, owes }: Extract<Task, { at: 'end' }>): World => {
+  if (op?.do !== 'regenerate' || ending.did !== 'regenerate') return world
+  const { past, row } = world
+  const fresh = world.newRows[op.write]
+  if (ending.status === 'failed')
+    return typeof fresh === 'object' && owes?.do !== 'forget'
+      ? wrong(world, 'THE NEW SESSION OF A FAILED REGENERATION IS LEFT')
+      : world
+  if (past.movedWith !== undefined) return wrong(world, 'TWO REGENERATIONS SUCCEEDED')
+  if (row.state === 'destroyed' && row.by !== op.write) return wrong(world, "REGENERATED OVER ANOTHER'S TOMBSTONE")
+  if (typeof fresh !== 'object') return wrong(world, 'REGENERATED TO NOTHING')
+  return { ...world, past: { ...past, movedWith: fresh.writes, destroy: owes === undefined ? 'acked' : past.destroy } }
 }
 
 const written = (

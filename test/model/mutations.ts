@@ -227,10 +227,19 @@ export const MUTATIONS: readonly Mutation[] = [
     'M31b',
     'remembers the last write id only',
     withRules({
-      ringVerdict: (seen, id, base) => RULES.ringVerdict({ ...seen, writeIds: seen.writeIds.slice(-1) }, id, base),
+      ringVerdict: (seen, id) => (seen.writeIds.includes(id) ? 'in' : 'not in'),
     }),
     /^DOUBLE APPLY/,
-    { processes: ['W', 'W'], faults: { lostInCache: 1 } },
+    { processes: ['W', 'W'], ring: 1, faults: { lostInCache: 1 } },
+  ),
+  mutation(
+    'M31c',
+    'a ring of two that overflowed is believed, three writers',
+    withRules({
+      ringVerdict: (seen, id) => (seen.writeIds.includes(id) ? 'in' : 'not in'),
+    }),
+    /^DOUBLE APPLY/,
+    { processes: ['W', 'W', 'W'], ring: 2, faults: { lostInCache: 1 } },
   ),
   mutation(
     'M32',
@@ -336,5 +345,33 @@ export const MUTATIONS: readonly Mutation[] = [
     withSteps({ onTooLarge: 'take over' }),
     /^I3/,
     { processes: ['W', 'W'], tooLarge: [0] },
+  ),
+  mutation(
+    'M64',
+    "takes another's tombstone for its own",
+    withSteps({ onForeignTombstone: 'take for mine' }),
+    /^(TWO REGENERATIONS|REGENERATED OVER)/,
+    { processes: ['N', 'X'] },
+  ),
+  mutation(
+    'M64b',
+    "takes another regeneration's tombstone for its own",
+    withSteps({ onForeignTombstone: 'take for mine' }),
+    /^(TWO REGENERATIONS|REGENERATED OVER)/,
+    { processes: ['N', 'N'] },
+  ),
+  mutation(
+    'M64c',
+    'leaves the new session of a regeneration that failed',
+    withSteps({ onFailedMove: 'leave' }),
+    /^THE NEW SESSION/,
+    { processes: ['N', 'X'] },
+  ),
+  mutation(
+    'M65',
+    'a takeover that is refused when sent again is taken for not applied',
+    withSteps({ onRefusedTwice: 'not applied' }),
+    /^DOUBLE APPLY/,
+    { processes: ['W', 'W'], ring: 1, faults: { outages: 1, lostInBackend: 1 } },
   ),
 ]

@@ -1,4 +1,4 @@
-import { guardAdmits } from '../../src/contract/backend.js'
+import { guardAdmits, WRITE_ID_RING_SIZE } from '../../src/contract/backend.js'
 import {
   confirmVerdict,
   type FlushPolicy,
@@ -11,6 +11,7 @@ import {
   takeoverVerdict,
   verdictOnRow,
 } from '../../src/session/decisions.js'
+import type { LiveEnvelope } from '../../src/session/envelope.js'
 import {
   born,
   confirmed,
@@ -72,6 +73,7 @@ export interface Steps {
   readonly onLostFreeze: 'look' | 'take over'
   readonly onTooLarge: 'freeze' | 'take over'
   readonly onLostUpdate: 'again' | 'acknowledge'
+  readonly onRefusedTwice: 'in doubt' | 'not applied'
   readonly onNobodyInDoubt: 'unknown' | 'not applied'
   readonly onRingHit: 'settle' | 'acknowledge'
   readonly afterTakeover: 'look' | 'acknowledge'
@@ -85,6 +87,8 @@ export interface Steps {
   readonly create: 'lease, insert, cas' | 'insert, lease, cas' | 'insert, add'
   readonly regenerate: 'freeze' | 'copy'
   readonly regenerateDestroys: 'frozen' | 'any'
+  readonly onForeignTombstone: 'reject' | 'take for mine'
+  readonly onFailedMove: 'forget' | 'leave'
   readonly touchBy: 'cas' | 'set'
   /** Whether a token outlives the connection it came over. */
   readonly tokens: 'die' | 'survive'
@@ -102,6 +106,7 @@ const steps: Steps = {
   onLostFreeze: 'look',
   onTooLarge: 'freeze',
   onLostUpdate: 'again',
+  onRefusedTwice: 'in doubt',
   onNobodyInDoubt: 'unknown',
   onRingHit: 'settle',
   afterTakeover: 'look',
@@ -115,6 +120,8 @@ const steps: Steps = {
   create: 'lease, insert, cas',
   regenerate: 'freeze',
   regenerateDestroys: 'frozen',
+  onForeignTombstone: 'reject',
+  onFailedMove: 'forget',
   touchBy: 'cas',
   tokens: 'die',
   commands: 'die',
@@ -128,6 +135,18 @@ export interface Rules extends Decisions, Transitions {
 }
 
 export const RULES: Rules = { ...decisions, ...transitions, steps }
+
+/** The same with a ring that forgets sooner, so that few writes suffice to overflow it. */
+export const withRing = (rules: Rules, size: number): Rules => {
+  const short = (envelope: LiveEnvelope): LiveEnvelope => ({ ...envelope, writeIds: envelope.writeIds.slice(-size) })
+  return {
+    ...rules,
+    written: (base, write) => short(rules.written(base, write)),
+    frozen: (base, write) => short(rules.frozen(base, write)),
+    takenOver: (base, write, lineage, count) => short(rules.takenOver(base, write, lineage, count)),
+    ringVerdict: (seen, id, base) => rules.ringVerdict(seen, id, base - (WRITE_ID_RING_SIZE - size)),
+  }
+}
 
 /** What the searched store is configured with. */
 export interface Settings {

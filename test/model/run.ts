@@ -3,7 +3,7 @@ import { type Configuration, firstWorld, settingsOf } from './configuration.js'
 import { encoder } from './encode.js'
 import { type Searched, successors } from './faults.js'
 import { violation } from './properties.js'
-import { RULES, type Rules } from './rules.js'
+import { RULES, type Rules, withRing } from './rules.js'
 import { type Result, search } from './search.js'
 import type { Visited } from './visited.js'
 import type { World } from './world.js'
@@ -12,12 +12,14 @@ import type { World } from './world.js'
 export const searchConfiguration = (
   configuration: Configuration,
   cap: number,
-  rules: Rules = RULES,
+  given: Rules = RULES,
   watching: { readonly seen?: Visited; readonly meanwhile?: () => void } = {},
 ): Result<World> => {
   const settings = settingsOf(configuration)
   const first = firstWorld(configuration)
-  const { encode, numbers } = encoder(first, rules)
+  const { ring } = configuration
+  const rules = ring === undefined ? given : withRing(given, ring)
+  const { encode, numbers } = encoder(first, rules, ring !== undefined)
   const { losses = 0, restarts = 0, outages = 0, lostLooks = 0, cuts = 0 } = configuration.faults ?? {}
   const isAsymmetric = configuration.isAsymmetric ?? false
   const searched: Searched = {

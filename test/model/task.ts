@@ -1,4 +1,12 @@
-import type { BackendCopy, Guard, InsertOutcome, StoredSession, UpdateOutcome } from '../../src/contract/backend.js'
+import type {
+  BackendCopy,
+  BackendState,
+  BackendToken,
+  DestroyOutcome,
+  Guard,
+  InsertOutcome,
+  StoredSession,
+} from '../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 
 /*
@@ -36,14 +44,27 @@ export type Command =
   | { readonly to: 'backend'; readonly op: 'read' }
   | { readonly to: 'backend'; readonly op: 'insert'; readonly session: StoredSession }
   | { readonly to: 'backend'; readonly op: 'update'; readonly guard: Guard; readonly session: StoredSession }
-  | { readonly to: 'backend'; readonly op: 'destroy'; readonly only?: { lineage: string; version: number } }
+  | {
+      readonly to: 'backend'
+      readonly op: 'destroy'
+      /** The regeneration whose tombstone it is, by its write; other destroyers need not be told apart. */
+      readonly write: number | undefined
+      readonly only?: { lineage: string; version: number }
+    }
   | { readonly to: 'backend'; readonly op: 'extend' }
   /** Removes a tombstone whose time is up. */
   | { readonly to: 'backend'; readonly op: 'purge' }
-  /** The row of the id that a regeneration moves to; nobody else knows it yet. */
-  | { readonly to: 'backend'; readonly op: 'put new'; readonly session: StoredSession }
+  /** The row of the id that a regeneration moves to, named by its write; nobody else knows it yet. */
+  | { readonly to: 'backend'; readonly op: 'put new'; readonly write: number; readonly session: StoredSession }
+  | { readonly to: 'backend'; readonly op: 'destroy new'; readonly write: number }
 
-export type Refusable = Exclude<UpdateOutcome, { outcome: 'failed' }> | 'unavailable'
+export type Refusable =
+  | { readonly outcome: 'applied'; readonly token: BackendToken }
+  /** `mayBeIn`: sent before without an answer, it may have been applied then, and replaced since. */
+  | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn?: boolean }
+  | 'unavailable'
+
+export type RowTold = DestroyOutcome | 'unavailable'
 
 export type Answer =
   | Seen
@@ -57,8 +78,7 @@ export type Answer =
   | 'dropped'
   | 'conflict'
   | 'lost'
-  | 'destroyed'
-  | 'refused'
+  | DestroyOutcome
   | 'extended'
   | 'absent'
 
@@ -67,7 +87,9 @@ export type Op =
   | { readonly do: 'save'; readonly write: number; readonly durable: boolean }
   | { readonly do: 'create' | 'put' | 'regenerate'; readonly write: number }
   | { readonly do: 'read' | 'flush' | 'read and flush' | 'touch' | 'destroy' | 'drain' | 'purge' }
-  | { readonly do: 'repair' | 'destroy again' }
+  | { readonly do: 'repair' | 'destroy again' | 'bury' }
+  /** A regeneration failed: nobody will be told the new id. */
+  | { readonly do: 'forget'; readonly write: number }
   | { readonly do: 'place'; readonly envelope: LiveEnvelope; readonly token?: Token }
 
 /** How an operation of an actor ended; `world.ts` writes it into the record that the properties read. */
@@ -164,20 +186,22 @@ export const insert = (session: StoredSession, then: Frame<InsertOutcome | 'unav
   asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session }, then)
 export const update = (guard: Guard, session: StoredSession, then: Frame<Refusable>): Task =>
   asking<Refusable>()({ to: 'backend', op: 'update', guard, session }, then)
-export const destroyRow = (
+export const destroyRow = (then: Frame<RowTold>): Task =>
+  asking<RowTold>()({ to: 'backend', op: 'destroy', write: undefined }, then)
+/** By a regeneration: only this very copy, or whatever stands there. */
+export const replaceRow = (
+  write: number,
   only: { lineage: string; version: number } | undefined,
-  then: Frame<'destroyed' | 'refused' | 'unavailable'>,
-): Task =>
-  asking<'destroyed' | 'refused' | 'unavailable'>()(
-    { to: 'backend', op: 'destroy', ...(only === undefined ? {} : { only }) },
-    then,
-  )
+  then: Frame<RowTold>,
+): Task => asking<RowTold>()({ to: 'backend', op: 'destroy', write, ...(only === undefined ? {} : { only }) }, then)
 export const extend = (then: Frame<'extended' | 'destroyed' | 'absent' | 'unavailable'>): Task =>
   asking<'extended' | 'destroyed' | 'absent' | 'unavailable'>()({ to: 'backend', op: 'extend' }, then)
 export const purge = (next: Frame<'told' | 'unavailable'>): Task =>
   asking<'told' | 'unavailable'>()({ to: 'backend', op: 'purge' }, next)
-export const putNew = (session: StoredSession, then: Frame<'told' | 'unavailable'>): Task =>
-  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'put new', session }, then)
+export const putNew = (write: number, session: StoredSession, then: Frame<'told' | 'unavailable'>): Task =>
+  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'put new', write, session }, then)
+export const destroyNew = (write: number, then: Frame<'told' | 'unavailable'>): Task =>
+  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'destroy new', write }, then)
 
 export const end = (ending: Ending, owes?: Op): Task =>
   owes === undefined ? { at: 'end', ending } : { at: 'end', ending, owes }

@@ -22,8 +22,12 @@ export interface Cache {
 }
 
 export type Row =
-  | { readonly state: 'absent' | 'destroyed' }
+  | { readonly state: 'absent' }
+  /** `by`: the write of the regeneration whose tombstone it is. */
+  | { readonly state: 'destroyed'; readonly by: number | undefined }
   | { readonly state: 'live'; readonly session: StoredSession }
+
+export type NewRow = { readonly writes: number } | 'destroyed' | undefined
 
 export interface Actor {
   readonly name: string
@@ -88,7 +92,8 @@ export interface Past {
 export interface World {
   readonly cache: Cache
   readonly row: Row
-  readonly newRow: number | undefined
+  /** What regenerations put under new ids, by the write of each; sparse. */
+  readonly newRows: readonly NewRow[]
   readonly backendIsDown: boolean
   readonly actors: readonly Actor[]
   /** Sent, not answered, and perhaps still to be carried out. */
@@ -207,20 +212,32 @@ const inBackend = (
     case 'extend':
       return { world, answer: row.state === 'live' ? 'extended' : row.state }
     case 'destroy': {
-      const { only } = command
+      const { only, write: by } = command
+      if (row.state === 'destroyed')
+        return { world, answer: by !== undefined && row.by === by ? 'destroyed' : 'already-destroyed' }
       if (
         only !== undefined &&
-        !(row.state === 'destroyed') &&
         !(row.state === 'live' && row.session.lineage === only.lineage && row.session.version === only.version)
       )
         return { world, answer: 'refused' }
-      return { world: { ...world, row: { state: 'destroyed' }, past: begunToDestroy(world.past) }, answer: 'destroyed' }
+      const tombstone = { state: 'destroyed', by } as const
+      return { world: { ...world, row: tombstone, past: begunToDestroy(world.past) }, answer: 'destroyed' }
     }
     case 'purge':
       return { world: row.state === 'destroyed' ? { ...world, row: { state: 'absent' } } : world, answer: 'told' }
     case 'put new':
-      return { world: { ...world, newRow: writesIn(command.session) }, answer: 'told' }
+      return { world: withNewRow(world, command.write, { writes: writesIn(command.session) }), answer: 'told' }
+    case 'destroy new':
+      return { world: withNewRow(world, command.write, 'destroyed'), answer: 'told' }
   }
+}
+
+/** A tombstone stays. */
+const withNewRow = (world: World, write: number, row: NewRow): World => {
+  if (world.newRows[write] === 'destroyed') return world
+  const newRows = [...world.newRows]
+  newRows[write] = row
+  return { ...world, newRows }
 }
 
 export const begunToDestroy = (past: Past): Past => (past.destroy === 'no' ? { ...past, destroy: 'begun' } : past)

@@ -1,5 +1,5 @@
 import type { Rules, Settings } from '../rules.js'
-import { destroyRow, end, frame, type Op, setTombstone, type Task } from '../task.js'
+import { destroyRow, end, frame, type Op, type RowTold, setTombstone, type Task } from '../task.js'
 
 /*
  * Rule 12: the backend's tombstone, then the cache's, then the acknowledgement; and both again in the
@@ -10,26 +10,28 @@ export interface Destroying {
   destroy(): Task
   /** What the background does until it succeeds: from the start, both tiers. */
   destroyAgain(): Task
+  /** The cache alone, where the backend has heard already: after a regeneration. */
+  bury(): Task
 }
 
 type Told = 'told' | 'lost' | 'unreachable'
-type RowTold = 'destroyed' | 'refused' | 'unavailable'
 
 const REJECTED = { did: 'destroy', status: 'rejected' } as const
 const ACKED = { did: 'destroy', status: 'acked' } as const
 const CACHE_UNREACHABLE = { did: 'destroy', status: 'cache unreachable' } as const
 const DESTROY_AGAIN: Op = { do: 'destroy again' }
+const BURY: Op = { do: 'bury' }
 const NOTHING = { did: 'nothing' } as const
 
 export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const { steps } = rules
 
   const destroy = (): Task =>
-    steps.destroy === 'backend, cache' ? destroyRow(undefined, frame(onRow, {})) : setTombstone(frame(onCacheFirst, {}))
+    steps.destroy === 'backend, cache' ? destroyRow(frame(onRow, {})) : setTombstone(frame(onCacheFirst, {}))
 
   /** The backend is told twice: `BackendTier.destroy` sends again after a lost answer. */
   const onRow = (row: RowTold): Task =>
-    row === 'unavailable' ? destroyRow(undefined, frame(onRowAgain, {})) : setTombstone(frame(onTombstone, {}))
+    row === 'unavailable' ? destroyRow(frame(onRowAgain, {})) : setTombstone(frame(onTombstone, {}))
 
   const onRowAgain = (row: RowTold): Task =>
     row === 'unavailable' ? setTombstone(frame(onRejected, {})) : setTombstone(frame(onTombstone, {}))
@@ -47,11 +49,11 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
 
   /** Weak: the cache first. */
   const onCacheFirst = (told: Told): Task =>
-    told === 'told' ? destroyRow(undefined, frame(onRowLast, {})) : end(REJECTED, DESTROY_AGAIN)
+    told === 'told' ? destroyRow(frame(onRowLast, {})) : end(REJECTED, DESTROY_AGAIN)
 
   const onRowLast = (row: RowTold): Task => (row === 'unavailable' ? end(REJECTED, DESTROY_AGAIN) : end(ACKED))
 
-  const destroyAgain = (): Task => destroyRow(undefined, frame(onRowInBackground, {}))
+  const destroyAgain = (): Task => destroyRow(frame(onRowInBackground, {}))
 
   const onRowInBackground = (row: RowTold): Task => {
     if (row === 'unavailable') return end(NOTHING, DESTROY_AGAIN)
@@ -60,5 +62,9 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
 
   const onTombstoneInBackground = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, DESTROY_AGAIN))
 
-  return { destroy, destroyAgain }
+  const bury = (): Task => setTombstone(frame(onBuried, {}))
+
+  const onBuried = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, BURY))
+
+  return { destroy, destroyAgain, bury }
 }

@@ -45,6 +45,8 @@ export type Settled = 'settled' | 'destroyed' | 'unseen'
 export interface Flushing {
   flush(envelope: LiveEnvelope, token: Token, then: Frame<Flushed>): Task
   settleAfterTakeover(taken: LiveEnvelope, write: number, then: Frame<Settled>): Task
+  /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
+  isAlive(seen: InCache, then: Frame<boolean | 'unavailable'>): Task
   /** The answer says whether it was possible to tell. */
   dropIfDead(then: Frame<boolean>): Task
   /** As `BackendTier.update` does: sent once more after a lost answer. */
@@ -81,8 +83,15 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   ): Task => {
     if (outcome !== 'unavailable') return then.resume(outcome, around)
     if (steps.onLostUpdate === 'acknowledge') return then.resume({ outcome: 'applied', token: NO_TOKEN }, around)
-    return update(guard, session, then)
+    return update(guard, session, frame(onSecondUpdate, { then }))
   }
+
+  /** Refused now, it may have been applied before. */
+  const onSecondUpdate = (outcome: Refusable, { then }: { readonly then: Frame<Refusable> }, around: Around): Task =>
+    then.resume(
+      outcome !== 'unavailable' && outcome.outcome === 'refused' ? { ...outcome, mayBeIn: true } : outcome,
+      around,
+    )
 
   const flush: Flushing['flush'] = (envelope, token, then) => {
     const vars = { envelope, token, then }
@@ -273,7 +282,30 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     around: Around,
   ): Task => then.resume(outcome !== 'lost', around)
 
-  return { flush, settleAfterTakeover, dropIfDead, updateTwice }
+  const isAlive: Flushing['isAlive'] = ({ envelope, token }, then) => read(frame(onCompared, { then, envelope, token }))
+
+  const onCompared = (
+    copy: BackendCopy | 'unavailable',
+    {
+      then,
+      envelope,
+      token,
+    }: { readonly then: Frame<boolean | 'unavailable'>; readonly envelope: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return then.resume('unavailable', around)
+    const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
+    if (verdict === 'believe') return then.resume(true, around)
+    return verdict === 'bury' ? bury(token, frame(onDeadGone, { then })) : drop(token, frame(onDeadGone, { then }))
+  }
+
+  const onDeadGone = (
+    _outcome: unknown,
+    { then }: { readonly then: Frame<boolean | 'unavailable'> },
+    around: Around,
+  ): Task => then.resume(false, around)
+
+  return { flush, settleAfterTakeover, isAlive, dropIfDead, updateTwice }
 }
 
 const stateOf = (copy: BackendCopy): BackendState =>

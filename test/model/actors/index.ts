@@ -45,6 +45,10 @@ export const beginning = (rules: Rules, settings: Settings): ((op: Op) => Task) 
         return destroys.destroy()
       case 'destroy again':
         return destroys.destroyAgain()
+      case 'bury':
+        return destroys.bury()
+      case 'forget':
+        return replaces.forget(op.write)
     }
   }
 }

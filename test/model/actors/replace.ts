@@ -1,27 +1,31 @@
 import type { BackendCopy, InsertOutcome } from '../../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../../src/session/envelope.js'
+import type { Write } from '../../../src/session/transitions.js'
 import { lineageName, masked, TIMINGS, writeIdOf, writeOf, writesIn } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
   add,
   cas,
-  destroyRow,
+  destroyNew,
   drop,
+  either,
   end,
   frame,
   insert,
   lease,
   type Op,
   putNew,
+  type RowTold,
   read,
+  replaceRow,
   type Stored,
   setTombstone,
   type Task,
   type Token,
 } from '../task.js'
 import type { Flushed, Flushing } from './flush.js'
-import type { Found, Reading } from './read.js'
+import type { Found, InBackend, InCache, Reading } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
@@ -34,13 +38,13 @@ export interface Replacing {
   put(write: number): Task
   place(envelope: LiveEnvelope, token: Token | undefined): Task
   regenerate(write: number): Task
+  /** Destroys what a failed regeneration put under the new id. */
+  forget(write: number): Task
 }
 
 const NO_TOKEN = new Uint8Array(0)
-const DESTROY_AGAIN: Op = { do: 'destroy again' }
+const BURY: Op = { do: 'bury' }
 const NOTHING = { did: 'nothing' } as const
-type RowTold = 'destroyed' | 'refused' | 'unavailable'
-
 const FAILED = { did: 'regenerate', status: 'failed' } as const
 
 export const replacing = (rules: Rules, settings: Settings, reads: Reading, flushes: Flushing): Replacing => {
@@ -157,69 +161,101 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly [name: string]: unknown
     readonly write: number
     readonly attempt: number
+    /** Something may stand under the new id. */
+    readonly mayBeThere: boolean
   }
 
   interface OfHalted extends OfMove {
     readonly envelope: LiveEnvelope
   }
 
-  const regenerate: Replacing['regenerate'] = (write) => reads.observe('writer', frame(onFound, { write, attempt: 0 }))
+  const moveOf = ({ write, attempt, mayBeThere }: OfMove): OfMove => ({ write, attempt, mayBeThere })
+
+  const regenerate: Replacing['regenerate'] = (write) => look({ write, attempt: 0, mayBeThere: false })
+
+  const look = (vars: OfMove): Task => reads.observe('writer', frame(onFound, vars))
 
   const again = (vars: OfMove): Task => {
     const attempt = vars.attempt + 1
-    return attempt >= maxAttempts
-      ? end(FAILED)
-      : reads.observe('writer', frame(onFound, { write: vars.write, attempt }))
+    return attempt >= maxAttempts ? failed(vars) : look({ ...moveOf(vars), attempt })
   }
+
+  const failed = ({ write, mayBeThere }: OfMove): Task =>
+    mayBeThere && steps.onFailedMove === 'forget' ? end(FAILED, { do: 'forget', write }) : end(FAILED)
 
   const onFound = (found: Found, vars: OfMove, around: Around): Task => {
-    if (found.state !== 'live') return end(FAILED)
-    const { envelope } = found
-    if (steps.regenerate === 'copy') return storeFresh(envelope, { ...vars, thaw: undefined })
-    const step = writeOf({ data: masked(writesIn(envelope) & ~(1 << vars.write)) }, vars.write, around.now)
-    if (found.where === 'backend') return takeOver(envelope, vars, around)
-    const halted = rules.frozen(envelope, step)
-    return cas(halted, found.token, frame(onFrozen, { ...vars, base: envelope, envelope: halted }))
+    if (found.state !== 'live') return failed(vars)
+    // It waits for another regeneration to end, or finds that one dead.
+    return found.envelope.frozen ? either(look(vars), halt(found, vars, around)) : halt(found, vars, around)
   }
 
-  const onFrozen = (put: Stored, vars: OfHalted & { readonly base: LiveEnvelope }, around: Around): Task => {
-    const { write, attempt, base, envelope } = vars
-    if (put.outcome === 'stored') {
-      return flushes.flush(envelope, put.token, frame(onFlushed, { write, attempt, envelope }))
-    }
-    if (put.outcome === 'lost' && steps.onLostFreeze === 'look')
-      return reads.observe('writer', frame(onFreezeStands, { write, attempt, base }))
-    if (put.outcome === 'lost' || put.outcome === 'too-large') return takeOver(base, { write, attempt }, around)
-    return again(vars)
+  /** The old session at a version that no write can follow, in the backend. */
+  const halt = (found: InCache | InBackend, vars: OfMove, around: Around): Task => {
+    const { envelope } = found
+    if (steps.regenerate === 'copy') return storeFresh(envelope, { ...vars, thaw: undefined })
+    if (found.where === 'backend') return takeOver(envelope, vars, around)
+    const halted = rules.frozen(envelope, stepOf(envelope, vars, around))
+    return cas(halted, found.token, frame(onFrozen, { ...vars, base: envelope, token: found.token, envelope: halted }))
   }
+
+  /** A regeneration may take up its own change twice: it is resolved anew against what stands. */
+  const stepOf = (base: LiveEnvelope, { write }: OfMove, { now }: Around): Write =>
+    writeOf({ data: masked(writesIn(base) & ~(1 << write)) }, write, now)
+
+  const onFrozen = (
+    put: Stored,
+    vars: OfHalted & { readonly base: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
+    const { base, envelope, token } = vars
+    const move = moveOf(vars)
+    switch (put.outcome) {
+      case 'stored':
+        return flushes.flush(envelope, put.token, frame(onFlushed, { ...move, envelope }))
+      case 'conflict':
+      case 'missing':
+        return again(move)
+      case 'lost':
+        return steps.onLostFreeze === 'look'
+          ? reads.observe('writer', frame(onFreezeStands, { ...move, base }))
+          : takeOver(base, move, around)
+      case 'too-large':
+        return cas({ ...base, frozen: true }, token, frame(onHaltedAsItIs, { ...move, base }))
+    }
+  }
+
+  const onHaltedAsItIs = (put: Stored, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task =>
+    put.outcome === 'conflict' || put.outcome === 'lost' ? again(moveOf(vars)) : takeOver(vars.base, vars, around)
 
   /** What stands after the answer to the freezing was lost: only where nobody can tell is the cache gone round. */
   const onFreezeStands = (found: Found, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task => {
-    const { write, attempt, base } = vars
-    if (found.state === 'unavailable' || found.state === 'none') return end(FAILED)
-    if (found.where === 'backend')
-      return found.why === 'unreachable' ? takeOver(base, { write, attempt }, around) : again({ write, attempt })
+    const { base, write } = vars
+    const move = moveOf(vars)
+    if (found.state === 'unavailable') return failed(move)
+    if (found.state === 'none') return again(move)
+    if (found.where === 'backend') return found.why === 'unreachable' ? takeOver(base, move, around) : again(move)
     const { envelope, token } = found
-    return envelope.frozen && envelope.writeIds.includes(writeIdOf(write))
-      ? flushes.flush(envelope, token, frame(onFlushed, { write, attempt, envelope }))
-      : again({ write, attempt })
+    const isMine = envelope.frozen && envelope.lineage === base.lineage && envelope.writeIds.includes(writeIdOf(write))
+    // It is given back, and frozen anew.
+    return isMine ? cas({ ...envelope, frozen: false }, token, frame(onGivenBack, move)) : again(move)
   }
 
-  const onFlushed = (flushed: Flushed, { write, attempt, envelope }: OfHalted): Task => {
-    if (flushed.outcome === 'durable') return storeFresh(envelope, { write, attempt, thaw: flushed.now?.token })
-    return flushed.outcome === 'again' ? again({ write, attempt }) : end(FAILED)
+  const onGivenBack = (_put: Stored, vars: OfMove): Task => again(vars)
+
+  const onFlushed = (flushed: Flushed, { envelope, ...vars }: OfHalted): Task => {
+    if (flushed.outcome === 'durable') return storeFresh(envelope, { ...moveOf(vars), thaw: flushed.now?.token })
+    return flushed.outcome === 'again' ? again(vars) : failed(vars)
   }
 
   const takeOver = (base: LiveEnvelope, vars: OfMove, around: Around): Task => {
-    const step = writeOf({ data: masked(writesIn(base) & ~(1 << vars.write)) }, vars.write, around.now)
-    const taken = rules.takenOver(base, step, around.lineage(), policy.maxStaleCount)
-    return putIntoBackend(base, taken, frame(onTaken, { ...vars, envelope: taken }))
+    const taken = rules.takenOver(base, stepOf(base, vars, around), around.lineage(), policy.maxStaleCount)
+    return putIntoBackend(base, taken, frame(onTaken, { ...moveOf(vars), envelope: taken }))
   }
 
-  const onTaken = (put: Put, { write, attempt, envelope }: OfHalted): Task => {
-    if (put === 'unavailable') return end(FAILED)
-    if (put === 'mine') return storeFresh(envelope, { write, attempt, thaw: undefined })
-    return put.state === 'live' ? again({ write, attempt }) : end(FAILED)
+  const onTaken = (put: Put, vars: OfHalted): Task => {
+    if (put === 'unavailable') return failed(vars)
+    if (put === 'in') return storeFresh(vars.envelope, { ...moveOf(vars), thaw: undefined })
+    return put.row.state === 'live' ? again(vars) : failed(vars)
   }
 
   interface OfFresh extends OfMove {
@@ -227,15 +263,24 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly thaw: Token | undefined
   }
 
-  const storeFresh = (envelope: LiveEnvelope, vars: OfFresh): Task =>
-    putNew(rules.storedSession(envelope, undefined, TIMINGS), frame(onFresh, { ...vars, envelope }))
+  const storeFresh = (envelope: LiveEnvelope, vars: Omit<OfFresh, 'mayBeThere'>): Task => {
+    const fresh: OfFresh = { write: vars.write, attempt: vars.attempt, thaw: vars.thaw, mayBeThere: true }
+    const { lineage, version } = envelope
+    return putNew(
+      fresh.write,
+      rules.storedSession(envelope, undefined, TIMINGS),
+      frame(onFresh, { ...fresh, lineage, version }),
+    )
+  }
 
-  const onFresh = (stored: 'told' | 'unavailable', vars: OfFresh & { readonly envelope: LiveEnvelope }): Task => {
+  const onFresh = (
+    stored: 'told' | 'unavailable',
+    { lineage, version, ...vars }: OfFresh & { readonly lineage: string; readonly version: number },
+  ): Task => {
     if (stored === 'unavailable') return thawed(vars)
-    const { write, attempt, thaw, envelope } = vars
     const isConditional = steps.regenerate === 'freeze' && steps.regenerateDestroys === 'frozen'
-    const only = isConditional ? { lineage: envelope.lineage, version: envelope.version } : undefined
-    return destroyRow(only, frame(onOldDestroyed, { write, attempt, thaw, only }))
+    const only = isConditional ? { lineage, version } : undefined
+    return replaceRow(vars.write, only, frame(onOldDestroyed, { ...vars, only }))
   }
 
   interface OfDestroy extends OfFresh {
@@ -245,25 +290,41 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   /** `BackendTier.destroy` sends again after a lost answer. */
   const onOldDestroyed = (outcome: RowTold, vars: OfDestroy): Task =>
     outcome === 'unavailable'
-      ? destroyRow(vars.only, frame(onOldDestroyedAgain, vars))
+      ? replaceRow(vars.write, vars.only, frame(onOldDestroyedAgain, vars))
       : onOldDestroyedAgain(outcome, vars)
 
   const onOldDestroyedAgain = (outcome: RowTold, vars: OfDestroy): Task => {
-    if (outcome === 'unavailable') return thawed(vars)
-    const { write, attempt } = vars
-    return outcome === 'refused'
-      ? flushes.dropIfDead(frame(onOldDropped, { write, attempt }))
-      : setTombstone(frame(onDone, {}))
+    switch (outcome) {
+      case 'unavailable':
+        return thawed(vars)
+      case 'refused':
+        return flushes.dropIfDead(frame(onOldDropped, moveOf(vars)))
+      case 'already-destroyed':
+        // Logged out, or regenerated by another: what was frozen must not live on under a new id.
+        if (steps.onForeignTombstone === 'reject') return failed(vars)
+        return setTombstone(frame(onDone, {}))
+      case 'destroyed':
+        return setTombstone(frame(onDone, {}))
+    }
   }
 
-  const thawed = ({ thaw }: OfFresh): Task => (thaw === undefined ? end(FAILED) : drop(thaw, frame(onThawed, {})))
+  const thawed = (vars: OfFresh): Task =>
+    vars.thaw === undefined ? failed(vars) : drop(vars.thaw, frame(onThawed, moveOf(vars)))
 
-  const onThawed = (_dropped: unknown): Task => end(FAILED)
+  const onThawed = (_dropped: unknown, vars: OfMove): Task => failed(vars)
 
   const onOldDropped = (_done: boolean, vars: OfMove): Task => again(vars)
 
   const onDone = (told: 'told' | 'lost' | 'unreachable'): Task =>
-    end({ did: 'regenerate', status: 'acked' }, told === 'told' ? undefined : DESTROY_AGAIN)
+    end({ did: 'regenerate', status: 'acked' }, told === 'told' ? undefined : BURY)
 
-  return { create, put, place, regenerate }
+  /** Once, in the background; `BackendTier.destroy` sends again after a lost answer. */
+  const forget: Replacing['forget'] = (write) => destroyNew(write, frame(onForgotten, { write }))
+
+  const onForgotten = (told: 'told' | 'unavailable', { write }: { readonly write: number }): Task =>
+    told === 'told' ? end(NOTHING) : destroyNew(write, frame(onForgottenAgain, {}))
+
+  const onForgottenAgain = (_told: 'told' | 'unavailable'): Task => end(NOTHING)
+
+  return { create, put, place, regenerate, forget }
 }

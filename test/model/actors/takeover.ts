@@ -7,7 +7,8 @@ import type { Flushing } from './flush.js'
 
 /* Rule 9: a copy that goes to the backend round the cache. Follows `src/store/takeover.ts` step by step. */
 
-export type Put = 'mine' | 'unavailable' | BackendState
+/** `mayBeIn`: it may have been in, and what stands there came after it. */
+export type Put = 'in' | 'unavailable' | { readonly row: BackendState; readonly mayBeIn: boolean }
 
 export type PutIntoBackend = (base: LiveEnvelope, taken: LiveEnvelope, then: Frame<Put>) => Task
 
@@ -29,11 +30,10 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
 
   const onInserted = (outcome: InsertOutcome | 'unavailable', { base, session, then }: Vars, around: Around): Task => {
     if (outcome === 'unavailable') return then.resume('unavailable', around)
-    if (outcome.outcome === 'inserted') return then.resume('mine', around)
-    if (outcome.outcome === 'too-late') return then.resume({ state: 'absent' }, around)
-    const { row } = outcome
-    if (row.state !== 'live') return then.resume(row, around)
-    if (row.lineage === session.lineage) return then.resume('mine', around)
+    if (outcome.outcome === 'inserted') return then.resume('in', around)
+    const row: BackendState = outcome.outcome === 'too-late' ? { state: 'absent' } : outcome.row
+    if (row.state !== 'live') return then.resume({ row, mayBeIn: false }, around)
+    if (row.lineage === session.lineage) return then.resume('in', around)
     return updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
   }
 
@@ -43,12 +43,12 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
     around: Around,
   ): Task => {
     if (outcome === 'unavailable') return then.resume('unavailable', around)
-    if (outcome.outcome === 'applied') return then.resume('mine', around)
-    const { row } = outcome
-    if (row.state === 'live' && row.lineage === session.lineage) return then.resume('mine', around)
+    if (outcome.outcome === 'applied') return then.resume('in', around)
+    const { row, mayBeIn = false } = outcome
+    if (row.state === 'live' && row.lineage === session.lineage) return then.resume('in', around)
     return row.state === 'absent' && rules.steps.takeover === 'upsert'
       ? insert(session, frame(onUpserted, { then }))
-      : then.resume(row, around)
+      : then.resume({ row, mayBeIn: mayBeIn && rules.steps.onRefusedTwice === 'in doubt' }, around)
   }
 
   /** Weak: a takeover that creates what is missing. */
@@ -56,7 +56,7 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
     outcome: InsertOutcome | 'unavailable',
     { then }: { readonly then: Frame<Put> },
     around: Around,
-  ): Task => then.resume(outcome !== 'unavailable' && outcome.outcome === 'inserted' ? 'mine' : 'unavailable', around)
+  ): Task => then.resume(outcome !== 'unavailable' && outcome.outcome === 'inserted' ? 'in' : 'unavailable', around)
 
   return putIntoBackend
 }

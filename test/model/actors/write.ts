@@ -16,7 +16,7 @@ import {
   type Token,
 } from '../task.js'
 import type { Flushed, Flushing, Settled } from './flush.js'
-import type { Found, InCache, Reading } from './read.js'
+import type { Found, InBackend, InCache, Reading } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
@@ -41,8 +41,15 @@ interface OfWrite {
   readonly [name: string]: unknown
   readonly intent: Intent
   readonly attempt: number
-  /** The version under the write, once an answer was lost or its lineage died: from then on the ring decides. */
-  readonly doubtFrom: number | undefined
+  /** Set once the write may be in, as an answer was lost or its lineage died: from then on the ring decides. */
+  readonly doubt: Doubt | undefined
+}
+
+interface Doubt {
+  readonly [name: string]: unknown
+  readonly lineage: string
+  /** The lowest version that it was put on. */
+  readonly version: number
 }
 
 /** A write that stands somewhere, and how the attempt goes on if it has to be done over. */
@@ -61,7 +68,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const save: Writing['save'] = (intent) => reads.observe('reader', frame(onLoaded, { intent }))
 
   const onLoaded = (found: Found, { intent }: { readonly intent: Intent }, around: Around): Task => {
-    const start: OfWrite = { intent, attempt: 0, doubtFrom: undefined }
+    const start: OfWrite = { intent, attempt: 0, doubt: undefined }
     // A request that cannot load its session ends before it changes anything.
     if (found.state !== 'live') return ended(start, found.state === 'none' ? 'dropped' : 'not applied')
     return found.where === 'cache' && !found.envelope.frozen
@@ -75,25 +82,47 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     return reads.observe('writer', frame(onFound, next))
   }
 
-  const gaveUp = (vars: OfWrite): Task => ended(vars, vars.doubtFrom === undefined ? 'gave up' : 'gave up, unknown')
+  const gaveUp = (vars: OfWrite): Task => ended(vars, vars.doubt === undefined ? 'gave up' : 'gave up, unknown')
 
   const onFound = (found: Found, vars: OfWrite & { readonly isThawing?: boolean }, around: Around): Task => {
-    if (found.state === 'unavailable')
-      return ended(vars, vars.doubtFrom === undefined ? 'not applied' : steps.onNobodyInDoubt)
+    if (found.state === 'unavailable') return nobodyToAsk(vars)
     if (found.state === 'none') return ended(vars, 'dropped')
-    const { intent, doubtFrom } = vars
+    const { intent, doubt } = vars
     const { envelope } = found
     // It waits for a regeneration to end; one that takes too long is dead, and its session is taken over.
     if (envelope.frozen && !vars.isThawing)
       return either(reads.observe('writer', frame(onFound, vars)), onFound(found, { ...vars, isThawing: true }, around))
-    if (doubtFrom !== undefined) {
-      const verdict = rules.ringVerdict(envelope, writeIdOf(intent.write), doubtFrom)
+    if (doubt !== undefined) {
+      const verdict = rules.ringVerdict(envelope, writeIdOf(intent.write), doubt.version)
       if (verdict === 'cannot tell') return ended(vars, 'unknown')
       if (verdict === 'in') {
         if (found.where === 'backend') return ended(vars, 'durable')
         return steps.onRingHit === 'settle' ? settle(found, vars, around) : ended(vars, 'acked')
       }
+      // Another lineage may be dead, and not know what is in the backend, my write maybe among it.
+      if (found.where === 'cache' && envelope.lineage !== doubt.lineage)
+        return flushes.isAlive(found, frame(onCompared, { intent, attempt: vars.attempt, doubt, found }))
     }
+    return place(found, { intent, attempt: vars.attempt, doubt }, around)
+  }
+
+  const nobodyToAsk = (vars: OfWrite): Task =>
+    ended(vars, vars.doubt === undefined ? 'not applied' : steps.onNobodyInDoubt)
+
+  const onCompared = (
+    isAlive: boolean | 'unavailable',
+    { found, ...vars }: OfWrite & { readonly found: InCache },
+    around: Around,
+  ): Task => {
+    if (isAlive === 'unavailable') return nobodyToAsk(vars)
+    const { intent, attempt: tried, doubt } = vars
+    const onward = { intent, attempt: tried, doubt }
+    return isAlive ? place(found, onward, around) : attempt(onward)
+  }
+
+  const place = (found: InCache | InBackend, vars: OfWrite, around: Around): Task => {
+    const { intent } = vars
+    const { envelope } = found
     if (found.where === 'backend' || envelope.frozen) return takeOver(envelope, vars, around)
     const next = rules.written(envelope, writeOf(envelope, intent.write, around.now))
     const then = frame(onPut, { ...vars, envelope, next, token: found.token })
@@ -106,27 +135,30 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     around: Around,
   ): Task => {
     const { intent, attempt: tried, envelope, next } = vars
-    const doubtFrom = vars.doubtFrom ?? envelope.version
-    const onward: OfWrite = { intent, attempt: tried, doubtFrom }
+    const onward: OfWrite = { intent, attempt: tried, doubt: doubtOf(envelope, vars) }
     switch (put.outcome) {
       case 'stored':
         return settle({ state: 'live', where: 'cache', envelope: next, token: put.token }, onward, around)
       case 'too-large':
         return steps.onTooLarge === 'freeze'
-          ? cas({ ...envelope, frozen: true }, vars.token, frame(onHalted, { ...onward, envelope }))
-          : takeOver(envelope, onward, around)
+          ? cas(
+              { ...envelope, frozen: true },
+              vars.token,
+              frame(onHalted, { intent, attempt: tried, doubt: vars.doubt, envelope }),
+            )
+          : takeOver(envelope, vars, around)
       case 'lost':
         if (steps.onLostCas === 'acknowledge') return ended(vars, 'acked')
         if (steps.onLostCas === 'flush mine')
           return flushes.updateTwice(
             rules.flushGuard(next),
             rules.storedSession(next, undefined, TIMINGS),
-            frame(onFlushedMine, { intent, attempt: tried, doubtFrom }),
+            frame(onFlushedMine, onward),
           )
-        return reads.observe('writer', frame(onStands, { intent, attempt: tried, doubtFrom, envelope }))
+        return reads.observe('writer', frame(onStands, { ...onward, envelope }))
       case 'conflict':
       case 'missing':
-        return attempt({ intent, attempt: tried, doubtFrom: vars.doubtFrom })
+        return attempt({ intent, attempt: tried, doubt: vars.doubt })
     }
   }
 
@@ -135,10 +167,10 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
    * had written to since it was read would take their writes along into death.
    */
   const onHalted = (halted: Stored, vars: OfSettled, around: Around): Task => {
-    const { intent, attempt: tried, doubtFrom, envelope } = vars
+    const { intent, attempt: tried, doubt, envelope } = vars
     return halted.outcome === 'stored' || halted.outcome === 'missing'
-      ? takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
-      : attempt({ intent, attempt: tried, doubtFrom })
+      ? takeOver(envelope, { intent, attempt: tried, doubt }, around)
+      : attempt({ intent, attempt: tried, doubt })
   }
 
   /** Weak: an envelope that no compare-and-set accepted is flushed under its own lineage. */
@@ -149,13 +181,19 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
 
   /** What stands after an answer was lost. */
   const onStands = (found: Found, vars: OfSettled, around: Around): Task => {
-    const { intent, attempt: tried, doubtFrom, envelope } = vars
+    const { intent, attempt: tried, doubt, envelope } = vars
     // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
     if (found.state === 'live' && found.where === 'backend' && found.why === 'unreachable')
-      return takeOver(envelope, { intent, attempt: tried, doubtFrom }, around)
-    const next = { intent, attempt: tried + 1, doubtFrom }
+      return takeOver(envelope, { intent, attempt: tried, doubt }, around)
+    const next = { intent, attempt: tried + 1, doubt }
     return next.attempt >= maxAttempts ? gaveUp(next) : onFound(found, next, around)
   }
+
+  /** After a loss versions start lower again: the ring must remember from the lowest on. */
+  const doubtOf = ({ lineage, version }: LiveEnvelope, { doubt }: OfWrite): Doubt => ({
+    lineage,
+    version: Math.min(doubt?.version ?? version, version),
+  })
 
   /** A write that the cache accepted: flushed if it is due, and acknowledged. */
   const settle = (accepted: InCache, vars: OfWrite, around: Around): Task => {
@@ -168,10 +206,10 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   const onFlushed = (flushed: Flushed, vars: OfSettled): Task => {
-    const { intent, attempt: tried, doubtFrom } = vars
+    const { intent, attempt: tried, doubt } = vars
     switch (flushed.outcome) {
       case 'again':
-        return attempt({ intent, attempt: tried, doubtFrom })
+        return attempt({ intent, attempt: tried, doubt })
       case 'destroyed':
         return ended(vars, 'dropped')
       case 'durable':
@@ -186,19 +224,22 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const takeOver = (base: LiveEnvelope, vars: OfWrite, around: Around): Task => {
     const step = writeOf(base, vars.intent.write, around.now)
     const taken = rules.takenOver(base, step, around.lineage(), policy.maxStaleCount)
-    return putIntoBackend(base, taken, frame(onTaken, { ...vars, taken }))
+    return putIntoBackend(base, taken, frame(onTaken, { ...vars, base, taken }))
   }
 
   interface OfTakeover extends OfWrite {
+    readonly base: LiveEnvelope
     readonly taken: LiveEnvelope
   }
 
   const onTaken = (put: Put, vars: OfTakeover): Task => {
-    const { intent, attempt: tried, doubtFrom } = vars
+    const { intent, attempt: tried } = vars
     if (put === 'unavailable') return ended(vars, 'unknown')
-    if (put !== 'mine') {
-      if (put.state !== 'live') return ended(vars, 'dropped')
-      if (!put.writeIds.includes(writeIdOf(intent.write))) return attempt({ intent, attempt: tried, doubtFrom })
+    if (put !== 'in') {
+      const { row, mayBeIn } = put
+      if (row.state !== 'live') return ended(vars, 'dropped')
+      const doubt = mayBeIn ? doubtOf(vars.base, vars) : vars.doubt
+      if (!row.writeIds.includes(writeIdOf(intent.write))) return attempt({ intent, attempt: tried, doubt })
     }
     return look(vars)
   }
