@@ -40,6 +40,9 @@ export interface ScriptedMemcached {
   /** Bytes sent to all of its connections, unasked. */
   say(bytes: Uint8Array): void
 
+  /** Lets the connections go on that a fault `stall` holds up, the first one held up first. */
+  resume(): void
+
   /** Forgets all entries. */
   flush(): void
   /**
@@ -70,6 +73,11 @@ export const scriptedMemcached = async (options: ScriptedMemcachedOptions = {}):
   return double
 }
 
+interface ConnectionState {
+  hangs: boolean
+  signedIn: boolean
+}
+
 const VERSION = '1.6.0-scripted'
 
 class Double implements ScriptedMemcached {
@@ -79,6 +87,7 @@ class Double implements ScriptedMemcached {
   readonly #sockets = new Set<Socket>()
   readonly #received = new Map<ScriptedCommand, number>()
   readonly #waiting = new Set<() => void>()
+  readonly #stalled = new Map<Socket, { readonly state: ConnectionState; readonly requests: WireRequest[] }>()
   #listener: Server | undefined
   #port: number
   #made = 0
@@ -119,6 +128,19 @@ class Double implements ScriptedMemcached {
     for (const socket of this.#sockets) socket.write(bytes)
   }
 
+  resume(): void {
+    const stalled = [...this.#stalled]
+    this.#stalled.clear()
+    for (const [socket, { state, requests }] of stalled) {
+      for (const request of requests) {
+        const answer = this.#carryOut(state, request)
+        if (socket.writable) socket.write(answer)
+      }
+      socket.resume()
+      if (socket.readableEnded) socket.end()
+    }
+  }
+
   flush(): void {
     this.#entries.flush()
   }
@@ -147,7 +169,7 @@ class Double implements ScriptedMemcached {
   async accept(): Promise<void> {
     if (this.#listener !== undefined) return
     const { host = '127.0.0.1', path } = this.#options
-    const listener = createServer((socket) => this.#connected(socket))
+    const listener = createServer({ allowHalfOpen: true }, (socket) => this.#connected(socket))
     if (path === undefined) listener.listen(this.#port, host)
     else listener.listen(path)
     await once(listener, 'listening')
@@ -166,8 +188,11 @@ class Double implements ScriptedMemcached {
     socket.setNoDelay(true)
     socket.on('close', () => this.#sockets.delete(socket))
     socket.on('error', () => socket.destroy())
+    socket.on('end', () => {
+      if (!this.#stalled.has(socket)) socket.end()
+    })
     let received: Buffer = Buffer.alloc(0)
-    const state = { hangs: false, signedIn: this.#options.credentials === undefined }
+    const state: ConnectionState = { hangs: false, signedIn: this.#options.credentials === undefined }
     socket.on('data', (chunk) => {
       try {
         const { requests, rest } = readRequests(Buffer.concat([received, chunk]))
@@ -179,12 +204,22 @@ class Double implements ScriptedMemcached {
     })
   }
 
-  #handle(socket: Socket, state: { hangs: boolean; signedIn: boolean }, request: WireRequest): void {
+  #handle(socket: Socket, state: ConnectionState, request: WireRequest): void {
     this.#arrived(request.command)
     if (state.hangs || socket.destroyed) return
+    const stalled = this.#stalled.get(socket)
+    if (stalled !== undefined) {
+      stalled.requests.push(request)
+      return
+    }
     const fault = this.faults.next(request.command)
     if (fault?.kind === 'hang') {
       state.hangs = true
+      return
+    }
+    if (fault?.kind === 'stall') {
+      this.#stalled.set(socket, { state, requests: [request] })
+      socket.pause()
       return
     }
     const carriedOut =
@@ -201,7 +236,7 @@ class Double implements ScriptedMemcached {
     this.#waiting.clear()
   }
 
-  #carryOut(state: { signedIn: boolean }, request: WireRequest): Buffer {
+  #carryOut(state: ConnectionState, request: WireRequest): Buffer {
     switch (request.command) {
       case 'sasl-mechanisms':
         return this.#options.credentials === undefined
@@ -225,7 +260,7 @@ class Double implements ScriptedMemcached {
     }
   }
 
-  #signIn(state: { signedIn: boolean }, { key, value }: WireRequest): WireAnswer {
+  #signIn(state: ConnectionState, { key, value }: WireRequest): WireAnswer {
     const { credentials } = this.#options
     if (credentials === undefined) return { status: STATUS.unknownCommand }
     const expected = `\0${credentials.username}\0${credentials.password}`
@@ -268,10 +303,10 @@ const COUNTERS = [
 
 const misbehave = (
   socket: Socket,
-  state: { hangs: boolean },
+  state: ConnectionState,
   request: WireRequest,
   answer: Buffer,
-  fault: Exclude<ScriptedFault, { kind: 'hang' }>,
+  fault: Exclude<ScriptedFault, { kind: 'hang' | 'stall' }>,
 ): void => {
   switch (fault.kind) {
     case 'lose-answer':

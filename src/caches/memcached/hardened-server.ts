@@ -53,7 +53,7 @@ class HardenedServer extends memjs.Server implements Connection {
   readonly #reader = new FrameReader()
   /** In the order of asking, which is the order of answering. */
   readonly #questions: Question[] = []
-  /** The requests of this tick, for the last of the questions. */
+  /** The requests of this tick. */
   #unsent: Buffer[] = []
   #asking: Question | undefined
   #alarm: { readonly dueAtMs: number; readonly cancel: Cancel } | undefined
@@ -137,10 +137,7 @@ class HardenedServer extends memjs.Server implements Connection {
     // error to ask for one, and while connecting it would wait for the connection.
     if (this.#isTcp && !this.#socket.connecting) this.#socket.resetAndDestroy()
     else this.#socket.destroy()
-    const failed = this.#questions.splice(0)
-    const sent = failed.length - this.#unsent.length
-    this.#unsent = []
-    for (const [index, { fail }] of failed.entries()) fail(index < sent ? cause : new Unsent(cause.message, { cause }))
+    for (const { fail } of this.#questions.splice(0)) fail(cause)
   }
 
   #endWhenRetired(): void {
@@ -154,6 +151,7 @@ class HardenedServer extends memjs.Server implements Connection {
   #send(): void {
     const requests = this.#unsent
     this.#unsent = []
+    if (this.#ended !== undefined) return
     this.#socket.cork()
     for (const request of requests) this.#socket.write(request)
     this.#socket.uncork()
@@ -171,8 +169,7 @@ class HardenedServer extends memjs.Server implements Connection {
   #take(frame: Frame): void {
     if (this.#ended !== undefined) return
     const [question] = this.#questions
-    if (question?.number !== frame.opaque || this.#questions.length === this.#unsent.length)
-      throw new Error('it answered what was not asked')
+    if (question?.number !== frame.opaque) throw new Error('it answered what was not asked')
     const wrong = mismatch(question.request, frame)
     if (wrong !== undefined) throw new Error(wrong)
     this.#questions.shift()

@@ -11,6 +11,7 @@ import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
 import { invalidOption, SessionStoreError, tierUnavailable } from '../../errors.js'
+import type { Connect } from './connecting.js'
 import { type Answer, type Generation, Unsent } from './connection.js'
 import { expirationSeconds } from './expiration.js'
 import { reasonOf, ServerLink } from './link.js'
@@ -40,8 +41,8 @@ export class MemcachedCache implements FrontCache, Placed {
   #whenIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
 
-  constructor(options: ResolvedMemcachedOptions) {
-    this.#links = options.servers.map((server) => new ServerLink(server, options))
+  constructor(options: ResolvedMemcachedOptions, connectTo?: Connect) {
+    this.#links = options.servers.map((server) => new ServerLink(server, options, connectTo))
     this.#indexOf = options.placement(options.servers)
     this.#runtime = options.runtime
   }

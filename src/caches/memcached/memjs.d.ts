@@ -3,7 +3,7 @@ declare module 'memjs' {
   import type { EventEmitter } from 'node:events'
 
   /** Times in seconds. */
-  interface MemjsOptions {
+  export interface MemjsOptions {
     timeout?: number
     conntimeout?: number
     retries?: number

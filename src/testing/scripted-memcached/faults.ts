@@ -20,6 +20,11 @@ export type ScriptedCommand =
 export type ScriptedFault =
   /** Not carried out; neither this command nor any later one of its connection is answered. */
   | { readonly kind: 'hang' }
+  /**
+   * Nothing of its connection is carried out or read from here on, until `resume`, which then carries it all out,
+   * also when the client has long gone: as a process does that was stopped, or cut off for a while.
+   */
+  | { readonly kind: 'stall' }
   /** The answer to this one is lost; later ones are answered. */
   | { readonly kind: 'lose-answer' }
   /** The answer comes late; the answers behind it overtake it. Milliseconds. */
