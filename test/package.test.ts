@@ -31,10 +31,11 @@ const modules = Object.entries(manifest.exports).filter(([, target]) => typeof t
 const specifiers = modules.map(([subpath]) => subpath.replace(/^\./, manifest.name))
 
 /** Which libraries that speak to the world a subpath may load. The rest of the subpaths load none. */
-const CLIENTS = ['memjs', 'pg', 'nano', 'express', 'express-session']
+const CLIENTS = ['memjs', 'pg', 'nano', 'undici', 'express', 'express-session']
 const LOADS: Readonly<Record<string, readonly string[]>> = {
   'nonstick/memcached': ['memjs'],
   'nonstick/postgres': ['pg'],
+  'nonstick/couchdb': ['nano', 'undici'],
   'nonstick/express': ['express-session'],
 }
 

@@ -1,0 +1,321 @@
+import {
+  type Backend,
+  type BackendCopy,
+  type DestroyOptions,
+  type DestroyOutcome,
+  type Enumerable,
+  type ExtendOutcome,
+  type Extension,
+  type GuardedUpdate,
+  guardAdmits,
+  type InsertOptions,
+  type InsertOutcome,
+  type ListedSession,
+  type ListOptions,
+  type PurgeOptions,
+  type PurgeOutcome,
+  type StoredSession,
+  type UpdateOutcome,
+} from '../../contract/backend.js'
+import type { TierHealth } from '../../contract/health.js'
+import type { Locator } from '../../contract/locator.js'
+import type { EpochMs } from '../../contract/time.js'
+import { SessionStoreError } from '../../errors.js'
+import { Databases } from './databases.js'
+import { deadlineAfter } from './deadline.js'
+import {
+  type Content,
+  contentOf,
+  copyOf,
+  type Found,
+  type Leaf,
+  seenIn,
+  stateOf,
+  tokenOf,
+  tombstoneOf,
+} from './document.js'
+import { Documents } from './documents.js'
+import { contractError, refusedValue } from './faults.js'
+import { Indexes } from './indexes.js'
+import { Listing } from './listing.js'
+import { monthAt } from './months.js'
+import { type CouchdbOptions, type ResolvedCouchdbOptions, resolveCouchdbOptions } from './options.js'
+import { Places } from './places.js'
+import { Purge, type PurgePlan } from './purge.js'
+import { type Call, Requests } from './requests.js'
+import { type WritePlan, writeAll } from './write-all.js'
+
+/** What walks through whole months may have an index to wait for. */
+const LONG_TIMEOUT_MS = 60_000
+
+/** A tombstone meets other writes of its session; each of them can only come so often. */
+const DESTROY_ATTEMPTS = 100
+
+export interface CouchdbBackend extends Backend, Enumerable {
+  /** What `purge` would do at `now`, without doing it; one entry per month's database, oldest first. */
+  planPurge(options: { readonly now: EpochMs }): Promise<readonly PurgePlan[]>
+}
+
+/**
+ * Sessions in CouchDB, 3.0 or newer: one database for each month in which sessions are born, made as the months come.
+ * Nothing connects before the first call.
+ *
+ * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, `list` and `count`: within a minute)
+ * when no server can be asked or answers, with `E_BACKEND_SCHEMA` when a database is missing that must not be made
+ * here, with `E_SESSION_TOO_LARGE` when a document exceeds the server's `max_document_size`, and with
+ * `E_SESSION_FORMAT` when a newer program wrote it.
+ *
+ * Acknowledged means that a quorum of the cluster has it. CouchDB has no clock that a write can be made to depend on:
+ * the bound of an `insert` is judged by this process's, before it is sent and while its answer is waited for.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const couchdb = (options: CouchdbOptions): CouchdbBackend => new Couchdb(resolveCouchdbOptions(options))
+
+class Couchdb implements CouchdbBackend {
+  readonly name = 'couchdb'
+  readonly #options: ResolvedCouchdbOptions
+  readonly #requests: Requests
+  readonly #databases: Databases
+  readonly #documents: Documents
+  readonly #places: Places
+  readonly #purge: Purge
+  readonly #listing: Listing
+  #closing: Promise<void> | undefined
+
+  constructor(options: ResolvedCouchdbOptions) {
+    this.#options = options
+    const requests = new Requests(options)
+    const databases = new Databases(requests, options)
+    const documents = new Documents(requests, databases, options.log)
+    const indexes = new Indexes(requests, databases)
+    this.#requests = requests
+    this.#databases = databases
+    this.#documents = documents
+    this.#places = new Places(requests, databases, documents, options)
+    this.#purge = new Purge(requests, databases, documents, indexes, options)
+    this.#listing = new Listing(requests, databases, documents, indexes, this.#places, options)
+  }
+
+  read(locator: Locator): Promise<BackendCopy> {
+    return this.#run('read', false, async (call) => copyOf(await this.#places.find(call, locator)))
+  }
+
+  insert(locator: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+    return this.#run('insert', true, async (call): Promise<InsertOutcome> => {
+      const content = this.#contentOf(call, session)
+      const { home } = this.#places.placeOf(locator)
+      const leftMs = notAfter === undefined ? Number.POSITIVE_INFINITY : notAfter - this.#options.runtime.now()
+      if (leftMs < 0 || home === undefined) {
+        // What stands there comes first: an insert that is sent again after a lost answer must find itself.
+        const found = await this.#places.find(call, locator)
+        if (found !== undefined) return { outcome: 'exists', row: stateOf(found) }
+        if (home === undefined) throw this.#bornWrong(call)
+        return { outcome: 'too-late' }
+      }
+      this.#databases.makeAhead()
+      // The answer is waited for no longer than the insert may count.
+      const deadline = deadlineAfter(this.#options.runtime, Math.min(call.deadline.remainingMs(), leftMs))
+      const created = await this.#places.create({ ...call, deadline }, locator, content, home)
+      return created.created
+        ? { outcome: 'inserted', token: tokenOf(created.revision, created.month) }
+        : { outcome: 'exists', row: stateOf(created.found) }
+    })
+  }
+
+  update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
+    return this.#write<GuardedUpdate, UpdateOutcome>('update', entries, {
+      unseen: ({ locator, token, session }) => {
+        const seen = seenIn(token)
+        // A token from a cache is a claim: it picks one of the months that the clock names, or none.
+        if (seen === undefined || !this.#places.candidatesOf(locator).includes(seen.month)) return undefined
+        return { ...seen, content: contentOf(session) }
+      },
+      judge: ({ guard, session }, found) => {
+        const standing = stateOf(found)
+        if (found === undefined || standing.state !== 'live' || !guardAdmits(guard, standing))
+          return { outcome: { outcome: 'refused', row: standing } }
+        return { put: { month: found.month, revision: found.leaf.revision, content: contentOf(session) } }
+      },
+      written: ({ month }, revision) => ({ outcome: 'applied', token: tokenOf(revision, month) }),
+      failed: (error) => ({ outcome: 'failed', error }),
+    })
+  }
+
+  extend(entries: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
+    return this.#write<Extension, ExtendOutcome>('extend', entries, {
+      unseen: () => undefined,
+      judge: ({ seenAt, expiresAt }, found) => {
+        const standing = stateOf(found)
+        if (found?.leaf.kind !== 'session')
+          return { outcome: { outcome: standing.state === 'destroyed' ? 'destroyed' : 'absent' } }
+        const { session, revision } = found.leaf
+        if (seenAt <= session.seenAt && expiresAt <= session.expiresAt) return { outcome: { outcome: 'extended' } }
+        const later = { seenAt: Math.max(seenAt, session.seenAt), expiresAt: Math.max(expiresAt, session.expiresAt) }
+        return { put: { month: found.month, revision, content: contentOf({ ...session, ...later }) } }
+      },
+      written: () => ({ outcome: 'extended' }),
+      failed: (error) => ({ outcome: 'failed', error }),
+    })
+  }
+
+  /**
+   * The data is gone from what anybody can ask for as a session; old revisions are on the server's disk until it is
+   * compacted. An id whose month can be of no living session needs no tombstone, and gets none.
+   */
+  destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome> {
+    return this.#run('destroy', true, async (call) => {
+      const { home } = this.#places.placeOf(locator)
+      if (home === undefined) return options.only === undefined ? 'destroyed' : 'refused'
+      for (let attempt = 1; attempt <= DESTROY_ATTEMPTS; attempt++) {
+        const outcome = await this.#tryDestroy(call, locator, options, home)
+        if (outcome !== undefined) return outcome
+      }
+      throw this.#requests.untouched(call, 'what stands there keeps changing')
+    })
+  }
+
+  /** `undefined` where another write came between. */
+  async #tryDestroy(
+    call: Call,
+    locator: Locator,
+    { writeId, at, keepUntil, only }: DestroyOptions,
+    home: string,
+  ): Promise<DestroyOutcome | undefined> {
+    const found = await this.#places.find(call, locator)
+    if (found?.leaf.kind === 'tombstone') {
+      const { leaf } = found
+      const isLonger = keepUntil > leaf.keepUntil
+      if (isLonger && !(await this.#replace(call, locator, found, tombstoneOf(leaf.writeId, at, keepUntil))))
+        return undefined
+      return leaf.writeId === writeId ? 'destroyed' : 'already-destroyed'
+    }
+    if (only !== undefined && !isExactly(found?.leaf, only)) return 'refused'
+    const tombstone = tombstoneOf(writeId, at, keepUntil)
+    if (found !== undefined) return (await this.#replace(call, locator, found, tombstone)) ? 'destroyed' : undefined
+    return (await this.#places.create(call, locator, tombstone, home)).created ? 'destroyed' : undefined
+  }
+
+  /** Whether it was replaced; otherwise another write came between. */
+  async #replace(call: Call, { key }: Locator, { month, leaf }: Found, content: Content): Promise<boolean> {
+    const written = await this.#documents.write(call, month, { key, revision: leaf.revision, content })
+    if (written.result === 'refused') throw written.error
+    return written.result === 'written'
+  }
+
+  /**
+   * Drops the months that are over, beside `limit`, and counts what was in them; removes what has ended in the others.
+   *
+   * @throws SessionStoreError `E_CONFIG` once all else is done, if a month that is over holds sessions that live
+   */
+  purge(options: PurgeOptions): Promise<PurgeOutcome> {
+    return this.#run('purge', true, (call) => this.#purge.run(call, options), LONG_TIMEOUT_MS)
+  }
+
+  planPurge({ now }: { readonly now: EpochMs }): Promise<readonly PurgePlan[]> {
+    return this.#run('plan a purge', false, (call) => this.#purge.plan(call, now), LONG_TIMEOUT_MS)
+  }
+
+  /** Makes the databases of the months that count now, and of the next. */
+  setUp(): Promise<void> {
+    return this.#run('set up', false, () => this.#databases.setUp())
+  }
+
+  async health(): Promise<TierHealth> {
+    this.#assertOpen()
+    const servers = await Promise.all(this.#requests.servers.map((_, at) => this.#healthOf(at)))
+    const ups = servers.filter(({ state }) => state === 'up').length
+    const reason = servers.find((server) => server.reason !== undefined)?.reason
+    return {
+      tier: this.name,
+      state: ups === servers.length ? 'up' : ups === 0 ? 'down' : 'degraded',
+      latencyMs: Math.max(...servers.map(({ latencyMs }) => latencyMs)),
+      ...(reason === undefined ? {} : { reason }),
+      ...(servers.length > 1 ? { servers } : {}),
+    }
+  }
+
+  /** This month's database is asked for, there or not: that takes a connection, a password that fits, and CouchDB. */
+  async #healthOf(at: number): Promise<TierHealth> {
+    const { runtime } = this.#options
+    const startedAt = runtime.monotonicMs()
+    const tier = this.#requests.servers[at]?.tier ?? this.name
+    const call = this.#requests.call('report its health', false)
+    try {
+      const db = this.#databases.nameOf(monthAt(runtime.now()))
+      await this.#requests.sendTo(at, call, { method: 'get', db }, { expect: [404] })
+      return { tier, state: 'up', latencyMs: runtime.monotonicMs() - startedAt }
+    } catch (raised) {
+      const error = contractError(raised)
+      const reason = error instanceof Error ? error.message : String(error)
+      return { tier, state: 'down', latencyMs: runtime.monotonicMs() - startedAt, reason }
+    }
+  }
+
+  /** Waits for requests under way, at most `requestTimeoutMs`. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#requests.close()
+    await this.#closing
+  }
+
+  list(options: ListOptions): Promise<readonly ListedSession[]> {
+    return this.#run('list', false, (call) => this.#listing.list(call, options), LONG_TIMEOUT_MS)
+  }
+
+  count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
+    return this.#run('count', false, (call) => this.#listing.count(call, namespace, now), LONG_TIMEOUT_MS)
+  }
+
+  #write<Entry extends { readonly locator: Locator }, Outcome>(
+    operation: string,
+    entries: readonly Entry[],
+    plan: WritePlan<Entry, Outcome>,
+  ): Promise<readonly Outcome[]> {
+    return this.#run(operation, true, async (call) => {
+      if (entries.length === 0) return []
+      const desk = { requests: this.#requests, documents: this.#documents, places: this.#places, call }
+      return writeAll(desk, entries, plan)
+    })
+  }
+
+  /** Every call: open, with a deadline, and failing in the contract's words. */
+  async #run<Result>(
+    operation: string,
+    isChange: boolean,
+    work: (call: Call) => Promise<Result>,
+    timeoutMs?: number,
+  ): Promise<Result> {
+    this.#assertOpen()
+    try {
+      return await work(this.#requests.call(operation, isChange, timeoutMs))
+    } catch (raised) {
+      throw contractError(raised)
+    }
+  }
+
+  #contentOf(call: Call, session: StoredSession): Content {
+    try {
+      return contentOf(session)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : 'unreadable'
+      throw refusedValue('E_SESSION_DATA', reason, this.#requests.context(call), cause)
+    }
+  }
+
+  #bornWrong(call: Call): SessionStoreError {
+    const { tier, operation } = this.#requests.context(call)
+    return new SessionStoreError('E_INVALID_ID', 'A session id claims a month in which no living session can be born', {
+      tier,
+      operation,
+      applied: 'no',
+    })
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined)
+      throw new SessionStoreError('E_CLOSED', 'The couchdb backend was closed', { tier: this.name })
+  }
+}
+
+const isExactly = (leaf: Leaf | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
+  leaf?.kind === 'session' && leaf.session.lineage === lineage && leaf.session.version === version

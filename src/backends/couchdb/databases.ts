@@ -1,0 +1,137 @@
+import type { Runtime } from '../../contract/time.js'
+import { DESIGN, DESIGN_ID } from './design.js'
+import { contractError, missing, RequestFailed } from './faults.js'
+import { birthMonths, candidateMonths, type Month, monthAhead } from './months.js'
+import type { ResolvedCouchdbOptions } from './options.js'
+import type { Call, Requests } from './requests.js'
+
+/** Making a database takes several requests, and a cluster its time. */
+const MAKING_TIMEOUT_MS = 30_000
+
+const CREATED = [201, 202]
+
+/** The databases of the months: their names, and their making, once per process and month. */
+export class Databases {
+  readonly #requests: Requests
+  readonly #options: ResolvedCouchdbOptions
+  readonly #making = new Map<Month, Promise<void>>()
+  /** Made, or seen to be there. */
+  readonly #known = new Set<Month>()
+
+  constructor(requests: Requests, options: ResolvedCouchdbOptions) {
+    this.#requests = requests
+    this.#options = options
+  }
+
+  nameOf(month: Month): string {
+    return this.#options.names.of(month)
+  }
+
+  /**
+   * Makes a database that a change needs and that is not there.
+   *
+   * @throws RequestFailed `E_BACKEND_SCHEMA` where that is not for this program to do: an id's month alone is no
+   *   reason, only a month in which a session can be born now
+   */
+  async make(call: Call, month: Month): Promise<void> {
+    const { createDatabases, runtime } = this.#options
+    this.#known.delete(month)
+    if (!createDatabases || !birthMonths(runtime.now(), this.#options).includes(month)) throw this.missing(call, month)
+    try {
+      await within(runtime, call.deadline.remainingMs(), this.#makeOnce(month))
+    } catch (cause) {
+      if (isForbidden(cause)) throw this.missing(call, month, cause)
+      throw this.#requests.untouched(call, 'the database of the month could not be made', contractError(cause))
+    }
+  }
+
+  /** What to reject with where a month's database is not there and will not be made. */
+  missing(call: Call, month: Month, cause?: unknown): RequestFailed {
+    const cure = 'call `setUp()` as a server administrator, once a month'
+    return missing(`the database ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
+  }
+
+  /** Whether the database is there, as far as it matters: one that programs make by themselves may be missing. */
+  async assertThere(call: Call, month: Month): Promise<void> {
+    const { createDatabases, runtime } = this.#options
+    if (createDatabases || this.#known.has(month) || !birthMonths(runtime.now(), this.#options).includes(month)) return
+    const { status } = await this.#requests.send(call, { method: 'get', db: this.nameOf(month) }, { expect: [404] })
+    if (status === 404) throw this.missing(call, month)
+    this.#known.add(month)
+  }
+
+  /** Makes the next month's database some days before it is needed, beside the calls; once per process and month. */
+  makeAhead(): void {
+    const { createDatabases, runtime, log } = this.#options
+    const month = createDatabases ? monthAhead(runtime.now()) : undefined
+    if (month === undefined || this.#known.has(month) || this.#making.has(month)) return
+    this.#known.add(month)
+    this.#makeOnce(month).catch((raised) => {
+      this.#known.delete(month)
+      log(`${this.nameOf(month)} could not be made ahead: ${reasonOf(contractError(raised))}`)
+    })
+  }
+
+  /** Makes what can be needed now, and the next month's. @throws RequestFailed */
+  async setUp(): Promise<void> {
+    const now = this.#options.runtime.now()
+    const months = new Set([
+      ...candidateMonths(now, this.#options),
+      monthAhead(now) ?? candidateMonths(now, this.#options)[0],
+    ])
+    for (const month of months) if (month !== undefined) await this.#makeOnce(month)
+  }
+
+  /** Puts the indexes where they are missing, as in a database that somebody made by hand. */
+  async putIndexes(call: Call, month: Month): Promise<void> {
+    const request = { method: 'put', db: this.nameOf(month), path: DESIGN_ID, body: DESIGN } as const
+    await this.#requests.send(call, request, { expect: [202, 404, 409], isChange: true, isRepeatable: true })
+  }
+
+  #makeOnce(month: Month): Promise<void> {
+    const underWay = this.#making.get(month)
+    if (underWay !== undefined) return underWay
+    const making = this.#make(month).finally(() => this.#making.delete(month))
+    this.#making.set(month, making)
+    return making
+  }
+
+  async #make(month: Month): Promise<void> {
+    const call = this.#requests.call('set up', false, MAKING_TIMEOUT_MS)
+    const request = { method: 'put', db: this.nameOf(month) } as const
+    // 412: another process was faster. What follows is done all the same, since that one may have died over it.
+    await this.#requests.send(call, request, { expect: [...CREATED, 412], isChange: true, isRepeatable: true })
+    await this.#secure(call, month)
+    await this.putIndexes(call, month)
+    this.#known.add(month)
+  }
+
+  /** Lets the members in and all others not; names that somebody else put there stay. */
+  async #secure(call: Call, month: Month): Promise<void> {
+    const { members } = this.#options
+    if (members.length === 0) return
+    const at = { db: this.nameOf(month), path: '_security' }
+    const { body } = await this.#requests.send(call, { method: 'get', ...at })
+    const standing = (body['members'] as { readonly names?: readonly unknown[] } | undefined)?.names ?? []
+    if (standing.length > 0) return
+    const security = { admins: { names: [], roles: ['_admin'] }, members: { names: members, roles: ['_admin'] } }
+    await this.#requests.send(
+      call,
+      { method: 'put', ...at, body: security },
+      { expect: [202], isChange: true, isRepeatable: true },
+    )
+  }
+}
+
+const isForbidden = (raised: unknown): boolean =>
+  raised instanceof RequestFailed && raised.fault.kind === 'refused' && /HTTP 40[13]/.test(raised.fault.error.message)
+
+const reasonOf = (raised: unknown): string => (raised instanceof Error ? raised.message : String(raised))
+
+const within = async <Result>(runtime: Runtime, ms: number, promise: Promise<Result>): Promise<Result> => {
+  let cancel = (): void => {}
+  const late = new Promise<never>((_, reject) => {
+    cancel = runtime.after(ms, () => reject(new Error('it is still being made')))
+  })
+  return Promise.race([promise, late]).finally(() => cancel())
+}

@@ -1,0 +1,165 @@
+import type { BackendCopy, BackendState, BackendToken, StoredSession } from '../../contract/backend.js'
+import type { CacheKey } from '../../contract/locator.js'
+import type { EpochMs } from '../../contract/time.js'
+import { SessionStoreError } from '../../errors.js'
+import type { Month } from './months.js'
+
+/** A document's revision: CouchDB's own proof of having seen it. */
+export type Revision = string
+
+/** What one leaf of a document's tree of revisions says. A leaf that was deleted says nothing. */
+export type Leaf =
+  | { readonly kind: 'session'; readonly revision: Revision; readonly session: StoredSession }
+  | { readonly kind: 'tombstone'; readonly revision: Revision; readonly writeId: string; readonly keepUntil: EpochMs }
+  /** The place is taken for a session that is made in the month after this one. */
+  | { readonly kind: 'moved'; readonly revision: Revision; readonly keepUntil: EpochMs }
+  /** A document that this program cannot read, from a newer one perhaps. */
+  | { readonly kind: 'unreadable'; readonly revision: Revision; readonly error: SessionStoreError }
+
+/** A document without its `_id` and `_rev`. */
+export type Content = Readonly<Record<string, unknown>>
+
+/** The fields of a document that this program writes. */
+const FORMAT = 1
+
+/** No namespace begins an id, since CouchDB keeps those with an underscore at the front for itself. */
+const ID_PREFIX = 's:'
+
+export const idOf = (key: CacheKey): string => ID_PREFIX + key
+
+export const keyOf = (id: string): CacheKey => id.slice(ID_PREFIX.length)
+
+/** The revision, and the month it is in, so that a flush needs no look for it either. */
+export const tokenOf = (revision: Revision, month: Month): BackendToken =>
+  new Uint8Array(Buffer.from(`${revision}@${month}`, 'utf8'))
+
+/** `undefined` where the caller knows none. */
+export const seenIn = (token: BackendToken): { readonly revision: Revision; readonly month: Month } | undefined => {
+  const text = Buffer.from(token.buffer, token.byteOffset, token.byteLength).toString('utf8')
+  const { revision, month } = /^(?<revision>\d+-[^@]+)@(?<month>\d{4}-\d\d)$/.exec(text)?.groups ?? {}
+  return revision === undefined || month === undefined ? undefined : { revision, month }
+}
+
+/** @throws TypeError for a text that would not come back as it is. */
+export const contentOf = (session: StoredSession): Content => {
+  const { userId, data } = session
+  if (userId !== undefined && /\p{Surrogate}/u.test(userId)) throw new TypeError('a user id with half a surrogate pair')
+  return {
+    kind: 'session',
+    format: FORMAT,
+    ...(userId === undefined ? {} : { userId }),
+    userEpoch: session.userEpoch,
+    lineage: session.lineage,
+    version: session.version,
+    writeIds: session.writeIds,
+    createdAt: session.createdAt,
+    seenAt: session.seenAt,
+    expiresAt: session.expiresAt,
+    absoluteExpiresAt: session.absoluteExpiresAt,
+    idleTtlMs: session.idleTtlMs,
+    codecId: session.codecId,
+    data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
+  }
+}
+
+export const tombstoneOf = (writeId: string, destroyedAt: EpochMs, keepUntil: EpochMs): Content => ({
+  kind: 'tombstone',
+  format: FORMAT,
+  writeId,
+  destroyedAt,
+  keepUntil,
+})
+
+export const movedOf = (keepUntil: EpochMs): Content => ({ kind: 'moved', format: FORMAT, keepUntil })
+
+/** @throws TypeError for a document without a revision: CouchDB gives none. */
+export const leafOf = (document: Content): Leaf => {
+  const { _rev: revision, kind, format, keepUntil, writeId } = document
+  if (typeof revision !== 'string') throw new TypeError('A document has a revision')
+  if (format === FORMAT) {
+    const session = kind === 'session' ? sessionOf(document) : undefined
+    if (session !== undefined) return { kind: 'session', revision, session }
+    if (kind === 'moved' && typeof keepUntil === 'number') return { kind, revision, keepUntil }
+    if (kind === 'tombstone' && typeof keepUntil === 'number' && typeof writeId === 'string')
+      return { kind, revision, writeId, keepUntil }
+  }
+  const message = 'A document of couchdb is none that this program can read; it is a newer one’s, perhaps'
+  return {
+    kind: 'unreadable',
+    revision,
+    error: new SessionStoreError('E_SESSION_FORMAT', message, { tier: 'couchdb' }),
+  }
+}
+
+const NUMBERS = [
+  'userEpoch',
+  'version',
+  'createdAt',
+  'seenAt',
+  'expiresAt',
+  'absoluteExpiresAt',
+  'idleTtlMs',
+  'codecId',
+] as const
+
+const sessionOf = (document: Content): StoredSession | undefined => {
+  const { lineage, writeIds, userId, data } = document
+  if (typeof lineage !== 'string' || !Array.isArray(writeIds) || typeof data !== 'string') return undefined
+  if (!NUMBERS.every((name) => typeof document[name] === 'number')) return undefined
+  const numbers = document as Readonly<Record<(typeof NUMBERS)[number], number>>
+  return {
+    lineage,
+    version: numbers.version,
+    writeIds: writeIds.map(String),
+    codecId: numbers.codecId,
+    data: new Uint8Array(Buffer.from(data, 'base64')),
+    userId: typeof userId === 'string' ? userId : undefined,
+    userEpoch: numbers.userEpoch,
+    createdAt: numbers.createdAt,
+    seenAt: numbers.seenAt,
+    expiresAt: numbers.expiresAt,
+    absoluteExpiresAt: numbers.absoluteExpiresAt,
+    idleTtlMs: numbers.idleTtlMs,
+  }
+}
+
+/**
+ * The leaf that counts, of several that a cluster took in without seeing the conflict: a destroyed one, since a
+ * session must not come back; else the newest version; all else being equal what CouchDB itself would choose.
+ */
+export const winnerOf = (leaves: readonly Leaf[]): Leaf | undefined => [...leaves].sort(byRank)[0]
+
+const RANK: Readonly<Record<Leaf['kind'], number>> = { tombstone: 0, unreadable: 1, session: 2, moved: 3 }
+
+const byRank = (one: Leaf, other: Leaf): number =>
+  RANK[one.kind] - RANK[other.kind] || weightOf(other) - weightOf(one) || byRevision(other.revision, one.revision)
+
+const weightOf = (leaf: Leaf): number => {
+  if (leaf.kind === 'unreadable') return 0
+  return leaf.kind === 'session' ? leaf.session.version : leaf.keepUntil
+}
+
+const byRevision = (one: Revision, other: Revision): number =>
+  Number.parseInt(one, 10) - Number.parseInt(other, 10) || (one < other ? -1 : 1)
+
+/** A leaf and the month whose database it is in. */
+export interface Found {
+  readonly month: Month
+  readonly leaf: Leaf
+}
+
+/** @throws SessionStoreError `E_SESSION_FORMAT` */
+export const copyOf = (found: Found | undefined): BackendCopy => {
+  if (found?.leaf.kind !== 'session') return stateOf(found) as BackendCopy & { readonly state: 'absent' | 'destroyed' }
+  return { state: 'live', session: found.leaf.session, token: tokenOf(found.leaf.revision, found.month) }
+}
+
+/** @throws SessionStoreError `E_SESSION_FORMAT` */
+export const stateOf = (found: Found | undefined): BackendState => {
+  if (found === undefined) return { state: 'absent' }
+  const { leaf, month } = found
+  if (leaf.kind === 'unreadable') throw leaf.error
+  if (leaf.kind !== 'session') return { state: leaf.kind === 'tombstone' ? 'destroyed' : 'absent' }
+  const { lineage, version, writeIds } = leaf.session
+  return { state: 'live', lineage, version, writeIds, token: tokenOf(leaf.revision, month) }
+}

@@ -1,0 +1,214 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Runtime } from '../../contract/time.js'
+import { invalidOption, refuseUnknownOptions } from '../../errors.js'
+import { systemRuntime } from '../../runtime.js'
+import type { Credentials } from './authentication.js'
+import { type DatabaseNames, databaseNames, type Window } from './months.js'
+
+/** Where the server is, whose sessions it keeps and for how long. */
+export interface CouchdbOptions {
+  /**
+   * `http://couch1:5984`, or several servers of one cluster, which are tried in turn; a path is kept, for a CouchDB
+   * behind a proxy. A user and a password in it stand in no message, log or error.
+   */
+  readonly url: string | readonly string[]
+  /**
+   * How long a session can live at most, in ms: the store's `absoluteTtlMs`, or more. It bounds the months in which
+   * a session is looked for, and says when a month's database may be dropped. 1 to ten years. Too small a value
+   * loses sessions to sight.
+   */
+  readonly absoluteTtlMs: number
+  /** With `password`, and in place of those in `url`. */
+  readonly username?: string
+  readonly password?: string
+  /**
+   * `'basic'` sends the password with each request; `'cookie'` exchanges it at `_session` for a cookie, which spares
+   * the server the checking of passwords. @default 'basic'
+   */
+  readonly auth?: 'basic' | 'cookie'
+  /**
+   * The name of a month's database, with `{yyyy}` and `{mm}` in it once each: lower-case letters, digits and
+   * `_$()+-/`, a letter first, at most 200 characters. @default 'nonstick-{yyyy}-{mm}'
+   */
+  readonly database?: string
+  /**
+   * Make the databases of the months as they come, which takes a server administrator. Otherwise `setUp()` must have
+   * made them, run as one at least once a month. @default true
+   */
+  readonly createDatabases?: boolean
+  /**
+   * The users who may read and write databases that are made here; they need not be administrators.
+   * @default the user of these options; without one, the server's own default (administrators only)
+   */
+  readonly members?: readonly string[]
+  /** How far the clocks of two processes may be apart, in ms: 0 to an hour. @default 60_000 */
+  readonly maxClockSkewMs?: number
+  /** How long a month's database outlives the last moment it could be needed, in ms: 0 to ten years. @default a day */
+  readonly purgeGraceMs?: number
+  /** Of how many sessions without a month in their id the month is kept in mind: a positive integer. @default 10_000 */
+  readonly rememberedMonths?: number
+
+  /** Connections of one process to each server at most: 1 to 10000. @default 10 */
+  readonly maxConnections?: number
+  /** How long a new connection may take, in ms: 1 to 2147483647. @default 1_000 */
+  readonly connectTimeoutMs?: number
+  /** How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. @default 2_000 */
+  readonly requestTimeoutMs?: number
+  /** For `https:`, passed to `tls.connect` as it is: `{ ca }`, `{ cert, key }`. */
+  readonly tls?: TlsOptions
+
+  /** Clock and timers. @default systemRuntime */
+  readonly runtime?: Runtime
+  /** Told of what goes wrong beside the calls (a database made ahead, a conflict resolved); no ids. @default silence */
+  readonly log?: (message: string) => void
+}
+
+/** One of the cluster's servers. */
+export interface Server {
+  /** Without credentials, and without a slash at its end. */
+  readonly url: string
+  /** `couchdb 127.0.0.1:5984` */
+  readonly tier: string
+  readonly credentials: Credentials | undefined
+}
+
+export interface ResolvedCouchdbOptions extends Window {
+  readonly servers: readonly Server[]
+  readonly auth: 'basic' | 'cookie'
+  readonly names: DatabaseNames
+  readonly createDatabases: boolean
+  readonly members: readonly string[]
+  readonly purgeGraceMs: number
+  readonly rememberedMonths: number
+  readonly maxConnections: number
+  readonly connectTimeoutMs: number
+  readonly tls: TlsOptions | undefined
+  readonly runtime: Runtime
+  readonly log: (message: string) => void
+}
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const TEN_YEARS_MS = 3_653 * DAY_MS
+const LONGEST_TIMER_MS = 2_147_483_647
+
+/** CouchDB takes 238 bytes, of which its files need some. */
+const LONGEST_NAME = 200
+
+const KINDS: Readonly<Record<keyof CouchdbOptions, (value: unknown) => string | undefined>> = {
+  url: (value) => (isUrls(value) ? undefined : 'an http or https URL, or a list of them, without a query'),
+  absoluteTtlMs: integer(1, TEN_YEARS_MS),
+  username: (value) => (isText(value) && !value.includes(':') ? undefined : 'a name without a colon'),
+  password: (value) => (typeof value === 'string' ? undefined : 'a text'),
+  auth: (value) => (value === 'basic' || value === 'cookie' ? undefined : "'basic' or 'cookie'"),
+  database: (value) =>
+    isPattern(value) ? undefined : 'a database name of CouchDB with {yyyy} and {mm} in it, once each',
+  createDatabases: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
+  members: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'a list of names'),
+  maxClockSkewMs: integer(0, HOUR_MS),
+  purgeGraceMs: integer(0, TEN_YEARS_MS),
+  rememberedMonths: integer(1, 100_000_000),
+  maxConnections: integer(1, 10_000),
+  connectTimeoutMs: integer(1, LONGEST_TIMER_MS),
+  requestTimeoutMs: integer(1, LONGEST_TIMER_MS),
+  tls: (value) => (typeof value === 'object' && value !== null ? undefined : 'TLS options'),
+  runtime: (value) => (typeof value === 'object' && value !== null ? undefined : 'a Runtime'),
+  log: (value) => (typeof value === 'function' ? undefined : 'a function'),
+}
+
+const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
+const REQUIRED: readonly (keyof CouchdbOptions)[] = ['url', 'absoluteTtlMs']
+const SECRETS: ReadonlySet<string> = new Set(['url', 'password', 'tls'])
+
+/** @throws SessionStoreError `E_CONFIG` */
+export const resolveCouchdbOptions = (options: CouchdbOptions): ResolvedCouchdbOptions => {
+  if (typeof options !== 'object' || options === null)
+    throw invalidOption('couchdb(options)', 'an object such as `{ url, absoluteTtlMs }`', options, { secret: true })
+  refuseUnknownOptions(options, OPTION_NAMES)
+  for (const name of Object.keys(KINDS) as (keyof CouchdbOptions)[]) {
+    const value: unknown = options[name]
+    if (value === undefined && !REQUIRED.includes(name)) continue
+    const expected = KINDS[name](value)
+    if (expected !== undefined)
+      throw invalidOption(name, expected, value, { secret: value !== undefined && SECRETS.has(name) })
+  }
+  const credentials = credentialsOf(options)
+  const servers = [options.url].flat().map((url) => serverOf(url, credentials))
+  const { auth = 'basic' } = options
+  if (auth === 'cookie' && servers.some((server) => server.credentials === undefined))
+    throw invalidOption('auth', "left out, or 'basic', where no user is given", auth)
+  const user = servers[0]?.credentials?.username
+  return Object.freeze({
+    servers,
+    auth,
+    names: databaseNames(options.database ?? 'nonstick-{yyyy}-{mm}'),
+    createDatabases: options.createDatabases ?? true,
+    members: options.members ?? (user === undefined ? [] : [user]),
+    absoluteTtlMs: options.absoluteTtlMs,
+    maxClockSkewMs: options.maxClockSkewMs ?? 60_000,
+    purgeGraceMs: options.purgeGraceMs ?? DAY_MS,
+    rememberedMonths: options.rememberedMonths ?? 10_000,
+    maxConnections: options.maxConnections ?? 10,
+    connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
+    requestTimeoutMs: options.requestTimeoutMs ?? 2_000,
+    tls: options.tls,
+    runtime: options.runtime ?? systemRuntime,
+    log: options.log ?? (() => {}),
+  })
+}
+
+const credentialsOf = ({ username, password }: CouchdbOptions): Credentials | undefined => {
+  if (username !== undefined && password !== undefined) return { username, password }
+  if (username !== undefined) throw invalidOption('password', 'given where `username` is', undefined)
+  if (password !== undefined) throw invalidOption('username', 'given where `password` is', undefined)
+  return undefined
+}
+
+const serverOf = (url: string, given: Credentials | undefined): Server => {
+  const parsed = new URL(url)
+  const inUrl =
+    parsed.username === ''
+      ? undefined
+      : { username: decodeURIComponent(parsed.username), password: decodeURIComponent(parsed.password) }
+  if (given !== undefined && inUrl !== undefined)
+    throw invalidOption('username', 'left out where `url` names a user', given.username, { secret: true })
+  const port = parsed.port === '' ? (parsed.protocol === 'https:' ? '443' : '80') : parsed.port
+  return {
+    url: `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}`,
+    tier: `couchdb ${parsed.hostname}:${port}`,
+    credentials: given ?? inUrl,
+  }
+}
+
+function integer(least: number, most: number): (value: unknown) => string | undefined {
+  return (value) =>
+    Number.isInteger(value) && Number(value) >= least && Number(value) <= most
+      ? undefined
+      : `an integer from ${least} to ${most}`
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+const isUrls = (value: unknown): boolean =>
+  Array.isArray(value) ? value.length > 0 && value.every(isUrl) : isUrl(value)
+
+const isUrl = (value: unknown): boolean => {
+  if (!isText(value) || !URL.canParse(value)) return false
+  const { protocol, search, hash, username, password } = new URL(value)
+  if (search !== '' || hash !== '' || (username === '') !== (password === '')) return false
+  return (protocol === 'http:' || protocol === 'https:') && isDecodable(username) && isDecodable(password)
+}
+
+const isDecodable = (text: string): boolean => {
+  try {
+    return typeof decodeURIComponent(text) === 'string'
+  } catch {
+    return false
+  }
+}
+
+const isPattern = (value: unknown): boolean => {
+  if (!isText(value) || value.length > LONGEST_NAME) return false
+  if (value.split('{yyyy}').length !== 2 || value.split('{mm}').length !== 2) return false
+  return /^[a-z][a-z0-9_$()+/-]*$/.test(value.replace('{yyyy}', '2026').replace('{mm}', '11'))
+}

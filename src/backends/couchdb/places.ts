@@ -1,0 +1,138 @@
+import { LRUCache } from 'lru-cache'
+import type { CacheKey, Locator } from '../../contract/locator.js'
+import type { Databases } from './databases.js'
+import { type Content, type Found, type Leaf, movedOf, type Revision } from './document.js'
+import type { Documents } from './documents.js'
+import { type Month, monthAfter, type Place, placeOf } from './months.js'
+import type { ResolvedCouchdbOptions } from './options.js'
+import type { Call, Requests } from './requests.js'
+
+export type Created =
+  | { readonly created: true; readonly month: Month; readonly revision: Revision }
+  | { readonly created: false; readonly found: Found }
+
+/** How often a creation is sent that met something which was gone a moment later. */
+const ATTEMPTS = 5
+
+/**
+ * Which month's database a session is in. Our own ids say it. Of others it is found by looking, newest month first,
+ * and kept in mind.
+ */
+export class Places {
+  readonly #requests: Requests
+  readonly #databases: Databases
+  readonly #documents: Documents
+  readonly #options: ResolvedCouchdbOptions
+  readonly #remembered: LRUCache<CacheKey, Month>
+
+  constructor(requests: Requests, databases: Databases, documents: Documents, options: ResolvedCouchdbOptions) {
+    this.#requests = requests
+    this.#databases = databases
+    this.#documents = documents
+    this.#options = options
+    this.#remembered = new LRUCache({ max: options.rememberedMonths })
+  }
+
+  placeOf(locator: Locator): Place {
+    return placeOf(locator, this.#options.runtime.now(), this.#options)
+  }
+
+  /** The months to look in, the likeliest first. */
+  candidatesOf(locator: Locator): readonly Month[] {
+    const { candidates } = this.placeOf(locator)
+    const known = locator.bornMonth === undefined ? this.#remembered.get(locator.key) : undefined
+    // What is kept in mind may be out of date, but a month that is over is not asked.
+    if (known === undefined || !candidates.includes(known)) return candidates
+    return [known, ...candidates.filter((month) => month !== known)]
+  }
+
+  /** The one month to look in, where the id says it or it was kept in mind. */
+  monthOf(locator: Locator): Month | undefined {
+    const [month] = this.candidatesOf(locator)
+    return locator.bornMonth !== undefined || this.#remembered.has(locator.key) ? month : undefined
+  }
+
+  /** Keeps in mind where a session is whose id does not say it. */
+  remember({ key, bornMonth }: Locator, month: Month): void {
+    if (bornMonth === undefined) this.#remembered.set(key, month)
+  }
+
+  forget(key: CacheKey): void {
+    this.#remembered.delete(key)
+  }
+
+  /** What stands there, wherever it is; `undefined` where nothing does. */
+  async find(call: Call, locator: Locator): Promise<Found | undefined> {
+    for (const month of this.candidatesOf(locator)) {
+      const found = foundIn(month, await this.#documents.read(call, month, locator.key))
+      if (found === undefined) continue
+      this.remember(locator, month)
+      return found
+    }
+    this.forget(locator.key)
+    return undefined
+  }
+
+  /**
+   * Puts a document where none of the session stands, in any month.
+   *
+   * @param home where it belongs, of `placeOf`
+   */
+  async create(call: Call, locator: Locator, content: Content, home: Month): Promise<Created> {
+    const isForeign = locator.bornMonth === undefined
+    if (isForeign) {
+      const found = await this.find(call, locator)
+      if (found !== undefined) return { created: false, found }
+      const { fence } = this.placeOf(locator)
+      if (fence !== undefined && fence < home) {
+        const blocked = await this.#fence(call, locator, fence)
+        if (blocked !== undefined) return { created: false, found: blocked }
+      }
+    }
+    const outcome = await this.#createIn(call, locator.key, content, home, isForeign)
+    this.remember(locator, outcome.created ? outcome.month : outcome.found.month)
+    return outcome
+  }
+
+  /** Takes the place in the month before, so that nothing is made there any more; or finds what was. */
+  async #fence(call: Call, { key }: Locator, month: Month): Promise<Found | undefined> {
+    const { runtime, maxClockSkewMs } = this.#options
+    const content = movedOf(runtime.now() + maxClockSkewMs + 86_400_000)
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const written = await this.#documents.write(call, month, { key, revision: undefined, content })
+      if (written.result === 'written') return undefined
+      if (written.result === 'refused') throw written.error
+      // Another process that is still in that month could make the database at this very moment.
+      if (written.result === 'no-database') await this.#databases.make(call, month)
+      else {
+        const leaf = await this.#documents.read(call, month, key)
+        if (leaf?.kind === 'moved') return undefined
+        const found = foundIn(month, leaf)
+        if (found !== undefined) return found
+      }
+    }
+    throw this.#requests.untouched(call, 'what stands there keeps changing')
+  }
+
+  async #createIn(call: Call, key: CacheKey, content: Content, home: Month, isForeign: boolean): Promise<Created> {
+    let month = home
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const written = await this.#documents.write(call, month, { key, revision: undefined, content })
+      if (written.result === 'written') return { created: true, month, revision: written.revision }
+      if (written.result === 'refused') throw written.error
+      if (written.result === 'no-database') {
+        await this.#databases.make(call, month)
+        continue
+      }
+      const leaf = await this.#documents.read(call, month, key)
+      const found = foundIn(month, leaf)
+      if (found !== undefined) return { created: false, found }
+      if (leaf?.kind === 'moved' && isForeign) month = monthAfter(month)
+      // Otherwise what stood in the way was purged in between.
+    }
+    throw this.#requests.untouched(call, 'what stands there keeps changing')
+  }
+}
+
+const foundIn = (month: Month, leaf: Leaf | undefined): Found | undefined =>
+  leaf === undefined || leaf.kind === 'moved' ? undefined : { month, leaf }

@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll } from 'vitest'
+import { couchdbUrl, startCouchdb } from '../../../scripts/servers/couchdb.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
+
+/** A CouchDB for one test file, and names of databases that nobody else has. */
+export interface Couch {
+  /** With the password, if it takes one. */
+  readonly url: string
+  /** Whether it is a real one and not the stand-in. */
+  readonly isReal: boolean
+  /** The pattern of the databases' names, new with each call; all that fit it are removed after the file. */
+  pattern(): string
+  /** Options for a backend with databases of its own. */
+  options(more?: Partial<CouchdbOptions>): CouchdbOptions
+  /** As the administrator; for looking at what the backend did, and for doing it harm. */
+  ask(path: string, init?: { method?: string; body?: unknown }): Promise<{ status: number; body: unknown }>
+  /** The databases of a pattern. */
+  databases(pattern: string): Promise<readonly string[]>
+}
+
+const DAY_MS = 86_400_000
+
+/** Starts before the file's tests and ends after them; `COUCHDB_URL` names a real one to use instead. */
+export const couchForThisFile = (): (() => Couch) => {
+  let couch: Couch | undefined
+  let end = async (): Promise<void> => {}
+  const prefix = `test_${randomBytes(6).toString('hex')}`
+  let patterns = 0
+
+  beforeAll(async () => {
+    const given = couchdbUrl()
+    const server = given === undefined ? await startCouchdb() : undefined
+    const url = (given ?? server?.url ?? '').replace(/\/+$/, '')
+    const ask = askerOf(url)
+    const pattern = (): string => `${prefix}_${++patterns}-{yyyy}-{mm}`
+    const named = async (start: string): Promise<string[]> =>
+      ((await ask('_all_dbs')).body as string[]).filter((name) => name.startsWith(start)).sort()
+    couch = {
+      url,
+      isReal: given !== undefined,
+      pattern,
+      options: (more = {}) => ({
+        url,
+        absoluteTtlMs: 30 * DAY_MS,
+        database: pattern(),
+        requestTimeoutMs: 15_000,
+        ...more,
+      }),
+      ask,
+      databases: (database) => named(database.slice(0, database.indexOf('{'))),
+    }
+    end = async () => {
+      if (server === undefined) for (const name of await named(prefix)) await ask(name, { method: 'DELETE' })
+      await server?.stop()
+    }
+  })
+  afterAll(() => end())
+
+  return () => {
+    if (couch === undefined) throw new Error('the server is started before the first test')
+    return couch
+  }
+}
+
+const askerOf = (url: string): Couch['ask'] => {
+  const { origin, pathname, username, password } = new URL(url)
+  const base = `${origin}${pathname.replace(/\/+$/, '')}`
+  const who = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const authorization = { authorization: `Basic ${Buffer.from(who).toString('base64')}` }
+  return async (path, { method = 'GET', body } = {}) => {
+    const response = await fetch(`${base}/${path}`, {
+      method,
+      headers: { 'content-type': 'application/json', ...(username === '' ? {} : authorization) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) }
+  }
+}
