@@ -1,3 +1,4 @@
+import type { Config } from './config.js'
 import type { Disturbance, Operation, SessionHistory } from './history.js'
 import type { SimulatedProcess } from './process.js'
 import type { World } from './world.js'
@@ -9,8 +10,30 @@ import type { World } from './world.js'
  * promise's "as long as" it stands for.
  */
 
+/** What the judge must know of a world, simulated or real. */
+export interface Judged {
+  readonly sessions: ReadonlyMap<string, SessionHistory>
+  readonly config: Pick<
+    Config,
+    'maxStaleCount' | 'deadlineMs' | 'backendTimeoutMs' | 'idleTtlMs' | 'absoluteTtlMs' | 'skewMs'
+  >
+  /** In ms since the world began, as all moments of a history. */
+  readonly clock: { readonly now: number }
+  /** The moment the world began, by a clock that is right. @default the simulation's */
+  readonly epochMs?: number
+  /** How late a call may settle where the world has to share its processor. @default 5 */
+  readonly toleranceMs?: number
+  readonly processes: readonly { readonly name: string; readonly alive: boolean }[]
+  /** Nothing goes wrong any more; from `writtenAt` on, what lives was written durably once more. */
+  readonly endsAt: number
+  readonly writtenAt: number
+  violated(promise: string, session: string, what: string): void
+  /** Told of acknowledged writes that are gone in the end, and how many the losses may have cost. */
+  lost?(session: string, writes: number, allowed: number): void
+}
+
 /** Everything that can only be judged when it is over. */
-export const judge = (world: World): void => {
+export const judge = (world: Judged): void => {
   for (const session of world.sessions.values()) {
     const view = viewOf(session)
     isolation(world, view)
@@ -62,7 +85,7 @@ const has = (operation: Operation, token: string | undefined): boolean =>
   token !== undefined && operation.sight?.tokens.has(token) === true
 
 /** I1: whatever is read was written for this session, or for the one it was regenerated from. */
-const isolation = (world: World, { session, operations }: View): void => {
+const isolation = (world: Judged, { session, operations }: View): void => {
   const names = new Set([session.name, ...session.ancestors])
   for (const { sight, order } of operations) {
     if (sight === undefined) continue
@@ -72,19 +95,23 @@ const isolation = (world: World, { session, operations }: View): void => {
   }
 }
 
+const repeatedIn = (log: readonly string[]): readonly string[] => {
+  if (new Set(log).size === log.length) return []
+  return log.filter((each, at) => log.indexOf(each) < at)
+}
+
 /** The store says that it changed nothing. */
 const saysNotApplied = ({ outcome }: Operation): boolean => outcome.is === 'failed' && outcome.applied === 'no'
 
 /** No token stands twice, and none that the store said was not applied stands at all. */
-const honestAnswers = (world: World, { session, operations }: View): void => {
+const honestAnswers = (world: Judged, { session, operations }: View): void => {
   const refused = new Map<string, Operation>()
   for (const operation of operations)
     if (operation.token !== undefined && saysNotApplied(operation)) refused.set(operation.token, operation)
   for (const { sight, order, kind, completed } of operations) {
     if (sight === undefined) continue
-    for (const token of sight.log.filter((each, at) => sight.log.indexOf(each) < at)) {
+    for (const token of repeatedIn(sight.log))
       world.violated('applied once', session.name, `${kind} ${order} saw ${token} twice`)
-    }
     for (const token of [...sight.tokens, sight.shared]) {
       const writer = token === undefined ? undefined : refused.get(token)
       if (writer === undefined || writer.outcome.is !== 'failed') continue
@@ -106,7 +133,7 @@ const honestAnswers = (world: World, { session, operations }: View): void => {
  * acknowledged. One that says `{ cache: 'unreachable' }` is judged at the end of the world only: until the cache
  * can be told, who reaches it may be served from it.
  */
-const noResurrection = (world: World, { session, operations, ends }: View): void => {
+const noResurrection = (world: Judged, { session, operations, ends }: View): void => {
   for (const end of ends) {
     if (end.outcome.is !== 'ok' || end.completed === undefined) continue
     const from = end.outcome.cacheToldOfEnd === false ? Math.max(end.completed, world.writtenAt) : end.completed
@@ -129,7 +156,7 @@ const noResurrection = (world: World, { session, operations, ends }: View): void
 }
 
 /** A session that lives on under a new id does so once: the data of one login does not fork. */
-const oneHeir = (world: World, { session, ends }: View): void => {
+const oneHeir = (world: Judged, { session, ends }: View): void => {
   const heirs = ends.filter(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   if (heirs.length > 1)
     world.violated(
@@ -164,10 +191,10 @@ const isDisturbed = (disturbances: readonly Disturbance[], from: number, to: num
   disturbances.some(({ at }) => at >= from && at <= to)
 
 /** What lingers of a disturbance: every call that was under way has settled after the deadline. */
-const lingersMs = (world: World): number => world.config.deadlineMs + 4 * world.config.backendTimeoutMs
+const lingersMs = (world: Judged): number => world.config.deadlineMs + 4 * world.config.backendTimeoutMs
 
 /** I3, I5 and "everybody's writes" of I6: a read sees what was acknowledged before it began. */
-const nothingLostOnRead = (world: World, view: View): void => {
+const nothingLostOnRead = (world: Judged, view: View): void => {
   const { session, reads, acknowledged } = view
   for (const read of reads)
     for (const write of acknowledged) {
@@ -191,7 +218,7 @@ const nothingLostOnRead = (world: World, view: View): void => {
 }
 
 /** I6, and the one key of I3 that everybody writes. */
-const neverBack = (world: World, view: View): void => {
+const neverBack = (world: Judged, view: View): void => {
   const { session, reads, operations } = view
   const inOrder = [...reads].sort((a, b) => (a.completed ?? 0) - (b.completed ?? 0))
   const sharedWrites = operations.filter(({ kind, token }) => kind === 'save shared' && token !== undefined)
@@ -222,7 +249,7 @@ const neverBack = (world: World, view: View): void => {
 }
 
 /** I9, and "a session in use does not end" of I10. */
-const neverNothing = (world: World, view: View): void => {
+const neverNothing = (world: Judged, view: View): void => {
   const { session, operations, bornAt } = view
   if (bornAt === undefined) return
   for (const operation of operations) {
@@ -241,7 +268,7 @@ const neverNothing = (world: World, view: View): void => {
 }
 
 /** A use whose touch may have been lost to a fault does not count; neither does one in a tier's outage. */
-const mayHaveExpired = (world: World, { session, operations, bornAt }: View, operation: Operation): boolean => {
+const mayHaveExpired = (world: Judged, { session, operations, bornAt }: View, operation: Operation): boolean => {
   const { idleTtlMs, absoluteTtlMs, skewMs } = world.config
   const seenAt = operation.completed ?? world.clock.now
   if (seenAt >= (bornAt ?? 0) - skewMs + absoluteTtlMs - lingersMs(world)) return true
@@ -263,12 +290,12 @@ const mayHaveExpired = (world: World, { session, operations, bornAt }: View, ope
 }
 
 /** I10: after its last use, whoever made it and however it came out, a session ends. */
-const neverPastItsDeadline = (world: World, { session, reads, operations }: View): void => {
+const neverPastItsDeadline = (world: Judged, { session, reads, operations }: View): void => {
   const { idleTtlMs, absoluteTtlMs, skewMs } = world.config
   const created = operations.find(({ kind }) => kind === 'create')
   for (const read of reads) {
     const { sight } = read
-    if (sight !== undefined && sight.expiresAt + skewMs < EPOCH_MS + read.invoked)
+    if (sight !== undefined && sight.expiresAt + skewMs < (world.epochMs ?? EPOCH_MS) + read.invoked)
       world.violated('I10', session.name, `load ${read.order} gave it after its own deadline`)
     if (created?.completed !== undefined && read.invoked > created.completed + absoluteTtlMs + skewMs + 1)
       world.violated('I10', session.name, `load ${read.order} gave it after its absolute deadline`)
@@ -292,18 +319,22 @@ const EPOCH_MS = Date.UTC(2026, 10, 21, 12)
 const EPSILON_MS = 5
 
 /** I12: every call settles within its deadline, pauses of its own process not counted; and works once all is well. */
-const settlesInTime = (world: World, view: View): void => {
+const settlesInTime = (world: Judged, view: View): void => {
   const { session, operations } = view
   const { deadlineMs } = world.config
+  const { toleranceMs = EPSILON_MS } = world
   for (const operation of operations) {
     const process = world.processes.find(({ name }) => name === operation.process)
     if (operation.completed === undefined) {
-      if (process?.alive === true && world.clock.now - operation.invoked - operation.pausedMs > deadlineMs + EPSILON_MS)
+      if (
+        process?.alive === true &&
+        world.clock.now - operation.invoked - operation.pausedMs > deadlineMs + toleranceMs
+      )
         world.violated('I12', session.name, `${operation.kind} ${operation.order} never settled`)
       continue
     }
     const tookMs = operation.completed - operation.invoked - operation.pausedMs
-    if (tookMs > deadlineMs + EPSILON_MS)
+    if (tookMs > deadlineMs + toleranceMs)
       world.violated('I12', session.name, `${operation.kind} ${operation.order} took ${tookMs.toFixed(1)} ms`)
     if (operation.invoked < world.endsAt || operation.outcome.is !== 'failed') continue
     const isGone = operation.outcome.code === 'E_SESSION_DESTROYED' && mayHaveEnded(view, operation.invoked)
@@ -326,7 +357,7 @@ const writesAmong = (operations: readonly Operation[]): number =>
 const isCharged = ({ backendFailures }: Operation): boolean => backendFailures > 0
 
 /** I3, I4 and I5 by what is there in the end, or was there when the session passed into another. */
-const endsWell = (world: World, view: View): void => {
+const endsWell = (world: Judged, view: View): void => {
   const { session, operations, acknowledged, bornAt } = view
   if (bornAt === undefined) return
   const ends = operations.filter(({ kind }) => kind === 'regenerate' || kind === 'destroy')
@@ -372,6 +403,7 @@ const endsWell = (world: World, view: View): void => {
     (each) => each.at < world.writtenAt && (each.what === 'takeover' || (each.what === 'loss' && each.costs)),
   ).length
   const count = writesAmong(costly)
+  world.lost?.(session.name, count, losses * (maxStaleCount - 1))
   if (losses === 0 && count > 0)
     world.violated('I3', session.name, `lost without any loss: ${costly.map(({ token }) => token).join(' ')}`)
   else if (count > losses * (maxStaleCount - 1))
