@@ -1,0 +1,44 @@
+/** Runs what `scripts/chaos` promises; see `arguments.ts` for the promise. */
+import { ensureMemcached } from '../../scripts/servers/index.js'
+import { HELP, readArguments, UsageError } from './arguments.js'
+import { run } from './run.js'
+import type { Verdict } from './verdict.js'
+
+/** The share of requests that must succeed while one tier is up. */
+const LEAST_SUCCESS = 0.95
+
+const main = async (): Promise<void> => {
+  const wanted = readArguments(process.argv.slice(2))
+  if (wanted.help) {
+    console.log(HELP)
+    return
+  }
+  if (ensureMemcached() === undefined) {
+    process.exitCode = 1
+    return
+  }
+  const first = wanted.seed ?? Math.floor(Math.random() * 2 ** 31)
+  for (let seed = first; seed < first + wanted.runs; seed += 1) {
+    const { verdict } = await run({ ...wanted, seed, print: (line) => console.log(line) })
+    if (!isGood(verdict)) process.exitCode = 1
+    console.log(JSON.stringify(verdict))
+  }
+}
+
+const isGood = ({ violations, lostBeyondBound, unsettled, succeededWithOneTierUp }: Verdict): boolean =>
+  violations + lostBeyondBound + unsettled === 0 && succeededWithOneTierUp >= LEAST_SUCCESS
+
+// The guards of what was started end it when we are gone; this is only so that we go.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
+
+try {
+  await main()
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`scripts/chaos: ${error.message}\nscripts/chaos --help lists the options.`)
+    process.exitCode = 2
+  } else {
+    console.error(error)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,191 @@
+import { type RowState, rowJudge } from '../concurrency/row-journal.js'
+import type { Operation, Violation } from '../simulation/history.js'
+import { judge } from '../simulation/judge.js'
+import { type Place, WIRES, type WireName } from './faults.js'
+import { type ProcessRecord, type RunRecord, type SessionRecord, sumWithin, within } from './record.js'
+import { ABSOLUTE_TTL_MS, CACHES, CLOCK_SKEW_MS, IDLE_TTL_MS, STORE } from './store-options.js'
+
+/** What a run came to, as the last line of `scripts/chaos` tells it. */
+export interface Verdict {
+  readonly seconds: number
+  readonly requests: number
+  readonly acknowledged: number
+  readonly destroys: number
+  readonly succeededWithOneTierUp: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly violations: number
+  readonly lostWithinBound: number
+  readonly lostBeyondBound: number
+  readonly resurrected: number
+  readonly unsettled: number
+  readonly errors: number
+  readonly p99Ms: number
+  readonly cutOff: CutOff
+}
+
+/** What was done or seen while one process could not reach a cache server that another reached. */
+export interface CutOff {
+  readonly requests: number
+  /** Loads that were given a session after its destroy had resolved with `{ cache: 'unreachable' }`. */
+  readonly servedAfterDestroy: number
+  /** Loads that missed a write which was acknowledged as durable without a look at the cache. */
+  readonly durableNotYetSeen: number
+}
+
+export interface Judgement {
+  readonly verdict: Verdict
+  readonly violations: readonly Violation[]
+}
+
+/** How late a call may settle on a machine that has other things to do, its process's own stalls not counted. */
+const TOLERANCE_MS = 250
+
+export const judgementOf = (
+  record: RunRecord,
+  rows: readonly RowState[],
+  seconds: number,
+  faults: Readonly<Record<string, number>>,
+  epochMs: number,
+): Judgement => {
+  const violations: Violation[] = []
+  let lostWithinBound = 0
+  let lostBeyondBound = 0
+  const violated = (promise: string, session: string, what: string): void => {
+    violations.push({ promise, session, what, at: 0 })
+  }
+  judge({
+    sessions: record.sessions,
+    config: {
+      maxStaleCount: STORE.maxStaleCount,
+      deadlineMs: STORE.deadlineMs,
+      backendTimeoutMs: STORE.backendTimeoutMs,
+      idleTtlMs: IDLE_TTL_MS,
+      absoluteTtlMs: ABSOLUTE_TTL_MS,
+      skewMs: CLOCK_SKEW_MS,
+    },
+    clock: { now: record.overAt },
+    epochMs,
+    toleranceMs: TOLERANCE_MS,
+    processes: record.processes,
+    endsAt: record.endsAt,
+    writtenAt: record.writtenAt,
+    violated,
+    lost: (_session, writes, allowed) => {
+      lostWithinBound += Math.min(writes, allowed)
+      lostBeyondBound += Math.max(0, writes - allowed)
+    },
+  })
+  for (const complaint of rowJudge()(rows)) violated('I7', '', complaint)
+  for (const process of record.processes) judgeProcess(process, record, violated)
+
+  const load = [...record.sessions.values()].flatMap((session) =>
+    session.operations
+      .filter(({ client, invoked }) => client !== '' && invoked >= record.loadAt && invoked <= record.loadEndsAt)
+      .map((operation) => ({ operation, session })),
+  )
+  const took = load
+    .flatMap(({ operation: { invoked, completed, pausedMs } }) =>
+      completed === undefined ? [] : [completed - invoked - pausedMs],
+    )
+    .sort((a, b) => a - b)
+  const verdict: Verdict = {
+    seconds,
+    requests: load.length,
+    acknowledged: load.filter(({ operation: { token, outcome } }) => token !== undefined && outcome.is === 'ok').length,
+    destroys: load.filter(({ operation: { kind, outcome } }) => kind === 'destroy' && outcome.is === 'ok').length,
+    succeededWithOneTierUp: Number(successRate(load, record).toFixed(4)),
+    faults,
+    violations: violations.length,
+    lostWithinBound,
+    lostBeyondBound,
+    resurrected: violations.filter(({ promise }) => promise === 'I2').length,
+    unsettled: violations.filter(({ promise, what }) => promise === 'I12' && / never settled| took /.test(what)).length,
+    errors: load.filter(({ operation }) => isFailure(operation)).length,
+    p99Ms: Math.round(took[Math.floor(took.length * 0.99)] ?? 0),
+    cutOff: cutOffOf(load, record),
+  }
+  return { verdict, violations }
+}
+
+const judgeProcess = (
+  { name, closing, stalls, uncaught }: ProcessRecord,
+  { overAt }: RunRecord,
+  violated: (promise: string, session: string, what: string) => void,
+): void => {
+  for (const error of uncaught) violated('uncaught', '', `${name}: ${error}`)
+  if (closing === undefined) return
+  const to = closing.to ?? overAt
+  const tookMs = to - closing.from - sumWithin(stalls, closing.from, to)
+  if (tookMs > closing.deadlineMs + TOLERANCE_MS)
+    violated('I12', '', `close of ${name} took ${tookMs.toFixed(0)} ms, at a deadline of ${closing.deadlineMs} ms`)
+}
+
+type Done = { readonly operation: Operation; readonly session: SessionRecord }
+
+/** Answers that are no fault's: there is no such session any more, or somebody else changed its user. */
+const HONEST: ReadonlySet<string> = new Set(['no session', 'E_SESSION_DESTROYED', 'E_SESSION_CONFLICT', 'E_CLOSED'])
+
+const isFailure = ({ outcome }: Operation): boolean => outcome.is === 'failed' && !HONEST.has(outcome.code)
+
+/** What must be in the backend before it is acknowledged is rejected, by contract, while that is down. */
+const needsBackend = ({ kind, outcome }: Operation): boolean =>
+  ['create', 'destroy', 'regenerate', 'save user'].includes(kind) ||
+  (outcome.is === 'ok' && outcome.durability === 'backend')
+
+/**
+ * The share that succeeded of those requests that could: at no moment of theirs were both of their tiers in a fault,
+ * nor was the one that they must have by contract. A tier is in a fault from a place's view while one is done to it or
+ * to the wire there.
+ */
+const successRate = (load: readonly Done[], { downs }: RunRecord): number => {
+  const of = new Map<string, { from: number; to: number }[]>()
+  for (const { place, wire, from, to } of downs) {
+    const spans = of.get(`${place} ${wire}`) ?? []
+    of.set(`${place} ${wire}`, [...spans, { from, to }])
+  }
+  let counted = 0
+  let succeeded = 0
+  for (const { operation, session } of load) {
+    if (operation.completed === undefined && operation.outcome.is === 'unknown') continue
+    const place = operation.process[0] as Place
+    const { invoked, completed = Number.POSITIVE_INFINITY } = operation
+    const isDown = (wire: WireName): boolean =>
+      (of.get(`${place} ${wire}`) ?? []).some((span) => within(span, invoked, completed))
+    const cache = WIRES[(CACHES as readonly string[]).indexOf(session.server)] ?? 'cache-1'
+    if (
+      isDown('backend') &&
+      (isDown(cache) || needsBackend(operation) || session.durableTokens.has(operation.token ?? ''))
+    )
+      continue
+    counted += 1
+    if (!isFailure(operation)) succeeded += 1
+  }
+  return counted === 0 ? 1 : succeeded / counted
+}
+
+const cutOffOf = (load: readonly Done[], { processes, writtenAt }: RunRecord): CutOff => {
+  const troubled = (name: string, server: string, from: number, to: number): boolean =>
+    (processes.find((each) => each.name === name)?.troubles.get(server) ?? []).some((span) => within(span, from, to))
+  let requests = 0
+  let servedAfterDestroy = 0
+  let durableNotYetSeen = 0
+  for (const { operation, session } of load) {
+    const { invoked, completed = invoked, process } = operation
+    const { server, operations } = session
+    const others = processes.filter(({ name }) => name !== process && name !== 'Z1')
+    if (troubled(process, server, invoked, completed))
+      requests += others.some(({ name }) => !troubled(name, server, invoked, completed)) ? 1 : 0
+    if (operation.kind !== 'load' || operation.sight === undefined || invoked > writtenAt) continue
+    const before = operations.filter((each) => each.completed !== undefined && each.completed < invoked)
+    if (before.some(({ outcome }) => outcome.is === 'ok' && outcome.cacheToldOfEnd === false)) servedAfterDestroy += 1
+    const isMissed = ({ token, outcome, cacheFailures }: Operation): boolean =>
+      token !== undefined &&
+      outcome.is === 'ok' &&
+      outcome.durability === 'backend' &&
+      cacheFailures > 0 &&
+      operation.sight?.tokens.has(token) === false &&
+      operation.sight.shared !== token
+    if (before.some(isMissed)) durableNotYetSeen += 1
+  }
+  return { requests, servedAfterDestroy, durableNotYetSeen }
+}
