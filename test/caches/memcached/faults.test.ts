@@ -484,6 +484,15 @@ describe('connecting', () => {
     expect(server.connections.made).toBe(1)
   })
 
+  test('takes its time without minding what becomes of the value meanwhile', async () => {
+    const { cache, inAMinute } = await scene()
+    const value = bytes('as it was')
+    const storing = cache.set('k', value, inAMinute)
+    value.fill(0x78)
+    await storing
+    expect(text(await cache.get('k'))).toBe('as it was')
+  })
+
   test('leaves nothing open after close: neither a connection nor an attempt at one', async () => {
     const { server, cache } = await scene()
     await cache.get('k')

@@ -43,7 +43,7 @@ test.each(['lose-answer', 'delay'] as const)('answers out of turn (%s) end the c
 
 test('each request has a deadline of its own, whatever was asked before it and with what deadline', async () => {
   await open()
-  await connection.request(NOOP, 100)
+  await connection.request(NOOP, 1000)
   server.faults.add({ kind: 'hang' }, { on: 'version' })
   clock.advance(60)
   const calls = Promise.allSettled([connection.request(VERSION, 100), connection.request(NOOP, 70)])

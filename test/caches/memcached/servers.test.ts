@@ -122,6 +122,13 @@ describe('the options of memcached', () => {
     [{ servers, operationTimeoutMs: 2 ** 31 }, '`operationTimeoutMs` to be an integer'],
     [{ servers, connectTimeoutMs: 1.5 }, '`connectTimeoutMs` to be an integer'],
     [{ servers, connectTimeoutMs: '1000' }, '`connectTimeoutMs` to be an integer'],
+    [{ servers, reconnectMinMs: 0 }, '`reconnectMinMs` to be an integer from 1'],
+    [
+      { servers, reconnectMinMs: 300, reconnectMaxMs: 200 },
+      '`reconnectMaxMs` to be an integer from 300 to 2147483647 (milliseconds), got 200',
+    ],
+    [{ servers, maxInFlight: 0 }, '`maxInFlight` to be an integer from 1 to 1000000, got 0'],
+    [{ servers, maxInFlight: 1e7 }, '`maxInFlight` to be an integer from 1 to 1000000'],
     [
       { servers, operationTimeoutMS: 100 },
       '`operationTimeoutMS` to be left out: there is no such option, got 100 (number)',
