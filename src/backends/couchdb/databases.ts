@@ -8,7 +8,7 @@ import type { Call, Requests } from './requests.js'
 /** Making a database takes several requests, and a cluster its time. */
 const MAKING_TIMEOUT_MS = 30_000
 
-const CREATED = [201, 202]
+const MAKING = { isChange: true, isRepeatable: true } as const
 
 /** The databases of the months: their names, and their making, once per process and month. */
 export class Databases {
@@ -46,9 +46,9 @@ export class Databases {
   }
 
   /** What to reject with where a month's database is not there and will not be made. */
-  missing(call: Call, month: Month, cause?: unknown): RequestFailed {
+  missing(call: Call, month: Month, cause?: unknown, what = 'the database'): RequestFailed {
     const cure = 'call `setUp()` as a server administrator, once a month'
-    return missing(`the database ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
+    return missing(`${what} ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
   }
 
   /** Whether the database is there, as far as it matters: one that programs make by themselves may be missing. */
@@ -82,10 +82,18 @@ export class Databases {
     for (const month of months) if (month !== undefined) await this.#makeOnce(month)
   }
 
-  /** Puts the indexes where they are missing, as in a database that somebody made by hand. */
+  /** Puts the indexes where they are missing, as in a database that somebody made by hand. @throws RequestFailed */
   async putIndexes(call: Call, month: Month): Promise<void> {
-    const request = { method: 'put', db: this.nameOf(month), path: DESIGN_ID, body: DESIGN } as const
-    await this.#requests.send(call, request, { expect: [202, 404, 409], isChange: true, isRepeatable: true })
+    const at = { db: this.nameOf(month), path: DESIGN_ID }
+    const { status } = await this.#requests.send(call, { method: 'get', ...at }, { expect: [404] })
+    if (status !== 404) return
+    const request = { method: 'put', ...at, body: DESIGN } as const
+    try {
+      await this.#requests.send(call, request, { ...MAKING, expect: [202, 404, 409] })
+    } catch (raised) {
+      if (isForbidden(raised)) throw this.missing(call, month, raised, 'the indexes of')
+      throw raised
+    }
   }
 
   #makeOnce(month: Month): Promise<void> {
@@ -98,16 +106,18 @@ export class Databases {
 
   async #make(month: Month): Promise<void> {
     const call = this.#requests.call('set up', false, MAKING_TIMEOUT_MS)
-    const request = { method: 'put', db: this.nameOf(month) } as const
-    // 412: another process was faster. What follows is done all the same, since that one may have died over it.
-    await this.#requests.send(call, request, { expect: [...CREATED, 412], isChange: true, isRepeatable: true })
-    await this.#secure(call, month)
+    const db = this.nameOf(month)
+    const { status } = await this.#requests.send(call, { method: 'get', db }, { expect: [404] })
+    // 412: another process was faster.
+    if (status === 404) await this.#requests.send(call, { method: 'put', db }, { ...MAKING, expect: [202, 412] })
+    // Also for one that was there, since whoever made it may have died over the rest.
+    await this.#secure(call, month, status === 404)
     await this.putIndexes(call, month)
     this.#known.add(month)
   }
 
   /** Lets the members in and all others not; names that somebody else put there stay. */
-  async #secure(call: Call, month: Month): Promise<void> {
+  async #secure(call: Call, month: Month, isOurs: boolean): Promise<void> {
     const { members } = this.#options
     if (members.length === 0) return
     const at = { db: this.nameOf(month), path: '_security' }
@@ -115,11 +125,12 @@ export class Databases {
     const standing = (body['members'] as { readonly names?: readonly unknown[] } | undefined)?.names ?? []
     if (standing.length > 0) return
     const security = { admins: { names: [], roles: ['_admin'] }, members: { names: members, roles: ['_admin'] } }
-    await this.#requests.send(
-      call,
-      { method: 'put', ...at, body: security },
-      { expect: [202], isChange: true, isRepeatable: true },
-    )
+    try {
+      await this.#requests.send(call, { method: 'put', ...at, body: security }, { ...MAKING, expect: [202] })
+    } catch (raised) {
+      // One that an administrator made for all who may connect is theirs to close.
+      if (isOurs || !isForbidden(raised)) throw raised
+    }
   }
 }
 

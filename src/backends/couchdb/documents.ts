@@ -60,7 +60,10 @@ export class Documents {
     // It asks a quorum of a cluster for all leaves, where `_all_docs` asks one node for one.
     const request = { method: 'post', db: this.#databases.nameOf(month), path: '_bulk_get', body: { docs } } as const
     const { status, body } = await this.#requests.send(call, request, { expect: [404] })
-    if (status === 404) return found
+    if (status === 404) {
+      await this.#databases.assertThere(call, month)
+      return found
+    }
     const results = new Map(listOf(body['results']).map(({ id, docs: leaves }) => [id, listOf(leaves)]))
     for (const key of keys) {
       const answers = results.get(idOf(key))

@@ -49,6 +49,10 @@ export interface FaultContext {
 
 /** Statuses whose meaning a person should read. */
 const MEANINGS: Readonly<Record<number, string>> = {
+  301: 'it redirects; look at the URL',
+  302: 'it redirects; look at the URL',
+  307: 'it redirects; look at the URL',
+  308: 'it redirects; look at the URL',
   401: 'it refused the credentials',
   403: 'it does not allow this to the user',
   404: 'something else than CouchDB answered; look at the URL',
@@ -58,8 +62,11 @@ const MEANINGS: Readonly<Record<number, string>> = {
   504: 'what stands in front of it got no answer',
 }
 
-/** Statuses that CouchDB gives before it does anything. */
-const CERTAINLY_UNDONE = (status: number): boolean => status >= 400 && status < 500 && status !== 408
+/** CouchDB's word beside a status that can be an answer: something else in its place says others, or none. */
+const WORDS: Readonly<Record<number, string>> = { 404: 'not_found', 409: 'conflict', 412: 'file_exists' }
+
+/** Said before anything is done. */
+const isUndone = (status: number): boolean => status >= 300 && status < 500 && status !== 408
 
 /**
  * What is wrong with an exchange, or nothing.
@@ -86,10 +93,10 @@ export const faultOf = (
     if (status !== 202 || expected.includes(202)) return undefined
     return unavailable('lost', undefined, context, 'unknown', 'fewer nodes than its quorum have the change (HTTP 202)')
   }
-  if (isJson && expected.includes(status)) return undefined
+  if (isJson && expected.includes(status) && isCouchdbs(status, body)) return undefined
   if (status === 413) return { kind: 'value', error: refusedValue('E_SESSION_TOO_LARGE', 'it is too large', context) }
   if (status === 400 && isJson) return { kind: 'value', error: refusedValue('E_SESSION_DATA', because, context) }
-  if (CERTAINLY_UNDONE(status)) return unavailable('refused', withoutData(status, body), context, 'no', because)
+  if (isUndone(status)) return unavailable('refused', withoutData(status, body), context, 'no', because)
   return unavailable(status >= 500 ? 'lost' : 'refused', withoutData(status, body), context, 'unknown', because)
 }
 
@@ -141,10 +148,12 @@ const unavailable = (
 /** The code of the socket's error, which undici and Node give to each. */
 const networkReason = (failure: unknown): string => {
   const { code } = (failure ?? {}) as { readonly code?: unknown }
-  if (typeof code === 'string') return code
-  return failure instanceof Error && /redirect/i.test(failure.message)
-    ? 'it redirects elsewhere'
-    : 'the connection failed'
+  return typeof code === 'string' ? code : 'the connection failed'
+}
+
+const isCouchdbs = (status: number, body: object): boolean => {
+  const { error } = body as { readonly error?: unknown }
+  return typeof error === 'string' && (WORDS[status] ?? error) === error
 }
 
 /** CouchDB's word for the error and not its reason, which may quote a document. nano's error holds the request. */

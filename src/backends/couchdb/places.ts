@@ -46,19 +46,9 @@ export class Places {
     return [known, ...candidates.filter((month) => month !== known)]
   }
 
-  /** The one month to look in, where the id says it or it was kept in mind. */
-  monthOf(locator: Locator): Month | undefined {
-    const [month] = this.candidatesOf(locator)
-    return locator.bornMonth !== undefined || this.#remembered.has(locator.key) ? month : undefined
-  }
-
   /** Keeps in mind where a session is whose id does not say it. */
   remember({ key, bornMonth }: Locator, month: Month): void {
     if (bornMonth === undefined) this.#remembered.set(key, month)
-  }
-
-  forget(key: CacheKey): void {
-    this.#remembered.delete(key)
   }
 
   /** What stands there, wherever it is; `undefined` where nothing does. */
@@ -69,27 +59,20 @@ export class Places {
       this.remember(locator, month)
       return found
     }
-    this.forget(locator.key)
+    this.#remembered.delete(locator.key)
     return undefined
   }
 
   /**
-   * Puts a document where none of the session stands, in any month.
+   * Puts a document where `find` found nothing.
    *
    * @param home where it belongs, of `placeOf`
    */
   async create(call: Call, locator: Locator, content: Content, home: Month): Promise<Created> {
-    const isForeign = locator.bornMonth === undefined
-    if (isForeign) {
-      const found = await this.find(call, locator)
-      if (found !== undefined) return { created: false, found }
-      const { fence } = this.placeOf(locator)
-      if (fence !== undefined && fence < home) {
-        const blocked = await this.#fence(call, locator, fence)
-        if (blocked !== undefined) return { created: false, found: blocked }
-      }
-    }
-    const outcome = await this.#createIn(call, locator.key, content, home, isForeign)
+    const { fence } = this.placeOf(locator)
+    const blocked = fence !== undefined && fence < home ? await this.#fence(call, locator, fence) : undefined
+    const outcome: Created =
+      blocked === undefined ? await this.#createIn(call, locator, content, home) : { created: false, found: blocked }
     this.remember(locator, outcome.created ? outcome.month : outcome.found.month)
     return outcome
   }
@@ -114,7 +97,7 @@ export class Places {
     throw this.#requests.untouched(call, 'what stands there keeps changing')
   }
 
-  async #createIn(call: Call, key: CacheKey, content: Content, home: Month, isForeign: boolean): Promise<Created> {
+  async #createIn(call: Call, { key, bornMonth }: Locator, content: Content, home: Month): Promise<Created> {
     let month = home
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const written = await this.#documents.write(call, month, { key, revision: undefined, content })
@@ -127,7 +110,7 @@ export class Places {
       const leaf = await this.#documents.read(call, month, key)
       const found = foundIn(month, leaf)
       if (found !== undefined) return { created: false, found }
-      if (leaf?.kind === 'moved' && isForeign) month = monthAfter(month)
+      if (leaf?.kind === 'moved' && bornMonth === undefined) month = monthAfter(month)
       // Otherwise what stood in the way was purged in between.
     }
     throw this.#requests.untouched(call, 'what stands there keeps changing')

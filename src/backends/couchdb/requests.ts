@@ -135,7 +135,7 @@ export class Requests {
     const patience = new Promise<void>((resolve) => {
       cancel = this.#runtime.after(this.#requestTimeoutMs, resolve)
     })
-    await Promise.race([this.#transport.close(), patience])
+    await Promise.race([this.#transport.close().catch(() => {}), patience])
     cancel()
     await this.#transport.destroy()
   }

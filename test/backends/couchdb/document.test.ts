@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest'
+import {
+  contentOf,
+  copyOf,
+  idOf,
+  keyOf,
+  type Leaf,
+  leafOf,
+  movedOf,
+  seenIn,
+  stateOf,
+  tokenOf,
+  tombstoneOf,
+  winnerOf,
+} from '../../../src/backends/couchdb/document.js'
+import { storedSession } from '../../../src/testing/stored-session.js'
+
+const written = (content: object, revision = '1-a'): Leaf =>
+  leafOf(JSON.parse(JSON.stringify({ _id: 's:a:b', _rev: revision, ...content })))
+
+describe('a document', () => {
+  test('gives back the session that was put into it', () => {
+    const session = storedSession({ userId: 'Žofia', data: Uint8Array.from({ length: 256 }, (_, byte) => byte) })
+    const leaf = written(contentOf(session))
+    expect(leaf).toEqual({ kind: 'session', revision: '1-a', session })
+    expect(written(contentOf({ ...session, userId: undefined }))).toMatchObject({ session: { userId: undefined } })
+  })
+
+  test('shows what a session is without its data being decoded', () => {
+    const session = storedSession({ userId: 'somebody' })
+    const { data, ...readable } = session
+    expect(contentOf(session)).toMatchObject({ kind: 'session', ...readable })
+    expect(Buffer.from(String(contentOf(session)['data']), 'base64')).toEqual(Buffer.from(data))
+  })
+
+  test('keeps nothing of a session beside its fields', () => {
+    const session = { ...storedSession(), sessionId: 'secret' }
+    expect(JSON.stringify(contentOf(session))).not.toContain('secret')
+  })
+
+  test('refuses a user id that would come back as another', () => {
+    expect(() => contentOf(storedSession({ userId: 'half a pair \ud800' }))).toThrow(TypeError)
+  })
+
+  test.each([
+    ['of a newer format', { ...contentOf(storedSession()), format: 2 }],
+    ['of a kind that nobody knows', { kind: 'sealed', format: 1 }],
+    ['of a session without its data', { ...contentOf(storedSession()), data: undefined }],
+    ['of a session with a moment that is none', { ...contentOf(storedSession()), expiresAt: '2026' }],
+    ['of a tombstone that is for ever', { ...tombstoneOf('0', 1, 2), keepUntil: null }],
+    ['of something else', { hello: 'world' }],
+  ])('%s is unreadable, which is an error and not an absence', (_, content) => {
+    const leaf = written(content)
+    expect(leaf.kind).toBe('unreadable')
+    for (const judge of [copyOf, stateOf])
+      expect(() => judge({ month: '2026-11', leaf })).toThrow(
+        expect.objectContaining({ code: 'E_SESSION_FORMAT', tier: 'couchdb' }),
+      )
+  })
+
+  test('has an id that no namespace turns into one of CouchDB’s own', () => {
+    expect(idOf('_design:x')).toBe('s:_design:x')
+    expect(keyOf(idOf('a:b'))).toBe('a:b')
+  })
+})
+
+describe('a token', () => {
+  test('says the revision and the month, in few bytes', () => {
+    const revision = `123456789-${'f'.repeat(32)}`
+    const token = tokenOf(revision, '2026-11')
+    expect(token.length).toBeLessThanOrEqual(64)
+    expect(seenIn(token)).toEqual({ revision, month: '2026-11' })
+  })
+
+  test.each(['', 'nonsense', '1-a', '1-a@2026', '@2026-11', '1-a@../..'])('that is %j says nothing', (text) => {
+    expect(seenIn(Buffer.from(text))).toBeUndefined()
+  })
+})
+
+describe('of several leaves', () => {
+  const tombstone = (keepUntil: number, revision: string): Leaf => written(tombstoneOf('0', 0, keepUntil), revision)
+  const session = (version: number, revision: string): Leaf => written(contentOf(storedSession({ version })), revision)
+  const moved = written(movedOf(9), '9-a')
+  const newer = written({ kind: 'session', format: 2 }, '9-b')
+
+  test.each([
+    ['none', [], undefined],
+    ['a destroyed one counts, however new the others', [session(99, '99-f'), tombstone(1, '1-a')], '1-a'],
+    ['of destroyed ones the one that lasts longest', [tombstone(5, '9-f'), tombstone(6, '2-a')], '2-a'],
+    ['of live ones the newest version', [session(3, '9-f'), session(4, '2-a')], '2-a'],
+    [
+      'of equal versions what CouchDB would choose: the longest history',
+      [session(3, '9-a'), session(3, '10-a')],
+      '10-a',
+    ],
+    ['and of equal histories the greatest revision', [session(3, '9-b'), session(3, '9-c')], '9-c'],
+    ['one that cannot be read counts before a live one', [session(3, '9-f'), newer], '9-b'],
+    ['but not before a destroyed one', [newer, tombstone(1, '1-a')], '1-a'],
+    ['a place that was taken counts last', [moved, session(1, '1-a')], '1-a'],
+  ] as const)('%s', (_, leaves, revision) => {
+    expect(winnerOf(leaves)?.revision).toBe(revision)
+    expect(winnerOf([...leaves].reverse())?.revision).toBe(revision)
+  })
+})
