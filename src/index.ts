@@ -3,4 +3,12 @@ export { createSessionStore } from './create-session-store.js'
 export { type Applied, isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from './errors.js'
 export { generateSessionId } from './generate-session-id.js'
 export type { PersistOn } from './session/decisions.js'
+export {
+  type ClosableSessions,
+  type DrainableServer,
+  type DrainOnSignalOptions,
+  drainOnSignal,
+  type ShutdownReport,
+} from './shutdown/drain-on-signal.js'
+export { type DrainWorkersOnSignalOptions, drainWorkersOnSignal } from './shutdown/drain-workers-on-signal.js'
 export type { ConflictPolicy, ConflictSides, StoreOptions } from './store/options.js'

@@ -1,6 +1,7 @@
 /** Sessions in express: log in, fill a cart, log out; the same in each of many processes. */
 import express from 'express'
 import session from 'express-session'
+import { drainOnSignal } from 'nonstick'
 import { NonstickStore } from 'nonstick/express'
 import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
@@ -58,11 +59,5 @@ app.post('/logout', (req, res, next) => {
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
 
-process.once('SIGTERM', () => {
-  server.close(() => {
-    // What only the cache has yet goes to the backend before the process ends.
-    void store.close().then((report) => {
-      if (report !== undefined && report.left > 0) console.error(`${report.left} sessions could not be flushed`)
-    })
-  })
-})
+// What only the cache has yet goes to the backend before the process ends.
+drainOnSignal({ server, sessions: store })

@@ -29,6 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   backends: ['contract', 'errors.ts', 'runtime.ts'],
   adapters: ['contract', 'errors.ts', 'runtime.ts', 'create-session-store.ts', 'store'],
   testing: ['contract', 'errors.ts', 'runtime.ts', 'session'],
+  shutdown: ['contract', 'errors.ts', 'runtime.ts'],
 }
 
 /** Who may import whom. */
