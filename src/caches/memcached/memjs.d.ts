@@ -41,6 +41,7 @@ declare module 'memjs' {
     static create(servers: string, options?: MemjsOptions): Client
     constructor(servers: Server[], options: MemjsOptions)
     servers: Server[]
+    getServer(key: string): number
     seq: number
     incrSeq(): void
     perform(key: string, request: Buffer, seq: number, callback: (error: Error | null, response: unknown) => void): void

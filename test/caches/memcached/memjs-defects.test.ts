@@ -5,6 +5,8 @@ import { connect } from '../../../src/caches/memcached/connecting.js'
 import { FrameReader } from '../../../src/caches/memcached/frames.js'
 import { MemcachedCache } from '../../../src/caches/memcached/memcached-cache.js'
 import { type MemcachedOptions, resolveOptions } from '../../../src/caches/memcached/options.js'
+import { weightedRendezvous } from '../../../src/caches/memcached/placement.js'
+import { parseServers } from '../../../src/caches/memcached/servers.js'
 import type { FrontCache } from '../../../src/contract/front-cache.js'
 import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
 import {
@@ -255,6 +257,41 @@ const DEFECTS: Record<string, Defect> = {
     },
   },
 
+  'the only server, away for a moment, with fail-over': {
+    plain: 'an error',
+    ours: 'v',
+    async run(over) {
+      const { server, cache } = await scene(over, { plain: { retries: 1, failover: true } })
+      await server.refuse()
+      expect(await read(cache, 'k')).toBe('an error')
+      await server.accept()
+      await pause(TIMEOUT_MS)
+      return await read(cache, 'k')
+    },
+  },
+
+  'a fourth server beside three': {
+    plain: 'moves most keys',
+    ours: 'moves its share of the keys',
+    async run(over) {
+      const homes = (count: number): ((key: string) => number) => {
+        const addresses = Array.from({ length: count }, (_, index) => `cache${index}:11211`)
+        if (over.kind === 'ours') return weightedRendezvous(addresses.map((address) => ({ address, weight: 1 })))
+        const client = memjs.Client.create(addresses.join())
+        return (key) => client.getServer(key)
+      }
+      const [before, after] = [homes(3), homes(4)]
+      const moved = Array.from({ length: 4000 }, (_, index) => `key-${index}`).filter(
+        (key) => before(key) !== after(key),
+      )
+      return moved.length > 2000
+        ? 'moves most keys'
+        : moved.length < 1200
+          ? 'moves its share of the keys'
+          : 'in between'
+    },
+  },
+
   'two thousand million requests': {
     plain: 'an error, an error, an error',
     ours: 'v, v, v',
@@ -414,6 +451,40 @@ const DEFECTS: Record<string, Defect> = {
       expect(await read(cache, 'k')).toBe('v')
       const open = made.mock.contexts.filter((socket) => !(socket as Socket).destroyed)
       return `${open.length} sockets open`
+    },
+  },
+
+  'an entry that expires as soon as it is stored': {
+    plain: 'v',
+    ours: 'nothing',
+    async run(over) {
+      const clock = movedClock()
+      const server = await over.server({ now: clock.now })
+      const cache = over.cache(server.address, { ours: { runtime: clock } })
+      if (over.kind === 'ours') await cache.set('k', bytes('v'), clock.now())
+      else await memjs.Client.create(server.address).set('k', bytes('v'), { expires: 0 })
+      clock.advance(3_600_000)
+      return await read(cache, 'k')
+    },
+  },
+
+  'a key that is a command to whoever reads it as text': {
+    plain: 'done',
+    ours: 'an error',
+    async run(over) {
+      const { cache } = await scene(over)
+      return await happened(cache.set('k\r\nflush_all\r\n', bytes('v'), inAMinute()))
+    },
+  },
+
+  'an IPv6 address': {
+    plain: 'read as [',
+    ours: 'read as ::1',
+    async run({ kind }) {
+      const address = '[::1]:11211'
+      if (kind === 'plain') return `read as ${memjs.Client.create(address).servers[0]?.host}`
+      const [server] = parseServers(address)
+      return `read as ${server && 'host' in server.target ? server.target.host : 'nothing'}`
     },
   },
 
