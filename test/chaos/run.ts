@@ -3,14 +3,16 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RowState } from '../concurrency/row-journal.js'
+import type { Violation } from '../simulation/history.js'
 import { lotsOf } from '../simulation/random.js'
 import type { AppProcess } from './app-process.js'
 import { type Cluster, openCluster } from './cluster.js'
 import { drawFaults, PLACES, WIRES } from './faults.js'
 import { linesOf } from './lines.js'
 import { type Notes, notes } from './notes.js'
-import { recordOf } from './record.js'
+import { type RunRecord, recordOf } from './record.js'
 import { CACHES } from './store-options.js'
+import { storyOf } from './story.js'
 import { strikes } from './strikes.js'
 import { type Judgement, judgementOf } from './verdict.js'
 
@@ -38,12 +40,15 @@ export const run = async ({ seconds, seed, transport, keep, print }: RunOptions)
     const counts = await underLoad(cluster, book, seconds, seed)
     const closed = await toTheEnd(cluster, book)
     const rows = await cluster.rows()
-    const judgement = judge(cluster, book, rows, { began, epochMs, seconds, counts, closed })
+    const { judgement, record } = judge(cluster, book, rows, { began, epochMs, seconds, counts, closed })
     const { violations } = judgement
     keepFolder = keep || violations.length > 0
     if (keepFolder) {
       writeFileSync(join(folder, 'rows.json'), JSON.stringify(rows))
-      for (const { promise, session, what } of violations.slice(0, 40)) print(`VIOLATED ${promise} ${session}: ${what}`)
+      writeFileSync(join(folder, 'moments.json'), JSON.stringify({ began, epochMs }))
+      for (const { promise, session, what } of firstOfEach(violations)) print(`VIOLATED ${promise} ${session}: ${what}`)
+      for (const name of new Set(violations.map(({ session }) => session)))
+        if (name !== '') writeFileSync(join(folder, `story-of-${name}.txt`), storyOf(record, name, rows))
       print(`What happened stands in ${folder}`)
     }
     return judgement
@@ -51,6 +56,16 @@ export const run = async ({ seconds, seed, transport, keep, print }: RunOptions)
     await cluster.end()
     if (keepFolder === false) rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Of the violations of one promise in one session the first few say enough. */
+const firstOfEach = (violations: readonly Violation[]): readonly Violation[] => {
+  const counts = new Map<string, number>()
+  return violations.filter(({ promise, session }) => {
+    const count = (counts.get(`${promise} ${session}`) ?? 0) + 1
+    counts.set(`${promise} ${session}`, count)
+    return count <= 3
+  })
 }
 
 const moment = ({ note, now }: Notes, what: 'load' | 'end of load' | 'end' | 'written' | 'over'): void =>
@@ -137,7 +152,12 @@ interface Known {
   readonly closed: readonly Closed[]
 }
 
-const judge = (cluster: Cluster, book: Notes, rows: readonly RowState[], known: Known): Judgement => {
+const judge = (
+  cluster: Cluster,
+  book: Notes,
+  rows: readonly RowState[],
+  known: Known,
+): { readonly judgement: Judgement; readonly record: RunRecord } => {
   const histories = new Map(
     cluster.historyFiles().map((file) => [basename(file, '.jsonl'), linesOf(readFileSync(file, 'utf8'))] as const),
   )
@@ -154,5 +174,5 @@ const judge = (cluster: Cluster, book: Notes, rows: readonly RowState[], known: 
       what: `${app} left ${left} sessions and ${destroysLeft} destroys at the end, though nothing failed any more`,
     }))
   const violations = [...judgement.violations, ...left]
-  return { verdict: { ...judgement.verdict, violations: violations.length }, violations }
+  return { judgement: { verdict: { ...judgement.verdict, violations: violations.length }, violations }, record }
 }

@@ -87,10 +87,10 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
       return
     }
     if (kind === 'evict') {
-      begins(kind, `evict: ${wire} is filled`)
+      const from = begins(kind, `evict: ${wire} is filled`)
       const { evicted, untold } = await server.squeeze()
       tell(`  ${wire} evicted ${evicted}`)
-      if (untold > 0) note({ is: 'lost', at: now(), server: name, why: 'evicted, untold' })
+      if (untold > 0) for (const at of [from, now()]) note({ is: 'lost', at, server: name, why: 'evicted, untold' })
       return
     }
     if (kind === 'stop') {

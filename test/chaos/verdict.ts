@@ -66,7 +66,8 @@ export const judgementOf = (
     clock: { now: record.overAt },
     epochMs,
     toleranceMs: TOLERANCE_MS,
-    processes: record.processes,
+    // What one that has closed left unsettled is asked of its closing.
+    processes: record.processes.map(({ name, alive, closing }) => ({ name, alive: alive && closing === undefined })),
     endsAt: record.endsAt,
     writtenAt: record.writtenAt,
     violated,
@@ -109,7 +110,7 @@ export const judgementOf = (
 
 const judgeProcess = (
   { name, closing, stalls, uncaught }: ProcessRecord,
-  { overAt }: RunRecord,
+  { overAt, sessions }: RunRecord,
   violated: (promise: string, session: string, what: string) => void,
 ): void => {
   for (const error of uncaught) violated('uncaught', '', `${name}: ${error}`)
@@ -118,6 +119,10 @@ const judgeProcess = (
   const tookMs = to - closing.from - sumWithin(stalls, closing.from, to)
   if (tookMs > closing.deadlineMs + TOLERANCE_MS)
     violated('I12', '', `close of ${name} took ${tookMs.toFixed(0)} ms, at a deadline of ${closing.deadlineMs} ms`)
+  for (const session of sessions.values())
+    for (const { process, kind, order, invoked, completed, pausedMs } of session.operations)
+      if (process === name && completed === undefined && to - invoked - pausedMs > STORE.deadlineMs + TOLERANCE_MS)
+        violated('I12', session.name, `${kind} ${order} never settled, and ${name} has closed`)
 }
 
 type Done = { readonly operation: Operation; readonly session: SessionRecord }

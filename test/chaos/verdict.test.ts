@@ -1,0 +1,346 @@
+import { describe, expect, test } from 'vitest'
+import type { OperationKind, Outcome } from '../simulation/history.js'
+import type { Line, Seen } from './lines.js'
+import type { Note } from './notes.js'
+import { recordOf } from './record.js'
+import { CACHES, STORE } from './store-options.js'
+import { type Judgement, judgementOf } from './verdict.js'
+
+/** A run of two processes, written by hand, one step every ten ms. */
+class Story {
+  readonly #lines = new Map<string, Line[]>([
+    ['A1', []],
+    ['B1', []],
+    ['Z1', []],
+  ])
+  readonly #notes: Note[] = [{ is: 'moment', at: 0, what: 'load' }]
+  #at = 0
+  #n = 0
+
+  constructor() {
+    this.line('A1', { is: 'session', name: 's', id: 'id', key: 'key', server: CACHES[0] })
+  }
+
+  line(process: string, line: DistributedOmit<Line, 'at'>): this {
+    this.#at += 10
+    this.#lines.get(process)?.push({ ...line, at: this.#at } as Line)
+    return this
+  }
+
+  note(note: DistributedOmit<Note, 'at'>): this {
+    this.#at += 10
+    this.#notes.push({ ...note, at: this.#at } as Note)
+    return this
+  }
+
+  wait(ms: number): this {
+    this.#at += ms
+    return this
+  }
+
+  call(process: string, kind: OperationKind, token?: string, client = `${process}c1`): number {
+    this.#n += 1
+    this.line(process, {
+      is: 'call',
+      n: this.#n,
+      kind,
+      session: 's',
+      client,
+      ...(token === undefined ? {} : { token }),
+    })
+    return this.#n
+  }
+
+  /** From call to return, with nothing between. */
+  does(process: string, kind: OperationKind, ended: Ended = {}, client?: string): this {
+    const n = this.call(process, kind, ended.token, client)
+    const { outcome = { is: 'ok' }, seen } = ended
+    return this.line(process, {
+      is: 'return',
+      n,
+      outcome,
+      ...(seen === undefined ? {} : { seen: { log: seen, expiresAt: Number.MAX_SAFE_INTEGER } satisfies Seen }),
+    })
+  }
+
+  created(): this {
+    return this.line('A1', { is: 'lease', key: 'key' }).does('A1', 'create', {
+      token: 's.0',
+      outcome: BACKEND,
+      seen: ['s.0'],
+    })
+  }
+
+  writes(process: string, token: string, outcome: Outcome = CACHE): this {
+    return this.does(process, 'save', { token, outcome })
+  }
+
+  loads(process: string, seen: readonly string[] | undefined, client?: string): this {
+    return this.does(process, 'load', seen === undefined ? {} : { seen }, client)
+  }
+
+  /** Everything heals, a durable write, and the last look; far enough from all that had happened before. */
+  ends(seen: readonly string[]): Judgement {
+    this.note({ is: 'moment', what: 'end of load' }).note({ is: 'moment', what: 'end' })
+    this.does('A1', 'update', { token: 's.end', outcome: BACKEND, seen: [...seen, 's.end'] }, 'end')
+    this.note({ is: 'moment', what: 'written' }).loads('Z1', [...seen, 's.end'], 'end2')
+    return this.isJudged()
+  }
+
+  isJudged(): Judgement {
+    this.note({ is: 'moment', what: 'over' })
+    return judgementOf(recordOf(this.#lines, this.#notes, [], 0), [], 1, {}, 0)
+  }
+}
+
+type DistributedOmit<T, Name extends string> = T extends unknown ? Omit<T, Name> : never
+type Ended = { readonly token?: string; readonly outcome?: Outcome; readonly seen?: readonly string[] }
+
+const CACHE: Outcome = { is: 'ok', durability: 'cache' }
+const BACKEND: Outcome = { is: 'ok', durability: 'backend' }
+const FAILED: Outcome = { is: 'failed', code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' }
+
+const promises = ({ violations }: Judgement): string[] => [...new Set(violations.map(({ promise }) => promise))].sort()
+
+/** Beyond what lingers of a disturbance. */
+const LONG = 2 * (STORE.deadlineMs + 4 * STORE.backendTimeoutMs)
+
+describe('a history without fault', () => {
+  test('breaks no promise', () => {
+    const judgement = new Story()
+      .created()
+      .writes('A1', 's.1')
+      .loads('B1', ['s.0', 's.1'])
+      .writes('B1', 's.2', BACKEND)
+      .loads('A1', ['s.0', 's.1', 's.2'])
+      .ends(['s.0', 's.1', 's.2'])
+    expect(judgement.violations).toEqual([])
+    expect(judgement.verdict).toMatchObject({
+      requests: 5,
+      acknowledged: 3,
+      errors: 0,
+      succeededWithOneTierUp: 1,
+      lostWithinBound: 0,
+      lostBeyondBound: 0,
+      resurrected: 0,
+      unsettled: 0,
+    })
+  })
+})
+
+describe('what was doctored is noticed:', () => {
+  test('a session that comes back after its destroy', () => {
+    const judgement = new Story()
+      .created()
+      .does('A1', 'destroy', { outcome: { is: 'ok', cacheToldOfEnd: true } })
+      .loads('B1', ['s.0'])
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I2'])
+    expect(judgement.verdict.resurrected).toBe(1)
+  })
+
+  test('a write that is acknowledged after the destroy', () => {
+    const judgement = new Story()
+      .created()
+      .does('A1', 'destroy', { outcome: { is: 'ok', cacheToldOfEnd: true } })
+      .writes('B1', 's.1')
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I2'])
+  })
+
+  test('a write lost without any loss', () => {
+    const judgement = new Story().created().writes('A1', 's.1').ends(['s.0'])
+    expect(promises(judgement)).toEqual(['I3'])
+    expect(judgement.verdict).toMatchObject({ lostWithinBound: 0, lostBeyondBound: 1 })
+  })
+
+  test('more lost by one loss than it may cost, and no more than that is not', () => {
+    const lose = (writes: number): Judgement => {
+      const story = new Story().created()
+      for (let write = 1; write <= writes; write += 1) story.writes('A1', `s.${write}`)
+      return story.note({ is: 'lost', server: CACHES[0], why: 'flushed' }).wait(LONG).ends(['s.0'])
+    }
+    const within = lose(STORE.maxStaleCount - 1)
+    expect(promises(within)).toEqual([])
+    expect(within.verdict).toMatchObject({ lostWithinBound: STORE.maxStaleCount - 1, lostBeyondBound: 0 })
+    const beyond = lose(STORE.maxStaleCount)
+    expect(promises(beyond)).toEqual(['I4'])
+    expect(beyond.verdict).toMatchObject({ lostWithinBound: STORE.maxStaleCount - 1, lostBeyondBound: 1 })
+  })
+
+  test('two losses that cost twice what one may, with no new life of the entry between them', () => {
+    const lose = (again: boolean): Judgement => {
+      const story = new Story().created()
+      for (let write = 1; write < STORE.maxStaleCount; write += 1) story.writes('A1', `s.${write}`)
+      story.note({ is: 'lost', server: CACHES[0], why: 'flushed' })
+      if (again) story.line('A1', { is: 'lease', key: 'key' })
+      for (let write = 1; write < STORE.maxStaleCount; write += 1) story.writes('B1', `s.1${write}`)
+      return story.note({ is: 'lost', server: CACHES[0], why: 'killed' }).wait(LONG).ends(['s.0'])
+    }
+    expect(promises(lose(true))).toEqual([])
+    expect(promises(lose(false))).toEqual(['I4'])
+  })
+
+  test('a loss of the other server, which excuses nothing', () => {
+    const judgement = new Story()
+      .created()
+      .writes('A1', 's.1')
+      .note({ is: 'lost', server: CACHES[1], why: 'flushed' })
+      .wait(LONG)
+      .ends(['s.0'])
+    expect(promises(judgement)).toEqual(['I3'])
+  })
+
+  test('a durable write that a read misses', () => {
+    const judgement = new Story()
+      .created()
+      .writes('A1', 's.1', BACKEND)
+      .note({ is: 'lost', server: CACHES[0], why: 'flushed' })
+      .loads('B1', ['s.0'])
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I5'])
+  })
+
+  test('a durable write of a process that was cut off is missed for a while only', () => {
+    const cutOff = (): Story =>
+      new Story()
+        .created()
+        .wait(200)
+        .line('A1', { is: 'trouble', from: 200, tier: CACHES[0], why: 'reset' })
+        .writes('A1', 's.1', BACKEND)
+        .line('A1', { is: 'well', tier: CACHES[0] })
+        .loads('B1', ['s.0'])
+        .wait(LONG)
+    const seenLate = cutOff().ends(['s.0', 's.1'])
+    expect(promises(seenLate)).toEqual([])
+    expect(seenLate.verdict.cutOff).toEqual({ requests: 1, servedAfterDestroy: 0, durableNotYetSeen: 1 })
+    expect(promises(cutOff().ends(['s.0']))).toEqual(['I5'])
+  })
+
+  test('a destroy that could not tell the cache is believed at the end only', () => {
+    const destroyed = (): Story =>
+      new Story()
+        .created()
+        .does('A1', 'destroy', { outcome: { is: 'ok', cacheToldOfEnd: false } })
+        .loads('B1', ['s.0'])
+        .note({ is: 'moment', what: 'end of load' })
+        .note({ is: 'moment', what: 'end' })
+        .note({ is: 'moment', what: 'written' })
+    const gone = destroyed().loads('Z1', undefined, 'end2').isJudged()
+    expect(promises(gone)).toEqual([])
+    expect(gone.verdict.cutOff.servedAfterDestroy).toBe(1)
+    expect(promises(destroyed().loads('Z1', ['s.0'], 'end2').isJudged())).toEqual(['I2'])
+  })
+
+  test('a call that never settles, in a process that lives', () => {
+    const story = (): Story => {
+      const begun = new Story().created()
+      begun.call('A1', 'load')
+      return begun.wait(LONG)
+    }
+    expect(promises(story().isJudged())).toEqual(['I12'])
+    expect(story().isJudged().verdict.unsettled).toBe(1)
+    expect(promises(story().note({ is: 'gone', app: 'A1', closed: false }).isJudged())).toEqual([])
+    const closed = story()
+      .line('A1', { is: 'close', deadlineMs: 1_000 })
+      .line('A1', { is: 'closed', left: 0, destroysLeft: 0 })
+      .note({ is: 'gone', app: 'A1', closed: true })
+    expect(promises(closed.isJudged())).toEqual(['I12'])
+  })
+
+  test('a call that settles after its deadline, unless its process could not run', () => {
+    const slow = (stalled: boolean): Judgement => {
+      const story = new Story().created()
+      const n = story.call('A1', 'load')
+      story.wait(LONG)
+      if (stalled) story.line('A1', { is: 'stalled', from: 60 })
+      return story
+        .line('A1', {
+          is: 'return',
+          n,
+          outcome: { is: 'ok' },
+          seen: { log: ['s.0'], expiresAt: Number.MAX_SAFE_INTEGER },
+        })
+        .isJudged()
+    }
+    expect(promises(slow(false))).toEqual(['I12'])
+    expect(promises(slow(true))).toEqual([])
+  })
+
+  test('a failure when nothing fails any more', () => {
+    const judgement = new Story()
+      .created()
+      .note({ is: 'moment', what: 'end' })
+      .does('A1', 'load', { outcome: FAILED }, 'end1')
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I12'])
+  })
+
+  test('no session where there is one', () => {
+    expect(promises(new Story().created().loads('B1', undefined).isJudged())).toEqual(['I9'])
+  })
+
+  test("another session's data", () => {
+    expect(promises(new Story().created().loads('B1', ['s.0', 'other.1']).isJudged())).toEqual(['I1'])
+  })
+
+  test('a write that stands there twice, or was said not to be', () => {
+    expect(promises(new Story().created().writes('A1', 's.1').loads('B1', ['s.0', 's.1', 's.1']).isJudged())).toEqual([
+      'applied once',
+    ])
+    expect(
+      promises(
+        new Story()
+          .created()
+          .writes('A1', 's.1', { is: 'failed', code: 'E_SESSION_CONFLICT', applied: 'no' })
+          .loads('B1', ['s.0', 's.1'])
+          .isJudged(),
+      ),
+    ).toEqual(['honest answers'])
+  })
+
+  test('a read that goes back', () => {
+    const judgement = new Story()
+      .created()
+      .does('A1', 'save', { token: 's.1', outcome: FAILED })
+      .loads('A1', ['s.0', 's.1'])
+      .loads('B1', ['s.0'])
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I6'])
+  })
+
+  test('a drain that takes longer than it may', () => {
+    const judgement = new Story()
+      .created()
+      .line('A1', { is: 'close', deadlineMs: 1_000 })
+      .wait(5_000)
+      .line('A1', { is: 'closed', left: 0, destroysLeft: 0 })
+      .isJudged()
+    expect(promises(judgement)).toEqual(['I12'])
+  })
+
+  test('an error that no call was told', () => {
+    expect(promises(new Story().created().line('A1', { is: 'uncaught', error: 'oh' }).isJudged())).toEqual(['uncaught'])
+  })
+})
+
+describe('the share of requests that succeeded', () => {
+  const failing = (kind: OperationKind, ...wires: ('backend' | 'cache-1' | 'cache-2')[]): number => {
+    const story = new Story().created()
+    for (const wire of wires) story.note({ is: 'down', until: 10_000, place: 'A', wire })
+    return story.wait(100).does('A1', kind, { outcome: FAILED }).isJudged().verdict.succeededWithOneTierUp
+  }
+
+  test('counts a failure while one tier was up', () => {
+    expect(failing('load')).toBe(0.5)
+    expect(failing('load', 'backend')).toBe(0.5)
+    expect(failing('save', 'cache-1')).toBe(0.5)
+    expect(failing('save', 'backend', 'cache-2')).toBe(0.5)
+  })
+
+  test('counts none while both were down, or the backend for what must be in it', () => {
+    expect(failing('load', 'backend', 'cache-1')).toBe(1)
+    expect(failing('destroy', 'backend')).toBe(1)
+    expect(failing('create', 'backend')).toBe(1)
+  })
+})
