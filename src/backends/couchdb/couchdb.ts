@@ -35,7 +35,7 @@ import {
   tombstoneOf,
 } from './document.js'
 import { Documents } from './documents.js'
-import { contractError, refusedValue } from './faults.js'
+import { contractError, RequestFailed, refusedValue } from './faults.js'
 import { Indexes } from './indexes.js'
 import { Listing } from './listing.js'
 import { monthAt } from './months.js'
@@ -194,7 +194,13 @@ class Couchdb implements CouchdbBackend {
     if (only !== undefined && !isExactly(found?.leaf, only)) return 'refused'
     const tombstone = tombstoneOf(writeId, at, keepUntil)
     if (found !== undefined) return (await this.#replace(call, locator, found, tombstone)) ? 'destroyed' : undefined
-    return (await this.#places.create(call, locator, tombstone, home)).created ? 'destroyed' : undefined
+    try {
+      return (await this.#places.create(call, locator, tombstone, home)).created ? 'destroyed' : undefined
+    } catch (raised) {
+      // Nothing can be made in a month that has no database and gets none: that is as good as a tombstone.
+      if (isLacking(raised) && !this.#databases.isBornIn(home)) return 'destroyed'
+      throw raised
+    }
   }
 
   /** Whether it was replaced; otherwise another write came between. */
@@ -317,6 +323,8 @@ class Couchdb implements CouchdbBackend {
       throw new SessionStoreError('E_CLOSED', 'The couchdb backend was closed', { tier: this.name })
   }
 }
+
+const isLacking = (raised: unknown): boolean => raised instanceof RequestFailed && raised.fault.kind === 'schema'
 
 const isExactly = (leaf: Leaf | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
   leaf?.kind === 'session' && leaf.session.lineage === lineage && leaf.session.version === version

@@ -36,13 +36,18 @@ export class Databases {
   async make(call: Call, month: Month): Promise<void> {
     const { createDatabases, runtime } = this.#options
     this.#known.delete(month)
-    if (!createDatabases || !birthMonths(runtime.now(), this.#options).includes(month)) throw this.missing(call, month)
+    if (!createDatabases || !this.isBornIn(month)) throw this.missing(call, month)
     try {
       await within(runtime, call.deadline.remainingMs(), this.#makeOnce(month))
     } catch (cause) {
       if (isForbidden(cause)) throw this.missing(call, month, cause)
       throw this.#requests.untouched(call, 'the database of the month could not be made', contractError(cause))
     }
+  }
+
+  /** Whether a session can be born in the month now. */
+  isBornIn(month: Month): boolean {
+    return birthMonths(this.#options.runtime.now(), this.#options).includes(month)
   }
 
   /** What to reject with where a month's database is not there and will not be made. */
@@ -53,8 +58,7 @@ export class Databases {
 
   /** Whether the database is there, as far as it matters: one that programs make by themselves may be missing. */
   async assertThere(call: Call, month: Month): Promise<void> {
-    const { createDatabases, runtime } = this.#options
-    if (createDatabases || this.#known.has(month) || !birthMonths(runtime.now(), this.#options).includes(month)) return
+    if (this.#options.createDatabases || this.#known.has(month) || !this.isBornIn(month)) return
     const { status } = await this.#requests.send(call, { method: 'get', db: this.nameOf(month) }, { expect: [404] })
     if (status === 404) throw this.missing(call, month)
     this.#known.add(month)

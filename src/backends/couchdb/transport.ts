@@ -70,7 +70,8 @@ export const openTransport = ({ maxConnections, connectTimeoutMs, tls }: Transpo
       try {
         exchange.body = await client.request({ ...request, signal } as nano.RequestOptions)
       } catch (raised) {
-        exchange.failure ??= raised
+        // nano's error about an answer holds the request, and that the password.
+        if (exchange.status === undefined) exchange.failure ??= raised
         exchange.body = errorBodyOf(raised)
       }
       // nano swallows an abort that comes between an answer's last byte and its parsing.

@@ -1,0 +1,189 @@
+import type { ServerResponse } from 'node:http'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import { systemRuntime } from '../../../src/runtime.js'
+import { monthOf } from '../../../src/session/id.js'
+import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { type Asked, json, scripted } from './scripted.js'
+import { couchForThisFile } from './server.js'
+
+const couch = couchForThisFile()
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+const DAY_MS = 86_400_000
+const at = (moment: string): number => Date.parse(moment)
+
+/** A backend with databases of its own and a clock that is set. */
+const world = (moment: string, more: Partial<CouchdbOptions> = {}) => {
+  const clock = { now: at(moment) }
+  const database = more.database ?? couch().pattern()
+  const runtime = { ...systemRuntime, now: () => clock.now }
+  const backend = couchdb(couch().options({ database, runtime, ...more }))
+  closing.push(() => backend.close())
+  const months = async (): Promise<string[]> => (await couch().databases(database)).map((name) => name.slice(-7))
+  const born = (month = monthOf(clock.now)) => sampleLocator({ bornMonth: month })
+  return { backend, clock, database, months, born }
+}
+
+const tombstone = (now: number) => ({ writeId: sampleWriteId(), at: now, keepUntil: now + DAY_MS })
+
+describe('a month’s database', () => {
+  test('is made by the first session that is born in it, once, however many come at once', async () => {
+    const { backend, months, born, database } = world('2026-11-10T12:00:00Z')
+    expect(await months()).toEqual([])
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => backend.insert(born(), storedSession())))
+    expect(outcomes.every(({ outcome }) => outcome === 'inserted')).toBe(true)
+    expect(await months()).toEqual(['2026-11'])
+    const [name] = await couch().databases(database)
+    expect((await couch().ask(`${name}/_design/nonstick-1`)).status).toBe(200)
+  })
+
+  test('is made by several processes at once', async () => {
+    const { database, months } = world('2026-11-10T12:00:00Z')
+    const backends = Array.from({ length: 5 }, () => world('2026-11-10T12:00:00Z', { database }))
+    const outcomes = await Promise.all(backends.map(({ backend, born }) => backend.insert(born(), storedSession())))
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 5 }, () => 'inserted'))
+    expect(await months()).toEqual(['2026-11'])
+  })
+
+  test('is made ahead in the month’s last week', async () => {
+    const { backend, clock, months, born } = world('2026-12-23T23:59:00Z')
+    await backend.insert(born(), storedSession())
+    expect(await months()).toEqual(['2026-12'])
+    clock.now = at('2026-12-25T00:00:00Z')
+    await backend.insert(born(), storedSession())
+    await expect.poll(months).toEqual(['2026-12', '2027-01'])
+  })
+
+  test('is made by no id: neither by looking for one nor by what is done to it, whatever month it claims', async () => {
+    const { backend, clock, months, born } = world('2026-11-10T12:00:00Z')
+    for (const claimed of ['2611', '2610', '2609', '2612', '2701', '9901', '0001', undefined]) {
+      const locator = claimed === undefined ? sampleLocator() : born(claimed)
+      const session = storedSession()
+      const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
+      for (const token of ['', '1-a@2611', '1-a@2026-11', '1-a@2026-10', '1-a@2020-01']) {
+        const entry = { locator, guard, session, token: new Uint8Array(Buffer.from(token)) }
+        expect(await backend.update([entry])).toEqual([{ outcome: 'refused', row: { state: 'absent' } }])
+      }
+      expect(await backend.read(locator)).toEqual({ state: 'absent' })
+      expect(await backend.extend([{ locator, seenAt: 1, expiresAt: 2 }])).toEqual([{ outcome: 'absent' }])
+      const only = { lineage: session.lineage, version: 1 }
+      expect(await backend.destroy(locator, { ...tombstone(clock.now), only })).toBe('refused')
+    }
+    expect(await backend.list({ namespace: 'contract', now: clock.now, limit: 9 })).toEqual([])
+    expect(await backend.count({ namespace: 'contract', now: clock.now })).toBe(0)
+    expect(await backend.purge({ now: clock.now, limit: 9 })).toEqual({ removed: 0, more: false })
+    expect(await months()).toEqual([])
+  })
+
+  test('of a claimed month is not made by a creation either, unless a session can be born in it now', async () => {
+    const { backend, clock, months, born } = world('2026-11-10T12:00:00Z')
+    for (const claimed of ['2609', '2612', '9901'])
+      await expect(backend.insert(born(claimed), storedSession())).rejects.toMatchObject({
+        code: 'E_INVALID_ID',
+        applied: 'no',
+      })
+    await expect(backend.insert(born('2610'), storedSession())).rejects.toMatchObject({
+      code: 'E_BACKEND_SCHEMA',
+      message: expect.stringMatching(/2026-10.*setUp/),
+      applied: 'no',
+    })
+    for (const claimed of ['2609', '2612', '9901'])
+      expect(await backend.destroy(born(claimed), tombstone(clock.now))).toBe('destroyed')
+    expect(await months()).toEqual([])
+    clock.now = at('2026-11-01T00:00:10Z')
+    expect((await backend.insert(born('2610'), storedSession())).outcome).toBe('inserted')
+    expect(await months()).toEqual(['2026-10'])
+  })
+
+  test('a logout where the month has no database leaves nothing to come back', async () => {
+    const { backend, clock, months, born } = world('2026-11-10T12:00:00Z')
+    expect(await backend.destroy(born('2610'), tombstone(clock.now))).toBe('destroyed')
+    expect(await months()).toEqual([])
+    const here = born()
+    expect(await backend.destroy(here, tombstone(clock.now))).toBe('destroyed')
+    expect(await backend.insert(here, storedSession())).toEqual({ outcome: 'exists', row: { state: 'destroyed' } })
+  })
+
+  test('that is dropped under a running program is made again', async () => {
+    const { backend, database, born } = world('2026-11-10T12:00:00Z')
+    const locator = born()
+    await backend.insert(locator, storedSession())
+    const [name = ''] = await couch().databases(database)
+    await couch().ask(name, { method: 'DELETE' })
+    expect(await backend.read(locator)).toEqual({ state: 'absent' })
+    expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
+  })
+})
+
+describe('setting up', () => {
+  test('makes the months that count now and the next, with indexes, and may be done again', async () => {
+    const { backend, months, database } = world('2026-12-31T12:00:00Z')
+    await backend.setUp()
+    expect(await months()).toEqual(['2026-11', '2026-12', '2027-01'])
+    for (const name of await couch().databases(database))
+      expect((await couch().ask(`${name}/_design/nonstick-1`)).status).toBe(200)
+    await backend.setUp()
+    expect(await months()).toHaveLength(3)
+  })
+
+  test('lets in the members that were named, and leaves names that somebody else put there', async () => {
+    const { backend, database } = world('2026-11-10T12:00:00Z', { members: ['shop'] })
+    await backend.setUp()
+    const [first = ''] = await couch().databases(database)
+    const security = async () => (await couch().ask(`${first}/_security`)).body
+    expect(await security()).toMatchObject({ members: { names: ['shop'] }, admins: { roles: ['_admin'] } })
+    const body = { admins: { names: ['boss'], roles: [] }, members: { names: ['boss'], roles: [] } }
+    await couch().ask(`${first}/_security`, { method: 'PUT', body })
+    await backend.setUp()
+    expect(await security()).toMatchObject(body)
+  })
+
+  test('puts indexes into a database that somebody made by hand', async () => {
+    const { backend, database, clock, born } = world('2026-11-10T12:00:00Z')
+    const name = database.replace('{yyyy}', '2026').replace('{mm}', '11')
+    await couch().ask(name, { method: 'PUT' })
+    await backend.insert(born(), storedSession({ expiresAt: clock.now - 1 }))
+    expect(await backend.purge({ now: clock.now, limit: 9 })).toEqual({ removed: 1, more: false })
+  })
+})
+
+describe('a program that must not make databases', () => {
+  test('says of this month’s that it is missing, and by which call it comes', async () => {
+    const { backend, clock, born, months } = world('2026-11-10T12:00:00Z', { createDatabases: false })
+    const missing = { code: 'E_BACKEND_SCHEMA', message: expect.stringMatching(/2026-11; call `setUp\(\)`/) }
+    const session = storedSession()
+    const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
+    const token = new Uint8Array(Buffer.from('1-a@2026-11'))
+    await expect(backend.read(born())).rejects.toMatchObject(missing)
+    await expect(backend.insert(born(), session)).rejects.toMatchObject({ ...missing, applied: 'no' })
+    await expect(backend.destroy(born(), tombstone(clock.now))).rejects.toMatchObject({ ...missing, applied: 'no' })
+    const updated = await backend.update([{ locator: born(), guard, session, token }])
+    expect(updated).toMatchObject([{ outcome: 'failed', error: { ...missing, applied: 'no' } }])
+    expect(await backend.read(born('2610'))).toEqual({ state: 'absent' })
+    expect(await months()).toEqual([])
+    await backend.setUp()
+    const locator = born()
+    expect(await backend.read(locator)).toEqual({ state: 'absent' })
+    expect((await backend.insert(locator, session)).outcome).toBe('inserted')
+  })
+
+  test('or may not, by the server’s judgement: it is said likewise', async () => {
+    const forbid = ({ method, path }: Asked, response: ServerResponse): void => {
+      if (method === 'PUT' && !path.includes('s%3A')) json(response, 403, { error: 'forbidden', reason: 'x' })
+      else json(response, 404, { error: 'not_found', reason: 'x' })
+    }
+    const server = await scripted(forbid)
+    closing.push(() => server.close())
+    const { backend, born } = world('2026-11-10T12:00:00Z', { url: server.url })
+    await expect(backend.insert(born(), storedSession())).rejects.toMatchObject({
+      code: 'E_BACKEND_SCHEMA',
+      message: expect.stringMatching(/lacks the database .*2026-11; call `setUp\(\)` as a server administrator/),
+      applied: 'no',
+    })
+    await expect(backend.setUp()).rejects.toThrow(/does not allow this to the user/)
+  })
+})
