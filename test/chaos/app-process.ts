@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type StartedProcess, startProcess } from '../../scripts/servers/process.js'
+import { lastLines, type StartedProcess, startProcess } from '../../scripts/servers/process.js'
 import { type AppOptions, eachLine, type FromApp, type Known, type ToApp } from './messages.js'
 
 /** A process of the cluster, as whoever conducts the run sees it. */
@@ -77,10 +78,13 @@ export const controlDesk = async (
       })
       const socket = await Promise.race([
         arrived,
-        started.exited.then(() => {
-          throw new Error(`Process ${options.name} did not come up: see ${join(folder, `${options.name}.log`)}`)
-        }),
+        started.exited.then(() => undefined),
+        sleep(PATIENCE_MS, undefined, { ref: false }),
       ])
+      if (socket === undefined) {
+        await started.end('SIGKILL')
+        throw new Error(`Process ${options.name} did not come up: ${lastLines(join(folder, `${options.name}.log`))}`)
+      }
       return appProcess(options, started, socket, onMessage)
     },
     close: () => {

@@ -7,6 +7,9 @@ import type { Verdict } from './verdict.js'
 /** The share of requests that must succeed while one tier is up. */
 const LEAST_SUCCESS = 0.95
 
+/** For starting, healing, looking at everything and judging. */
+const EXTRA_MS = 240_000
+
 const main = async (): Promise<void> => {
   const wanted = readArguments(process.argv.slice(2))
   if (wanted.help) {
@@ -18,6 +21,12 @@ const main = async (): Promise<void> => {
     return
   }
   const first = wanted.seed ?? Math.floor(Math.random() * 2 ** 31)
+  // Every step has its own bound; this is for the one that nobody thought of.
+  const patienceMs = wanted.runs * (wanted.seconds * 1_000 + EXTRA_MS)
+  setTimeout(() => {
+    console.error(`scripts/chaos: not over after ${patienceMs / 1_000} s; given up`)
+    process.exit(1)
+  }, patienceMs).unref()
   for (let seed = first; seed < first + wanted.runs; seed += 1) {
     const { verdict } = await run({ ...wanted, seed, print: (line) => console.log(line) })
     if (!isGood(verdict)) process.exitCode = 1

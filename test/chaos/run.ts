@@ -34,8 +34,11 @@ export const run = async ({ seconds, seed, transport, keep, print }: RunOptions)
   const book = notes(join(folder, 'conductor.jsonl'), print)
   const began = book.now()
   const epochMs = Date.now()
-  const cluster = await openCluster({ folder, seed, transport, notes: book })
+  const forget = (): void => rmSync(folder, { recursive: true, force: true })
+  // Whoever interrupts a run does not want to know.
+  process.once('exit', forget)
   let keepFolder = true
+  const cluster = await openCluster({ folder, seed, transport, notes: book })
   try {
     const counts = await underLoad(cluster, book, seconds, seed)
     const closed = await toTheEnd(cluster, book)
@@ -52,9 +55,13 @@ export const run = async ({ seconds, seed, transport, keep, print }: RunOptions)
       print(`What happened stands in ${folder}`)
     }
     return judgement
+  } catch (error) {
+    print(`What happened until then stands in ${folder}`)
+    throw error
   } finally {
+    process.off('exit', forget)
     await cluster.end()
-    if (keepFolder === false) rmSync(folder, { recursive: true, force: true })
+    if (!keepFolder) forget()
   }
 }
 
