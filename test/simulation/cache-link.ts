@@ -5,14 +5,18 @@ import type {
   CasOutcome,
   CasToken,
   FrontCache,
+  Placed,
 } from '../../src/contract/front-cache.js'
 import type { CacheKey } from '../../src/contract/locator.js'
 import type { Runtime } from '../../src/contract/time.js'
 import { SessionStoreError, tierUnavailable } from '../../src/errors.js'
+import type { CacheServer } from './cache-server.js'
 import type { Owner } from './clockwork.js'
+import { placedAmong } from './placement.js'
 import type { World } from './world.js'
 
 interface Token {
+  readonly server: string
   readonly generation: number
   readonly cas: number
 }
@@ -21,86 +25,120 @@ interface Pending {
   readonly fail: (because: string) => void
 }
 
+/** This process's connection to one server. */
+interface Line {
+  readonly server: CacheServer
+  /** Counts the connections: a token belongs to one. */
+  generation: number
+  pending: Set<Pending>
+  /** The server's start that this connection was made to. */
+  life: number
+}
+
+/** What a process saw of a server's going and coming back. */
+export interface SeenOutage {
+  readonly server: string
+  readonly from: number
+  /** The first answer after it; infinite until there is one. */
+  to: number
+}
+
 /** The longest a command that outlived its connection is still on its way. */
 const STRAGGLER_MS = 400
 
 /**
- * One process's connection to the cache server, as the contract has it: a call has a deadline of its own, which
- * cuts the connection; a token dies with its connection; nothing is ever sent twice.
+ * One process's connections to the cache servers of its list, as the contract has it: a call has a deadline of its
+ * own, which cuts the connection; a token dies with its connection; nothing is ever sent twice.
  *
  * A command whose connection was cut may still be read by the server, late, from what had arrived at its machine.
  * It never reaches a server that was started after it was sent: no connection outlives its server.
  */
-export class CacheLink implements FrontCache {
+export class CacheLink implements FrontCache, Placed {
   readonly name = 'cache'
-  generation = 1
+  readonly outages: SeenOutage[] = []
+  readonly servers: readonly [CacheServer, ...CacheServer[]]
   readonly #world: World
   readonly #process: Owner & { readonly name: string }
   readonly #runtime: Runtime
   readonly #timeoutMs: number
-  #pending = new Set<Pending>()
+  readonly #lines: ReadonlyMap<string, Line>
   #closed = false
-  /** The server's start that this connection was made to. */
-  #life: number
 
-  constructor(world: World, process: Owner & { readonly name: string }, runtime: Runtime, timeoutMs: number) {
+  constructor(
+    world: World,
+    process: Owner & { readonly name: string },
+    runtime: Runtime,
+    timeoutMs: number,
+    servers: readonly [CacheServer, ...CacheServer[]],
+  ) {
     this.#world = world
     this.#process = process
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
-    this.#life = world.cacheServer.life
+    this.servers = servers
+    this.#lines = new Map(
+      servers.map((server) => [server.name, { server, generation: 1, pending: new Set(), life: server.life }]),
+    )
+  }
+
+  /** Where a key is; a control may put it elsewhere. */
+  place: (key: CacheKey) => CacheServer = (key) => placedAmong(this.servers, key)
+
+  serverOf(key: CacheKey): string {
+    return this.place(key).name
   }
 
   /** The connection breaks: what is in flight is unknown, what was seen over it proves nothing any more. */
-  cut(because: string): void {
-    this.generation += 1
-    this.#life = this.#world.cacheServer.life
-    const pending = this.#pending
-    this.#pending = new Set()
+  cut(server: string, because: string): void {
+    const line = this.#lines.get(server)
+    if (line === undefined) return
+    line.generation += 1
+    line.life = line.server.life
+    const { pending } = line
+    line.pending = new Set()
     for (const { fail } of pending) fail(because)
   }
 
+  /** A token as if it were of the connection of now; for a control. */
+  revived(token: CasToken): CasToken {
+    const { server, cas } = token as Token
+    return { server, cas, generation: this.#lines.get(server)?.generation ?? 0 } satisfies Token
+  }
+
   get(key: CacheKey): Promise<CacheEntry | undefined> {
-    const { cacheServer } = this.#world
-    return this.#ask('get', key, false, () => {
-      this.#world.perhapsDamage(key)
-      const entry = cacheServer.get(key)
+    return this.#ask('get', key, false, ({ server }, tokenOf) => {
+      this.#world.perhapsDamage(server, key)
+      const entry = server.get(key)
       if (entry === undefined) return undefined
-      return { value: Uint8Array.from(entry.value), token: this.#token(entry.cas) }
+      return { value: Uint8Array.from(entry.value), token: tokenOf(entry.cas) }
     })
   }
 
   add(key: CacheKey, value: Uint8Array, expiresAt: number): Promise<AddOutcome> {
-    const { cacheServer } = this.#world
     const ttlMs = this.#ttlMs(expiresAt)
-    return this.#ask('add', key, true, () => {
-      const stored = cacheServer.add(key, value, ttlMs)
-      return stored === 'exists' ? { outcome: 'exists' } : { outcome: 'stored', token: this.#token(stored) }
+    return this.#ask('add', key, true, ({ server }, tokenOf) => {
+      const stored = server.add(key, value, ttlMs)
+      return stored === 'exists' ? { outcome: 'exists' } : { outcome: 'stored', token: tokenOf(stored) }
     })
   }
 
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: number): Promise<CasOutcome> {
-    const { cacheServer } = this.#world
-    const { generation, cas } = token as Token
-    if (generation !== this.generation) return Promise.resolve({ outcome: 'conflict' })
+    if (!this.#isAlive(key, token)) return Promise.resolve({ outcome: 'conflict' })
     const ttlMs = this.#ttlMs(expiresAt)
-    return this.#ask('cas', key, true, () => {
-      const stored = cacheServer.cas(key, value, cas, ttlMs)
-      return typeof stored === 'number' ? { outcome: 'stored', token: this.#token(stored) } : { outcome: stored }
+    return this.#ask('cas', key, true, ({ server }, tokenOf) => {
+      const stored = server.cas(key, value, (token as Token).cas, ttlMs)
+      return typeof stored === 'number' ? { outcome: 'stored', token: tokenOf(stored) } : { outcome: stored }
     })
   }
 
   async set(key: CacheKey, value: Uint8Array, expiresAt: number): Promise<void> {
-    const { cacheServer } = this.#world
     const ttlMs = this.#ttlMs(expiresAt)
-    await this.#ask('set', key, true, () => cacheServer.set(key, value, ttlMs))
+    await this.#ask('set', key, true, ({ server }) => server.set(key, value, ttlMs))
   }
 
   delete(key: CacheKey, token: CasToken): Promise<CacheDeleteOutcome> {
-    const { cacheServer } = this.#world
-    const { generation, cas } = token as Token
-    if (generation !== this.generation) return Promise.resolve('conflict')
-    return this.#ask('delete', key, true, () => cacheServer.delete(key, cas))
+    if (!this.#isAlive(key, token)) return Promise.resolve('conflict')
+    return this.#ask('delete', key, true, ({ server }) => server.delete(key, (token as Token).cas))
   }
 
   async health(): Promise<{ readonly tier: string; readonly state: 'up'; readonly latencyMs: number }> {
@@ -109,13 +147,12 @@ export class CacheLink implements FrontCache {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.cut('the cache was closed')
+    for (const server of this.#lines.keys()) this.cut(server, 'the cache was closed')
   }
 
-  /** Made at the server, used at the process: so it belongs to the connection that the answer comes over. */
-  #token(cas: number): CasToken {
-    const { generation } = this
-    return { generation, cas } satisfies Token
+  #isAlive(key: CacheKey, token: CasToken): boolean {
+    const { server, generation } = token as Token
+    return server === this.serverOf(key) && this.#lines.get(server)?.generation === generation
   }
 
   /** Memcached counts whole seconds, and never fewer than it was asked for. */
@@ -123,64 +160,94 @@ export class CacheLink implements FrontCache {
     return Math.max(1, Math.ceil((expiresAt - this.#runtime.now()) / 1_000)) * 1_000
   }
 
-  #ask<T>(operation: string, key: CacheKey, isChange: boolean, execute: () => T): Promise<T> {
+  #failed(server: string): void {
+    if (this.outages.every((outage) => outage.server !== server || outage.to !== Number.POSITIVE_INFINITY))
+      this.outages.push({ server, from: this.#world.clock.now, to: Number.POSITIVE_INFINITY })
+  }
+
+  #answered(server: string): void {
+    for (const outage of this.outages)
+      if (outage.server === server) outage.to = Math.min(outage.to, this.#world.clock.now)
+  }
+
+  #ask<T>(
+    operation: string,
+    key: CacheKey,
+    isChange: boolean,
+    command: (line: Line, tokenOf: (cas: number) => CasToken) => T,
+  ): Promise<T> {
     const world = this.#world
     const { network, config } = world
+    const link = this.#lines.get(this.serverOf(key)) as Line
+    const { server } = link
+    // Made at the server, used at the process: so it belongs to the connection that the answer comes over.
+    const execute = (): T =>
+      command(link, (cas) => ({ server: server.name, generation: link.generation, cas }) satisfies Token)
     if (this.#closed) return Promise.reject(new SessionStoreError('E_CLOSED', 'The cache was closed'))
     return new Promise<T>((resolve, reject) => {
-      const generation = this.generation
-      const line = `${this.#process.name} ${generation}`
+      const { generation } = link
+      const line = `${this.#process.name} ${server.name} ${generation}`
       const fail = (because: string, applied: 'no' | 'unknown' = 'unknown'): void => {
-        this.#pending.delete(pending)
+        link.pending.delete(pending)
         stopWaiting()
-        world.note(this.#process, `cache ${operation} ${world.nameOf(key)} failed: ${because}`)
-        world.onCacheFailure(this.#process, key)
+        world.note(this.#process, `${server.name} ${operation} ${world.nameOf(key)} failed: ${because}`)
+        this.#failed(server.name)
+        world.onCacheFailure(this.#process, server.name, key)
         reject(tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
       }
       const pending: Pending = { fail }
       let stopWaiting = (): void => {}
-      if (world.cacheOutage === 'refusing') {
-        world.strikeFelt('cache unreachable')
+      const outage = server.outageFor(this.#process.name)
+      if (outage !== undefined) world.strikeFelt(server.outage === undefined ? 'server cut off' : 'cache unreachable')
+      if (outage === 'refusing') {
         // Not at once: even a refusal travels.
         stopWaiting = this.#runtime.after(0.5, () => fail('connection refused', 'no'))
         return
       }
-      this.#pending.add(pending)
+      link.pending.add(pending)
       // A deadline that passes cuts the connection: an answer that comes after it must not be taken for another's.
-      stopWaiting = this.#runtime.after(this.#timeoutMs, () => this.cut(`no answer within ${this.#timeoutMs} ms`))
+      stopWaiting = this.#runtime.after(this.#timeoutMs, () =>
+        this.cut(server.name, `no answer within ${this.#timeoutMs} ms`),
+      )
+      if (outage === 'silent') return
 
-      const life = this.#life
+      const { life } = link
       const arrive = (): void => {
-        const { cacheServer } = world
-        if (life !== cacheServer.life) return
-        if (generation !== this.generation) {
+        if (life !== server.life) return
+        const isAway = server.outageFor(this.#process.name) !== undefined
+        if (generation !== link.generation) {
           if (!network.meets('command after its connection')) return
           network.deliver(world.lots.between(0, STRAGGLER_MS), () => {
-            if (life === cacheServer.life && world.cacheOutage === undefined) execute()
+            // What had arrived at its machine is read whoever is cut off by now.
+            if (life === server.life && server.outage === undefined) execute()
           })
           return
         }
-        if (world.cacheOutage !== undefined) return
+        if (isAway) return
         const answer = execute()
-        world.note(this.#process, `cache ${operation} ${world.nameOf(key)} → ${world.shownAnswer(key, answer)}`)
+        world.note(
+          this.#process,
+          `${server.name} ${operation} ${world.nameOf(key)} → ${world.shownAnswer(key, answer)}`,
+        )
         if (network.meets('reply dropped')) return
         network.deliver(
           network.delayMs(`${line} back`, config.cacheTimeoutMs, 0),
           () => {
-            if (generation !== this.generation || !this.#pending.delete(pending)) return
+            if (generation !== link.generation || !link.pending.delete(pending)) return
             stopWaiting()
+            this.#answered(server.name)
             resolve(answer)
           },
           this.#process,
         )
       }
-      if (world.cacheOutage === 'silent') {
-        world.strikeFelt('cache unreachable')
-        return
-      }
       if (network.meets('request dropped')) return
       if (network.meets('connection cut')) {
-        network.deliver(world.lots.between(0, 3), () => this.cut('the connection was reset'), this.#process)
+        network.deliver(
+          world.lots.between(0, 3),
+          () => this.cut(server.name, 'the connection was reset'),
+          this.#process,
+        )
       }
       network.deliver(network.delayMs(line, config.cacheTimeoutMs, 0), arrive)
     })

@@ -11,17 +11,27 @@ interface Entry {
 /** Why an entry went that nobody told to go. */
 export type LossReason = 'evicted' | 'restarted' | 'damaged' | 'expired'
 
+/** How a server is away: it refuses connections, or nothing comes back from it. */
+export type Outage = 'refusing' | 'silent'
+
 export interface CacheWatcher {
   /** An entry with session data is lost. */
   onLoss(key: CacheKey, envelope: LiveEnvelope, why: LossReason): void
+  /** A process removed an entry with session data. */
+  onDropped(key: CacheKey, envelope: LiveEnvelope): void
   onStored(key: CacheKey, value: Uint8Array): void
 }
 
 /**
- * The one cache server of the simulated world, as Memcached is one: commands are atomic, CAS ids are counted from 1
+ * A cache server of the simulated world, as Memcached is one: commands are atomic, CAS ids are counted from 1
  * after each start, and anything may be forgotten at any time.
  */
 export class CacheServer {
+  readonly name: string
+  /** For all processes at once. */
+  outage: Outage | undefined
+  /** For these processes alone, by name. */
+  readonly cutOff = new Map<string, Outage>()
   /** Counts the starts; connections and commands belong to one. */
   life = 1
   readonly entries = new Map<CacheKey, Entry>()
@@ -29,9 +39,15 @@ export class CacheServer {
   readonly #watcher: CacheWatcher
   #lastCas = 0
 
-  constructor(clock: Clockwork, watcher: CacheWatcher) {
+  constructor(name: string, clock: Clockwork, watcher: CacheWatcher) {
+    this.name = name
     this.#clock = clock
     this.#watcher = watcher
+  }
+
+  /** How it is away for this process, if it is. */
+  outageFor(process: string): Outage | undefined {
+    return this.outage ?? this.cutOff.get(process)
   }
 
   get(key: CacheKey): Entry | undefined {
@@ -62,7 +78,9 @@ export class CacheServer {
     const entry = this.get(key)
     if (entry === undefined) return 'missing'
     if (entry.cas !== cas) return 'conflict'
+    const envelope = decodeEnvelope(key, entry.value)
     this.entries.delete(key)
+    if (envelope.kind === 'live') this.#watcher.onDropped(key, envelope)
     return 'deleted'
   }
 

@@ -2,9 +2,31 @@ import type { FaultKind } from './faults.js'
 import { FAULT_KINDS } from './faults.js'
 import type { Lots } from './random.js'
 
+export type ServerList = readonly [number, ...number[]]
+
+const LISTS: readonly Config['lists'][] = [
+  [[0], [0, 1]],
+  [[0], [0, 1]],
+  [
+    [0, 1],
+    [0, 1, 2],
+  ],
+  [[0, 1], [0]],
+  [[0, 1], [1]],
+  [
+    [0, 1],
+    [0, 2],
+  ],
+]
+
 /** One schedule's world, drawn from its seed. */
 export interface Config {
   readonly processes: number
+  /** The cache servers' numbers by the list that all begin with, and by the one that a change of it leads to. */
+  readonly lists: readonly [ServerList, ServerList]
+  readonly persistOn: 'create' | 'identify' | 'due'
+  /** `function`: the application merges, and refuses where both changed the one key that all share. */
+  readonly conflict: 'merge' | 'reject' | 'function'
   /** How many operations are started, those of the end not counted. */
   readonly operations: number
   readonly maxStaleCount: number
@@ -17,6 +39,9 @@ export interface Config {
   readonly deadlineMs: number
   readonly cacheTimeoutMs: number
   readonly backendTimeoutMs: number
+  readonly breakerFailures: number
+  readonly cacheRetryMs: number
+  readonly backendRetryMs: number
   readonly leaseMs: number
   readonly leaseWaitMs: number
   /** Clocks are at most this far apart. */
@@ -46,6 +71,9 @@ export const configOf = (lots: Lots): Config => {
   const idleTtlMs = short ? 6_000 : 86_400_000
   return {
     processes: lots.pick([3, 3, 4]),
+    lists: lots.pick(LISTS),
+    persistOn: lots.pick(['create', 'create', 'create', 'identify', 'due']),
+    conflict: lots.pick(['merge', 'merge', 'merge', 'reject', 'function']),
     operations: 30 + lots.whole(10),
     maxStaleCount: lots.pick([1, 2, 2, 3, 3, 4, 6]),
     maxStaleMs: lots.pick([150, 1_000, 5_000]),
@@ -54,6 +82,8 @@ export const configOf = (lots: Lots): Config => {
     absoluteTtlMs: short ? 20_000 : 30 * 86_400_000,
     onBackendDown: lots.pick(['serve', 'serve', 'reject']),
     onCacheUnreachable: lots.pick(['acknowledge', 'acknowledge', 'reject']),
+    breakerFailures: lots.pick([2, 5, 5, 1_000_000]),
+    ...(quick ? { cacheRetryMs: 40, backendRetryMs: 80 } : { cacheRetryMs: 200, backendRetryMs: 500 }),
     ...(quick
       ? { deadlineMs: 1_500, cacheTimeoutMs: 120, backendTimeoutMs: 250, leaseMs: 400, leaseWaitMs: 100, skewMs: 40 }
       : {

@@ -1,3 +1,4 @@
+import { SessionStoreError } from '../../src/errors.js'
 import type { Sight } from './history.js'
 
 /**
@@ -12,6 +13,20 @@ export interface Data {
   /** The put that wrote everything anew. */
   putBy?: string
   [own: `by save ${string}`]: true
+}
+
+/**
+ * An application's own merging: what mine has of its own joins what stands. Where both changed the one key that all
+ * share it refuses.
+ */
+export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; current: Data }): Data => {
+  if (mine.shared !== base.shared && current.shared !== base.shared && mine.shared !== current.shared)
+    throw new SessionStoreError('E_SESSION_CONFLICT', 'Both changed the shared key', { applied: 'no' })
+  const merged: Data = { ...current }
+  for (const [name, value] of Object.entries(mine))
+    if (name.startsWith(OWN) && !(name in base)) Object.assign(merged, { [name]: value })
+  if (mine.shared !== undefined && mine.shared !== base.shared) merged.shared = mine.shared
+  return merged
 }
 
 const OWN = 'by save '

@@ -52,6 +52,8 @@ export interface Operation {
   cacheFailures: number
   /** The same for the backend. */
   backendFailures: number
+  /** The cache server that its process keeps this session on. Without it: there is only one. */
+  readonly server?: string
 }
 
 /** What the world did to a session, or to everyone. */
@@ -65,6 +67,8 @@ export type Disturbance =
     }
   | { readonly what: 'takeover'; readonly at: number }
   | { readonly what: 'cache failure'; readonly at: number }
+  /** An entry whose line the backend had refused, and what stood in it alone, was removed. */
+  | { readonly what: 'dropped'; readonly at: number }
 
 export interface SessionHistory {
   readonly name: string
@@ -75,6 +79,12 @@ export interface SessionHistory {
   readonly operations: Operation[]
   readonly disturbances: Disturbance[]
   readonly backendFailures: number[]
+  /** What stood only in entries, now lost, of a session that was not in the backend yet: nothing promises it. */
+  readonly lostWhole?: Set<string>
+  /** Before this the cache knew it as one that the backend does not have, on purpose. Unset where none is deferred. */
+  deferredUntil?: number
+  /** When the backend had it first; unset while it has not, or where nobody asks. */
+  persistedAt?: number
 }
 
 export interface Violation {

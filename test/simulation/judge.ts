@@ -27,6 +27,11 @@ export interface Judged {
   /** Nothing goes wrong any more; from `writtenAt` on, what lives was written durably once more. */
   readonly endsAt: number
   readonly writtenAt: number
+  /**
+   * Whether a process compares what it reads on a cache server with the backend, as it saw that server go, before
+   * `now`, and come back, if at all, after `moment`. Without it: nobody does.
+   */
+  comparesSince?(process: string, server: string | undefined, moment: number, now: number): boolean
   violated(promise: string, session: string, what: string): void
   /** Told of acknowledged writes that are gone in the end, and how many the losses may have cost. */
   lost?(session: string, writes: number, allowed: number): void
@@ -129,23 +134,42 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
 }
 
 /**
+ * Whether who begins this must see a change that was acknowledged before. Both look at one cache server, and it was
+ * told; or who looks saw its server go and come back since, and compares; or all is over, and written once more. Else
+ * there is no one view of the cache.
+ */
+const mustSee = (
+  world: Judged,
+  change: Operation,
+  wasTold: boolean,
+  { process, server, invoked }: Operation,
+): boolean =>
+  (wasTold && server === change.server) ||
+  invoked > world.writtenAt ||
+  world.comparesSince?.(process, server, change.completed ?? 0, invoked) === true
+
+/**
  * I2: once `destroy` (or `regenerate`, of the old id) resolved, no read gives the session and no write is
- * acknowledged. One that says `{ cache: 'unreachable' }` is judged at the end of the world only: until the cache
- * can be told, who reaches it may be served from it.
+ * acknowledged. Without one view of the cache, no write is acknowledged as durable, and nothing is given by who
+ * compares, or at the end.
  */
 const noResurrection = (world: Judged, { session, operations, ends }: View): void => {
   for (const end of ends) {
     if (end.outcome.is !== 'ok' || end.completed === undefined) continue
-    const from = end.outcome.cacheToldOfEnd === false ? Math.max(end.completed, world.writtenAt) : end.completed
     for (const operation of operations) {
-      if (operation.invoked <= from) continue
-      if (operation.sight !== undefined && operation.kind === 'load')
+      if (operation.invoked <= end.completed) continue
+      const isSeen = mustSee(world, end, end.outcome.cacheToldOfEnd !== false, operation)
+      if (operation.sight !== undefined && operation.kind === 'load' && isSeen)
         world.violated(
           'I2',
           session.name,
           `load ${operation.order} gave it, after ${end.kind} ${end.order} had resolved`,
         )
-      else if (operation.token !== undefined && operation.outcome.is === 'ok')
+      else if (
+        operation.token !== undefined &&
+        operation.outcome.is === 'ok' &&
+        (isSeen || operation.outcome.durability === 'backend')
+      )
         world.violated(
           'I2',
           session.name,
@@ -182,8 +206,8 @@ const mayHaveEnded = ({ ends }: View, moment: number): boolean => ends.some(({ i
  * Acknowledged as durable, and seen to be in both tiers. A write whose process could not look at the cache in the
  * end is seen by those who read the cache only once its entry is checked: no one view of the cache.
  */
-const isDurable = ({ outcome, kind, cacheFailures }: Operation): 'at once' | 'in the end' | 'no' => {
-  if (outcome.is !== 'ok' || (outcome.durability !== 'backend' && kind !== 'create')) return 'no'
+const isDurable = ({ outcome, cacheFailures }: Operation): 'at once' | 'in the end' | 'no' => {
+  if (outcome.is !== 'ok' || outcome.durability !== 'backend') return 'no'
   return cacheFailures === 0 ? 'at once' : 'in the end'
 }
 
@@ -202,13 +226,16 @@ const nothingLostOnRead = (world: Judged, view: View): void => {
       if (mayHaveEnded(view, read.completed ?? 0) && isDurable(write) === 'no') continue
       if (!completedBefore(write, read.invoked) || has(read, write.token) || mayBePutOver(view.operations, write))
         continue
-      if (isDurable(write) === 'at once')
+      if (isDurable(write) !== 'no' && mustSee(world, write, isDurable(write) === 'at once', read))
         world.violated(
           'I5',
           session.name,
           `load ${read.order} missed ${write.token}, acknowledged as durable by ${write.kind} ${write.order}`,
         )
-      else if (!isDisturbed(session.disturbances, write.invoked - lingersMs(world), read.completed ?? 0))
+      else if (
+        write.server === read.server &&
+        !isDisturbed(session.disturbances, write.invoked - lingersMs(world), read.completed ?? 0)
+      )
         world.violated(
           'I3',
           session.name,
@@ -226,7 +253,7 @@ const neverBack = (world: Judged, view: View): void => {
   for (const [index, later] of inOrder.entries()) {
     if (mayHaveEnded(view, later.completed ?? 0)) continue
     for (const earlier of inOrder.slice(0, index)) {
-      if (!completedBefore(earlier, later.invoked)) continue
+      if (!completedBefore(earlier, later.invoked) || earlier.server !== later.server) continue
       if (isDisturbed(session.disturbances, earlier.invoked - lingersMs(world), later.completed ?? 0)) continue
       for (const token of earlier.sight?.tokens ?? []) {
         if (has(later, token)) continue
@@ -241,7 +268,7 @@ const neverBack = (world: Judged, view: View): void => {
     for (const newer of sharedWrites) {
       if (newer.outcome.is !== 'ok' || !completedBefore(shown, newer.invoked) || !completedBefore(newer, later.invoked))
         continue
-      if (shown.outcome.is !== 'ok') continue
+      if (shown.outcome.is !== 'ok' || shown.server !== later.server || newer.server !== later.server) continue
       if (isDisturbed(session.disturbances, shown.invoked - lingersMs(world), later.completed ?? 0)) continue
       world.violated('I3', session.name, `load ${later.order} shows ${shown.token}, which ${newer.token} had replaced`)
     }
@@ -258,13 +285,24 @@ const neverNothing = (world: Judged, view: View): void => {
       (operation.kind === 'load' && operation.outcome.is === 'ok' && operation.sight === undefined) ||
       (operation.outcome.is === 'failed' &&
         (operation.outcome.code === 'no session' || operation.outcome.code === 'E_SESSION_DESTROYED'))
-    if (!isNone || mayHaveExpired(world, view, operation)) continue
+    if (!isNone || mayHaveExpired(world, view, operation) || mayBeLostWhole(view, operation)) continue
     world.violated(
       'I9',
       session.name,
       `${operation.kind} ${operation.order} found no session, though it was never ended`,
     )
   }
+}
+
+/**
+ * Not in the backend yet, on purpose, a session is lost whole with its entry; it is nowhere but on the server that it
+ * was made on; and while that server cannot be asked, the store takes it for none, as the backend has none.
+ */
+const mayBeLostWhole = ({ session, operations }: View, { server, completed, cacheFailures }: Operation): boolean => {
+  if (session.deferredUntil === undefined) return false
+  if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < (completed ?? Number.POSITIVE_INFINITY)) return false
+  if (cacheFailures > 0) return true
+  return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
 
 /** A use whose touch may have been lost to a fault does not count; neither does one in a tier's outage. */
@@ -279,7 +317,7 @@ const mayHaveExpired = (world: Judged, { session, operations, bornAt }: View, op
   let lastUse = bornAt ?? 0
   for (const use of operations) {
     if (use.outcome.is !== 'ok' || !completedBefore(use, operation.invoked) || use.kind === 'create') continue
-    if (use.kind === 'load' && use.sight === undefined) continue
+    if ((use.kind === 'load' && use.sight === undefined) || use.server !== operation.server) continue
     // Its touch goes out beside the answer; and what fails is retried by the next use.
     const from = use.invoked - 1
     const to = (use.completed ?? 0) + lingersMs(world)
@@ -353,6 +391,9 @@ const writesAmong = (operations: readonly Operation[]): number =>
     operations.map(({ kind, process, completed, order }) => (kind === 'update' ? `${process} ${completed}` : order)),
   ).size
 
+/** A write of a session that was kept from the backend on purpose: no bound holds for it yet. */
+const wasDeferred = ({ deferredUntil = 0 }: SessionHistory, { invoked }: Operation): boolean => invoked < deferredUntil
+
 /** A write that was due, while the backend could not be told: what it costs is charged to that outage. */
 const isCharged = ({ backendFailures }: Operation): boolean => backendFailures > 0
 
@@ -397,11 +438,15 @@ const endsWell = (world: Judged, view: View): void => {
         session.name,
         `${write.token}, acknowledged as durable by ${write.kind} ${write.order}, is not there in the end`,
       )
-  const costly = lost.filter((write) => isDurable(write) === 'no' && !isCharged(write))
   // What is lost after the durable write of the end costs nothing.
   const losses = session.disturbances.filter(
     (each) => each.at < world.writtenAt && (each.what === 'takeover' || (each.what === 'loss' && each.costs)),
   ).length
+  const isPromised = (write: Operation): boolean =>
+    !isCharged(write) &&
+    session.lostWhole?.has(write.token ?? '') !== true &&
+    !(losses > 0 && wasDeferred(session, write))
+  const costly = lost.filter((write) => isDurable(write) === 'no' && isPromised(write))
   const count = writesAmong(costly)
   world.lost?.(session.name, count, losses * (maxStaleCount - 1))
   if (losses === 0 && count > 0)
@@ -419,41 +464,46 @@ const endsWell = (world: Judged, view: View): void => {
  * writes.
  */
 export const judgeDistance = (world: World, session: SessionHistory): void => {
-  const inCache = world.tokensInCache(session.key)
-  if (inCache === undefined) return
   const inRow = world.tokensInRow(session.key)
   if (inRow === undefined) return
-  const atRisk = session.operations.filter(
-    (write) =>
-      write.token !== undefined &&
-      write.outcome.is === 'ok' &&
-      write.completed !== undefined &&
-      !isCharged(write) &&
-      // What was put over may come back with a save that had it.
-      isDurable(write) === 'no' &&
-      !mayBePutOver(session.operations, write) &&
-      inCache.has(write.token) &&
-      !inRow.has(write.token),
-  )
-  const count = writesAmong(atRisk)
-  if (count > world.config.maxStaleCount - 1)
-    world.violated(
-      'I4',
-      session.name,
-      `the backend is ${count} acknowledged writes behind: ${atRisk.map(({ token }) => token).join(' ')}`,
+  for (const server of world.cacheServers) {
+    const inCache = world.tokensInCache(server, session.key)
+    if (inCache === undefined || world.isDeferred(server, session.key)) continue
+    const atRisk = session.operations.filter(
+      (write) =>
+        write.token !== undefined &&
+        write.outcome.is === 'ok' &&
+        write.completed !== undefined &&
+        !isCharged(write) &&
+        !wasDeferred(session, write) &&
+        // What was put over may come back with a save that had it.
+        isDurable(write) === 'no' &&
+        !mayBePutOver(session.operations, write) &&
+        inCache.has(write.token) &&
+        !inRow.has(write.token),
     )
+    const count = writesAmong(atRisk)
+    if (count > world.config.maxStaleCount - 1)
+      world.violated(
+        'I4',
+        session.name,
+        `the backend is ${count} acknowledged writes behind: ${atRisk.map(({ token }) => token).join(' ')}`,
+      )
+  }
 }
 
 /** I8: what this process acknowledged and the cache holds, the backend holds too. */
 export const judgeDrain = (world: World, process: SimulatedProcess): void => {
   for (const session of world.sessions.values()) {
-    const inCache = world.tokensInCache(session.key)
+    const server = process.cacheLink.place(session.key)
+    const inCache = world.tokensInCache(server, session.key)
     const inRow = world.tokensInRow(session.key)
     // What stands only in an entry that a takeover has left behind was lost to that, before the drain.
-    if (inCache === undefined || inRow === undefined || world.isLeftBehind(session.key)) continue
+    if (inCache === undefined || inRow === undefined || world.isLeftBehind(server, session.key)) continue
     for (const write of session.operations) {
       const { token, outcome } = write
       if (token === undefined || outcome.is !== 'ok' || write.process !== process.name) continue
+      if (wasDeferred(session, write) || world.isDeferred(server, session.key)) continue
       if (inCache.has(token) && !inRow.has(token) && !mayBePutOver(session.operations, write))
         world.violated('I8', session.name, `${process.name} has drained, and ${token} is in the cache only`)
     }

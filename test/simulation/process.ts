@@ -7,7 +7,7 @@ import { createSessionStore } from '../../src/create-session-store.js'
 import { BackendLink } from './backend-link.js'
 import { CacheLink } from './cache-link.js'
 import type { Owner } from './clockwork.js'
-import type { Data } from './data.js'
+import { type Data, mergedByHand } from './data.js'
 import { EPOCH, type World } from './world.js'
 
 /** One process of the cluster: a store, a clock that may be wrong, and its ways to the tiers. */
@@ -21,10 +21,12 @@ export class SimulatedProcess implements Owner {
   pausedAt: number | undefined
   /** When it was last awake after a pause. */
   readonly pauses: { readonly from: number; to: number }[] = []
+  /** The servers, and perhaps the backend, that its store asks nothing now, as they did not answer. */
+  readonly leftAlone = new Set<string>()
   readonly #world: World
   #postponed: (() => void)[] = []
 
-  constructor(world: World, name: string, skewMs: number) {
+  constructor(world: World, name: string, skewMs: number, servers: CacheLink['servers']) {
     const { config, control, clock } = world
     this.name = name
     this.#world = world
@@ -36,7 +38,7 @@ export class SimulatedProcess implements Owner {
       randomBytes: (size) => lots.bytes(size),
       random: () => lots.next(),
     }
-    this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8)
+    this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8, servers)
     const backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
     const tiers: { cache: FrontCache; backend: Backend } = control.alter?.({
       cache: this.cacheLink,
@@ -45,6 +47,8 @@ export class SimulatedProcess implements Owner {
     }) ?? { cache: this.cacheLink, backend: backendLink }
     this.store = createSessionStore<Data>({
       ...tiers,
+      persistOn: config.persistOn,
+      conflict: config.conflict === 'function' ? mergedByHand : config.conflict,
       codec: jsonCodec,
       runtime,
       identify: ({ user }) => user,
@@ -57,12 +61,20 @@ export class SimulatedProcess implements Owner {
       deadlineMs: config.deadlineMs,
       cacheTimeoutMs: config.cacheTimeoutMs,
       backendTimeoutMs: config.backendTimeoutMs,
+      breakerFailures: config.breakerFailures,
+      cacheRetryMs: config.cacheRetryMs,
+      backendRetryMs: config.backendRetryMs,
       leaseMs: config.leaseMs,
       leaseWaitMs: config.leaseWaitMs,
       maxClockSkewMs: config.skewMs,
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,
       ...control.options?.(config),
+    })
+    this.store.on('breaker', ({ tier, server, state }) => {
+      if (state === 'closed') this.leftAlone.delete(server)
+      else this.leftAlone.add(server)
+      world.note(this, `the breaker of ${server} of the ${tier} is ${state}`)
     })
   }
 

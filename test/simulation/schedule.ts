@@ -7,7 +7,7 @@ import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
 import { lotsOf } from './random.js'
 import { strike } from './strikes.js'
-import { perform, Workload } from './workload.js'
+import { keyOf, perform, Workload } from './workload.js'
 import { World } from './world.js'
 
 /** What one seed's world came to. */
@@ -94,12 +94,21 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
     const apart = config.faults.has('clocks apart')
     const skewMs = apart ? lots.between(-config.skewMs / 2, config.skewMs / 2) : 0
     if (apart) world.strikeFelt('clocks apart')
-    const process = new SimulatedProcess(world, `P${world.processes.length + 1}`, skewMs)
+    const process = new SimulatedProcess(world, `P${world.processes.length + 1}`, skewMs, world.servers())
     world.processes.push(process)
-    world.note(process, `starts; its clock is ${skewMs.toFixed(0)} ms off`)
+    world.note(
+      process,
+      `starts; its clock is ${skewMs.toFixed(0)} ms off, its cache ${process.cacheLink.servers.map(({ name }) => name).join(', ')}`,
+    )
     for (let count = 0; count < CLIENTS_OF_A_PROCESS; count += 1) void workload.startClient(process)
   }
   for (let count = 0; count < config.processes; count += 1) startProcess()
+  let changing: Promise<void> | undefined
+  const changeList = (): void => {
+    changing ??= rollOut(world, lots, startProcess).finally(() => {
+      changing = undefined
+    })
+  }
 
   // Strikes come while there is work; their number is drawn, their moments follow the work.
   let strikes = config.strikes
@@ -108,13 +117,38 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
     await clock.sleep(2)
     while (strikes > 0 && workload.left <= (strikeAt[config.strikes - strikes] ?? -1)) {
       strikes -= 1
-      strike(world, lots, startProcess)
+      strike(world, lots, { startProcess, changeList })
     }
     if (lots.happens(0.0015)) void replace(world, lots, startProcess)
     if (!world.processes.some(({ alive, leaving }) => alive && !leaving)) startProcess()
   }
+  await changing
   await heal(world, lots)
   await inspect(world, workload)
+}
+
+/**
+ * The processes get another list of cache servers, one after another, as a deployment gives it: each is closed, or
+ * killed, and started anew. Meanwhile there are two lists.
+ */
+const rollOut = async (world: World, lots: ReturnType<typeof lotsOf>, startProcess: () => void): Promise<void> => {
+  const { lists } = world.config
+  const list = world.list === lists[0] ? lists[1] : lists[0]
+  const old = world.processes.filter(({ alive, leaving }) => alive && !leaving)
+  world.list = list
+  world.note(undefined, `the list of cache servers becomes ${world.servers().map(({ name }) => name)}`)
+  world.strikeFelt('server list changed')
+  const pauseMs = lots.pick([1, 10, 100])
+  for (const process of old) {
+    await world.clock.sleep(lots.between(0, pauseMs))
+    if (!process.alive || process.leaving) continue
+    startProcess()
+    if (process.paused || lots.happens(0.2)) process.die()
+    else {
+      process.leaving = true
+      await close(world, process)
+    }
+  }
 }
 
 /** A process is closed in good order, and another takes its place. */
@@ -146,7 +180,7 @@ const heal = async (world: World, lots: ReturnType<typeof lotsOf>): Promise<void
   if (config.faults.has('cache restarted') && lots.happens(0.5)) {
     world.note(undefined, 'the cache restarts, at the end')
     world.strikeFelt('cache restarted')
-    world.restartCache()
+    restartAll(world)
   }
   world.heal()
   for (const process of world.processes) process.resume()
@@ -170,6 +204,7 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   const sessions = [...world.sessions.values()]
   const [first] = processes
   if (first === undefined) return
+  if (world.hadTroubles()) await Promise.all(processes.map((process) => tryAgain(process)))
   world.note(undefined, 'the end: everyone looks, one writes durably, everyone looks again')
   world.endsAt = world.clock.now
   for (const process of processes) await Promise.all(sessions.map((session) => look(process, 'end1', session)))
@@ -197,7 +232,21 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   await world.clock.sleep(1)
   await Promise.all(shares(1))
   world.note(undefined, 'the cache restarts, and everyone looks a last time')
-  world.restartCache()
+  restartAll(world)
   await world.clock.sleep(1)
   await Promise.all(shares(2))
+}
+
+const restartAll = (world: World): void => {
+  for (const server of world.cacheServers) world.restartCache(server)
+}
+
+/** A tier that was left alone is tried by one call; until that is answered, others fail. Of ids that nobody has. */
+const tryAgain = async (process: SimulatedProcess): Promise<void> => {
+  const untried = new Set(process.cacheLink.servers.map(({ name }) => name))
+  for (let number = 0; untried.size > 0 && number < 64; number += 1) {
+    const id = `nobody-${number}`
+    if (!untried.delete(process.cacheLink.serverOf(keyOf(id)))) continue
+    await process.store.load(id).catch(() => {})
+  }
 }

@@ -24,7 +24,8 @@ const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
 /** In a world whose sessions are short, these are chosen so much more often. */
 const OF_SHORT_SESSIONS: Partial<Record<OperationKind, number>> = { destroy: 5, create: 4, regenerate: 2 }
 
-const keyOf = (id: string): string => `nonstick:${createHash('sha256').update(id).digest('base64url')}`
+/** What a tier knows a session by. */
+export const keyOf = (id: string): string => `nonstick:${createHash('sha256').update(id).digest('base64url')}`
 
 /** The clients of the simulated cluster, each doing one thing after another, and the operations they have left. */
 export class Workload {
@@ -55,6 +56,8 @@ export class Workload {
       operations: [],
       disturbances: [],
       backendFailures: [],
+      lostWhole: new Set(),
+      ...(this.#world.config.persistOn === 'create' ? {} : { deferredUntil: Number.POSITIVE_INFINITY }),
     }
     this.#world.know(session)
     return session
@@ -157,9 +160,13 @@ export class Client {
   async create(): Promise<void> {
     const session = this.#workload.newSession()
     const token = this.#workload.newToken(session)
+    const { persistOn } = this.#world.config
+    const data: Data =
+      persistOn === 'identify' && this.#lots.happens(0.3) ? { log: [token], user: token } : { log: [token] }
+    const isDeferred = persistOn === 'due' || (persistOn === 'identify' && data.user === undefined)
     await this.#perform('create', session, token, async (operation) => {
-      const made = await this.#process.store.create({ log: [token] }, { id: session.id })
-      operation.outcome = { is: 'ok', durability: 'backend' }
+      const made = await this.#process.store.create(data, { id: session.id })
+      operation.outcome = { is: 'ok', durability: isDeferred ? 'cache' : 'backend' }
       operation.sight = sightOf(made)
       if (this.#lots.happens(0.5)) this.#held.set(session.name, made)
     })

@@ -1,16 +1,18 @@
+import type { StoredSession } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { lives } from '../../src/session/decisions.js'
-import { decodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import { decodeEnvelope, type LiveEnvelope, neverPersisted } from '../../src/session/envelope.js'
 import { BackendServer, type Row } from './backend-server.js'
-import { CacheServer, type LossReason } from './cache-server.js'
+import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
-import type { Config } from './config.js'
+import type { Config, ServerList } from './config.js'
 import type { Control } from './controls.js'
 import { type Data, tokensOf } from './data.js'
 import { type FaultCounts, type FaultKind, noFaults } from './faults.js'
 import { type Operation, type OperationKind, type SessionHistory, shownOutcome, type Violation } from './history.js'
 import { judgeDistance, judgeDrain } from './judge.js'
 import { Network } from './network.js'
+import { placedAmong } from './placement.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
 
@@ -24,22 +26,21 @@ export class World {
   readonly config: Config
   readonly control: Control
   readonly network: Network
-  readonly cacheServer: CacheServer
+  readonly cacheServers: readonly CacheServer[]
   readonly backendServer: BackendServer
   readonly processes: SimulatedProcess[] = []
   readonly sessions = new Map<string, SessionHistory>()
   readonly happened: FaultCounts = noFaults()
   readonly violations: Violation[] = []
   readonly lines: string[] = []
-  /** All at once: one view of the cache. */
-  cacheOutage: 'refusing' | 'silent' | undefined
+  /** The list of cache servers that a process starts with now. */
+  list: ServerList
   backendOutage: 'refusing' | 'silent' | undefined
   backendIsSlow = false
   healedAt = Number.POSITIVE_INFINITY
   /** The moments of the end: the first look of all, the durable write done. */
   endsAt = Number.POSITIVE_INFINITY
   writtenAt = Number.POSITIVE_INFINITY
-  #cacheOutages = 0
   #backendOutages = 0
   readonly #byKey = new Map<string, SessionHistory>()
   readonly #isTold: boolean
@@ -52,10 +53,17 @@ export class World {
     this.control = control
     this.#isTold = isTold
     this.network = new Network(this.clock, config, lots.branch('network'), this.happened)
-    this.cacheServer = new CacheServer(this.clock, {
-      onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
-      onStored: () => {},
-    })
+    const [list] = config.lists
+    this.list = list
+    this.cacheServers = Array.from(
+      { length: 1 + Math.max(...config.lists.flat()) },
+      (_, number) =>
+        new CacheServer(`cache${number + 1}`, this.clock, {
+          onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
+          onDropped: (key, envelope) => this.#onDropped(key, envelope),
+          onStored: (key, value) => this.#onStored(key, value),
+        }),
+    )
     this.backendServer = new BackendServer(
       { onRow: (key, before, after, taken) => this.#onRow(key, before, after, taken) },
       () => EPOCH + this.clock.now,
@@ -84,10 +92,26 @@ export class World {
       pausedMs: 0,
       cacheFailures: 0,
       backendFailures: 0,
+      server: this.serverOf(process, session.key),
     }
     this.#order += 1
     session.operations.push(operation)
+    this.#perhapsRefused(operation, session)
     return operation
+  }
+
+  /** A call that the store's breaker refused never reaches a tier: seen from the session, it failed. */
+  #perhapsRefused(operation: Operation, session: SessionHistory): void {
+    const leftAlone = this.processes.find(({ name }) => name === operation.process)?.leftAlone
+    if (leftAlone === undefined || leftAlone.size === 0) return
+    if (leftAlone.has(operation.server ?? '')) {
+      operation.cacheFailures += 1
+      session.disturbances.push({ what: 'cache failure', at: this.clock.now })
+    }
+    if (leftAlone.has('backend')) {
+      operation.backendFailures += 1
+      session.backendFailures.push(this.clock.now)
+    }
   }
 
   violated(promise: string, session: string, what: string): void {
@@ -109,10 +133,29 @@ export class World {
     this.happened[kind] += 1
   }
 
-  onCacheFailure(process: Owner & { readonly name: string }, key: string): void {
-    // Who failed to reach the server for one session compares what it holds of every session.
-    for (const { disturbances } of this.sessions.values())
-      disturbances.push({ what: 'cache failure', at: this.clock.now })
+  /** Where this process keeps a session, as its list says. */
+  serverOf(process: string, key: string): string {
+    const link = this.processes.find(({ name }) => name === process)?.cacheLink
+    return link === undefined ? '' : placedAmong(link.servers, key).name
+  }
+
+  /** The servers of the list of now. */
+  servers(): [CacheServer, ...CacheServer[]] {
+    const [first, ...others] = this.list
+    return [this.#server(first), ...others.map((number) => this.#server(number))]
+  }
+
+  #server(number: number): CacheServer {
+    const server = this.cacheServers[number]
+    if (server === undefined) throw new RangeError(`There is no cache server ${number}`)
+    return server
+  }
+
+  onCacheFailure(process: Owner & { readonly name: string }, server: string, key: string): void {
+    // Who failed to reach a server for one session compares what it holds of every session.
+    for (const { key: other, disturbances } of this.sessions.values())
+      if (this.serverOf(process.name, other) === server)
+        disturbances.push({ what: 'cache failure', at: this.clock.now })
     const session = this.#byKey.get(key)
     if (session === undefined) return
     for (const operation of session.operations)
@@ -129,20 +172,25 @@ export class World {
 
   // What is done to the tiers
 
-  restartCache(): void {
-    this.cacheServer.restart()
-    this.#cutAll('the server restarted')
+  restartCache(server: CacheServer): void {
+    server.restart()
+    this.#cutAll(server, 'the server restarted')
   }
 
-  refuseCache(lastsMs: number, how: 'refusing' | 'silent'): void {
-    this.cacheOutage = how
+  /** It goes away for everyone, or for one process alone, and comes back with what it holds. */
+  refuseCache(server: CacheServer, lastsMs: number, how: Outage, onlyFor?: SimulatedProcess): void {
+    const isAway = (): Outage | undefined => (onlyFor === undefined ? server.outage : server.cutOff.get(onlyFor.name))
+    const turn = (to: Outage | undefined): void => {
+      if (onlyFor === undefined) server.outage = to
+      else if (to === undefined) server.cutOff.delete(onlyFor.name)
+      else server.cutOff.set(onlyFor.name, to)
+    }
+    // One that is away already stays so for as long as was said then.
+    if (isAway() !== undefined) return
+    turn(how)
     // What is in flight is lost with the connections; a silent server is noticed by the deadlines.
-    if (how === 'refusing') this.#cutAll('the server cannot be reached')
-    this.#cacheOutages += 1
-    const mine = this.#cacheOutages
-    this.clock.after(lastsMs, () => {
-      if (mine === this.#cacheOutages) this.cacheOutage = undefined
-    })
+    if (how === 'refusing') this.#cutAll(server, 'the server cannot be reached', onlyFor)
+    this.clock.after(lastsMs, () => turn(undefined))
   }
 
   stopBackend(lastsMs: number, how: 'refusing' | 'silent'): void {
@@ -164,7 +212,10 @@ export class World {
   heal(): void {
     this.note(undefined, 'nothing goes wrong any more')
     this.network.healed = true
-    this.cacheOutage = undefined
+    for (const server of this.cacheServers) {
+      server.outage = undefined
+      server.cutOff.clear()
+    }
     this.backendOutage = undefined
     this.backendIsSlow = false
     this.healedAt = this.clock.now
@@ -175,9 +226,9 @@ export class World {
   }
 
   /** A process learns of it when it is awake. */
-  #cutAll(because: string): void {
-    for (const process of this.processes)
-      if (process.alive) this.clock.after(0, () => process.cacheLink.cut(because), process)
+  #cutAll(server: CacheServer, because: string, only?: SimulatedProcess): void {
+    for (const process of only === undefined ? this.processes : [only])
+      if (process.alive) this.clock.after(0, () => process.cacheLink.cut(server.name, because), process)
   }
 
   // What is judged the moment it happens
@@ -187,6 +238,7 @@ export class World {
       { name: operation.process },
       `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
     )
+    this.#perhapsRefused(operation, session)
     if (operation.outcome.is === 'ok' && operation.token !== undefined) judgeDistance(this, session)
   }
 
@@ -196,12 +248,12 @@ export class World {
   }
 
   /** Bytes go bad in the cache, or are another session's; whoever reads them takes the entry for lost. */
-  perhapsDamage(key: string): void {
-    const { lots, network, cacheServer } = this
-    const entry = cacheServer.entries.get(key)
+  perhapsDamage(server: CacheServer, key: string): void {
+    const { lots, network } = this
+    const entry = server.entries.get(key)
     if (entry === undefined || !network.meets('entry damaged')) return
     // Not a copy of this very session that was put under another's name before: nobody can tell that from its own.
-    const others = [...cacheServer.entries].filter(([, { value }]) => isForeign(key, value))
+    const others = [...server.entries].filter(([, { value }]) => isForeign(key, value))
     const isSwapped = others.length > 0 && lots.happens(0.5)
     const bytes = Uint8Array.from(isSwapped ? lots.pick(others)[1].value : entry.value)
     if (!isSwapped) {
@@ -209,7 +261,7 @@ export class World {
       bytes[at] = (bytes[at] ?? 0) ^ (1 << lots.whole(8))
     }
     this.note(undefined, `the cache's bytes for ${this.nameOf(key)} go bad`)
-    cacheServer.damage(key, bytes)
+    server.damage(key, bytes)
   }
 
   /** What the tiers hold of a session, seen past every fault. */
@@ -218,16 +270,30 @@ export class World {
     return row?.state === 'live' ? tokensOf(dataOf(row.session.data)) : undefined
   }
 
-  tokensInCache(key: string): ReadonlySet<string> | undefined {
-    const envelope = this.cacheServer.live(key)
+  tokensInCache(server: CacheServer, key: string): ReadonlySet<string> | undefined {
+    const envelope = server.live(key)
     return envelope === undefined ? undefined : tokensOf(dataOf(envelope.data))
   }
 
-  /** The cache's entry does not descend from what stands in the backend. */
-  isLeftBehind(key: string): boolean {
-    const envelope = this.cacheServer.live(key)
+  /** The entry does not descend from what stands in the backend. */
+  isLeftBehind(server: CacheServer, key: string): boolean {
     const row = this.backendServer.rows.get(key)
+    const envelope = server.live(key)
     return envelope !== undefined && row?.state === 'live' && !lives(envelope, row.session)
+  }
+
+  /** The entry is not in the backend, on purpose, and another may be that went round it. */
+  isDeferred(server: CacheServer, key: string): boolean {
+    const envelope = server.live(key)
+    return envelope !== undefined && neverPersisted(envelope)
+  }
+
+  /** Whether a process compares with the backend what it now reads on a server: it saw it go and come back since. */
+  comparesSince(process: string, server: string | undefined, moment: number, now: number): boolean {
+    const { skewMs, faults } = this.config
+    const from = moment + (faults.has('clocks apart') ? skewMs : 0) + 1
+    const link = this.processes.find(({ name }) => name === process)?.cacheLink
+    return link?.outages.some((outage) => outage.server === server && outage.from <= now && outage.to >= from) === true
   }
 
   shownAnswer(key: string, answer: unknown): string {
@@ -252,8 +318,7 @@ export class World {
   #onLoss(key: string, envelope: LiveEnvelope, why: LossReason): void {
     const session = this.#byKey.get(key)
     if (session === undefined) return
-    const inRow = this.tokensInRow(key) ?? new Set()
-    const tokens = new Set([...tokensOf(dataOf(envelope.data))].filter((token) => !inRow.has(token)))
+    const tokens = this.#onlyIn(session, envelope)
     this.note(
       undefined,
       `LOST (${why}) the entry of ${session.name}: ${shownEnvelope(envelope)}; not in the row: ${[...tokens].join(' ')}`,
@@ -267,11 +332,50 @@ export class World {
     })
   }
 
+  /** What stands in this entry alone. Of a session that was not in the backend yet, nothing promises it. */
+  #onlyIn(session: SessionHistory, envelope: LiveEnvelope): ReadonlySet<string> {
+    const inRow = this.tokensInRow(session.key) ?? new Set()
+    const tokens = new Set([...tokensOf(dataOf(envelope.data))].filter((token) => !inRow.has(token)))
+    if (neverPersisted(envelope)) for (const token of tokens) session.lostWhole?.add(token)
+    return tokens
+  }
+
+  /**
+   * How many copies no longer descend from the row that stands now. Where a session has two homes, or the row is only
+   * now made, each is lost as if it had been taken over.
+   */
+  #leftBehindBy({ key }: SessionHistory, before: Row | undefined, after: StoredSession): number {
+    if (before?.state === 'live' && before.session.lineage === after.lineage) return 0
+    const homes = new Set(this.processes.map(({ name }) => this.serverOf(name, key)))
+    if (homes.size < 2 && before !== undefined) return 0
+    const copies = this.cacheServers.map((server) => server.live(key))
+    return copies.filter((copy) => copy !== undefined && !lives(copy, after)).length
+  }
+
+  #onStored(key: string, value: Uint8Array): void {
+    const session = this.#byKey.get(key)
+    if (session?.deferredUntil !== Number.POSITIVE_INFINITY) return
+    const envelope = decodeEnvelope(key, value)
+    if (envelope.kind === 'live' && !neverPersisted(envelope)) session.deferredUntil = this.clock.now
+  }
+
+  #onDropped(key: string, envelope: LiveEnvelope): void {
+    const session = this.#byKey.get(key)
+    const row = this.backendServer.rows.get(key)
+    if (session === undefined || row?.state !== 'live' || lives(envelope, row.session)) return
+    if (this.#onlyIn(session, envelope).size > 0) session.disturbances.push({ what: 'dropped', at: this.clock.now })
+  }
+
   /** I7, watched where it shows: one lineage at a time advances the row, and a dead one never does again. */
   #onRow(key: string, before: Row | undefined, after: Row, taken: boolean): void {
     const session = this.#byKey.get(key)
     if (after.state !== 'live') return
-    if (taken) session?.disturbances.push({ what: 'takeover', at: this.clock.now })
+    if (session !== undefined) {
+      const losses = Math.max(taken ? 1 : 0, this.#leftBehindBy(session, before, after.session))
+      for (let count = 0; count < losses; count += 1)
+        session.disturbances.push({ what: 'takeover', at: this.clock.now })
+    }
+    if (session !== undefined && session.persistedAt === undefined) session.persistedAt = this.clock.now
     const name = session?.name ?? key
     if (before?.state === 'destroyed') this.violated('I2', name, 'a tombstone in the backend was written over')
     if (before?.state !== 'live') return
