@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, get, type Server } from 'node:http'
+import { createServer, get, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { memoryBackend } from '../../src/backends/memory/index.js'
@@ -89,6 +89,37 @@ describe('at a signal', () => {
     await exited
     expect(text).toMatch(/^HTTP\/1\.1 200.*connection: close.*answered/is)
     expect(report()).toMatchObject({ requestsLeft: 0, exitCode: 0 })
+  })
+
+  test('a connection is closed when its answer has ended, also if that had begun before, while others are waited for', async () => {
+    const server = createServer((request, response) => {
+      if (request.url === '/slow') return
+      response.write('begun ')
+    })
+    server.keepAliveTimeout = 60_000
+    const { exited, codes } = shutdown({ server, deadlineMs: 20_000 })
+    const port = await listening(server)
+    const requests: Record<string, ServerResponse> = {}
+    server.on('request', ({ url = '' }, response) => {
+      requests[url] = response
+    })
+    const [slow, begun] = ['/slow', '/begun'].map((path) => {
+      const socket = connect(port, '127.0.0.1')
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+      return socket
+    })
+    if (slow === undefined || begun === undefined) throw new Error('there are two')
+    await once(begun, 'data')
+    await expect.poll(() => Object.keys(requests).length).toBe(2)
+    signal()
+    requests['/begun']?.end()
+    begun.resume()
+    await once(begun, 'close')
+    expect([slow.closed, codes]).toEqual([false, []])
+    requests['/slow']?.end()
+    slow.resume()
+    await exited
+    expect(codes).toEqual([0])
   })
 
   test('several servers and several stores are all seen to', async () => {

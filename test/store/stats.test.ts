@@ -20,8 +20,22 @@ const userOf = { identify: (data: Data) => data['userId'] as string | undefined 
 const COUNTERS: readonly Moves[] = [
   ['cacheHits', 1, ({ store, id }) => loaded(store, id)],
   ['cacheMisses', 1, ({ store }) => store.load('nobody')],
-  ['fills', 1, ({ store, id, loseCache }) => (loseCache(), loaded(store, id))],
-  ['backendReads', 1, ({ store, id, loseCache }) => (loseCache(), loaded(store, id))],
+  [
+    'fills',
+    1,
+    async ({ store, id, loseCache }) => {
+      loseCache()
+      await loaded(store, id)
+    },
+  ],
+  [
+    'backendReads',
+    1,
+    async ({ store, id, loseCache }) => {
+      loseCache()
+      await loaded(store, id)
+    },
+  ],
   [
     'leaseWaits',
     1,
@@ -100,7 +114,14 @@ const COUNTERS: readonly Moves[] = [
       await loaded(store, id)
     },
   ],
-  ['damaged', 1, async ({ store, id, plant }) => (await plant(id, Buffer.from('garbage')), loaded(store, id))],
+  [
+    'damaged',
+    1,
+    async ({ store, id, plant }) => {
+      await plant(id, Buffer.from('garbage'))
+      await loaded(store, id)
+    },
+  ],
   [
     'faults',
     1,
@@ -111,7 +132,14 @@ const COUNTERS: readonly Moves[] = [
   ],
   ['flushes.create', 1, ({ store }) => store.create({})],
   ['flushes.count', 1, ({ store, id }) => increment(store, id), { maxStaleCount: 1 }],
-  ['flushes.claim', 1, ({ store, id, loseCache }) => (loseCache(), increment(store, id))],
+  [
+    'flushes.claim',
+    1,
+    async ({ store, id, loseCache }) => {
+      loseCache()
+      await increment(store, id)
+    },
+  ],
   [
     'flushes.time',
     1,
@@ -151,7 +179,14 @@ const COUNTERS: readonly Moves[] = [
   ],
   // The old copy is made durable, and the new one.
   ['flushes.regenerate', 2, async ({ store, id }) => store.regenerate(await loaded(store, id))],
-  ['flushes.drain', 1, async ({ store, id }) => (await increment(store, id), store.close())],
+  [
+    'flushes.drain',
+    1,
+    async ({ store, id }) => {
+      await increment(store, id)
+      await store.close()
+    },
+  ],
   ['unflushed', 1, ({ store, id }) => increment(store, id)],
   [
     'oldestUnflushedMs',
@@ -207,6 +242,9 @@ test('a session stays unflushed, and its age goes on, while it is being flushed 
   }
   runtime.advance(60_000)
   await settled()
+  expect([store.stats().unflushed, age()]).toEqual([1, 1])
+  // A newer change is noted meanwhile.
+  await increment(store, id)
   expect([store.stats().unflushed, age()]).toEqual([1, 1])
   gate.open()
   await expect.poll(() => backend.calls.filter((call) => call === 'update').length).toBe(2)
