@@ -12,7 +12,7 @@ export interface Asked {
   readonly body: string
 }
 
-export type Script = (asked: Asked, response: ServerResponse) => void
+export type Script = (asked: Asked, response: ServerResponse) => unknown
 
 /** An HTTP server that answers as its script says, for what no CouchDB does on demand. */
 export interface Scripted {
@@ -33,7 +33,7 @@ export const scripted = async (script: Script, tls?: ServerOptions): Promise<Scr
       const { method = '', url: path = '', headers } = request
       const one = { method, path, headers, body: Buffer.concat(chunks).toString('utf8') }
       asked.push(one)
-      script(one, response)
+      void script(one, response)
     })
   }
   const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
