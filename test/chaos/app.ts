@@ -11,7 +11,7 @@ import type { Data } from '../simulation/data.js'
 import { lineWriter, monotonicMs } from './lines.js'
 import { type AppOptions, eachLine, type FromApp, type ToApp } from './messages.js'
 import { useOwnNetwork } from './own-network.js'
-import { BACKEND_TIMEOUTS, CACHE_TIMEOUTS, STORE } from './store-options.js'
+import { BACKEND_TIMEOUTS, CACHE_TIMEOUTS, MEMJS_TIMEOUTS, STORE } from './store-options.js'
 import { tappedBackend, tappedCache } from './tap.js'
 import { Workload } from './workload.js'
 
@@ -22,7 +22,10 @@ const lines = lineWriter(options.historyFile)
 const openCache = async (): Promise<FrontCache> => {
   if (options.transport === 'nonstick') return memcached({ servers: options.servers, ...CACHE_TIMEOUTS })
   const { plainMemjsCache } = await import('../support/plain-memjs-cache.js')
-  return plainMemjsCache({ servers: options.servers })
+  const servers = options.servers.split(',')
+  const plain = plainMemjsCache({ servers, memjs: MEMJS_TIMEOUTS })
+  // Where memjs keeps what, so that a server's losses are charged to its own sessions.
+  return Object.assign(plain, { serverOf: (key: string) => servers[plain.client.getServer(key)] ?? '' })
 }
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const)

@@ -14,6 +14,8 @@ export const STORE = {
 
 /** The tiers' own deadlines, a little shorter than the store's. */
 export const CACHE_TIMEOUTS = { operationTimeoutMs: 300, connectTimeoutMs: 300 } as const
+/** The same, in memjs's seconds. */
+export const MEMJS_TIMEOUTS = { timeout: 0.3, conntimeout: 0.3 } as const
 export const BACKEND_TIMEOUTS = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 } as const
 
 /** The stores' defaults, which the judge has to know. */

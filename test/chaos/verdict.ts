@@ -183,14 +183,16 @@ const cutOffOf = (load: readonly Done[], { processes, writtenAt }: RunRecord): C
     if (operation.kind !== 'load' || operation.sight === undefined || invoked > writtenAt) continue
     const before = operations.filter((each) => each.completed !== undefined && each.completed < invoked)
     if (before.some(({ outcome }) => outcome.is === 'ok' && outcome.cacheToldOfEnd === false)) servedAfterDestroy += 1
-    const isMissed = ({ token, outcome, cacheFailures }: Operation): boolean =>
+    // The key that all share may hold another's token by now, and a put leaves nothing of what stood there.
+    const isMissed = ({ kind, token, outcome, cacheFailures }: Operation): boolean =>
       token !== undefined &&
+      (kind === 'save' || kind === 'update') &&
       outcome.is === 'ok' &&
       outcome.durability === 'backend' &&
       cacheFailures > 0 &&
-      operation.sight?.tokens.has(token) === false &&
-      operation.sight.shared !== token
-    if (before.some(isMissed)) durableNotYetSeen += 1
+      operation.sight?.tokens.has(token) === false
+    const isPutOver = before.some(({ kind }) => kind === 'put')
+    if (!isPutOver && before.some(isMissed)) durableNotYetSeen += 1
   }
   return { requests, servedAfterDestroy, durableNotYetSeen }
 }
