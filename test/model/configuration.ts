@@ -33,6 +33,10 @@ export interface Configuration {
    * acknowledged as durable is visible at the latest when the cached lineage is next compared with the row.
    */
   readonly isAsymmetric?: boolean
+  /** Who knows of the outages of the cache: everybody, unless said otherwise. */
+  readonly view?: World['view']
+  /** Judges I6 as if no fault excused it. */
+  readonly readsNeverGoBack?: boolean
   /** Attempts suffice for everyone: none may give up. */
   readonly nobodyGivesUp?: boolean
   /** How many write ids are remembered, where fewer than the store's. */
@@ -42,6 +46,9 @@ export interface Configuration {
 
 /** The cache is not new: a restart begins to count again what was counted before. */
 const CHANGES_BEFORE = 4
+
+/** Far from any that the first cache comes to, so that no token of one fits the other. */
+const OTHER_GENERATION = 50
 
 const NO_FAULTS: Budget = {
   losses: 0,
@@ -56,6 +63,8 @@ const NO_FAULTS: Budget = {
   backendOutages: 0,
   cuts: 0,
   crashes: 0,
+  rebirths: 0,
+  moves: 0,
 }
 
 const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
@@ -71,6 +80,8 @@ const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
   backendOutages: 'backend outage',
   cuts: 'process cut off from the cache',
   crashes: 'crash',
+  rebirths: 'process started again',
+  moves: 'process started again with another list of servers',
 }
 
 export const settingsOf = ({ maxStaleCount, persistOn, maxAttempts, tooLarge }: Configuration): Settings => ({
@@ -130,6 +141,8 @@ const actorsOf = (processes: readonly Word[]): Actor[] => {
       task: undefined,
       floor: 0,
       isCutOff: false,
+      isElsewhere: false,
+      isAway: false,
       noticed: 0,
     }
   })
@@ -146,7 +159,12 @@ export const firstWorld = (configuration: Configuration): World => {
       changes: CHANGES_BEFORE,
       isDown: false,
     },
-    row: starts === 'new' ? { state: 'absent' } : { state: 'live', session: FIRST_ROW },
+    other:
+      (faults?.moves ?? 0) === 0
+        ? undefined
+        : { entry: undefined, token: 0, generation: OTHER_GENERATION, changes: CHANGES_BEFORE, isDown: false },
+    view: configuration.view ?? 'one',
+    row: starts === 'new' ? { state: 'absent', isPurged: false } : { state: 'live', session: FIRST_ROW },
     newRows: [],
     backendIsDown: false,
     actors: actorsOf(processes),
@@ -159,6 +177,7 @@ export const firstWorld = (configuration: Configuration): World => {
       drained: 0,
       seen: 0,
       losses: 0,
+      outageWasFree: false,
       destroy: 'no',
       backendWasDown: false,
       movedWith: undefined,
@@ -177,6 +196,7 @@ export const described = ({
   maxStaleCount,
   persistOn,
   ring,
+  view,
   faults = {},
 }: Configuration): string => {
   const happening = Object.entries(faults)
@@ -184,5 +204,6 @@ export const described = ({
     .map(([fault, times]) => `${times} ${FAULT_NAMES[fault as keyof Budget]}`)
   const deferred = persistOn === undefined || persistOn === 'create' ? '' : `, persistOn ${persistOn}`
   const short = ring === undefined ? '' : `, ring of ${ring}`
-  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}${short}); ${happening.join(', ') || 'no faults'}`
+  const own = view === 'own' ? ', each with its own view of outages' : ''
+  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}${short}${own}); ${happening.join(', ') || 'no faults'}`
 }

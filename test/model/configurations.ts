@@ -9,6 +9,8 @@ const warm = { starts: 'warm', maxStaleCount: 2 } as const
 const cold = { starts: 'cold', maxStaleCount: 2 } as const
 const fresh = { starts: 'new', maxStaleCount: 2 } as const
 const deep = { isDeep: true } as const
+const ownView = { isAsymmetric: true, view: 'own' } as const
+const list = { isAsymmetric: true } as const
 
 const updates: readonly Configuration[] = [
   { ...warm, name: 'i3.parallel', processes: ['W', 'W', 'W', 'R'], nobodyGivesUp: true, maxAttempts: 4 },
@@ -72,6 +74,22 @@ const durable: readonly Configuration[] = [
   { ...warm, name: 'i5.cut-off', isAsymmetric: true, processes: ['WW', 'D', 'R'], faults: { cuts: 1 } },
 ]
 
+/** Where not all have one view of the cache: what is left of the promises then. */
+const views: readonly Configuration[] = [
+  { ...warm, ...ownView, name: 'asleep.i5', processes: ['D', 'W', 'R'], faults: { outages: 1 } },
+  { ...warm, ...ownView, name: 'asleep.i2', processes: ['W', 'X', 'R'], faults: { outages: 1 } },
+  { ...warm, ...ownView, name: 'restarted.i5', processes: ['WD', 'W'], faults: { outages: 1, rebirths: 1 } },
+  { ...warm, ...ownView, name: 'restarted.i2', processes: ['X', 'WR'], faults: { outages: 1, rebirths: 1 } },
+  { ...warm, ...ownView, name: 'cut-off.i5', processes: ['WW', 'D', 'R'], faults: { cuts: 1 } },
+  { ...warm, ...ownView, name: 'cut-off.i2', processes: ['W', 'X', 'R'], faults: { cuts: 1, losses: 1 } },
+  { ...warm, ...ownView, name: 'cut-off.regenerate', processes: ['N', 'WW'], faults: { cuts: 1 } },
+  { ...warm, ...list, name: 'list.i4', processes: ['WW', 'WW'], faults: { moves: 2 } },
+  { ...warm, ...list, name: 'list.i5', processes: ['D', 'WD', 'R'], faults: { moves: 3 } },
+  { ...warm, ...list, name: 'list.i2', processes: ['X', 'WW', 'D'], faults: { moves: 2 } },
+  { ...warm, ...list, name: 'list.i8', processes: ['WZW', 'WW'], faults: { moves: 2, losses: 1 } },
+  { ...warm, ...list, name: 'list.regenerate', processes: ['N', 'WW'], faults: { moves: 3 } },
+]
+
 const destroys: readonly Configuration[] = [
   { ...warm, name: 'i2.destroy', processes: ['W', 'X', 'R'], faults: { losses: 1, lostInCache: 1, lateInCache: 1 } },
   { ...cold, name: 'i2.late-fill', processes: ['R', 'R', 'XP'], faults: { losses: 2, leaseExpiries: 1 } },
@@ -92,6 +110,13 @@ const destroys: readonly Configuration[] = [
     persistOn: 'due',
     processes: ['C', 'WW', 'X'],
     faults: { losses: 1, lateInCache: 1 },
+  },
+  {
+    ...fresh,
+    name: 'i2.deferred-purge',
+    persistOn: 'due',
+    processes: ['C', 'W', 'XP'],
+    faults: { lateInBackend: 1 },
   },
   { ...fresh, name: 'i2.deferred-put', persistOn: 'due', processes: ['K', 'W', 'X'], faults: { losses: 1 } },
 ]
@@ -130,6 +155,7 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   ...losses,
   ...overflows,
   ...durable,
+  ...views,
   ...destroys,
   ...others,
   ...larger,

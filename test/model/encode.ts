@@ -3,7 +3,7 @@ import type { LiveEnvelope } from '../../src/session/envelope.js'
 import { isLive, isStoredSession, lineageNumber, MOST_WRITES, ringMask, writesIn } from './data.js'
 import type { Rules } from './rules.js'
 import type { Frame, Vars } from './task.js'
-import type { Actor, World } from './world.js'
+import type { Actor, Budget, Entry, World } from './world.js'
 
 /*
  * A world as a row of small numbers, the same for worlds that differ in names only: lineages are numbered as
@@ -81,7 +81,7 @@ const spelling = (ringForgets: boolean): Spelling => {
   const spell = (key: string, value: unknown, into: number[]): void => {
     switch (typeof value) {
       case 'number':
-        if (key === 'token') into.push(TOKEN + value)
+        if (key === 'token' || key === 'thaw') into.push(TOKEN + value)
         else if (key === 'write') into.push(MASK + (1 << value))
         else into.push(small(value))
         return
@@ -159,8 +159,14 @@ const spelling = (ringForgets: boolean): Spelling => {
   const spellActor = (actor: Actor): readonly number[] => {
     let code = codes.get(actor)
     if (code === undefined) {
-      const { kind, ops, floor, isCutOff, noticed, task } = actor
-      const into: number[] = [kind, ops.length, MASK + floor, isCutOff ? 1 : 0, noticed]
+      const { kind, ops, floor, isCutOff, isElsewhere, isAway, noticed, task } = actor
+      const into: number[] = [
+        kind,
+        ops.length,
+        MASK + floor,
+        (isCutOff ? 1 : 0) + (isElsewhere ? 2 : 0) + (isAway ? 4 : 0),
+        noticed,
+      ]
       const [current] = ops
       if (current === undefined) into.push(0)
       else spell('', current, into)
@@ -198,6 +204,7 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
   const numbers = new Int32Array(4_096)
   const exactTokens = rules.steps.tokens === 'survive' || rules.steps.commands === 'survive'
   const classes = classesOf(first.actors)
+  const faults = (Object.keys(first.budget) as (keyof Budget)[]).filter((fault) => first.budget[fault] > 0)
   const writesOf = first.actors.map(({ writes }) => writes)
   const owns = writesOf.map((bits) => bits.reduce((mask, bit) => mask | (1 << bit), 0))
   const localNames: number[] = []
@@ -222,7 +229,10 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
   }
 
   const tokenCode = (token: number): number => {
-    if (!exactTokens) return token === world.cache.token && world.cache.entry !== undefined ? 1 : 0
+    if (!exactTokens) {
+      if (token === world.cache.token && world.cache.entry !== undefined) return 1
+      return world.other?.entry !== undefined && token === world.other.token ? 2 : 0
+    }
     const isOld = Math.floor(token / 1_000) === world.cache.generation ? 0 : 1
     return 2 + isOld + 2 * (token % 1_000)
   }
@@ -338,14 +348,19 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     length = 0
   }
 
+  const writeEntry = (entry: Entry): void => {
+    if (entry === undefined) plain(0)
+    else if (entry.kind === 'lease') plain(1)
+    else if (entry.kind === 'tombstone') plain(2)
+    else write(codeOf(entry))
+  }
+
   const writeTiers = (): void => {
-    const { cache, row } = world
-    if (cache.entry === undefined) plain(0)
-    else if (cache.entry.kind === 'lease') plain(1)
-    else if (cache.entry.kind === 'tombstone') plain(2)
-    else write(codeOf(cache.entry))
+    const { cache, other, row } = world
+    writeEntry(cache.entry)
+    if (other !== undefined) writeEntry(other.entry)
     if (row.state === 'live') write(codeOf(row.session))
-    else if (row.state === 'absent') plain(0)
+    else if (row.state === 'absent') plain(row.isPurged ? 3 : 0)
     else if (row.by === undefined) plain(1)
     else {
       plain(2)
@@ -370,7 +385,7 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     plain(world.late.length)
     for (const command of world.late) write(codeOf(command))
     const { budget, past, cache } = world
-    for (const left of Object.values(budget)) plain(left)
+    for (const fault of faults) plain(budget[fault])
     mask(past.acked)
     mask(past.durable)
     mask(past.refused)
@@ -378,7 +393,11 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     mask(past.seen)
     plain(past.losses, past.destroy === 'no' ? 0 : past.destroy === 'begun' ? 1 : 2)
     plain(
-      (past.backendWasDown ? 1 : 0) + (world.backendIsDown ? 2 : 0) + (cache.isDown ? 4 : 0) + (world.idIsOut ? 8 : 0),
+      (past.backendWasDown ? 1 : 0) +
+        (past.outageWasFree ? 16 : 0) +
+        (world.backendIsDown ? 2 : 0) +
+        (cache.isDown ? 4 : 0) +
+        (world.idIsOut ? 8 : 0),
       world.outagesEnded,
     )
     plain(world.newRows.length === 0 ? 0 : 1)

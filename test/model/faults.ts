@@ -1,9 +1,19 @@
 import { writesIn } from './data.js'
-import { visible } from './properties.js'
+import { eventuallyVisible, visible } from './properties.js'
 import { told, toldAnswer, toldEnd } from './report.js'
 import type { Rules, Settings } from './rules.js'
 import type { Answer, Command, Ending, Frame, Op, Task } from './task.js'
-import { type Actor, aroundOf, type Budget, begunToDestroy, perform, tokenOf, type World, wrong } from './world.js'
+import {
+  type Actor,
+  aroundOf,
+  type Budget,
+  begunToDestroy,
+  elsewhere,
+  perform,
+  tokenOf,
+  type World,
+  wrong,
+} from './world.js'
 
 /*
  * What may happen next: any process takes its next step, with every way its command may end; and everything
@@ -35,9 +45,13 @@ const NO_SESSION = 'I9 A FAULT BECAME "NO SESSION"'
 type Emit = (world: World, what: () => string) => void
 
 export const successors = (world: World, searched: Searched, emit: Emit): void => {
+  const there = elsewhere(world)
+  const emitThere: Emit = (next, what) => emit(elsewhere(next), what)
   world.actors.forEach((actor, index) => {
-    steps(world, actor, index, searched, emit)
+    if (actor.isElsewhere) steps(there, actor, index, searched, emitThere)
+    else steps(world, actor, index, searched, emit)
   })
+  if (there.cache.entry !== undefined && there !== world) losses(there, emitThere, ' elsewhere')
   lateCommands(world, searched, emit)
   troubles(world, searched, emit)
 }
@@ -54,11 +68,13 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
   const before = isNew && DESTROYS.has(op.do) ? { ...world, past: begunToDestroy(world.past) } : world
   const began = isNew ? { ...actor, floor: world.past.acked | world.past.seen } : actor
 
-  const answered = (after: World, answer: Answer, ending: string): void => {
-    const around = aroundOf(after, began)
+  const answered = (done: World, answer: Answer, ending: string, isHeard = true): void => {
+    const notices = done.view === 'own' && command.to === 'cache'
+    const { after, by } = notices ? noticed(done, began, isHeard) : { after: done, by: began }
+    const around = aroundOf(after, by)
     const resumed = (task.next as Frame<Answer>).resume(answer, around)
     for (const way of waysOf(resumed)) {
-      const next = settled({ ...after, lineages: around.lineages() }, began, index, way, searched)
+      const next = settled({ ...after, lineages: around.lineages() }, by, index, way, searched)
       emit(next, () => `${actor.name}: ${told(command)}${ending} → ${toldAnswer(answer)}${toldEnd(way)}`)
     }
   }
@@ -66,7 +82,7 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
   const { budget } = before
   if (command.to === 'cache') {
     if (before.cache.isDown || actor.isCutOff) {
-      answered(before, noAnswer(command), ', out of reach')
+      answered(before, noAnswer(command), ', out of reach', false)
       return
     }
     if (command.op === 'cas' && isTooLarge(command, searched)) {
@@ -81,19 +97,20 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
     answered(done.world, done.answer, '')
     if (command.op === 'get') {
       if (budget.lostLooks > 0)
-        answered({ ...before, budget: spend(budget, 'lostLooks') }, 'unreachable', ', answer lost')
+        answered({ ...before, budget: spend(budget, 'lostLooks') }, 'unreachable', ', answer lost', false)
       return
     }
     if (budget.lostInCache > 0) {
       const spent = spend(budget, 'lostInCache')
-      answered({ ...done.world, budget: spent }, noAnswer(command), ', done, answer lost')
-      answered({ ...before, budget: spent }, noAnswer(command), ', lost on its way')
+      answered({ ...done.world, budget: spent }, noAnswer(command), ', done, answer lost', false)
+      answered({ ...before, budget: spent }, noAnswer(command), ', lost on its way', false)
     }
     if (budget.lateInCache > 0)
       answered(
         { ...before, budget: spend(budget, 'lateInCache'), late: [...before.late, command] },
         noAnswer(command),
         ', late',
+        false,
       )
     return
   }
@@ -118,14 +135,31 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
     )
 }
 
-/** Where not all have one view of the cache, each takeover counts as a loss. */
-const charged = (before: World, after: World, command: Command, { isAsymmetric }: Searched): World =>
-  isAsymmetric &&
-  command.op === 'update' &&
-  command.session.lineage !== command.guard.lineage &&
-  after.row !== before.row
-    ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } }
-    : after
+/** `outages.ts`: a failed call begins an outage of this process, the next answer ends it. */
+const noticed = (world: World, actor: Actor, isHeard: boolean): { after: World; by: Actor } => {
+  if (!isHeard) return { after: world, by: { ...actor, isAway: true } }
+  if (!actor.isAway) return { after: world, by: actor }
+  const outagesEnded = world.outagesEnded + 1
+  return { after: { ...world, outagesEnded }, by: { ...actor, isAway: false, noticed: outagesEnded } }
+}
+
+/**
+ * Where not all have one view of the cache, each takeover counts as a loss. Where lists of servers differ, so does
+ * each flush of a lineage that another server's was put in place of: what stood there unflushed is lost with it.
+ * An outage seen by all costs what the cache held alone, or else what is written to its old contents until a
+ * takeover that was still under way comes in: in any case once.
+ */
+const charged = (before: World, after: World, command: Command, { isAsymmetric }: Searched): World => {
+  if (command.op !== 'update' || after.row === before.row || before.row.state !== 'live') return after
+  const { lineage } = command.session
+  const { past, cache } = after
+  if (!isAsymmetric)
+    return past.outageWasFree && !cache.isDown && lineage !== command.guard.lineage
+      ? { ...after, past: { ...past, losses: past.losses + 1, outageWasFree: false } }
+      : after
+  const isLoss = before.other === undefined ? lineage !== command.guard.lineage : lineage !== before.row.session.lineage
+  return isLoss ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } } : after
+}
 
 const isTooLarge = (command: Extract<Command, { op: 'cas' }>, { settings: { tooLarge } }: Searched): boolean =>
   tooLarge !== 0 && (writesIn(command.value) & tooLarge) !== 0
@@ -163,6 +197,7 @@ const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>,
   const { ending } = way
   const [op] = actor.ops
   const { past } = world
+  const seen = searched.isAsymmetric ? eventuallyVisible : visible
   switch (ending.did) {
     case 'write': {
       const known = op?.do === 'create' && ending.status !== 'dropped' ? { ...world, idIsOut: true } : world
@@ -180,7 +215,7 @@ const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>,
     }
     case 'flush':
       return op?.do === 'drain' && !ending.left
-        ? { ...world, past: { ...past, drained: past.drained | (ownWrites(actor) & past.acked & visible(world)) } }
+        ? { ...world, past: { ...past, drained: past.drained | (ownWrites(actor) & past.acked & seen(world)) } }
         : world
     case 'regenerate':
       return moved(world, actor, way)
@@ -241,24 +276,27 @@ const noAnswer = (command: Extract<Command, { to: 'cache' }>): Answer => {
 }
 
 /** Commands whose answer nobody waits for any more; each may be carried out at any later time, or never. */
-const lateCommands = (world: World, { rules }: Searched, emit: Emit): void => {
+const lateCommands = (world: World, searched: Searched, emit: Emit): void => {
   world.late.forEach((command, index) => {
     if (command.to === 'cache' ? world.cache.isDown : world.backendIsDown) return
     const late = world.late.filter((_, at) => at !== index)
-    emit({ ...perform(world, command, rules).world, late }, () => `late: ${told(command)}`)
+    const after = charged(world, perform(world, command, searched.rules).world, command, searched)
+    emit({ ...after, late }, () => `late: ${told(command)}`)
   })
+}
+
+const losses = (world: World, emit: Emit, where: string): void => {
+  const { cache, budget } = world
+  if (budget.losses === 0) return
+  const forgotten = { ...cache, entry: undefined }
+  const after = { ...world, cache: forgotten, budget: spend(budget, 'losses') }
+  emit(lost(world, after), () => `the cache${where} loses the entry`)
 }
 
 const troubles = (world: World, searched: Searched, emit: Emit): void => {
   const { cache, budget, past, actors } = world
   if (!cache.isDown && cache.entry !== undefined) {
-    if (budget.losses > 0) {
-      const forgotten = { ...cache, entry: undefined }
-      emit(
-        lost(world, { ...world, cache: forgotten, budget: spend(budget, 'losses') }),
-        () => 'the cache loses the entry',
-      )
-    }
+    losses(world, emit, '')
     if (budget.restarts > 0)
       emit(
         lost(world, restarted({ ...world, budget: spend(budget, 'restarts') }, searched)),
@@ -270,19 +308,21 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
         () => 'the lease expires',
       )
   }
-  if (!cache.isDown && budget.outages > 0)
+  if (!cache.isDown && budget.outages > 0) {
     emit(
       {
         ...world,
         cache: { ...cache, isDown: true },
         budget: spend(budget, 'outages'),
-        past: { ...past, losses: past.losses + 1 },
+        past: holdsMore(world) ? { ...past, losses: past.losses + 1 } : { ...past, outageWasFree: true },
       },
       () => 'nobody reaches the cache',
     )
+  }
   if (cache.isDown) {
-    const noticed = actors.map((actor) => ({ ...actor, noticed: world.outagesEnded + 1 }))
-    const back = { ...world, actors: noticed, outagesEnded: world.outagesEnded + 1 }
+    const outagesEnded = world.outagesEnded + 1
+    const known = { ...world, actors: actors.map((actor) => ({ ...actor, noticed: outagesEnded })), outagesEnded }
+    const back = world.view === 'one' ? known : world
     emit(restarted(back, searched), () => 'the cache is back, empty')
     if (cache.entry !== undefined) {
       const old = restarted(back, searched)
@@ -315,6 +355,20 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
         { ...withActor(world, index, { ...actor, isCutOff: true }), budget: spend(budget, 'cuts') },
         () => `${actor.name} is cut off from the cache`,
       )
+    // A process that is to drain does so before it ends.
+    if (budget.moves > 0 && actor.task === undefined && actor.ops[0]?.do !== 'drain')
+      emit(
+        {
+          ...withActor(world, index, { ...newProcess(actor), isElsewhere: !actor.isElsewhere }),
+          budget: spend(budget, 'moves'),
+        },
+        () => `${actor.name} is started again with ${actor.isElsewhere ? 'the first' : 'another'} list of servers`,
+      )
+    if (budget.rebirths > 0)
+      emit(
+        { ...withActor(world, index, newProcess(actor)), budget: spend(budget, 'rebirths') },
+        () => `${actor.name} ends and is started again`,
+      )
     if (budget.crashes > 0 && actor.task !== undefined)
       emit(
         {
@@ -326,9 +380,21 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
   })
 }
 
-/** I4 counts what the cache forgot only where it held something. */
+const IN_BACKGROUND: ReadonlySet<Op['do']> = new Set(['repair', 'destroy again', 'bury', 'forget', 'place'])
+
+/** It knows of no outage, and neither of what it was doing nor of what it owed. */
+const newProcess = (actor: Actor): Actor => {
+  const rest = actor.task === undefined ? actor.ops : actor.ops.slice(1)
+  const ops = rest.filter((op) => !IN_BACKGROUND.has(op.do))
+  return { ...actor, ops, task: undefined, floor: 0, isAway: false, noticed: 0 }
+}
+
+/** I4 counts what the cache forgot only where it held what the backend did not. */
+const holdsMore = ({ cache: { entry }, row }: World): boolean =>
+  entry?.kind === 'live' && (writesIn(entry) & ~(row.state === 'live' ? writesIn(row.session) : 0)) !== 0
+
 const lost = (before: World, after: World): World =>
-  before.cache.entry?.kind === 'live' ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } } : after
+  holdsMore(before) ? { ...after, past: { ...after.past, losses: after.past.losses + 1 } } : after
 
 /** Its connections end with it, and the commands on them. */
 const restarted = (world: World, { rules }: Searched): World => ({

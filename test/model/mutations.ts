@@ -374,4 +374,107 @@ export const MUTATIONS: readonly Mutation[] = [
     /^DOUBLE APPLY/,
     { processes: ['W', 'W'], ring: 1, faults: { outages: 1, lostInBackend: 1 } },
   ),
+  mutation(
+    'M36',
+    'a touch refreshes the trust stamp',
+    withRules({
+      touched: (base, now, idleTtlMs, timings, told) =>
+        RULES.trusted(RULES.touched(base, now, idleTtlMs, timings, told), now),
+    }),
+    /^I5/,
+    { processes: ['D', 'T', 'R'], isAsymmetric: true, view: 'own', faults: { outages: 1 } },
+  ),
+  mutation('M42', 'only those who saw the outage ask the backend, and all are to see', RULES, /^I5/, {
+    processes: ['D', 'R'],
+    view: 'own',
+    faults: { outages: 1 },
+  }),
+  mutation('M42b', 'the same, a destroy', RULES, /^I2/, {
+    processes: ['X', 'R'],
+    view: 'own',
+    faults: { outages: 1 },
+  }),
+  mutation(
+    'M43',
+    'a write refreshes the trust stamp',
+    withRules({ written: (base, write) => RULES.trusted(RULES.written(base, write), write.now) }),
+    /^I5/,
+    { processes: ['D', 'W', 'R'], isAsymmetric: true, view: 'own', faults: { outages: 1 } },
+  ),
+  mutation(
+    'M44',
+    'quarantine compares the versions alone',
+    withRules({
+      quarantineVerdict: (envelope, row) =>
+        row.state === 'live'
+          ? row.version > envelope.version
+            ? 'drop'
+            : 'believe'
+          : RULES.quarantineVerdict(envelope, row),
+    }),
+    /^I5/,
+    { processes: ['W', 'W', 'W'], maxStaleCount: 1, faults: { outages: 1 } },
+  ),
+  mutation(
+    'M45',
+    'quarantine drops whatever stands there',
+    withSteps({ quarantineDrops: 'whatever stands there' }),
+    /^I[345]/,
+    { processes: ['D', 'R', 'WW'], faults: { outages: 1 } },
+  ),
+  mutation(
+    'M46',
+    'a destroy that cannot reach a cache that others reach is acknowledged',
+    withSteps({ onUnreachableTombstone: 'acknowledge' }),
+    /^I2/,
+    { processes: ['X', 'R'], isAsymmetric: true, faults: { cuts: 1 } },
+  ),
+  mutation('M47', 'what one does who is cut off, all are to see at once', RULES, /^I5/, {
+    processes: ['D', 'R'],
+    faults: { cuts: 1 },
+  }),
+  mutation('M50', 'a deferred insert comes however late', withSteps({ deferredInsert: 'at any time' }), /^I2/, {
+    processes: ['C', 'W', 'XP'],
+    starts: 'new',
+    persistOn: 'due',
+    faults: { lateInBackend: 1 },
+  }),
+  mutation('M53', 'thaws by time, without claiming the row', withSteps({ onThaw: 'write on' }), /^REGENERATE/, {
+    processes: ['N', 'W'],
+  }),
+  mutation('M54', 'reads never go back, also where the cache is lost', RULES, /^I6/, {
+    processes: ['RR', 'D', 'R'],
+    faults: LOSS,
+    readsNeverGoBack: true,
+  }),
+  mutation(
+    'M55',
+    'a write that the row has already is acknowledged without a look at the cache',
+    withSteps({ onSuperseded: 'acknowledge' }),
+    /^I[45]/,
+    { processes: ['D', 'D', 'R'], faults: LOSS },
+  ),
+  mutation(
+    'M56',
+    'a foreign lineage is dropped without comparing it with the row',
+    withSteps({ onForeign: 'drop' }),
+    /^I[34]/,
+    { processes: ['D', 'WW'], faults: LOSS },
+  ),
+  mutation('M67', 'what is done with one list of servers, all are to see at once', RULES, /^I[235]/, {
+    processes: ['X', 'R'],
+    faults: { moves: 1 },
+  }),
+  mutation(
+    'M67b',
+    'a fill keeps the lineage of the row, where lists of servers differ',
+    withRules({ filled: (row, token, _lineage, now) => RULES.filled(row, token, row.lineage, now) }),
+    /^I[3457]/,
+    { processes: ['WW', 'WW'], isAsymmetric: true, faults: { moves: 1 } },
+  ),
+  mutation('M67c', 'no claim, where lists of servers differ', withRules({ flushReason: withoutClaim }), /^I[34]/, {
+    processes: ['WW', 'WW'],
+    isAsymmetric: true,
+    faults: { moves: 1 },
+  }),
 ]

@@ -1,7 +1,7 @@
 import { lives } from '../../src/session/decisions.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 import { TWICE, writesIn } from './data.js'
-import type { Entry, World } from './world.js'
+import { type Entry, elsewhere, type World } from './world.js'
 
 /*
  * I2 to I8 as questions to one world. They use `lives` by itself, not through the rules, so that a weakened
@@ -11,12 +11,15 @@ import type { Entry, World } from './world.js'
 export interface Judged {
   readonly maxStaleCount: number
   readonly isAsymmetric: boolean
+  /** There was one outage, and whoever saw it is not deceived by what is from before it. */
+  readonly whoNoticedSees: boolean
 }
 
 const rowWrites = ({ row }: World): number => (row.state === 'live' ? writesIn(row.session) : 0)
 
+/** Where each has its own view of outages, one who has seen none believes everything. */
 const isTrusted = (entry: LiveEnvelope, world: World): boolean =>
-  world.outagesEnded === 0 || entry.trustedAt >= 1 + world.outagesEnded
+  world.view === 'own' || world.outagesEnded === 0 || entry.trustedAt >= 1 + world.outagesEnded
 
 /** The entry descends from the row and the row is not ahead of it. */
 const isCurrent = (entry: LiveEnvelope, { row }: World): boolean =>
@@ -33,29 +36,53 @@ export const visible = (world: World): number => {
   return isTrusted(entry, world) || isCurrent(entry, world) ? writesIn(entry) : rowWrites(world)
 }
 
-/** The same, a cached lineage that died taken for replaced by the row: it is when it is next flushed or compared. */
-const eventuallyVisible = (world: World): number => {
+/**
+ * The same, a cached lineage that died taken for replaced by the row: it is when it is next flushed or compared.
+ * Where lists of servers differ, what the lineages hold together: which of them the backend follows is to be seen.
+ */
+export const eventuallyVisible = (world: World): number =>
+  world.other === undefined
+    ? withoutTheDead(world)
+    : rowWrites(world) | withoutTheDead(world) | withoutTheDead(elsewhere(world))
+
+const withoutTheDead = (world: World): number => {
   const { entry } = world.cache
   if (isLive(entry) && world.row.state === 'live' && !lives(entry, world.row.session)) return rowWrites(world)
   return visible(world)
 }
 
-export const violation = (world: World, { maxStaleCount, isAsymmetric }: Judged): string | undefined => {
+/** What is seen whichever cache is asked. */
+const visibleEverywhere = (world: World): number =>
+  world.other === undefined ? visible(world) : visible(world) & visible(elsewhere(world))
+
+export const violation = (
+  world: World,
+  { maxStaleCount, isAsymmetric, whoNoticedSees }: Judged,
+): string | undefined => {
   const { past, cache, row } = world
   if (past.wrong !== undefined) return past.wrong
-  const cached = isLive(cache.entry) ? writesIn(cache.entry) : 0
-  if (((cached | rowWrites(world)) & TWICE) !== 0) return 'DOUBLE APPLY'
-  if (((cached | rowWrites(world)) & past.refused) !== 0) return 'A WRITE THAT WAS SAID NOT TO BE APPLIED IS THERE'
+  const other = world.other?.entry
+  const standing =
+    rowWrites(world) | (isLive(cache.entry) ? writesIn(cache.entry) : 0) | (isLive(other) ? writesIn(other) : 0)
+  if ((standing & TWICE) !== 0) return 'DOUBLE APPLY'
+  if ((standing & past.refused) !== 0) return 'A WRITE THAT WAS SAID NOT TO BE APPLIED IS THERE'
   if (past.movedWith !== undefined) {
     if ((past.durable & ~past.movedWith) !== 0) return 'REGENERATE LOST A DURABLE WRITE'
     if (count(past.acked & ~past.movedWith) > past.losses * (maxStaleCount - 1))
       return 'REGENERATE LOST AN ACKNOWLEDGED WRITE'
   }
-  if (past.destroy === 'acked') return resurrection(world)
+  if (past.destroy === 'acked') return resurrection(world, isAsymmetric)
   if (past.destroy !== 'no' || row.state === 'destroyed') return undefined
 
-  const seen = isAsymmetric ? eventuallyVisible(world) : visible(world)
-  if ((past.durable & ~seen) !== 0) return 'I5 DURABLE WRITE MISSED'
+  const seen = isAsymmetric ? eventuallyVisible(world) : visibleEverywhere(world)
+  const everywhere =
+    isAsymmetric && world.other !== undefined ? withoutTheDead(world) & withoutTheDead(elsewhere(world)) : seen
+  if ((past.durable & ~everywhere) !== 0) return 'I5 DURABLE WRITE MISSED'
+  if (whoNoticedSees && isLive(cache.entry) && !cache.isDown && (past.durable & ~writesIn(cache.entry)) !== 0) {
+    const { trustedAt } = cache.entry
+    if (world.actors.some(({ noticed }) => noticed > 0 && trustedAt > noticed))
+      return 'I5 DURABLE WRITE MISSED BY ONE WHO SAW THE OUTAGE'
+  }
   // A fill from before the drain may hide a drained write until it is found dead; the row has it.
   if ((past.drained & ~eventuallyVisible(world)) !== 0) return 'I8 DRAINED WRITE LOST'
   const missed = count(past.acked & ~seen)
@@ -65,12 +92,16 @@ export const violation = (world: World, { maxStaleCount, isAsymmetric }: Judged)
   return missed > bound ? `I4 LOST ${missed} > ${bound}` : undefined
 }
 
-/** I2: nobody who asks now is given the session. */
-const resurrection = (world: World): string | undefined => {
-  const { entry, isDown } = world.cache
+/** I2: nobody who asks now is given the session; from a cache that the destroyer did not know, in the end. */
+const resurrection = (world: World, isAsymmetric: boolean): string | undefined => {
   if (world.row.state === 'live') return 'I2 RESURRECTION: the row lives'
-  const isServed = !isDown && isLive(entry) && isTrusted(entry, world)
-  return isServed ? 'I2 RESURRECTION: the cache serves it' : undefined
+  const isServed = serves(world) || (!isAsymmetric && serves(elsewhere(world)))
+  return isServed && !(isAsymmetric && world.other !== undefined) ? 'I2 RESURRECTION: the cache serves it' : undefined
+}
+
+const serves = (world: World): boolean => {
+  const { entry, isDown } = world.cache
+  return !isDown && isLive(entry) && isTrusted(entry, world)
 }
 
 const count = (mask: number): number => {

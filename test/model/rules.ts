@@ -89,6 +89,14 @@ export interface Steps {
   readonly regenerateDestroys: 'frozen' | 'any'
   readonly onForeignTombstone: 'reject' | 'take for mine'
   readonly onFailedMove: 'forget' | 'leave'
+  readonly onThaw: 'take over' | 'write on'
+  readonly onSuperseded: 'confirm' | 'acknowledge'
+  /** What becomes of an entry of another lineage that a confirm finds. */
+  readonly onForeign: 'compare' | 'drop'
+  /** How an entry that a comparison found dead is removed. */
+  readonly quarantineDrops: 'by token' | 'whatever stands there'
+  readonly onUnreachableTombstone: 'tell' | 'acknowledge'
+  readonly deferredInsert: 'in time' | 'at any time'
   readonly touchBy: 'cas' | 'set'
   /** Whether a token outlives the connection it came over. */
   readonly tokens: 'die' | 'survive'
@@ -122,6 +130,12 @@ const steps: Steps = {
   regenerateDestroys: 'frozen',
   onForeignTombstone: 'reject',
   onFailedMove: 'forget',
+  onThaw: 'take over',
+  onSuperseded: 'confirm',
+  onForeign: 'compare',
+  quarantineDrops: 'by token',
+  onUnreachableTombstone: 'tell',
+  deferredInsert: 'in time',
   touchBy: 'cas',
   tokens: 'die',
   commands: 'die',

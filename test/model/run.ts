@@ -20,7 +20,17 @@ export const searchConfiguration = (
   const { ring } = configuration
   const rules = ring === undefined ? given : withRing(given, ring)
   const { encode, numbers } = encoder(first, rules, ring !== undefined)
-  const { losses = 0, restarts = 0, outages = 0, lostLooks = 0, cuts = 0 } = configuration.faults ?? {}
+  const {
+    losses = 0,
+    restarts = 0,
+    outages = 0,
+    lostLooks = 0,
+    cuts = 0,
+    moves = 0,
+    lostInCache = 0,
+    lateInCache = 0,
+  } = configuration.faults ?? {}
+  if (moves > 0 && lateInCache > 0) throw new RangeError('A late command does not say to which cache it goes')
   const isAsymmetric = configuration.isAsymmetric ?? false
   const searched: Searched = {
     rules,
@@ -30,10 +40,14 @@ export const searchConfiguration = (
     nobodyGivesUp: configuration.nobodyGivesUp ?? false,
     startsLive: configuration.starts !== 'new',
     // A value that is too large may cost the cache its entry.
-    isHealthy: losses + restarts + outages + lostLooks + cuts + settings.tooLarge === 0,
-    outageIsSeenByAll: outages > 0,
+    isHealthy:
+      configuration.readsNeverGoBack === true ||
+      losses + restarts + outages + lostLooks + cuts + moves + settings.tooLarge === 0,
+    outageIsSeenByAll: outages > 0 && !isAsymmetric,
   }
-  const judged = { maxStaleCount: configuration.maxStaleCount, isAsymmetric }
+  const whoNoticedSees =
+    configuration.view === 'own' && outages === 1 && cuts + lostLooks + moves + lostInCache + lateInCache === 0
+  const judged = { maxStaleCount: configuration.maxStaleCount, isAsymmetric, whoNoticedSees }
   return search(
     {
       first,

@@ -42,7 +42,13 @@ export type Command =
   /** Weak. */
   | { readonly to: 'cache'; readonly op: 'delete' }
   | { readonly to: 'backend'; readonly op: 'read' }
-  | { readonly to: 'backend'; readonly op: 'insert'; readonly session: StoredSession }
+  | {
+      readonly to: 'backend'
+      readonly op: 'insert'
+      readonly session: StoredSession
+      /** Refused once its time is over. */
+      readonly isDeferred: boolean
+    }
   | { readonly to: 'backend'; readonly op: 'update'; readonly guard: Guard; readonly session: StoredSession }
   | {
       readonly to: 'backend'
@@ -182,8 +188,8 @@ export const deleteBlindly = (then: Frame<Stored>): Task => asking<Stored>()({ t
 
 export const read = (then: Frame<BackendCopy | 'unavailable'>): Task =>
   asking<BackendCopy | 'unavailable'>()({ to: 'backend', op: 'read' }, then)
-export const insert = (session: StoredSession, then: Frame<InsertOutcome | 'unavailable'>): Task =>
-  asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session }, then)
+export const insert = (session: StoredSession, isDeferred: boolean, then: Frame<InsertOutcome | 'unavailable'>): Task =>
+  asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session, isDeferred }, then)
 export const update = (guard: Guard, session: StoredSession, then: Frame<Refusable>): Task =>
   asking<Refusable>()({ to: 'backend', op: 'update', guard, session }, then)
 export const destroyRow = (then: Frame<RowTold>): Task =>

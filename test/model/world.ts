@@ -22,7 +22,8 @@ export interface Cache {
 }
 
 export type Row =
-  | { readonly state: 'absent' }
+  /** `isPurged`: longer than any insert of a deferred creation is admitted. */
+  | { readonly state: 'absent'; readonly isPurged: boolean }
   /** `by`: the write of the regeneration whose tombstone it is. */
   | { readonly state: 'destroyed'; readonly by: number | undefined }
   | { readonly state: 'live'; readonly session: StoredSession }
@@ -41,7 +42,11 @@ export interface Actor {
   /** What its read must not be older than: what others had read or had acknowledged when it began. */
   readonly floor: number
   readonly isCutOff: boolean
-  /** The outages it knows to have ended. */
+  /** Its list of servers maps the session to the other cache. */
+  readonly isElsewhere: boolean
+  /** It has had no answer from the cache since a call failed; kept where each has a view of its own. */
+  readonly isAway: boolean
+  /** When the last outage ended that it knows of; 0 if it knows of none. */
   readonly noticed: number
 }
 
@@ -67,6 +72,10 @@ export interface Budget {
   /** One process does not reach the cache for a while. */
   readonly cuts: number
   readonly crashes: number
+  /** A process is started again, without what it knew and owed. */
+  readonly rebirths: number
+  /** A process is started again with the other list of servers. */
+  readonly moves: number
 }
 
 /** What happened, as far as a property needs to know. */
@@ -81,6 +90,8 @@ export interface Past {
   readonly seen: number
   /** How many losses the bound of I4 allows for. */
   readonly losses: number
+  /** The cache was away, and that has not counted as a loss yet. */
+  readonly outageWasFree: boolean
   readonly destroy: 'no' | 'begun' | 'acked'
   readonly backendWasDown: boolean
   /** The writes in the session under its new id, once the regeneration was acknowledged. */
@@ -91,6 +102,13 @@ export interface Past {
 
 export interface World {
   readonly cache: Cache
+  /** The cache of those whose list of servers says so, where lists differ. */
+  readonly other: Cache | undefined
+  /**
+   * `one`: all know of every outage of the cache. `own`: each knows of those in which a call of its own failed, as
+   * `src/store/outages.ts` keeps them; who starts afterwards, or slept, knows of none.
+   */
+  readonly view: 'one' | 'own'
   readonly row: Row
   /** What regenerations put under new ids, by the write of each; sparse. */
   readonly newRows: readonly NewRow[]
@@ -105,6 +123,10 @@ export interface World {
   /** Somebody else than its creator can know the session's id. */
   readonly idIsOut: boolean
 }
+
+/** As those see it who use the other cache. */
+export const elsewhere = (world: World): World =>
+  world.other === undefined ? world : { ...world, cache: world.other, other: world.cache }
 
 const NO_TOKEN = new Uint8Array(0)
 const TOKENS_PER_GENERATION = 1_000
@@ -190,6 +212,8 @@ const inBackend = (
       if (row.state !== 'live') return { world, answer: { state: row.state } }
       return { world, answer: { state: 'live', session: row.session, token: NO_TOKEN } }
     case 'insert':
+      if (command.isDeferred && row.state === 'absent' && row.isPurged && rules.steps.deferredInsert === 'in time')
+        return { world, answer: { outcome: 'too-late' } }
       return row.state === 'absent'
         ? {
             world: { ...world, row: { state: 'live', session: command.session } },
@@ -224,7 +248,10 @@ const inBackend = (
       return { world: { ...world, row: tombstone, past: begunToDestroy(world.past) }, answer: 'destroyed' }
     }
     case 'purge':
-      return { world: row.state === 'destroyed' ? { ...world, row: { state: 'absent' } } : world, answer: 'told' }
+      return {
+        world: row.state === 'destroyed' ? { ...world, row: { state: 'absent', isPurged: true } } : world,
+        answer: 'told',
+      }
     case 'put new':
       return { world: withNewRow(world, command.write, { writes: writesIn(command.session) }), answer: 'told' }
     case 'destroy new':

@@ -41,11 +41,14 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const onTombstone = (told: Told): Task => {
     if (told === 'told') return end(ACKED)
     if (steps.onLostTombstone === 'acknowledge') return end(ACKED)
-    if (told === 'unreachable') return end(CACHE_UNREACHABLE, DESTROY_AGAIN)
+    if (told === 'unreachable') return unreached()
     return setTombstone(frame(onTombstoneAgain, {}))
   }
 
-  const onTombstoneAgain = (told: Told): Task => (told === 'told' ? end(ACKED) : end(CACHE_UNREACHABLE, DESTROY_AGAIN))
+  const onTombstoneAgain = (told: Told): Task => (told === 'told' ? end(ACKED) : unreached())
+
+  const unreached = (): Task =>
+    steps.onUnreachableTombstone === 'tell' ? end(CACHE_UNREACHABLE, DESTROY_AGAIN) : end(ACKED)
 
   /** Weak: the cache first. */
   const onCacheFirst = (told: Told): Task =>

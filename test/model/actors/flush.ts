@@ -96,7 +96,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const flush: Flushing['flush'] = (envelope, token, then) => {
     const vars = { envelope, token, then }
     return neverPersisted(envelope)
-      ? insert(stored(envelope), frame(onInserted, vars))
+      ? insert(stored(envelope), true, frame(onInserted, vars))
       : updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
   }
 
@@ -115,7 +115,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const onUpdated = (outcome: Refusable, vars: OfFlush, around: Around): Task => {
     if (outcome === 'unavailable') return vars.then.resume(UNAVAILABLE, around)
     if (steps.flush === 'upsert' && outcome.outcome === 'refused' && outcome.row.state === 'absent')
-      return insert(stored(vars.envelope), frame(onUpserted, vars))
+      return insert(stored(vars.envelope), false, frame(onUpserted, vars))
     return onVerdict(rules.flushVerdict(vars.envelope, outcome), vars, around)
   }
 
@@ -131,6 +131,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
       case 'applied':
       case 'superseded': {
         if (steps.afterFlush === 'acknowledge') return then.resume(DURABLE, around)
+        if (verdict === 'superseded' && steps.onSuperseded === 'acknowledge') return then.resume(DURABLE, around)
         const mark = rules.confirmed(envelope, envelope, around.now, NO_TOKEN)
         return cas(mark, token, frame(onMarked, { ...vars, mark }))
       }
@@ -192,7 +193,10 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
         return either(get(frame(onLook, vars)), drop(seen.token, frame(onLeaseDropped, vars)))
       case 'live': {
         const verdict = rules.confirmVerdict(seen.envelope, flushed)
-        if (verdict === 'again') return dropIfDead(frame(onGone, { then, flushed: AGAIN }))
+        if (verdict === 'again') {
+          const next = frame(onGone, { then, flushed: AGAIN })
+          return steps.onForeign === 'compare' ? dropIfDead(next) : drop(seen.token, next)
+        }
         const now: InCache = { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
         if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
           return then.resume({ outcome: 'durable', now }, around)

@@ -6,6 +6,7 @@ import {
   add,
   bury,
   cas,
+  deleteBlindly,
   drop,
   either,
   type Frame,
@@ -136,7 +137,10 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
     const verdict = rules.quarantineVerdict(envelope, rowOf(copy))
     if (verdict === 'bury') return bury(token, frame(onOver, { then, found: DESTROYED }))
-    if (verdict === 'drop') return drop(token, frame(onDropped, { as, then }))
+    if (verdict === 'drop') {
+      const next = frame(onDropped, { as, then })
+      return rules.steps.quarantineDrops === 'by token' ? drop(token, next) : deleteBlindly(next)
+    }
     const believed = rules.trusted(envelope, Math.max(around.now, around.trustFrom))
     return cas(believed, token, frame(onBelieved, { as, then, envelope: believed }))
   }

@@ -119,11 +119,11 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onNotPlaced = (_dropped: unknown, vars: OfLeased): Task => insertFirst(vars)
 
   const insertFirst = (vars: OfLeased): Task =>
-    insert(rules.storedSession(vars.envelope, undefined, TIMINGS), frame(onInserted, vars))
+    insert(rules.storedSession(vars.envelope, undefined, TIMINGS), isDeferred, frame(onInserted, vars))
 
   const onInserted = (outcome: InsertOutcome | 'unavailable', vars: OfLeased, around: Around): Task =>
     outcome === 'unavailable'
-      ? insert(rules.storedSession(vars.envelope, undefined, TIMINGS), frame(onInsertedAgain, vars))
+      ? insert(rules.storedSession(vars.envelope, undefined, TIMINGS), isDeferred, frame(onInsertedAgain, vars))
       : onInsertedAgain(outcome, vars, around)
 
   const onInsertedAgain = (outcome: InsertOutcome | 'unavailable', vars: OfLeased, around: Around): Task => {

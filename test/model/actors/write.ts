@@ -123,8 +123,10 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const place = (found: InCache | InBackend, vars: OfWrite, around: Around): Task => {
     const { intent } = vars
     const { envelope } = found
-    if (found.where === 'backend' || envelope.frozen) return takeOver(envelope, vars, around)
-    const next = rules.written(envelope, writeOf(envelope, intent.write, around.now))
+    const isFrozen = envelope.frozen && steps.onThaw === 'take over'
+    if (found.where === 'backend' || isFrozen) return takeOver(envelope, vars, around)
+    const step = rules.written(envelope, writeOf(envelope, intent.write, around.now))
+    const next = envelope.frozen ? { ...step, frozen: false } : step
     const then = frame(onPut, { ...vars, envelope, next, token: found.token })
     return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then)
   }
