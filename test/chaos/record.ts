@@ -26,6 +26,8 @@ export interface Span {
 export interface SessionRecord extends SessionHistory {
   /** The cache server that keeps it. */
   readonly server: string
+  /** When its entry in the cache may have come to life anew, in order: whenever somebody took a lease for it. */
+  readonly lives: number[]
   /** What was written with the wish to be durable. */
   readonly durableTokens: Set<string>
 }
@@ -144,6 +146,7 @@ const sessionsOf = (histories: ReadonlyMap<string, readonly Line[]>, began: numb
       key,
       server,
       ancestors: from === undefined ? [] : [from, ...(parent?.ancestors ?? [])],
+      lives: [],
       durableTokens: new Set(),
       operations: [],
       disturbances: [],
@@ -281,12 +284,13 @@ const addDisturbances = (
       if (tier === 'backend') backendTroubles.push(...moments)
       else troubles.set(tier, [...(troubles.get(tier) ?? []), ...moments])
     }
-  for (const { name, server, disturbances, backendFailures } of sessions.values()) {
+  for (const { name, server, disturbances, backendFailures, lives } of sessions.values()) {
     const ordered = (events.get(name) ?? []).sort((a, b) => a.at - b.at)
     let mayCost = true
     for (const { at, why } of ordered) {
       if (why === 'lease') {
         mayCost = true
+        lives.push(at)
         continue
       }
       disturbances.push({ what: 'loss', at, why, tokens: new Set(), costs: mayCost })

@@ -181,6 +181,19 @@ describe('what was doctored is noticed:', () => {
     expect(promises(lose(false))).toEqual(['I4'])
   })
 
+  test('more lost with one life of the entry than it may hold, though there were losses enough', () => {
+    const lose = (writes: number): Judgement => {
+      const story = new Story().created().note({ is: 'lost', server: CACHES[0], why: 'flushed' })
+      story.line('A1', { is: 'lease', key: 'key' })
+      for (let write = 1; write <= writes; write += 1) story.writes('A1', `s.${write}`)
+      return story.note({ is: 'lost', server: CACHES[0], why: 'flushed' }).wait(LONG).ends(['s.0'])
+    }
+    expect(promises(lose(STORE.maxStaleCount - 1))).toEqual([])
+    const beyond = lose(STORE.maxStaleCount)
+    expect(promises(beyond)).toEqual(['I4'])
+    expect(beyond.verdict).toMatchObject({ lostWithinBound: STORE.maxStaleCount - 1, lostBeyondBound: 1 })
+  })
+
   test('a loss of the other server, which excuses nothing', () => {
     const judgement = new Story()
       .created()

@@ -1,6 +1,6 @@
 import { type RowState, rowJudge } from '../concurrency/row-journal.js'
 import type { Operation, Violation } from '../simulation/history.js'
-import { judge } from '../simulation/judge.js'
+import { judge, writesAmong } from '../simulation/judge.js'
 import { type Place, WIRES, type WireName } from './faults.js'
 import { type ProcessRecord, type RunRecord, type SessionRecord, sumWithin, within } from './record.js'
 import { ABSOLUTE_TTL_MS, CACHES, CLOCK_SKEW_MS, IDLE_TTL_MS, STORE } from './store-options.js'
@@ -71,9 +71,10 @@ export const judgementOf = (
     endsAt: record.endsAt,
     writtenAt: record.writtenAt,
     violated,
-    lost: (_session, writes, allowed) => {
-      lostWithinBound += Math.min(writes, allowed)
-      lostBeyondBound += Math.max(0, writes - allowed)
+    lost: (name, writes, allowed) => {
+      const beyond = Math.max(writesAmong(writes) - allowed, beyondOneLife(record.sessions.get(name), writes, violated))
+      lostBeyondBound += Math.max(0, beyond)
+      lostWithinBound += writesAmong(writes) - Math.max(0, beyond)
     },
   })
   for (const complaint of rowJudge()(rows)) violated('I7', '', complaint)
@@ -106,6 +107,38 @@ export const judgementOf = (
     cutOff: cutOffOf(load, record),
   }
   return { verdict, violations }
+}
+
+/**
+ * I4, life by life: what an entry held alone was never more than so many writes, however it ended. A write during which
+ * another life may have begun belongs to neither.
+ */
+const beyondOneLife = (
+  session: SessionRecord | undefined,
+  lost: readonly Operation[],
+  violated: (promise: string, session: string, what: string) => void,
+): number => {
+  if (session === undefined) return 0
+  const ofLife = new Map<number, Operation[]>()
+  for (const write of lost) {
+    const { invoked, completed = Number.POSITIVE_INFINITY } = write
+    const life = session.lives.filter((at) => at < invoked).length
+    if (session.lives.filter((at) => at < completed).length === life)
+      ofLife.set(life, [...(ofLife.get(life) ?? []), write])
+  }
+  let sum = 0
+  for (const [life, writes] of ofLife) {
+    const beyond = writesAmong(writes) - (STORE.maxStaleCount - 1)
+    if (beyond <= 0) continue
+    sum += beyond
+    const tokens = writes.map(({ token }) => token).join(' ')
+    violated(
+      'I4',
+      session.name,
+      `the end of one life of its entry (${life}) cost ${writesAmong(writes)} writes: ${tokens}`,
+    )
+  }
+  return sum
 }
 
 const judgeProcess = (

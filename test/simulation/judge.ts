@@ -34,7 +34,7 @@ export interface Judged {
   comparesSince?(process: string, server: string | undefined, moment: number, now: number): boolean
   violated(promise: string, session: string, what: string): void
   /** Told of acknowledged writes that are gone in the end, and how many the losses may have cost. */
-  lost?(session: string, writes: number, allowed: number): void
+  lost?(session: string, writes: readonly Operation[], allowed: number): void
 }
 
 /** Everything that can only be judged when it is over. */
@@ -386,7 +386,7 @@ const settlesInTime = (world: Judged, view: View): void => {
 }
 
 /** Updates of one process that were acknowledged in one moment were one write. */
-const writesAmong = (operations: readonly Operation[]): number =>
+export const writesAmong = (operations: readonly Operation[]): number =>
   new Set(
     operations.map(({ kind, process, completed, order }) => (kind === 'update' ? `${process} ${completed}` : order)),
   ).size
@@ -448,7 +448,7 @@ const endsWell = (world: Judged, view: View): void => {
     !(losses > 0 && wasDeferred(session, write))
   const costly = lost.filter((write) => isDurable(write) === 'no' && isPromised(write))
   const count = writesAmong(costly)
-  world.lost?.(session.name, count, losses * (maxStaleCount - 1))
+  world.lost?.(session.name, costly, losses * (maxStaleCount - 1))
   if (losses === 0 && count > 0)
     world.violated('I3', session.name, `lost without any loss: ${costly.map(({ token }) => token).join(' ')}`)
   else if (count > losses * (maxStaleCount - 1))
