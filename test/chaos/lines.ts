@@ -52,6 +52,8 @@ export type Line =
   | { readonly is: 'takeover'; readonly at: number; readonly key: string; readonly lineage: string }
   /** A lease was placed in the cache: what follows is another life of the session there. */
   | { readonly is: 'lease'; readonly at: number; readonly key: string }
+  /** An entry was removed by its token: a lease, or one that the backend has left behind. */
+  | { readonly is: 'dropped'; readonly at: number; readonly key: string }
   /** The cache refused a value as too large, and dropped what stood there. */
   | { readonly is: 'too large'; readonly at: number; readonly key: string }
   /** This process did not run for so long, for whatever reason. */

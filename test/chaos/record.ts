@@ -266,6 +266,7 @@ const addDisturbances = (
     for (const line of lines) {
       const at = line.at - began
       if (line.is === 'lease') add(byKey.get(line.key)?.name, { at, why: 'lease' })
+      else if (line.is === 'dropped') byKey.get(line.key)?.disturbances.push({ what: 'dropped', at })
       else if (line.is === 'too large') add(byKey.get(line.key)?.name, { at, why: 'too large' })
       else if (line.is === 'takeover' && taken.has(line.lineage))
         add(byKey.get(line.key)?.name, { at, why: 'takeover' })

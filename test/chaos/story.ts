@@ -32,7 +32,9 @@ export const storyOf = (record: RunRecord, name: string, rows: readonly RowState
       text:
         disturbance.what === 'loss'
           ? `— ${disturbance.why}${disturbance.costs ? ', may cost' : ''}`
-          : '— somebody cannot reach the cache',
+          : disturbance.what === 'dropped'
+            ? '— the entry, or a lease, was removed'
+            : '— somebody cannot reach the cache',
     })
   steps.sort((a, b) => a.at - b.at)
   const hash = Buffer.from(session.key.slice(session.key.indexOf(':') + 1), 'base64url').toString('hex')

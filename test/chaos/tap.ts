@@ -71,7 +71,11 @@ export const tappedCache = (cache: FrontCache, write: LineWriter['write'], timeo
       return outcome
     },
     set: (key, value, expiresAt) => ask(key, () => cache.set(key, value, expiresAt)),
-    delete: (key, token) => ask(key, () => cache.delete(key, token)),
+    delete: async (key, token) => {
+      const outcome = await ask(key, () => cache.delete(key, token))
+      if (outcome === 'deleted') write({ is: 'dropped', at: monotonicMs(), key })
+      return outcome
+    },
   })
 }
 
