@@ -43,6 +43,9 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'runtime',
 ] satisfies (keyof DrainWorkersOnSignalOptions)[])
 
+/** A worker that is still starting hears nothing yet; one that has heard pays no more heed. */
+const ASK_AGAIN_MS = 250
+
 /**
  * For the primary of a cluster whose workers called `drainOnSignal({ …, cluster })`. At the first signal every worker
  * is asked to drain, at once; when all have ended, so does the primary, with 0 if each of them did and 1 otherwise.
@@ -65,26 +68,28 @@ export const drainWorkersOnSignal = (options: DrainWorkersOnSignalOptions): (() 
   const kill = (): void => {
     for (const worker of living()) worker.process.kill('SIGKILL')
   }
+  const ask = (): void => {
+    for (const worker of living()) {
+      worker.exitedAfterDisconnect = true
+      // One that cannot be told has gone already, or will be killed.
+      worker.send(DRAIN_MESSAGE, () => {})
+    }
+  }
   const drain = async (): Promise<void> => {
     const letDie = runtime.keepAlive?.()
-    const codes: number[] = []
-    const ended = living().map(
-      (worker) =>
-        new Promise<void>((resolve) => {
-          worker.exitedAfterDisconnect = true
-          worker.once('exit', (code) => {
-            codes.push(code)
-            resolve()
-          })
-          // One that cannot be told has gone already, or will be killed.
-          worker.send(DRAIN_MESSAGE, () => {})
-        }),
-    )
-    await settledWithin(runtime, deadlineMs, Promise.all(ended))
+    const endsAt = runtime.monotonicMs() + deadlineMs
+    const leftMs = (): number => endsAt - runtime.monotonicMs()
+    const codes = living().map((worker) => new Promise<number>((resolve) => void worker.once('exit', resolve)))
+    let isClean = false
+    const allEnded = Promise.all(codes).then((all) => {
+      isClean = all.every((code) => code === 0)
+    })
+    do ask()
+    while (!(await settledWithin(runtime, Math.min(ASK_AGAIN_MS, leftMs()), allEnded)) && leftMs() > 0)
     kill()
     stopListening()
     letDie?.()
-    exit(codes.length === ended.length && codes.every((code) => code === 0) ? 0 : 1)
+    exit(isClean ? 0 : 1)
   }
   const stopListening = onSignals(
     signals,

@@ -275,6 +275,20 @@ describe('the primary of a cluster', () => {
     expect(codes).toEqual([1])
   })
 
+  test('asks again who may not have heard, and who was started meanwhile', async () => {
+    const [starting, later] = [worker(), worker()]
+    const workers: Record<string, ReturnType<typeof worker>> = { 1: starting }
+    const { codes, exited } = primary(workers, 10_000)
+    signal()
+    workers['2'] = later
+    await expect.poll(() => later.sent.length, { timeout: 5_000 }).toBeGreaterThan(0)
+    expect(starting.sent.length).toBeGreaterThan(1)
+    expect(later.exitedAfterDisconnect).toBe(true)
+    starting.exit(0)
+    await exited
+    expect([codes, later.killed]).toEqual([[0], ['SIGKILL']])
+  })
+
   test('kills who is late', async () => {
     const late = worker()
     const { codes, exited } = primary({ 1: late })

@@ -1,5 +1,5 @@
 import { Agent } from 'node:http'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memoryCache } from '../../src/caches/memory/index.js'
 import { createSessionStore } from '../../src/index.js'
@@ -12,6 +12,9 @@ import {
   skipUnless,
 } from '../support/servers.js'
 import { get, type Program, startProgram } from './programs.js'
+
+// A busy machine takes its time to start a program.
+vi.setConfig({ testTimeout: 60_000 })
 
 const [postgresFound, memcachedFound] = [await sharedPostgres(), await ownMemcached()]
 const servers =
@@ -53,7 +56,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
     return { program: started, port: Number(listening?.[1]) }
   }
   /** What PostgreSQL alone knows of how often each session was there. */
-  const visitsInBackend = async (): Promise<unknown[]> => {
+  const visitsInBackend = async (): Promise<number[]> => {
     const store = createSessionStore<{ visits: number }>({
       cache: memoryCache(),
       backend: postgres({ connectionString: place.connectionString, schema: place.schema }),
@@ -65,6 +68,13 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
   const cookieOf = (headers: Record<string, string | string[] | undefined>): string =>
     String(headers['set-cookie']).split(';')[0] ?? ''
 
+  /** A session whose newest change is in the cache only. */
+  const visitThrice = async (port: number): Promise<string> => {
+    const cookie = cookieOf((await get(port, '/')).headers)
+    for (let visit = 2; visit <= 3; visit += 1) await get(port, '/', { cookie })
+    return cookie
+  }
+
   test('the documented express program finishes its requests, flushes every session, and ends with 0', async () => {
     const { program: app, port } = await program('docs/examples/shutdown.ts')
     const kept = new Agent({ keepAlive: true })
@@ -75,10 +85,11 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
       for (let visit = 2; visit <= 4; visit += 1)
         expect((await get(port, '/', { cookie, agent: kept })).body).toBe(visit)
     }
-    expect(await visitsInBackend()).toEqual([1, 1, 1, 1, 1])
+    // The first change may be flushed, as the first after a fill; no later one is due.
+    for (const visits of await visitsInBackend()) expect(visits).toBeLessThan(3)
 
     const slow = get(port, '/slow', { cookie: cookies[0] ?? '', agent: kept })
-    await pause(200)
+    await pause(400)
     app.signal('SIGTERM')
     await pause(200)
     // Nobody new is let in, on no connection.
@@ -98,8 +109,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
 
   test('what cannot be flushed as Memcached is frozen is counted, and the program ends with 1', async () => {
     const { program: app, port } = await program('test/shutdown/hasty.ts')
-    const cookie = cookieOf((await get(port, '/')).headers)
-    await get(port, '/', { cookie })
+    await visitThrice(port)
     cache.pause()
     app.signal('SIGINT')
     expect(await app.ended).toBe(1)
@@ -112,14 +122,13 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
 
   test('a request that never ends is given up in time for the sessions to be flushed', async () => {
     const { program: app, port } = await program('test/shutdown/hasty.ts')
-    const cookie = cookieOf((await get(port, '/')).headers)
-    await get(port, '/', { cookie })
+    const cookie = await visitThrice(port)
     const stuck = get(port, '/never', { cookie }).catch((error: unknown) => error)
     await pause(100)
     app.signal('SIGTERM')
     expect(await app.ended).toBe(1)
     expect(await stuck).toBeInstanceOf(Error)
-    expect(await visitsInBackend()).toEqual([2])
+    expect(await visitsInBackend()).toEqual([3])
     const [found] = await app.prints(/^shut down (.*)$/)
     expect(JSON.parse(found?.[1] ?? '')).toMatchObject({ requestsLeft: 1, sessions: { flushed: 1, left: 0 } })
   })
@@ -158,7 +167,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
     const { program: app, port } = await program('docs/examples/shutdown-cluster.ts')
     const ids = await visitBoth(app, port)
     const slow = [0, 1].map((at) => get(port, `/slow?session=${ids[at]}`))
-    await pause(200)
+    await pause(400)
     app.signal('SIGTERM')
     for (const answer of await Promise.all(slow)) expect(answer).toMatchObject({ status: 200, body: { visits: 5 } })
     expect(await app.ended).toBe(0)
