@@ -50,6 +50,7 @@ describe('the documentation', () => {
       ['src/store/options.ts', 'StoreOptions'],
       ['src/caches/memcached/options.ts', 'MemcachedOptions'],
       ['src/backends/postgres/options.ts', 'PostgresOptions'],
+      ['src/backends/couchdb/options.ts', 'CouchdbOptions'],
       ['src/caches/memory/index.ts', 'MemoryCacheOptions'],
       ['src/backends/memory/options.ts', 'MemoryBackendOptions'],
     ] as const
