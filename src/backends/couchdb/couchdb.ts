@@ -108,12 +108,12 @@ class Couchdb implements CouchdbBackend {
       const leftMs = notAfter === undefined ? Number.POSITIVE_INFINITY : notAfter - this.#options.runtime.now()
       // What stands there comes first: an insert that is sent again after a lost answer must find itself. A place that
       // the id names says so by itself.
-      if (leftMs < 0 || locator.bornMonth === undefined) {
+      if (leftMs <= 0 || locator.bornMonth === undefined) {
         const found = await this.#places.find(call, locator)
         if (found !== undefined) return { outcome: 'exists', row: stateOf(found) }
       }
       if (home === undefined) throw this.#bornWrong(call)
-      if (leftMs < 0) return { outcome: 'too-late' }
+      if (leftMs <= 0) return { outcome: 'too-late' }
       this.#databases.makeAhead()
       // The answer is waited for no longer than the insert may count.
       const deadline = deadlineAfter(this.#options.runtime, Math.min(call.deadline.remainingMs(), leftMs))

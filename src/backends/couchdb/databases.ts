@@ -1,4 +1,4 @@
-import type { Runtime } from '../../contract/time.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
 import { DESIGN, DESIGN_ID } from './design.js'
 import { contractError, missing, RequestFailed } from './faults.js'
 import { birthMonths, candidateMonths, type Month, monthAhead } from './months.js'
@@ -7,6 +7,9 @@ import type { Call, Requests } from './requests.js'
 
 /** Making a database takes several requests, and a cluster its time. */
 const MAKING_TIMEOUT_MS = 30_000
+
+/** After how long a failed making ahead is tried again: there are days for it. */
+const AHEAD_AGAIN_MS = 600_000
 
 const MAKING = { isChange: true, isRepeatable: true } as const
 
@@ -17,6 +20,8 @@ export class Databases {
   readonly #making = new Map<Month, Promise<void>>()
   /** Made, or seen to be there. */
   readonly #known = new Set<Month>()
+  /** Not to be tried ahead before this moment. */
+  #aheadAt: EpochMs = 0
 
   constructor(requests: Requests, options: ResolvedCouchdbOptions) {
     this.#requests = requests
@@ -67,11 +72,11 @@ export class Databases {
   /** Makes the next month's database some days before it is needed, beside the calls; once per process and month. */
   makeAhead(): void {
     const { createDatabases, runtime, log } = this.#options
-    const month = createDatabases ? monthAhead(runtime.now()) : undefined
-    if (month === undefined || this.#known.has(month) || this.#making.has(month)) return
-    this.#known.add(month)
+    const now = runtime.now()
+    const month = createDatabases ? monthAhead(now) : undefined
+    if (month === undefined || this.#known.has(month) || now < this.#aheadAt) return
+    this.#aheadAt = now + AHEAD_AGAIN_MS
     this.#makeOnce(month).catch((raised) => {
-      this.#known.delete(month)
       log(`${this.nameOf(month)} could not be made ahead: ${reasonOf(contractError(raised))}`)
     })
   }

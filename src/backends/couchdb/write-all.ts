@@ -41,6 +41,9 @@ const LARGEST_BATCH = 200
 /** and, unless it holds a single one, at most about this many characters of their data. */
 const LARGEST_BODY = 4_000_000
 
+/** A look brings the data along, so it is at fewer at once. */
+const LARGEST_LOOK = 50
+
 /** A document that changes between the look and the write is tried again this often. */
 const ROUNDS = 32
 
@@ -118,8 +121,8 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
       }
       left = []
       for (const [month, those] of asking)
-        for (let start = 0; start < those.length; start += LARGEST_BATCH) {
-          const part = those.slice(start, start + LARGEST_BATCH)
+        for (let start = 0; start < those.length; start += LARGEST_LOOK) {
+          const part = those.slice(start, start + LARGEST_LOOK)
           const leaves = await this.#lookIn(
             month,
             part.map(({ item }) => item),

@@ -58,6 +58,26 @@ describe('a month’s database', () => {
     await expect.poll(months).toEqual(['2026-12', '2027-01'])
   })
 
+  test('that cannot be made ahead is tried again some minutes later, and told of, and disturbs nobody', async () => {
+    let puts = 0
+    const server = await scripted(({ method, path }, response) => {
+      if (method !== 'PUT') return json(response, 404, { error: 'not_found' })
+      if (path.includes('s%3A')) return json(response, 201, { ok: true, id: 'x', rev: '1-a' })
+      puts++
+      json(response, 403, { error: 'forbidden' })
+    })
+    closing.push(() => server.close())
+    const logged: string[] = []
+    const log = (line: string): number => logged.push(line)
+    const { backend, clock, born } = world('2026-12-30T12:00:00Z', { url: server.url, database: 'a-{yyyy}-{mm}', log })
+    for (let index = 0; index < 5; index++)
+      expect((await backend.insert(born(), storedSession())).outcome).toBe('inserted')
+    await expect.poll(() => logged).toEqual([expect.stringMatching(/^a-2027-01 could not be made ahead: .*403/)])
+    clock.now += 600_000
+    await backend.insert(born(), storedSession())
+    await expect.poll(() => puts).toBe(2)
+  })
+
   test('is made by no id: neither by looking for one nor by what is done to it, whatever month it claims', async () => {
     const { backend, clock, months, born } = world('2026-11-10T12:00:00Z')
     for (const claimed of ['2611', '2610', '2609', '2612', '2701', '9901', '0001', undefined]) {
