@@ -45,8 +45,14 @@ export const breaker = ({ runtime, failures, openMs, onChange }: BreakerOptions)
     admit: () => {
       if (state === 'half-open') return undefined
       if (state === 'open') {
-        if (runtime.monotonicMs() < probeAtMs) return undefined
-        become('half-open')
+        const overdueMs = runtime.monotonicMs() - probeAtMs
+        if (overdueMs < 0) return undefined
+        if (overdueMs < openMs) become('half-open')
+        else {
+          // Nobody asked for so long that what is known of it is worth nothing, but for bearing no further failure.
+          become('closed')
+          failed = failures - 1
+        }
       }
       const mine = era
       return (answered) => {

@@ -1,17 +1,20 @@
 import { LRUCache } from 'lru-cache'
 import type { Locator } from '../contract/locator.js'
 import type { EpochMs, Runtime } from '../contract/time.js'
+import { jittered } from './waiting.js'
 
 /**
- * The sessions whose newest acknowledged write stands in the cache only, as far as this process knows, in the
- * order in which their time is up. Bounded: what falls out is flushed, not forgotten.
+ * The sessions whose newest acknowledged write stands in the cache only, as far as this process knows. Bounded: what
+ * falls out is flushed, not forgotten.
  */
 export interface Ledger {
+  /** A write was acknowledged that the backend does not have. The oldest such write sets the time. */
+  note(locator: Locator, version: number): void
   /**
-   * A write was acknowledged that the backend does not have. The oldest such write sets the time. `sinceMs`, by the
-   * monotonic clock: since when that is so, if not since now; for what is noted again after a flush that failed.
+   * A flush that is due could not be done: it is tried again after a pause that grows. `sinceMs`, by the monotonic
+   * clock: since when the session is unflushed, if not since now.
    */
-  note(locator: Locator, version: number, sinceMs?: number): void
+  owe(locator: Locator, version: number, sinceMs?: number): void
   /** The backend has this version; a newer one that was noted stays noted. */
   forget(key: string, version: number): void
   readonly size: number
@@ -33,9 +36,12 @@ export interface Noted {
 export interface LedgerOptions {
   readonly runtime: Runtime
   readonly maxStaleMs: number
+  /** Of sessions whose time has not come, and of those whose flush failed, each. */
   readonly maxEntries: number
-  /** `sinceMs`: as `note` was told. */
-  readonly flush: (locator: Locator, sinceMs: number) => void
+  /** Resolves to `false` where it could not be done, and is owed again. */
+  readonly flush: (locator: Locator, sinceMs: number) => Promise<boolean>
+  /** One is owed for which there is no room: it is left to whoever reads the session next. */
+  readonly abandon: () => void
 }
 
 interface Entry {
@@ -46,17 +52,27 @@ interface Entry {
   sinceMs: number
 }
 
-export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions): Ledger => {
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 2_000
+/** So many are tried first; the others when one of them was flushed. They need not all be on one cache server. */
+const CANARIES = 16
+
+export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: LedgerOptions): Ledger => {
   let draining = false
   let armed: (() => void) | undefined
+  let retryArmed: (() => void) | undefined
+  let pauseMs = FIRST_PAUSE_MS
 
   // Entries are only peeked at, so the order of recent use stays the order in which their time is up.
   const entries = new LRUCache<string, Entry>({
     max: maxEntries,
     dispose: (entry, _key, reason) => {
-      if (reason === 'evict') flush(entry.locator, entry.sinceMs)
+      if (reason === 'evict') void flush(entry.locator, entry.sinceMs)
     },
   })
+  /** Those whose flush failed, the longest untried first. */
+  const owed = new Map<string, Entry>()
+
   const arm = (): void => {
     if (armed !== undefined || draining) return
     const oldest = entries.rvalues().next()
@@ -76,41 +92,86 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush }: LedgerOptions
     }
     for (const { locator, sinceMs } of due) {
       entries.delete(locator.key)
-      flush(locator, sinceMs)
+      void flush(locator, sinceMs)
     }
   }
 
+  const armRetry = (): void => {
+    if (retryArmed !== undefined || draining || owed.size === 0) return
+    retryArmed = runtime.after(jittered(runtime, pauseMs), () => void retry())
+  }
+  const retry = async (): Promise<void> => {
+    const tried = await Promise.all(flushOwed(CANARIES))
+    const isBack = tried.includes(true)
+    pauseMs = isBack ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+    retryArmed = undefined
+    if (isBack && !draining) void Promise.all(flushOwed(owed.size))
+    armRetry()
+  }
+  const flushOwed = (count: number): Promise<boolean>[] =>
+    [...owed.values()].slice(0, count).map(({ locator, sinceMs }) => {
+      owed.delete(locator.key)
+      return flush(locator, sinceMs)
+    })
+
+  const all = function* (): Generator<Entry> {
+    yield* owed.values()
+    yield* entries.values()
+  }
+
   return {
-    note: (locator, version, sinceMs = runtime.monotonicMs()) => {
-      const known = entries.peek(locator.key)
-      if (known === undefined)
-        entries.set(locator.key, { locator, dueAt: runtime.now() + maxStaleMs, version, sinceMs })
-      else {
-        // The older write's time comes first, and takes this one along.
-        known.version = Math.max(known.version, version)
-        known.sinceMs = Math.min(known.sinceMs, sinceMs)
-      }
+    note: (locator, version) => {
+      const known = entries.peek(locator.key) ?? owed.get(locator.key)
+      // The older write's time comes first, and takes this one along.
+      if (known !== undefined) known.version = Math.max(known.version, version)
+      else
+        entries.set(locator.key, {
+          locator,
+          dueAt: runtime.now() + maxStaleMs,
+          version,
+          sinceMs: runtime.monotonicMs(),
+        })
       arm()
     },
+    owe: (locator, version, sinceMs = runtime.monotonicMs()) => {
+      const { key } = locator
+      const known = entries.peek(key) ?? owed.get(key)
+      entries.delete(key)
+      owed.delete(key)
+      const [oldest] = owed.keys()
+      if (oldest !== undefined && owed.size >= maxEntries) {
+        owed.delete(oldest)
+        abandon()
+      }
+      owed.set(key, {
+        locator,
+        dueAt: runtime.now(),
+        version: Math.max(version, known?.version ?? 0),
+        sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
+      })
+      armRetry()
+    },
     forget: (key, version) => {
-      const known = entries.peek(key)
-      if (known !== undefined && known.version <= version) entries.delete(key)
+      const known = entries.peek(key) ?? owed.get(key)
+      if (known === undefined || known.version > version) return
+      entries.delete(key)
+      owed.delete(key)
     },
     get size() {
-      return entries.size
+      return entries.size + owed.size
     },
-    has: (key) => entries.has(key),
+    has: (key) => entries.has(key) || owed.has(key),
     oldestSinceMs: () => {
-      // Not the first one in line: what is noted again after a failed flush goes to the end with its old moment.
       let oldest: number | undefined
-      for (const entry of entries.values()) oldest = Math.min(oldest ?? entry.sinceMs, entry.sinceMs)
+      for (const { sinceMs } of all()) oldest = Math.min(oldest ?? sinceMs, sinceMs)
       return oldest
     },
     drain: () => {
       draining = true
       armed?.()
+      retryArmed?.()
       armed = undefined
-      return [...entries.values()].map(({ locator, version }) => ({ locator, version }))
+      return [...all()].map(({ locator, version }) => ({ locator, version }))
     },
   }
 }

@@ -31,6 +31,7 @@ import { flushing } from './flush.js'
 import { Handle } from './handle.js'
 import { keyedQueue } from './keyed-queue.js'
 import { ledger as unflushedLedger } from './ledger.js'
+import { limiter } from './limiter.js'
 import { listing } from './listing.js'
 import { type Live, reading } from './read.js'
 import { regenerate } from './regenerate.js'
@@ -41,6 +42,8 @@ import { within } from './waiting.js'
 import { type Accepted, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
+/** Flushes beside the answers: as many as fill some batches, however many are due. */
+const FLUSHES_AT_ONCE = 256
 /** A longer timer of Node's would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
@@ -70,7 +73,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     runtime,
     maxStaleMs,
     maxEntries: maxUnflushed,
-    flush: (locator, sinceMs) => flushBeside(locator, 'time', sinceMs),
+    flush: (locator, sinceMs) => flushBeside(locator, sinceMs),
+    abandon: () => telemetry.emit('abandoned', { operation: 'flush', error: noRoom(options.maxUnflushed) }),
   })
   const context: Context = { ...parts, ledger }
   const reads = reading(context)
@@ -78,6 +82,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const writes = writing(context, reads, flushes)
   const creations = creating(context, reads)
   const queue = keyedQueue()
+  const flushSlots = limiter(FLUSHES_AT_ONCE)
   /** What was begun and has not ended, also where its caller was told that it is late. */
   const inFlight = new Set<Promise<void>>()
   /** Out of the ledger, and not yet in the backend; since when unflushed. */
@@ -144,13 +149,21 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return handle.seen
   }
 
-  const flushBeside = (locator: Locator, reason: 'time' | 'drain', sinceMs = runtime.monotonicMs()): void => {
+  /** `false`: not possible now, and owed. What can never be flushed is told as abandoned, and stays counted. */
+  const flushBeside = (locator: Locator, sinceMs = runtime.monotonicMs()): Promise<boolean> => {
     beingFlushed.set(locator.key, Math.min(beingFlushed.get(locator.key) ?? sinceMs, sinceMs))
-    background.run('flush', async () => {
-      const outcome = await flushes.flushKnown(locator, reason)
-      if (outcome === 'failed') ledger.note(locator, 0, sinceMs)
-      beingFlushed.delete(locator.key)
-    })
+    return new Promise((resolve) =>
+      background.run('flush', async () => {
+        try {
+          const outcome = await flushSlots.run(() => flushes.flushKnown(locator, 'time'))
+          if (outcome === 'failed') ledger.owe(locator, 0, sinceMs)
+          beingFlushed.delete(locator.key)
+          resolve(outcome !== 'failed')
+        } finally {
+          resolve(true)
+        }
+      }),
+    )
   }
 
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
@@ -158,7 +171,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     const identified = (): boolean => handle.userId !== undefined
     const { maxStaleMs, policy } = options
     if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
-      flushBeside(handle.locator, 'time')
+      void flushBeside(handle.locator)
     if (mayTouch && isWorthTouching(context, handle.seen))
       beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
   }
@@ -375,3 +388,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 }
 
 const closed = (): SessionStoreError => new SessionStoreError('E_CLOSED', 'The session store was closed')
+
+const noRoom = (maxUnflushed: number): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNAVAILABLE',
+    `More than ${maxUnflushed} sessions wait for a flush; the next reader of this one flushes it`,
+    { operation: 'flush' },
+  )

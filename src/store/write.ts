@@ -185,7 +185,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       return { now: flushed.now ?? inBackendNow(accepted.envelope), resolved, durability: 'backend' }
     } catch (error) {
       if (!isUnavailable(error)) throw error
-      ledger.note(intent.locator, accepted.envelope.version)
+      ledger.owe(intent.locator, accepted.envelope.version)
       if (situation.critical !== undefined || options.onBackendDown === 'reject') throw error
       telemetry.count('writes')
       return { now: accepted, resolved, durability: 'cache' }
