@@ -27,7 +27,7 @@ const losses: readonly Configuration[] = [
   { ...warm, name: 'i4.n2', processes: ['W', 'W', 'F'], faults: { losses: 1, leaseExpiries: 1 } },
   { ...warm, name: 'i4.n2-flusher', processes: ['W', 'W', 'W', 'F'], faults: { losses: 1 } },
   { ...warm, name: 'i4.n2-late-flush', processes: ['WW', 'WW'], faults: { losses: 1, crashes: 1 } },
-  { ...warm, name: 'i4.n3', maxStaleCount: 3, processes: ['WWW', 'W', 'F'], faults: { losses: 1 } },
+  { ...warm, name: 'i4.n3', maxStaleCount: 3, processes: ['WW', 'WW', 'F'], faults: { losses: 1 } },
   { ...warm, name: 'i4.n3-older-flush', maxStaleCount: 3, processes: ['WWWW', 'F', 'F'], faults: { losses: 1 } },
   {
     ...warm,
@@ -78,7 +78,7 @@ const durable: readonly Configuration[] = [
 const views: readonly Configuration[] = [
   { ...warm, ...ownView, name: 'asleep.i5', processes: ['D', 'W', 'R'], faults: { outages: 1 } },
   { ...warm, ...ownView, name: 'asleep.i2', processes: ['W', 'X', 'R'], faults: { outages: 1 } },
-  { ...warm, ...ownView, name: 'restarted.i5', processes: ['WD', 'W'], faults: { outages: 1, rebirths: 1 } },
+  { ...warm, ...ownView, name: 'restarted.i5', processes: ['DR', 'W'], faults: { outages: 1, rebirths: 1 } },
   { ...warm, ...ownView, name: 'restarted.i2', processes: ['X', 'WR'], faults: { outages: 1, rebirths: 1 } },
   { ...warm, ...ownView, name: 'cut-off.i5', processes: ['WW', 'D', 'R'], faults: { cuts: 1 } },
   { ...warm, ...ownView, name: 'cut-off.i2', processes: ['W', 'X', 'R'], faults: { cuts: 1, losses: 1 } },
@@ -86,7 +86,7 @@ const views: readonly Configuration[] = [
   { ...warm, ...list, name: 'list.i4', processes: ['WW', 'WW'], faults: { moves: 2 } },
   { ...warm, ...list, name: 'list.i5', processes: ['D', 'WD', 'R'], faults: { moves: 3 } },
   { ...warm, ...list, name: 'list.i2', processes: ['X', 'WW', 'D'], faults: { moves: 2 } },
-  { ...warm, ...list, name: 'list.i8', processes: ['WZW', 'WW'], faults: { moves: 2, losses: 1 } },
+  { ...warm, ...list, name: 'list.i8', processes: ['WZ', 'WW'], faults: { moves: 2, losses: 1 } },
   { ...warm, ...list, name: 'list.regenerate', processes: ['N', 'WW'], faults: { moves: 3 } },
 ]
 
@@ -132,7 +132,7 @@ const others: readonly Configuration[] = [
   { ...warm, name: 'regenerate.two', processes: ['N', 'N'], faults: { lostInBackend: 1 } },
   { ...warm, name: 'regenerate.destroy', processes: ['N', 'X'], faults: { lostInBackend: 1, losses: 1 } },
   { ...warm, name: 'regenerate.two-destroy', processes: ['N', 'N', 'X'] },
-  { ...warm, name: 'regenerate.two-write', processes: ['N', 'N', 'W'] },
+  { ...warm, name: 'regenerate.two-write', processes: ['N', 'N', 'W'], maxAttempts: 2 },
   { ...fresh, name: 'regenerate.deferred', persistOn: 'due', processes: ['C', 'N', 'W'], faults: { losses: 1 } },
   { ...warm, name: 'retries', processes: ['D', 'D'], faults: { losses: 1 }, nobodyGivesUp: true, maxAttempts: 6 },
 ]

@@ -2,18 +2,9 @@ import { writesIn } from './data.js'
 import { eventuallyVisible, visible } from './properties.js'
 import { told, toldAnswer, toldEnd } from './report.js'
 import type { Rules, Settings } from './rules.js'
-import type { Answer, Command, Ending, Frame, Op, Task } from './task.js'
-import {
-  type Actor,
-  aroundOf,
-  type Budget,
-  begunToDestroy,
-  elsewhere,
-  perform,
-  tokenOf,
-  type World,
-  wrong,
-} from './world.js'
+import type { Taking } from './taking.js'
+import type { Answer, Command, Ending, Op, Task } from './task.js'
+import { type Actor, type Budget, begunToDestroy, elsewhere, perform, tokenOf, type World, wrong } from './world.js'
 
 /*
  * What may happen next: any process takes its next step, with every way its command may end; and everything
@@ -30,7 +21,7 @@ export interface Step {
 export interface Searched {
   readonly rules: Rules
   readonly settings: Settings
-  readonly begin: (op: Op) => Task
+  readonly taking: Taking
   readonly isAsymmetric: boolean
   readonly nobodyGivesUp: boolean
   /** A session stands there from the beginning. */
@@ -61,21 +52,22 @@ const spend = (budget: Budget, fault: keyof Budget): Budget => ({ ...budget, [fa
 const steps = (world: World, actor: Actor, index: number, searched: Searched, emit: Emit): void => {
   const [op] = actor.ops
   if (op === undefined || !knowsTheId(world, op)) return
-  const task = actor.task ?? searched.begin(op)
+  const task = searched.taking.taskOf(actor, op)
   if (task.at !== 'asking') return
   const { command } = task
   const isNew = actor.task === undefined
   const before = isNew && DESTROYS.has(op.do) ? { ...world, past: begunToDestroy(world.past) } : world
-  const began = isNew ? { ...actor, floor: world.past.acked | world.past.seen } : actor
+  const floor = isNew ? world.past.acked | world.past.seen : 0
 
   const answered = (done: World, answer: Answer, ending: string, isHeard = true): void => {
-    const notices = done.view === 'own' && command.to === 'cache'
-    const { after, by } = notices ? noticed(done, began, isHeard) : { after: done, by: began }
-    const around = aroundOf(after, by)
-    const resumed = (task.next as Frame<Answer>).resume(answer, around)
-    for (const way of waysOf(resumed)) {
-      const next = settled({ ...after, lineages: around.lineages() }, by, index, way, searched)
-      emit(next, () => `${actor.name}: ${told(command)}${ending} → ${toldAnswer(answer)}${toldEnd(way)}`)
+    const { by, nexts, lineages, outagesEnded } = searched.taking.take(done, actor, op, floor, answer, isHeard)
+    for (const next of nexts) {
+      const { way } = next
+      const after = { ...withActor(done, index, next.actor), lineages, outagesEnded }
+      emit(
+        way.at === 'end' ? recorded(after, by, way, searched) : after,
+        () => `${actor.name}: ${told(command)}${ending} → ${toldAnswer(answer)}${toldEnd(way)}`,
+      )
     }
   }
 
@@ -135,14 +127,6 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
     )
 }
 
-/** `outages.ts`: a failed call begins an outage of this process, the next answer ends it. */
-const noticed = (world: World, actor: Actor, isHeard: boolean): { after: World; by: Actor } => {
-  if (!isHeard) return { after: world, by: { ...actor, isAway: true } }
-  if (!actor.isAway) return { after: world, by: actor }
-  const outagesEnded = world.outagesEnded + 1
-  return { after: { ...world, outagesEnded }, by: { ...actor, isAway: false, noticed: outagesEnded } }
-}
-
 /**
  * Where not all have one view of the cache, each takeover counts as a loss. Where lists of servers differ, so does
  * each flush of a lineage that another server's was put in place of: what stood there unflushed is lost with it.
@@ -168,25 +152,6 @@ const isTooLarge = (command: Extract<Command, { op: 'cas' }>, { settings: { tooL
 const knowsTheId = ({ idIsOut }: World, { do: what }: Op): boolean => idIsOut || what === 'create'
 
 const DESTROYS: ReadonlySet<Op['do']> = new Set(['destroy', 'destroy again'])
-
-const waysOf = (task: Task): readonly Exclude<Task, { at: 'crossroads' }>[] =>
-  task.at === 'crossroads' ? task.ways.flatMap(waysOf) : [task]
-
-/** The world after a step of an actor whose work goes on, or has ended. */
-const settled = (
-  world: World,
-  actor: Actor,
-  index: number,
-  way: Exclude<Task, { at: 'crossroads' }>,
-  searched: Searched,
-): World => {
-  if (way.at === 'asking') return withActor(world, index, { ...actor, task: way })
-  const rest = actor.ops.slice(1)
-  const ops = way.owes === undefined ? rest : [way.owes, ...rest]
-  // What a read must not fall behind means nothing between reads.
-  const next = withActor(world, index, { ...actor, ops, task: undefined, floor: 0 })
-  return recorded(next, actor, way, searched)
-}
 
 const withActor = (world: World, index: number, actor: Actor): World => ({
   ...world,

@@ -5,6 +5,7 @@ import { type Searched, successors } from './faults.js'
 import { violation } from './properties.js'
 import { RULES, type Rules, withRing } from './rules.js'
 import { type Result, search } from './search.js'
+import { taking } from './taking.js'
 import type { Visited } from './visited.js'
 import type { World } from './world.js'
 
@@ -35,7 +36,7 @@ export const searchConfiguration = (
   const searched: Searched = {
     rules,
     settings,
-    begin: beginning(rules, settings),
+    taking: taking(beginning(rules, settings)),
     isAsymmetric,
     nobodyGivesUp: configuration.nobodyGivesUp ?? false,
     startsLive: configuration.starts !== 'new',
