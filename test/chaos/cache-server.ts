@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MemcachedServer, startMemcached } from '../../scripts/servers/index.js'
 import { eachLine } from './messages.js'
+import { MAX_ITEM_BYTES } from './store-options.js'
 
 /**
  * A real memcached with so little memory that it evicts, and that tells what it evicted: `watch evictions` of its text
@@ -25,6 +26,7 @@ export interface CacheServer {
   end(): Promise<void>
 }
 
+const SMALL_ITEMS = ['-I', String(MAX_ITEM_BYTES), '-o', `slab_chunk_max=${MAX_ITEM_BYTES / 2}`]
 /** In KiB; room for all that one squeeze evicts. */
 const LOG_BUFFERS = ['-o', 'worker_logbuf_size=8192', '-o', 'watcher_logbuf_size=16384']
 /** The thread that writes the log, and counts what did not fit, sleeps up to a second. */
@@ -39,7 +41,7 @@ export const cacheServer = async (
   logFile: string,
   onEvicted: (key: string, epochMs: number) => void,
 ): Promise<CacheServer> => {
-  const server = await startMemcached({ memoryMb: 2, logFile, extraArgs: LOG_BUFFERS })
+  const server = await startMemcached({ memoryMb: 2, logFile, extraArgs: [...SMALL_ITEMS, ...LOG_BUFFERS] })
   let watching: Socket | undefined
   const watch = async (): Promise<void> => {
     const socket = await talk(server)

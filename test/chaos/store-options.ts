@@ -25,3 +25,6 @@ export const CLOCK_SKEW_MS = 2_000
 
 export const CACHES = ['cache-1:11211', 'cache-2:11211'] as const
 export const BACKEND = 'backend:5432'
+
+/** What is larger memcached refuses, and drops what stood there. */
+export const MAX_ITEM_BYTES: number = 64 * 1024

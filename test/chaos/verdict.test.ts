@@ -322,6 +322,20 @@ describe('what was doctored is noticed:', () => {
     expect(promises(judgement)).toEqual(['I6'])
   })
 
+  test('what a process had acknowledged, lost after it had closed and left nothing', () => {
+    const closed = (left: number): Story =>
+      new Story()
+        .created()
+        .writes('B1', 's.1')
+        .line('B1', { is: 'close', deadlineMs: 1_000 })
+        .line('B1', { is: 'closed', left, destroysLeft: 0 })
+        .note({ is: 'gone', app: 'B1', closed: true })
+    const lose = (story: Story): Judgement =>
+      story.note({ is: 'lost', server: CACHES[0], why: 'flushed' }).wait(LONG).ends(['s.0'])
+    expect(promises(lose(closed(0)))).toEqual(['I8'])
+    expect(promises(lose(closed(1)))).toEqual([])
+  })
+
   test('a drain that takes longer than it may', () => {
     const judgement = new Story()
       .created()

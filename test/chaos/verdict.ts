@@ -72,6 +72,7 @@ export const judgementOf = (
     writtenAt: record.writtenAt,
     violated,
     lost: (name, writes, allowed) => {
+      for (const write of writes) notDrained(record, record.sessions.get(name), write, violated)
       const beyond = Math.max(writesAmong(writes) - allowed, beyondOneLife(record.sessions.get(name), writes, violated))
       lostBeyondBound += Math.max(0, beyond)
       lostWithinBound += writesAmong(writes) - Math.max(0, beyond)
@@ -139,6 +140,22 @@ const beyondOneLife = (
     )
   }
   return sum
+}
+
+/** I8: what was lost after its process had closed and left nothing. What befell the entry before that is no drain's. */
+const notDrained = (
+  { processes }: RunRecord,
+  session: SessionRecord | undefined,
+  { process, token, invoked, completed = Number.POSITIVE_INFINITY }: Operation,
+  violated: (promise: string, session: string, what: string) => void,
+): void => {
+  const closing = processes.find(({ name }) => name === process)?.closing
+  if (session === undefined || closing?.to === undefined || closing.left > 0 || completed > closing.from) return
+  const { to } = closing
+  const isUntouched =
+    !session.lives.some((at) => at >= invoked && at <= to) &&
+    !session.disturbances.some(({ what, at }) => what !== 'cache failure' && at >= invoked && at <= to)
+  if (isUntouched) violated('I8', session.name, `${token} is gone, though ${process} had closed and left nothing`)
 }
 
 const judgeProcess = (

@@ -7,6 +7,7 @@ import { type Lots, lotsOf } from '../simulation/random.js'
 import { failure } from '../simulation/world.js'
 import { type LineWriter, monotonicMs, type Seen } from './lines.js'
 import type { FromApp, Known } from './messages.js'
+import { MAX_ITEM_BYTES } from './store-options.js'
 
 export interface WorkloadOptions {
   readonly name: string
@@ -37,6 +38,10 @@ const TOTAL = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0)
 /** Fewer sessions than this that may be ended, and another is made. */
 const ENOUGH_SESSIONS = 24
 const THINK_MS = 22
+/** Sessions that may be ended are now and then larger than the cache takes, and smaller again. */
+const SHARE_OF_BULKY = 0.05
+const SHARE_OF_SLIM = 0.3
+const BULK = 'x'.repeat(MAX_ITEM_BYTES + 10_000)
 const SHARE_OF_DURABLE = 0.1
 /** How many sessions are looked at, at once, in the end. */
 const LOOKS_AT_ONCE = 16
@@ -298,11 +303,17 @@ class Client {
     if (kind === 'save shared') data.shared = token
     else if (kind === 'save user') data.user = token
     if (kind !== 'save shared') data[`by save ${token}`] = true
+    if (!isKept(session.name)) this.#weigh(data)
     const outcome = await this.#workload.perform(kind, this.#name, session, { token, durable }, async () => {
       const { durability } = await this.#workload.store.save(held, { durable })
       return { outcome: { is: 'ok', durability } }
     })
     if (outcome.is === 'ok' && this.#lots.happens(0.5)) this.#hold(session, held)
+  }
+
+  #weigh(data: Data & { bulk?: string }): void {
+    if (data.bulk !== undefined && this.#lots.happens(SHARE_OF_SLIM)) delete data.bulk
+    else if (this.#lots.happens(SHARE_OF_BULKY)) data.bulk = BULK
   }
 
   async #touch(session: Known): Promise<void> {
