@@ -17,7 +17,7 @@ import type { FlushReason } from '../contract/events.js'
 import type { TierHealth } from '../contract/health.js'
 import type { Locator } from '../contract/locator.js'
 import type { Runtime } from '../contract/time.js'
-import { butMayBeApplied, isSessionStoreError } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError, tierUnavailable } from '../errors.js'
 import { batcher } from './batcher.js'
 import { limiter } from './limiter.js'
 import type { Telemetry } from './telemetry.js'
@@ -58,9 +58,12 @@ export interface BackendTierOptions {
 const TRIES = 2
 
 export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
-  const { telemetry, backendTimeoutMs } = options
+  const { runtime, telemetry, backendTimeoutMs } = options
   const calls = tierCalls(backend.name, { ...options, timeoutMs: backendTimeoutMs, retryMs: options.backendRetryMs })
-  const reads = limiter(options.maxBackendReads)
+  const reads = limiter(options.maxBackendReads, {
+    after: (callback) => runtime.after(backendTimeoutMs, callback),
+    late: () => tierUnavailable(backend.name, 'read', { because: `${backendTimeoutMs} ms in line behind other reads` }),
+  })
   const { ask, health } = calls
 
   const again = async <T>(call: (mayBeApplied: boolean) => Promise<T>): Promise<T> => {

@@ -131,7 +131,10 @@ export interface StoreOptions<Data> {
   /** How long a reader waits for another's fill before it reads the backend for itself, in ms. @default 1_000 */
   readonly leaseWaitMs?: number
 
-  /** How many sessions this process reads from the backend at once, 1 to 10_000. More wait in line. @default 16 */
+  /**
+   * How many sessions this process reads from the backend at once, 1 to 10_000. More wait in line, for
+   * `backendTimeoutMs` at most. @default 16
+   */
   readonly maxBackendReads?: number
 
   /** How often a save is tried anew when others come between, 1 to 1_000. @default 20 */

@@ -77,9 +77,13 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
     health: async (call) => {
       const started = runtime.monotonicMs()
       try {
-        return withBreaker(await within(runtime, timeoutMs, call(), () => new Error(late)), tier)
+        return withBreaker(
+          await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'health', { because: late })),
+          tier,
+        )
       } catch (error) {
-        const reason = error instanceof Error ? error.message : 'unknown'
+        // A driver's own words may quote what it was asked.
+        const reason = isSessionStoreError(error) ? error.message : 'it could not be asked'
         return withBreaker({ tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason }, tier)
       }
     },
