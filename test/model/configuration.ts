@@ -76,7 +76,7 @@ const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
   lateInCache: 'late command (cache)',
   lostInBackend: 'lost reply (backend)',
   lateInBackend: 'late command (backend)',
-  outages: 'cache outage seen by all',
+  outages: 'cache outage',
   backendOutages: 'backend outage',
   cuts: 'process cut off from the cache',
   crashes: 'crash',
@@ -196,7 +196,9 @@ export const described = ({
   maxStaleCount,
   persistOn,
   ring,
+  tooLarge,
   view,
+  isAsymmetric,
   faults = {},
 }: Configuration): string => {
   const happening = Object.entries(faults)
@@ -204,6 +206,8 @@ export const described = ({
     .map(([fault, times]) => `${times} ${FAULT_NAMES[fault as keyof Budget]}`)
   const deferred = persistOn === undefined || persistOn === 'create' ? '' : `, persistOn ${persistOn}`
   const short = ring === undefined ? '' : `, ring of ${ring}`
-  const own = view === 'own' ? ', each with its own view of outages' : ''
-  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}${short}${own}); ${happening.join(', ') || 'no faults'}`
+  const own = view === 'own' ? ', outages are known to who met them' : ''
+  const views = isAsymmetric === true ? ', not one view of the cache' : ''
+  const large = tooLarge === undefined ? '' : `, too large: ${tooLarge.map((write) => `w${write}`).join(' ')}`
+  return `${processes.join(' ')} (${starts}, N=${maxStaleCount}${deferred}${short}${large}${views}${own}); ${happening.join(', ') || 'no faults'}`
 }

@@ -31,6 +31,9 @@ export const ringMask = (ring: readonly WriteId[]): number =>
 /** Set where a write was applied to a copy that had it already. */
 export const TWICE = 0x80
 
+/** Set in what an operation must not fall behind, where it began after a destroy was acknowledged. */
+export const AFTER_DESTROY = 0x80
+
 export const MOST_WRITES = 7
 
 export const writeOf = (base: { readonly data: Uint8Array }, write: number, now: number): Write => ({

@@ -1,4 +1,4 @@
-import { writesIn } from './data.js'
+import { AFTER_DESTROY, writesIn } from './data.js'
 import { eventuallyVisible, visible } from './properties.js'
 import { told, toldAnswer, toldEnd } from './report.js'
 import type { Rules, Settings } from './rules.js'
@@ -57,7 +57,8 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
   const { command } = task
   const isNew = actor.task === undefined
   const before = isNew && DESTROYS.has(op.do) ? { ...world, past: begunToDestroy(world.past) } : world
-  const floor = isNew ? world.past.acked | world.past.seen : 0
+  const { past } = world
+  const floor = isNew ? past.acked | past.seen | (past.destroy === 'acked' ? AFTER_DESTROY : 0) : 0
 
   const answered = (done: World, answer: Answer, ending: string, isHeard = true): void => {
     const { by, nexts, lineages, outagesEnded } = searched.taking.take(done, actor, op, floor, answer, isHeard)
@@ -166,6 +167,8 @@ const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>,
   switch (ending.did) {
     case 'write': {
       const known = op?.do === 'create' && ending.status !== 'dropped' ? { ...world, idIsOut: true } : world
+      if (ending.status === 'durable' && op?.do === 'save' && (actor.floor & AFTER_DESTROY) !== 0)
+        return wrong(known, 'I2 A WRITE AFTER THE DESTROY IS DURABLE')
       return written(known, ending.write, ending.status, searched)
     }
     case 'read': {

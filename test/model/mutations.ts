@@ -472,6 +472,18 @@ export const MUTATIONS: readonly Mutation[] = [
     /^I[3457]/,
     { processes: ['WW', 'WW'], isAsymmetric: true, faults: { moves: 1 } },
   ),
+  mutation(
+    'M67d',
+    'a flush that finds a tombstone is taken for superseded, where lists of servers differ',
+    withRules({
+      flushVerdict: (envelope, outcome) => {
+        const verdict = RULES.flushVerdict(envelope, outcome)
+        return verdict === 'destroyed' ? 'superseded' : verdict
+      },
+    }),
+    /^I2/,
+    { processes: ['X', 'D'], isAsymmetric: true, faults: { moves: 1 } },
+  ),
   mutation('M67c', 'no claim, where lists of servers differ', withRules({ flushReason: withoutClaim }), /^I[34]/, {
     processes: ['WW', 'WW'],
     isAsymmetric: true,

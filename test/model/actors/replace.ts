@@ -263,8 +263,8 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly thaw: Token | undefined
   }
 
-  const storeFresh = (envelope: LiveEnvelope, vars: Omit<OfFresh, 'mayBeThere'>): Task => {
-    const fresh: OfFresh = { write: vars.write, attempt: vars.attempt, thaw: vars.thaw, mayBeThere: true }
+  const storeFresh = (envelope: LiveEnvelope, { write, attempt, thaw }: OfFresh): Task => {
+    const fresh: OfFresh = { write, attempt, thaw, mayBeThere: true }
     const { lineage, version } = envelope
     return putNew(
       fresh.write,
