@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import pg from 'pg'
@@ -15,7 +16,7 @@ import {
 } from '../support/servers.js'
 import { type Complaints, type Loss, type Operation, told } from './history.js'
 import { type OpenOptions, type StoreProcess, startProcesses } from './processes.js'
-import { type RowState, rowJournal, rowJudge } from './row-journal.js'
+import { type RowJournal, type RowState, rowJournal, rowJudge } from './row-journal.js'
 
 /** A memcached to be emptied at will, and a place in PostgreSQL; or what of it is missing here. */
 export interface Servers {
@@ -43,7 +44,7 @@ export interface Tiers {
 }
 
 export const openTiers = async ({ shared, startMemcached }: Servers): Promise<Tiers> => {
-  const [cache, place] = await Promise.all([startMemcached(), freshSchema(shared)])
+  const [cache, place] = await Promise.all([openCache(startMemcached), freshSchema(shared)])
   const { connectionString, schema } = place
   const backend = postgres({ connectionString, schema, migrate: true })
   await backend.setUp()
@@ -51,6 +52,23 @@ export const openTiers = async ({ shared, startMemcached }: Servers): Promise<Ti
   const client = new pg.Pool({ connectionString, max: 3 })
   // A connection that is cut while nobody uses it, as at the end, is nobody's failure.
   client.on('error', () => {})
+  return {
+    ...cache,
+    connectionString,
+    schema,
+    client,
+    stop: async () => {
+      await client.end().catch(() => {})
+      await Promise.all([cache.stop(), place.drop()])
+    },
+  }
+}
+
+/** A memcached that is emptied at will. */
+export const openCache = async (
+  startMemcached: Servers['startMemcached'],
+): Promise<Pick<Tiers, 'cacheAddress' | 'cachePort' | 'emptyCache' | 'stop'>> => {
+  const cache = await startMemcached()
   const desk = connect(cache.port, '127.0.0.1')
   desk.on('error', () => {})
   await once(desk, 'connect')
@@ -58,9 +76,6 @@ export const openTiers = async ({ shared, startMemcached }: Servers): Promise<Ti
   return {
     cacheAddress: cache.address,
     cachePort: cache.port,
-    connectionString,
-    schema,
-    client,
     emptyCache: async () => {
       const done = emptying.then(() => emptyCache(desk))
       emptying = done.catch(() => {})
@@ -68,8 +83,7 @@ export const openTiers = async ({ shared, startMemcached }: Servers): Promise<Ti
     },
     stop: async () => {
       desk.destroy()
-      await client.end().catch(() => {})
-      await Promise.all([cache.stop(), place.drop()])
+      await cache.stop()
     },
   }
 }
@@ -84,8 +98,13 @@ const emptyCache = async (desk: Socket): Promise<Loss> => {
   return { startedAt, endedAt: now() }
 }
 
-/** Three real processes on one real memcached and one real PostgreSQL. */
-export interface Cluster extends Tiers {
+/** Three real processes on one real memcached and one backend. */
+export interface Cluster {
+  /** Empties memcached, as a restart would, and keeps its connections. */
+  emptyCache(): Promise<Loss>
+  /** Whether the backend holds a tombstone for the session, and nothing of its data. */
+  isTombstone(id: string): Promise<boolean>
+  stop(): Promise<void>
   readonly processes: readonly StoreProcess[]
   /** Opens a store in each process, under one name. */
   open(store: string, options?: Partial<OpenOptions>): Promise<void>
@@ -102,16 +121,40 @@ export const openCluster = async (servers: Servers): Promise<Cluster> => {
   const tiers = await openTiers(servers)
   const { cacheAddress, connectionString, schema, client } = tiers
   const journal = await rowJournal(client, schema)
+  return await clusterOn({
+    cacheAddress,
+    backend: { kind: 'postgres', connectionString, schema },
+    journal,
+    emptyCache: tiers.emptyCache,
+    stop: tiers.stop,
+    isTombstone: async (id) => {
+      const { rows } = await client.query<{ ended: boolean }>(
+        `select destroyed_at is not null and data is null as ended from ${schema}.session where id_hash = $1`,
+        [createHash('sha256').update(id).digest()],
+      )
+      return rows.length === 1 && rows[0]?.ended === true
+    },
+  })
+}
+
+/** What a cluster needs to know of the tiers that were opened for it. */
+export interface ClusterTiers
+  extends Pick<OpenOptions, 'cacheAddress' | 'backend'>,
+    Pick<Cluster, 'emptyCache' | 'isTombstone' | 'stop'> {
+  readonly journal: RowJournal
+}
+
+export const clusterOn = async (tiers: ClusterTiers): Promise<Cluster> => {
+  const { cacheAddress, backend, journal } = tiers
   const judge = rowJudge()
   const processes = await startProcesses(3)
 
   return {
-    ...tiers,
+    emptyCache: tiers.emptyCache,
+    isTombstone: tiers.isTombstone,
     processes,
     open: async (store, options = {}) => {
-      await Promise.all(
-        processes.map((each) => each.open(store, { cacheAddress, connectionString, schema, ...options })),
-      )
+      await Promise.all(processes.map((each) => each.open(store, { cacheAddress, backend, ...options })))
     },
     close: async (store) => {
       const stats = await Promise.all(processes.map((each) => each.stats(store)))

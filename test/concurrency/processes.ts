@@ -9,9 +9,13 @@ export type Data = Record<string, unknown>
 export interface OpenOptions
   extends Pick<StoreOptions<Data>, 'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict'> {
   readonly cacheAddress: string
-  readonly connectionString: string
-  readonly schema: string
+  readonly backend: BackendPlace
 }
+
+/** Where a store keeps its sessions, in words that go from process to process. */
+export type BackendPlace =
+  | { readonly kind: 'postgres'; readonly connectionString: string; readonly schema: string }
+  | { readonly kind: 'couchdb'; readonly url: string; readonly database: string }
 
 /** What a process does next to a session, `afterMs` (fractions count) after what it did before. */
 export type Step = { readonly afterMs?: number } & (

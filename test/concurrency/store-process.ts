@@ -2,12 +2,14 @@
  * One process of a cluster: session stores on real servers, driven over IPC by `processes.ts`. It ends with whoever
  * started it.
  */
+import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
+import type { Backend } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { createSessionStore, type Session, type SessionStore } from '../../src/index.js'
 import type { Operation, Token } from './history.js'
-import type { Data, Message, OpenOptions, Reply, Script, Step } from './processes.js'
+import type { BackendPlace, Data, Message, OpenOptions, Reply, Script, Step } from './processes.js'
 
 /** Long deadlines: a busy machine must not look like a cache that some reach and others do not. */
 const PATIENT = { cacheTimeoutMs: 8_000, backendTimeoutMs: 8_000, leaseMs: 10_000, deadlineMs: 15_000 }
@@ -16,10 +18,20 @@ const stores = new Map<string, SessionStore<Data>>()
 const held = new Map<string, Session<Data>>()
 const here = Number(process.argv[2])
 
-const open = (name: string, { cacheAddress, connectionString, schema, ...options }: OpenOptions): void => {
+const backendAt = (place: BackendPlace): Backend => {
+  const patience = { connectTimeoutMs: 8_000, maxConnections: 6 }
+  if (place.kind === 'couchdb') {
+    const { url, database } = place
+    return couchdb({ url, database, ...patience, requestTimeoutMs: 8_000, absoluteTtlMs: 30 * 86_400_000 })
+  }
+  const { connectionString, schema } = place
+  return postgres({ connectionString, schema, ...patience, queryTimeoutMs: 8_000 })
+}
+
+const open = (name: string, { cacheAddress, backend, ...options }: OpenOptions): void => {
   const store = createSessionStore<Data>({
     cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000 }),
-    backend: postgres({ connectionString, schema, connectTimeoutMs: 8_000, queryTimeoutMs: 8_000, maxConnections: 6 }),
+    backend: backendAt(backend),
     ...PATIENT,
     ...options,
   })

@@ -1,8 +1,6 @@
-import { once } from 'node:events'
-import { Agent, createServer, request as forward } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { passingTo } from './passing.js'
 
-/** Stands before a CouchDB, passes everything on, and keeps a list of what was asked: `POST /db/_bulk_docs (3)`. */
+/** Passes everything on to a CouchDB, and keeps a list of what was asked: `POST /db/_bulk_docs (3)`. */
 export interface Counting {
   readonly url: string
   /** What passed while `work` ran, and a moment longer for what it started beside its answers. */
@@ -10,44 +8,17 @@ export interface Counting {
   close(): Promise<void>
 }
 
-/** @param url of the server, with the password if it takes one: it is passed on too */
+/** @param url of the server, with the password if it takes one */
 export const countingFor = async (url: string): Promise<Counting> => {
-  const { hostname, port, username, password } = new URL(url)
-  const agent = new Agent({ keepAlive: true })
   const passed: string[] = []
-  const server = createServer((near, answer) => {
-    const chunks: Buffer[] = []
-    near.on('data', (chunk: Buffer) => chunks.push(chunk))
-    near.on('end', () => {
-      const body = Buffer.concat(chunks)
-      passed.push(`${near.method} ${near.url?.replace(/\?.*/, '')}${documentsIn(body)}`)
-      const far = forward(
-        { hostname, port, path: near.url, method: near.method, headers: near.headers, agent },
-        (answered) => {
-          answer.writeHead(answered.statusCode ?? 500, answered.headers)
-          answered.pipe(answer)
-        },
-      )
-      far.on('error', () => answer.destroy())
-      far.end(body)
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const who = username === '' ? '' : `${username}:${password}@`
+  const passing = await passingTo(url, ({ method, path, body }) => passed.push(`${method} ${path}${documentsIn(body)}`))
   return {
-    url: `http://${who}127.0.0.1:${(server.address() as AddressInfo).port}`,
+    ...passing,
     during: async (work) => {
       passed.length = 0
       await work()
       await new Promise((resolve) => setTimeout(resolve, 100))
       return passed.splice(0)
-    },
-    close: async () => {
-      agent.destroy()
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
     },
   }
 }

@@ -21,41 +21,44 @@ export interface Couch {
 
 const DAY_MS = 86_400_000
 
-/** Starts before the file's tests and ends after them; `COUCHDB_URL` names a real one to use instead. */
-export const couchForThisFile = (): (() => Couch) => {
-  let couch: Couch | undefined
-  let end = async (): Promise<void> => {}
+/** The one that `COUCHDB_URL` names, or a stand-in of its own. */
+export const openCouch = async (): Promise<Couch & { stop(): Promise<void> }> => {
   const prefix = `test_${randomBytes(6).toString('hex')}`
   let patterns = 0
-
-  beforeAll(async () => {
-    const given = couchdbUrl()
-    const server = given === undefined ? await startCouchdb() : undefined
-    const url = (given ?? server?.url ?? '').replace(/\/+$/, '')
-    const ask = askerOf(url)
-    const pattern = (): string => `${prefix}_${++patterns}-{yyyy}-{mm}`
-    const named = async (start: string): Promise<string[]> =>
-      ((await ask('_all_dbs')).body as string[]).filter((name) => name.startsWith(start)).sort()
-    couch = {
+  const given = couchdbUrl()
+  const server = given === undefined ? await startCouchdb() : undefined
+  const url = (given ?? server?.url ?? '').replace(/\/+$/, '')
+  const ask = askerOf(url)
+  const pattern = (): string => `${prefix}_${++patterns}-{yyyy}-{mm}`
+  const named = async (start: string): Promise<string[]> =>
+    ((await ask('_all_dbs')).body as string[]).filter((name) => name.startsWith(start)).sort()
+  return {
+    url,
+    isReal: given !== undefined,
+    pattern,
+    options: (more = {}) => ({
       url,
-      isReal: given !== undefined,
-      pattern,
-      options: (more = {}) => ({
-        url,
-        absoluteTtlMs: 30 * DAY_MS,
-        database: pattern(),
-        requestTimeoutMs: 15_000,
-        ...more,
-      }),
-      ask,
-      databases: (database) => named(database.slice(0, database.indexOf('{'))),
-    }
-    end = async () => {
+      absoluteTtlMs: 30 * DAY_MS,
+      database: pattern(),
+      requestTimeoutMs: 15_000,
+      ...more,
+    }),
+    ask,
+    databases: (database) => named(database.slice(0, database.indexOf('{'))),
+    stop: async () => {
       if (server === undefined) for (const name of await named(prefix)) await ask(name, { method: 'DELETE' })
       await server?.stop()
-    }
+    },
+  }
+}
+
+/** Starts before the file's tests and ends after them. */
+export const couchForThisFile = (): (() => Couch) => {
+  let couch: Awaited<ReturnType<typeof openCouch>> | undefined
+  beforeAll(async () => {
+    couch = await openCouch()
   })
-  afterAll(() => end())
+  afterAll(() => couch?.stop())
 
   return () => {
     if (couch === undefined) throw new Error('the server is started before the first test')
