@@ -269,6 +269,14 @@ export const MUTATIONS: readonly Mutation[] = [
     processes: ['W', 'D'],
     faults: { restarts: 1 },
   }),
+  mutation('M37c', 'a command outlives its connection', withSteps({ commands: 'survive' }), /^I[345]/, {
+    processes: ['W', 'D'],
+    faults: { restarts: 1, lateInCache: 1 },
+  }),
+  mutation('M37d', 'a token is used across a restart, by a touch', withSteps({ tokens: 'survive' }), /^I[345]/, {
+    processes: ['T', 'D'],
+    faults: { restarts: 1 },
+  }),
   mutation(
     'M39',
     'a takeover keeps the lineage',
