@@ -84,6 +84,12 @@ export class CacheLink implements FrontCache, Placed {
   /** Where a key is; a control may put it elsewhere. */
   place: (key: CacheKey) => CacheServer = (key) => placedAmong(this.servers, key)
 
+  /** As if the servers that are away were not on the list; for a control. */
+  placedAmongReached(key: CacheKey): CacheServer {
+    const [first, ...others] = this.servers.filter((server) => server.outageFor(this.#process.name) === undefined)
+    return placedAmong(first === undefined ? this.servers : [first, ...others], key)
+  }
+
   serverOf(key: CacheKey): string {
     return this.place(key).name
   }

@@ -3,6 +3,7 @@ import type { CasToken, FrontCache } from '../../src/contract/front-cache.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { decodeEnvelope, encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
+import { CacheLink } from './cache-link.js'
 import type { Config } from './config.js'
 import type { Data } from './data.js'
 import type { FaultKind } from './faults.js'
@@ -38,6 +39,22 @@ const where =
     sessions: 1,
     ...changed,
   })
+
+/** Later than any outage. */
+const FOR_EVER = 2 ** 46
+
+/** One server and one list, persisted at once, few pauses, and nearly no allowance for clocks. */
+const QUICK: Partial<Config> = {
+  lists: [[0], [0]],
+  persistOn: 'create',
+  deadlineMs: 1_500,
+  cacheTimeoutMs: 120,
+  backendTimeoutMs: 250,
+  leaseMs: 400,
+  leaseWaitMs: 100,
+  skewMs: 1,
+  thinkMs: 10,
+}
 
 /** The protocol as it is. */
 export const NO_CONTROL: Control = { name: 'none' }
@@ -269,4 +286,66 @@ export const CONTROLS: readonly Control[] = [
     },
   })),
   rewriting('M51 regenerated without freezing', (envelope) => ({ ...envelope, frozen: false })),
+
+  // Where there is no one view of the cache.
+  {
+    ...ofBackend('M08 guarded by version only', (backend, { backendServer }) => ({
+      update: (entries) =>
+        backend.update(
+          entries.map((entry) => {
+            const row = backendServer.rows.get(entry.locator.key)
+            if (row?.state !== 'live') return entry
+            return { ...entry, guard: { ...entry.guard, lineage: row.session.lineage } }
+          }),
+        ),
+    })),
+    config: where(['server list changed']),
+  },
+  {
+    ...ofBackend('M24 the end of a session that never was in the backend is not written down there', (backend) => ({
+      destroy: async (locator, options) => {
+        const { state } = await backend.read(locator)
+        return state === 'absent' ? 'destroyed' : await backend.destroy(locator, options)
+      },
+    })),
+    config: where(['entry evicted', 'message delayed'], { persistOn: 'due', maxStaleCount: 2 }),
+  },
+  {
+    ...rewriting('M43 a write renews the trust stamp', (envelope) => ({
+      ...envelope,
+      trustedAt: Math.max(envelope.trustedAt, envelope.writtenAt),
+    })),
+    config: where(['server cut off'], { ...QUICK, maxStaleCount: 6, sessions: 3, shortSessions: false }),
+  },
+  {
+    ...ofCache('M46b a destroy of which the cache could not be told is acknowledged as if it had been', (cache) => ({
+      set: (key, value, expiresAt) => cache.set(key, value, expiresAt).catch(() => {}),
+    })),
+    config: where(['server cut off']),
+  },
+  {
+    ...ofCache('M70 nothing is compared after an outage', (cache) => ({
+      get: async (key) => {
+        const entry = await cache.get(key)
+        const envelope = entry === undefined ? undefined : liveIn(key, entry.value)
+        if (entry === undefined || envelope === undefined) return entry
+        return { ...entry, value: encodeEnvelope(key, { ...envelope, trustedAt: FOR_EVER }) }
+      },
+    })),
+    config: where(['server cut off', 'cache unreachable']),
+  },
+  {
+    ...ofCache('M71 an outage counts for the session alone that met it, not for its server', () => {
+      const serverOf = (key: string): string => key
+      return { serverOf } as Partial<FrontCache>
+    }),
+    config: where(['server cut off', 'cache unreachable'], { sessions: 3 }),
+  },
+  {
+    ...ofCache('M72 what belongs on a server that cannot be reached is put on another', (cache) => {
+      if (cache instanceof CacheLink) cache.place = (key) => cache.placedAmongReached(key)
+      return {}
+    }),
+    config: where(['server cut off', 'cache unreachable'], { lists: [[0, 1], [0]] }),
+  },
 ]

@@ -2,7 +2,7 @@ import { type Config, configOf, shownConfig } from './config.js'
 import { type Control, NO_CONTROL } from './controls.js'
 import { sightOf } from './data.js'
 import type { FaultCounts, FaultKind } from './faults.js'
-import type { SessionHistory, Violation } from './history.js'
+import type { Operation, SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
 import { lotsOf } from './random.js'
@@ -212,15 +212,18 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
     sessions.map(async (session) => {
       // What nobody found is left; that it comes back by itself is seen by the last look.
       if (!session.operations.some(({ client, sight }) => client === 'end1' && sight !== undefined)) return
-      const token = workload.newToken(session)
-      await perform(world, first, 'end', 'update', session, token, async (operation) => {
-        const updated = await first.store.update(session.id, ({ log }) => void log.push(token), { durable: true })
-        operation.outcome =
-          updated === undefined
-            ? { is: 'failed', code: 'no session', applied: 'no' }
-            : { is: 'ok', durability: 'backend' }
-        if (updated !== undefined) operation.sight = sightOf(updated)
-      })
+      const write = (token: string): Promise<Operation> =>
+        perform(world, first, 'end', 'update', session, token, async (operation) => {
+          const updated = await first.store.update(session.id, ({ log }) => void log.push(token), { durable: true })
+          operation.outcome =
+            updated === undefined
+              ? { is: 'failed', code: 'no session', applied: 'no' }
+              : { is: 'ok', durability: 'backend' }
+          if (updated !== undefined) operation.sight = sightOf(updated)
+        })
+      const { outcome } = await write(workload.newToken(session))
+      if (outcome.is === 'failed' && outcome.code === 'E_SESSION_UNKNOWN_OUTCOME')
+        await write(workload.newToken(session))
     }),
   )
   world.writtenAt = world.clock.now
