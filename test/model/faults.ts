@@ -75,7 +75,7 @@ const steps = (world: World, actor: Actor, index: number, searched: Searched, em
   const { budget } = before
   if (command.to === 'cache') {
     if (before.cache.isDown || actor.isCutOff) {
-      answered(before, noAnswer(command), ', out of reach', false)
+      answered(before, noAnswer(command, 'no'), ', out of reach', false)
       return
     }
     if (command.op === 'cas' && isTooLarge(command, searched)) {
@@ -238,9 +238,9 @@ const written = (
 
 const ownWrites = ({ writes }: Actor): number => writes.reduce((mask, write) => mask | (1 << write), 0)
 
-const noAnswer = (command: Extract<Command, { to: 'cache' }>): Answer => {
+const noAnswer = (command: Extract<Command, { to: 'cache' }>, applied: 'no' | 'unknown' = 'unknown'): Answer => {
   if (command.op === 'get') return 'unreachable'
-  return command.op === 'drop' || command.op === 'set tombstone' ? 'lost' : { outcome: 'lost' }
+  return command.op === 'drop' || command.op === 'set tombstone' ? 'lost' : { outcome: 'lost', applied }
 }
 
 /** Commands whose answer nobody waits for any more; each may be carried out at any later time, or never. */

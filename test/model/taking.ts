@@ -46,6 +46,7 @@ export const taking = (begin: (op: Op) => Task): Taking => {
     if ('outcome' in answer) {
       if ('row' in answer)
         return `${answer.outcome} ${nameOfRow(answer.row)} ${'mayBeIn' in answer && answer.mayBeIn === true}`
+      if (answer.outcome === 'lost') return `lost ${answer.applied}`
       return answer.outcome === 'stored' ? `stored ${answer.token}` : answer.outcome
     }
     if (answer.state === 'lease') return `lease ${answer.token}`

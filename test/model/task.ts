@@ -27,7 +27,9 @@ export type Seen =
 
 export type Stored =
   | { readonly outcome: 'stored'; readonly token: Token }
-  | { readonly outcome: 'conflict' | 'missing' | 'too-large' | 'lost' }
+  | { readonly outcome: 'conflict' | 'missing' | 'too-large' }
+  /** `no`: the cache was out of reach from the start. */
+  | { readonly outcome: 'lost'; readonly applied: 'no' | 'unknown' }
 
 /** A command to a tier. Those marked as weak exist for the mutations only. */
 export type Command =

@@ -50,6 +50,8 @@ interface Doubt {
   readonly lineage: string
   /** The lowest version that it was put on. */
   readonly version: number
+  /** Something was sent that may have been applied. */
+  readonly mayBeIn: boolean
 }
 
 /** A write that stands somewhere, and how the attempt goes on if it has to be done over. */
@@ -107,7 +109,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   const nobodyToAsk = (vars: OfWrite): Task =>
-    ended(vars, vars.doubt === undefined ? 'not applied' : steps.onNobodyInDoubt)
+    ended(vars, vars.doubt?.mayBeIn === true ? steps.onNobodyInDoubt : 'not applied')
 
   const onCompared = (
     isAlive: boolean | 'unavailable',
@@ -137,7 +139,8 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     around: Around,
   ): Task => {
     const { intent, attempt: tried, envelope, next } = vars
-    const onward: OfWrite = { intent, attempt: tried, doubt: doubtOf(envelope, vars) }
+    const mayBeIn = put.outcome !== 'lost' || put.applied === 'unknown'
+    const onward: OfWrite = { intent, attempt: tried, doubt: doubtOf(envelope, vars, mayBeIn) }
     switch (put.outcome) {
       case 'stored':
         return settle({ state: 'live', where: 'cache', envelope: next, token: put.token }, onward, around)
@@ -192,8 +195,9 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   /** After a loss versions start lower again: the ring must remember from the lowest on. */
-  const doubtOf = ({ lineage, version }: LiveEnvelope, { doubt }: OfWrite): Doubt => ({
+  const doubtOf = ({ lineage, version }: LiveEnvelope, { doubt }: OfWrite, mayBeIn: boolean): Doubt => ({
     lineage,
+    mayBeIn: mayBeIn || doubt?.mayBeIn === true,
     version: Math.min(doubt?.version ?? version, version),
   })
 
@@ -240,7 +244,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     if (put !== 'in') {
       const { row, mayBeIn } = put
       if (row.state !== 'live') return ended(vars, 'dropped')
-      const doubt = mayBeIn ? doubtOf(vars.base, vars) : vars.doubt
+      const doubt = mayBeIn ? doubtOf(vars.base, vars, true) : vars.doubt
       if (!row.writeIds.includes(writeIdOf(intent.write))) return attempt({ intent, attempt: tried, doubt })
     }
     return look(vars)
