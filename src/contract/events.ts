@@ -36,6 +36,11 @@ export interface StoreEvents {
   fault: { readonly tier: string; readonly operation: string; readonly error: SessionStoreError }
   /** A circuit breaker opened, or tries whether its server is back, or found that it is. `server`: its address. */
   breaker: { readonly tier: string; readonly server: string; readonly state: BreakerState }
+  /**
+   * An entry in the cache was written by a process with another list of cache servers: for as long as the lists differ,
+   * a session may stand on two servers. Told once for each list, by its number.
+   */
+  serversDiffer: { readonly tier: string; readonly own: number; readonly others: number }
   /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
   damaged: { readonly tier: string; readonly reason: string }
   /** The backend was written. `count` is how many sessions went out together. */
@@ -150,6 +155,8 @@ export interface StoreStats {
   readonly quarantined: number
   /** Damaged or foreign bytes met in the cache. */
   readonly damaged: number
+  /** Entries met in the cache that a process with another list of cache servers had written. */
+  readonly serversDiffer: number
   /** Failed calls to a tier. */
   readonly faults: number
   /** Sessions this process knows to be newer in the cache than in the backend, now. */

@@ -76,11 +76,16 @@ export interface FrontCache {
 export interface Placed {
   /** Which of them keeps this key: an address, the same for the same key. */
   serverOf(key: CacheKey): string
+  /** A number that is the same for the same servers and weights, 1 to 2^32 - 1. */
+  readonly serverList?: number
 }
 
 /** The server that keeps this key; of a cache that says nothing of servers, the cache itself. */
 export const serverOf = (cache: FrontCache, key: CacheKey): string =>
   typeof (cache as Partial<Placed>).serverOf === 'function' ? (cache as FrontCache & Placed).serverOf(key) : cache.name
+
+/** The number of this cache's list of servers; 0 for a cache that says nothing of servers. */
+export const serverListOf = (cache: FrontCache): number => (cache as Partial<Placed>).serverList ?? 0
 
 /*
  * `expiresAt` is a moment everywhere; the cache converts it on the line that talks to its client. An entry

@@ -60,7 +60,15 @@ export interface TombstoneEnvelope {
   readonly expiresAt: EpochMs
 }
 
-export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope
+/** The session is too large for this cache, and is read and written in the backend. */
+export interface LargeEnvelope {
+  readonly kind: 'large'
+  /** The size of the envelope that the cache did not take, in bytes. */
+  readonly refusedBytes: number
+  readonly expiresAt: EpochMs
+}
+
+export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope | LargeEnvelope
 
 /** Bytes that are no envelope of this key: damaged, or another session's. To be treated as a miss. */
 export interface DamagedEnvelope {
@@ -71,7 +79,7 @@ export interface DamagedEnvelope {
 export const ENVELOPE_FORMAT = 1
 
 const MAGIC = 0x6e736b // 'nsk'
-const KINDS = { live: 1, lease: 2, tombstone: 3 } as const
+const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
 const FLAG_FROZEN = 0x0004
 /** Sealed and compressed have their bits; a program that cannot undo them must not read past them. */
 const KNOWN_FLAGS = FLAG_FROZEN
@@ -79,6 +87,8 @@ const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
 const MAX_TOKEN_BYTES = 64
+/** What an envelope has besides its data, at most. */
+export const LONGEST_HEADER_BYTES: number = HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES
 
 // The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
 const AT = {
@@ -107,7 +117,8 @@ const AT = {
   userEpoch: 116,
   writeIdCount: 120,
   tokenLength: 121,
-  // 122 to 143 are zero, and free.
+  serverList: 122,
+  // 126 to 143 are zero, and free.
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -116,10 +127,11 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
  * The bytes of an envelope for the entry `key`. Of more than eight write ids the newest eight are kept; `reads`
  * and `writes` stop at their end.
  *
+ * @param serverList which list of servers the writer goes by, as a number; 0 for one that has no list
  * @throws TypeError for a name that is not sixteen hexadecimal digits, RangeError for a number that has no place
  *   in its field or a backend token of more than 64 bytes: no fault of a tier, but of whoever made the envelope.
  */
-export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array => {
+export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0): Uint8Array => {
   const live = envelope.kind === 'live' ? envelope : undefined
   const writeIds = live?.writeIds.slice(-WRITE_ID_RING_SIZE) ?? []
   const token = live?.backendToken ?? NO_BYTES
@@ -140,6 +152,8 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array =>
       throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
   }
   moment(envelope.expiresAt, AT.expiresAt)
+  bytes.writeUInt32BE(serverList, AT.serverList)
+  if (envelope.kind === 'large') bytes.writeUInt32BE(Math.min(envelope.refusedBytes, MAX_COUNT), AT.reads)
   if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
   if (live !== undefined) {
@@ -183,6 +197,14 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope): Uint8Array =>
 export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array): Envelope | DamagedEnvelope =>
   readEnvelope(READERS, key, bytes)
 
+/** Which list of servers the writer of an envelope went by, as a number; 0 for none, or in another format. */
+export const serverListOf = (given: Uint8Array): number => {
+  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  return bytes.length < HEADER_BYTES || bytes.readUInt8(AT.format) !== ENVELOPE_FORMAT
+    ? 0
+    : bytes.readUInt32BE(AT.serverList)
+}
+
 /** Reads what stands behind the common prefix. */
 export type EnvelopeReader = (bytes: Buffer) => Envelope | DamagedEnvelope
 
@@ -217,6 +239,7 @@ const readFormat1: EnvelopeReader = (bytes) => {
 
   const expiresAt = moment(AT.expiresAt)
   if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
+  if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
   if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
   if (kind !== KINDS.live) throw unknown('envelope kind', kind, Object.values(KINDS))
 

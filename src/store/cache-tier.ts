@@ -1,9 +1,15 @@
-import { type CasToken, type FrontCache, serverOf } from '../contract/front-cache.js'
+import { type CasToken, type FrontCache, serverListOf, serverOf } from '../contract/front-cache.js'
 import type { TierHealth } from '../contract/health.js'
 import type { CacheKey } from '../contract/locator.js'
 import type { EpochMs, Runtime } from '../contract/time.js'
 import { type Applied, isSessionStoreError } from '../errors.js'
-import { decodeEnvelope, type Envelope, encodeEnvelope, type LiveEnvelope } from '../session/envelope.js'
+import {
+  decodeEnvelope,
+  type Envelope,
+  encodeEnvelope,
+  type LiveEnvelope,
+  serverListOf as serverListIn,
+} from '../session/envelope.js'
 import { cacheDeadline, type LifeTimings } from '../session/expiry.js'
 import { outages } from './outages.js'
 import type { Telemetry } from './telemetry.js'
@@ -14,12 +20,15 @@ export type Seen =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
   | { readonly state: 'lease'; readonly token: CasToken }
   | { readonly state: 'tombstone' }
+  /** The session is in the backend alone: an envelope of so many bytes was refused. */
+  | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
   | { readonly state: 'missing'; readonly token?: CasToken }
 
 /** How a change of the cache ended. `lost`: no answer came, or the cache could not be asked. */
 export type Stored =
   | { readonly outcome: 'stored'; readonly token: CasToken }
-  | { readonly outcome: 'conflict' | 'missing' | 'too-large' }
+  | { readonly outcome: 'conflict' | 'missing' }
+  | { readonly outcome: 'too-large'; readonly bytes: number }
   | { readonly outcome: 'lost'; readonly applied: Applied; readonly error: unknown }
 
 /**
@@ -37,6 +46,11 @@ export interface CacheTier {
   /** A lease where nothing stands, or over the very bytes that `token` saw. */
   lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
   cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
+  /**
+   * Says that the session is too large for this cache: over the very entry that `token` saw, or, should that be gone,
+   * where nothing stands. Whoever meets it asks the backend, so it can do no harm; nor does it matter if it is not there.
+   */
+  markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
   /** A tombstone over the very entry that `token` saw. */
   bury(key: CacheKey, token: CasToken): Promise<Stored>
   /** A tombstone over whatever stands there. Rejects if the cache could not be told. */
@@ -58,6 +72,12 @@ export interface CacheTierOptions {
   readonly maxClockSkewMs: number
   readonly timings: LifeTimings
 }
+
+/** A bound on how often the same is told; lists of servers are few. */
+const MAX_LISTS_TOLD = 16
+
+/** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
+const LARGE_FOR_MS = 3_600_000
 
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
   const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
@@ -89,6 +109,16 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
     }
   }
+  const encode = (key: CacheKey, envelope: Envelope): Uint8Array => encodeEnvelope(key, envelope, serverListOf(cache))
+  const listsTold = new Set<number>()
+  const compareLists = (bytes: Uint8Array): void => {
+    const [own, others] = [serverListOf(cache), serverListIn(bytes)]
+    if (others === own || others === 0 || own === 0) return
+    telemetry.count('serversDiffer')
+    if (listsTold.has(others) || listsTold.size >= MAX_LISTS_TOLD) return
+    listsTold.add(others)
+    telemetry.emit('serversDiffer', { tier: cache.name, own, others })
+  }
   const tombstone = (): Envelope => {
     const now = runtime.now()
     return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
@@ -102,6 +132,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       if (entry === undefined) return { state: 'missing' }
       const { token } = entry
       const envelope = decodeEnvelope(key, entry.value)
+      if (envelope.kind !== 'damaged') compareLists(entry.value)
       switch (envelope.kind) {
         case 'live':
           return { state: 'live', envelope, token }
@@ -110,6 +141,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
           return runtime.now() >= envelope.expiresAt ? { state: 'missing', token } : { state: 'lease', token }
         case 'tombstone':
           return { state: 'tombstone' }
+        case 'large':
+          return { state: 'large', refusedBytes: envelope.refusedBytes, token }
         case 'damaged':
           telemetry.count('damaged')
           telemetry.emit('damaged', { tier: cache.name, reason: envelope.reason })
@@ -118,23 +151,30 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     },
     lease: async (key, nonce, token) => {
       const expiresAt = runtime.now() + leaseMs
-      const bytes = encodeEnvelope(key, { kind: 'lease', nonce, expiresAt })
+      const bytes = encode(key, { kind: 'lease', nonce, expiresAt })
       return token === undefined
         ? await change(key, 'add', () => cache.add(key, bytes, expiresAt))
         : await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
     },
     cas: async (key, envelope, token) => {
-      const bytes = encodeEnvelope(key, envelope)
-      return await change(key, 'cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
+      const bytes = encode(key, envelope)
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
+      return put.outcome === 'too-large' ? { outcome: 'too-large', bytes: bytes.length } : put
+    },
+    markLarge: async (key, refusedBytes, token) => {
+      const expiresAt = runtime.now() + LARGE_FOR_MS
+      const bytes = encode(key, { kind: 'large', refusedBytes, expiresAt })
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
+      if (put.outcome === 'missing') await change(key, 'add', () => cache.add(key, bytes, expiresAt))
     },
     bury: async (key, token) => {
       const envelope = tombstone()
-      const bytes = encodeEnvelope(key, envelope)
+      const bytes = encode(key, envelope)
       return await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
     },
     setTombstone: async (key) => {
       const envelope = tombstone()
-      const bytes = encodeEnvelope(key, envelope)
+      const bytes = encode(key, envelope)
       await ask(key, 'set', true, () => cache.set(key, bytes, envelope.expiresAt))
     },
     drop: async (key, token) => {

@@ -130,6 +130,7 @@ export const flushing = (context: Context): Flushing => {
       }
       switch (seen.state) {
         case 'missing':
+        case 'large':
           return { outcome: 'durable', now: undefined }
         case 'tombstone':
           return { outcome: 'destroyed' }
@@ -179,7 +180,7 @@ export const flushing = (context: Context): Flushing => {
         repairLater(locator)
         return 'unseen'
       }
-      if (seen.state === 'missing') return 'settled'
+      if (seen.state === 'missing' || seen.state === 'large') return 'settled'
       if (seen.state === 'tombstone') return 'destroyed'
       if (seen.state === 'lease') {
         if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))

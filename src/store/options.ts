@@ -132,6 +132,13 @@ export interface StoreOptions<Data> {
   readonly leaseWaitMs?: number
 
   /**
+   * How large a session's data may be as its codec writes it, in bytes, 1_024 to 1_073_741_824: more is refused with
+   * `E_SESSION_TOO_LARGE`, and what stood there stands. Beyond what the cache takes (about a megabyte) a session is
+   * kept in the backend alone, and each read of it is a read of the backend. @default 4_194_304
+   */
+  readonly maxSessionBytes?: number
+
+  /**
    * How many sessions this process reads from the backend at once, 1 to 10_000. More wait in line, for
    * `backendTimeoutMs` at most. @default 16
    */
@@ -174,6 +181,7 @@ export interface ResolvedOptions {
   readonly leaseMs: number
   readonly leaseWaitMs: number
   readonly maxBackendReads: number
+  readonly maxSessionBytes: number
   readonly maxAttempts: number
   readonly maxUnflushed: number
   /** After this a regeneration that has not ended is dead: its call was rejected, and its last step is over. */
@@ -214,6 +222,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'leaseMs',
   'leaseWaitMs',
   'maxBackendReads',
+  'maxSessionBytes',
   'maxAttempts',
   'maxUnflushed',
   'tombstoneTtlMs',
@@ -319,6 +328,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     backendRetryMs: whole('backendRetryMs', 500, 0, 600_000),
     leaseMs,
     leaseWaitMs: whole('leaseWaitMs', 1_000, 0, 600_000),
+    maxSessionBytes: whole('maxSessionBytes', 4_194_304, 1_024, 1_073_741_824),
     maxBackendReads: whole('maxBackendReads', 16, 1, 10_000),
     maxAttempts: whole('maxAttempts', 20, 1, 1_000),
     maxUnflushed: whole('maxUnflushed', 100_000, 1, 10_000_000),

@@ -3,9 +3,10 @@ import type { CasToken } from '../contract/front-cache.js'
 import type { CacheKey, Locator } from '../contract/locator.js'
 import { tierUnavailable } from '../errors.js'
 import { quarantineVerdict } from '../session/decisions.js'
-import type { LiveEnvelope } from '../session/envelope.js'
+import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../session/envelope.js'
 import { hasExpired } from '../session/expiry.js'
 import { filled, trusted } from '../session/transitions.js'
+import type { Seen } from './cache-tier.js'
 import { type Context, isUnavailable, randomName, rowOf } from './context.js'
 import { jittered, sleep } from './waiting.js'
 
@@ -85,14 +86,16 @@ export const reading = (context: Context): Reading => {
         if (looks === 0) telemetry.count('cacheHits')
         return none('destroyed')
       }
-      if (looks === 0 && seen.state !== 'live') telemetry.count('cacheMisses')
+      if (looks === 0 && (seen.state === 'missing' || seen.state === 'lease')) telemetry.count('cacheMisses')
 
-      if (seen.state === 'missing' || seen.state === 'live') {
+      if (seen.state !== 'lease') {
         const flight = flights.get(locator.key)
         if (flight === undefined) {
-          const result = await fly(locator, (onRead) =>
-            seen.state === 'live' ? compare(locator, seen, onRead) : fill(locator, seen.token, onRead),
-          )
+          const result = await fly(locator, (onRead) => {
+            if (seen.state === 'live') return compare(locator, seen, onRead)
+            if (seen.state === 'large') return readLarge(locator, seen, onRead)
+            return fill(locator, seen.token, onRead)
+          })
           if (result !== 'again') return result
         } else {
           const result = await flight.result
@@ -194,10 +197,27 @@ export const reading = (context: Context): Reading => {
     }
     const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), trustStamp(key))
     const put = await cache.cas(key, envelope, lease.token)
-    if (put.outcome === 'too-large') return inBackend(copy, 'too-large')
+    if (put.outcome === 'too-large') {
+      await cache.markLarge(key, put.bytes, lease.token)
+      return inBackend(copy, 'too-large')
+    }
     if (put.outcome !== 'stored') return 'again'
     telemetry.count('fills')
     return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  /** One that is too large for the cache; of one that has become smaller the mark goes, so that the next reader fills. */
+  const readLarge = async (
+    locator: Locator,
+    { refusedBytes, token }: Extract<Seen, { state: 'large' }>,
+    onRead: () => void,
+  ): Promise<Found> => {
+    onRead()
+    const copy = await backend.read(locator)
+    const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
+    if (fits) await cache.drop(locator.key, token)
+    if (copy.state !== 'live') return none(copy.state)
+    return hasExpired(copy.session, runtime.now()) ? none('expired') : inBackend(copy, 'too-large')
   }
 
   const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {

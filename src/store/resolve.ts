@@ -18,12 +18,27 @@ export interface Wanted {
   readonly userId: string | undefined
 }
 
-/** @throws SessionStoreError `E_SESSION_DATA` where the data cannot be stored. */
+/**
+ * What a tier shall keep of the data.
+ *
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
+ */
+const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unknown): Uint8Array => {
+  const data = values.encode(value)
+  if (data.length <= maxSessionBytes) return data
+  throw new SessionStoreError(
+    'E_SESSION_TOO_LARGE',
+    `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${data.length}`,
+    { applied: 'no' },
+  )
+}
+
+/** @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored. */
 export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, data: Data): Wanted => {
   const value = beforeSave?.(data) ?? data
   if (value === undefined)
     throw new SessionStoreError('E_SESSION_DATA', 'Expected session data, got nothing', { path: 'data', applied: 'no' })
-  return { data: context.values.encode(value), value, userId: context.values.userOf(value) }
+  return { data: encoded(context, value), value, userId: context.values.userOf(value) }
 }
 
 /** Stores what is wanted over whatever stands there. */
@@ -74,7 +89,7 @@ export const resolving =
         : conflict({ base: base as Data, mine: wanted.value as Data, current: theirs as Data })
     telemetry.count('merges')
     const userId = values.userOf(merged)
-    return { data: values.encode(merged), value: merged, userId, userChanged: userId !== currentUser }
+    return { data: encoded(context, merged), value: merged, userId, userChanged: userId !== currentUser }
   }
 
 const merge = <Data>(

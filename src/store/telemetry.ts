@@ -39,6 +39,7 @@ export const telemetry = (namespace: string): Telemetry => {
     bypassed: 0,
     quarantined: 0,
     damaged: 0,
+    serversDiffer: 0,
     faults: 0,
   }
   const flushes: Record<FlushReason, number> = {

@@ -78,7 +78,7 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       const started = runtime.monotonicMs()
       try {
         return withBreaker(
-          await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'health', { because: late })),
+          await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'report its health', { because: late })),
           tier,
         )
       } catch (error) {

@@ -29,6 +29,7 @@ const samples: readonly (readonly [string, Envelope])[] = [
   ['frozen', live({ frozen: true })],
   ['lease', lease],
   ['tombstone', tombstone],
+  ['large', { kind: 'large', refusedBytes: 3_000_000, expiresAt: 9_999 }],
 ]
 
 function fullOf(tokenBytes: number): Pick<LiveEnvelope, 'writeIds' | 'backendToken'> {
@@ -134,7 +135,7 @@ describe('The data format page is the code', () => {
     for (const { offset, size, field } of headerTable().slice(5)) {
       if (['writeIdCount', 'tokenLength', 'free'].includes(field)) continue
       const change = fieldOf[field] ?? { [field]: 2 ** 48 - 1 }
-      const bytes = Buffer.from(encodeEnvelope(key, { ...zero, ...change }))
+      const bytes = Buffer.from(encodeEnvelope(key, { ...zero, ...change }, field === 'serverList' ? 2 ** 32 - 1 : 0))
       const touched = [...bytes.keys()].filter((at) => (at < 4 || at >= 8) && bytes[at] !== blank[at])
       expect(touched.length, `${field} stands somewhere`).toBeGreaterThan(0)
       if (field !== 'flags') expect(touched, field).toEqual(Array.from({ length: size }, (_, at) => offset + at))
@@ -296,7 +297,7 @@ describe('A rolling deploy eats no sessions', () => {
       }
     })
 
-  for (const kind of [0, 4, 255])
+  for (const kind of [0, 5, 255])
     test(`an envelope of kind ${kind} is an error`, () => {
       expect(() =>
         decodeEnvelope(

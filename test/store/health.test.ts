@@ -49,8 +49,16 @@ describe('the health of a store', () => {
     const health = await store.health()
     expect(health).toMatchObject({
       state: 'down',
-      cache: { tier: 'memory', state: 'down', reason: 'no answer within 100 ms' },
-      backend: { tier: 'memory', state: 'down', reason: 'no answer within 200 ms' },
+      cache: {
+        tier: 'memory',
+        state: 'down',
+        reason: 'memory could not be asked to report its health: no answer within 100 ms',
+      },
+      backend: {
+        tier: 'memory',
+        state: 'down',
+        reason: 'memory could not be asked to report its health: no answer within 200 ms',
+      },
     })
     // A timer of Node's may be a moment early by this clock.
     expect(health.cache.latencyMs).toBeGreaterThanOrEqual(98)

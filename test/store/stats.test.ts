@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { StoreStats } from '../../src/contract/events.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
+import { encodeEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import { change, type Data, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
 
@@ -119,6 +120,17 @@ const COUNTERS: readonly Moves[] = [
     1,
     async ({ store, id, plant }) => {
       await plant(id, Buffer.from('garbage'))
+      await loaded(store, id)
+    },
+  ],
+  [
+    'serversDiffer',
+    1,
+    async ({ store, id, cache, cached, plant, keyOf }) => {
+      const envelope = await cached(id)
+      if (envelope === undefined) throw new Error('nothing is cached')
+      await plant(id, encodeEnvelope(keyOf(id), envelope, 2))
+      Object.assign(cache, { serverList: 1 })
       await loaded(store, id)
     },
   ],

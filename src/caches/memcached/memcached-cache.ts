@@ -17,6 +17,7 @@ import { expirationSeconds } from './expiration.js'
 import { reasonOf, ServerLink } from './link.js'
 import type { ResolvedMemcachedOptions } from './options.js'
 import { type CacheRequest, OPCODE, refusalOf, STATUS } from './protocol.js'
+import { serverListNumber } from './servers.js'
 
 /** The server's number for an entry, good for as long as the connection that it came over. */
 class Token {
@@ -34,9 +35,11 @@ type Change = 'add' | 'cas' | 'set' | 'delete'
 /** Translates the contract into Memcached's commands and its statuses back into outcomes; decides nothing. */
 export class MemcachedCache implements FrontCache, Placed {
   readonly name = 'memcached'
+  readonly serverList: number
   readonly #links: readonly ServerLink[]
   readonly #indexOf: (key: CacheKey) => number
   readonly #runtime: Runtime
+  readonly #maxValueBytes: number
   #running = 0
   #whenIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
@@ -45,6 +48,8 @@ export class MemcachedCache implements FrontCache, Placed {
     this.#links = options.servers.map((server) => new ServerLink(server, options, connectTo))
     this.#indexOf = options.placement(options.servers)
     this.#runtime = options.runtime
+    this.#maxValueBytes = options.maxValueBytes
+    this.serverList = serverListNumber(options.servers)
   }
 
   serverOf(key: CacheKey): string {
@@ -68,6 +73,7 @@ export class MemcachedCache implements FrontCache, Placed {
     return this.#call('add', async () => {
       const request = { opcode: OPCODE.add, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
+      if (value.byteLength > this.#maxValueBytes) throw tooLarge(link, 'add', value)
       const answer = await this.#change(link, 'add', link.ask(request))
       const { status } = answer.response
       if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'add', answer) }
@@ -80,6 +86,8 @@ export class MemcachedCache implements FrontCache, Placed {
     return this.#call('cas', async () => {
       const request = { opcode: OPCODE.set, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
+      // Not sent: Memcached would drop what stands there, whoever wrote it.
+      if (value.byteLength > this.#maxValueBytes) return { outcome: 'too-large' }
       const sent = this.#over(link, token, request)
       if (sent === undefined) return { outcome: 'conflict' }
       const answer = await this.#change(link, 'cas', sent)
@@ -96,6 +104,7 @@ export class MemcachedCache implements FrontCache, Placed {
     return this.#call('set', async () => {
       const request = { opcode: OPCODE.set, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
+      if (value.byteLength > this.#maxValueBytes) throw tooLarge(link, 'set', value)
       const { response } = await this.#change(link, 'set', link.ask(request))
       const { status } = response
       if (status === STATUS.ok) return

@@ -57,6 +57,13 @@ export interface MemcachedOptions {
    */
   readonly maxInFlight?: number
 
+  /**
+   * The largest value that is sent, in bytes: less than what the servers take (`-I`, 1 MiB by default, their own header
+   * included), as a server that refuses a value for its size drops what stood there. A larger session is kept in the
+   * backend alone. From 1_024 to 1_073_741_824. @default 1_000_000
+   */
+  readonly maxValueBytes?: number
+
   /** Where memjs's own lines go. @default nowhere */
   readonly log?: (line: string) => void
 
@@ -75,6 +82,7 @@ export interface ResolvedMemcachedOptions {
   readonly reconnectMinMs: number
   readonly reconnectMaxMs: number
   readonly maxInFlight: number
+  readonly maxValueBytes: number
   readonly log: (line: string) => void
   readonly placement: Placement
   readonly runtime: Runtime
@@ -89,6 +97,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'reconnectMinMs',
   'reconnectMaxMs',
   'maxInFlight',
+  'maxValueBytes',
   'log',
   'placement',
   'runtime',
@@ -113,7 +122,8 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
       options.reconnectMaxMs ?? Math.max(400, reconnectMinMs),
       reconnectMinMs,
     ),
-    maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000),
+    maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000, 1, 1_000_000),
+    maxValueBytes: count('maxValueBytes', options.maxValueBytes ?? 1_000_000, 1_024, 1_073_741_824),
     log: functionOption('log', options.log ?? (() => {})),
     placement: functionOption('placement', options.placement ?? weightedRendezvous),
     runtime,
@@ -143,9 +153,9 @@ const milliseconds = (option: string, value: number, least = 1): number => {
   return value
 }
 
-const count = (option: string, value: number): number => {
-  if (!Number.isSafeInteger(value) || value < 1 || value > 1_000_000)
-    throw invalidOption(option, 'an integer from 1 to 1000000', value)
+const count = (option: string, value: number, least: number, most: number): number => {
+  if (!Number.isSafeInteger(value) || value < least || value > most)
+    throw invalidOption(option, `an integer from ${least} to ${most}`, value)
   return value
 }
 

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import { crc32 } from 'node:zlib'
 import { invalidOption } from '../../errors.js'
 
 /**
@@ -31,6 +32,12 @@ export const parseServers = (servers: unknown): readonly ServerAddress[] => {
     seen.add(server.address)
   }
   return parsed.map(({ server }) => server)
+}
+
+/** A number for a list of servers and their weights, whatever their order; from 1 to 2^32 - 1. */
+export const serverListNumber = (servers: readonly Pick<ServerAddress, 'address' | 'weight'>[]): number => {
+  const lines = servers.map(({ address, weight }) => `${address} ${weight}`).sort()
+  return crc32(lines.join('\n')) || 1
 }
 
 interface Parsed {

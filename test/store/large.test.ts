@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest'
+import { calls, change, expectCode, loaded, settled, world } from './world.js'
+
+/** More than the memory cache takes of one value. */
+const BIG = 'x'.repeat(2 * 1024 * 1024)
+
+const withLarge = async () => {
+  const here = world()
+  const [one, other] = [here.process(), here.process()]
+  const { id } = await one.create({ n: 0 })
+  await settled()
+  await change(one, id, (data) => {
+    data['big'] = BIG
+  })
+  return { ...here, one, other, id }
+}
+
+describe('a session that is too large for the cache', () => {
+  test('is marked in the cache by whoever reads it first; from then on a read is one look there and one in the backend', async () => {
+    const { other, id, cached, cache, backend } = await withLarge()
+    await loaded(other, id)
+    expect(await cached(id)).toMatchObject({ kind: 'large' })
+    const [seen, read] = [cache.calls.length, backend.calls.length]
+    expect((await loaded(other, id)).data).toMatchObject({ n: 0, big: BIG })
+    expect([cache.calls.slice(seen), backend.calls.slice(read)]).toEqual([['get'], ['read']])
+  })
+
+  test('loses no change of two processes, and is in the backend with each', async () => {
+    const { one, other, id, stored } = await withLarge()
+    const [mine, theirs] = [await loaded(one, id), await loaded(other, id)]
+    mine.data['mine'] = 1
+    theirs.data['theirs'] = 1
+    expect(await one.save(mine)).toMatchObject({ durability: 'backend' })
+    expect(await other.save(theirs)).toMatchObject({ durability: 'backend', merged: true })
+    expect((await loaded(one, id)).data).toMatchObject({ mine: 1, theirs: 1 })
+    expect(await stored(id)).toMatchObject({ state: 'live' })
+  })
+
+  test('is back in the cache when it is small again', async () => {
+    const { one, other, id, cached, backend } = await withLarge()
+    await loaded(other, id)
+    await change(one, id, (data) => {
+      delete data['big']
+    })
+    await loaded(other, id)
+    await loaded(other, id)
+    expect(await cached(id)).toMatchObject({ kind: 'live' })
+    expect(await calls(backend, () => loaded(one, id))).toEqual([])
+  })
+
+  test('is destroyed like any other, its mark and all', async () => {
+    const { one, other, id, cached } = await withLarge()
+    await loaded(other, id)
+    await one.destroy(id)
+    expect(await cached(id)).toMatchObject({ kind: 'tombstone' })
+    expect(await other.load(id)).toBeUndefined()
+  })
+
+  test('that is gone from the backend behind its mark is gone', async () => {
+    const { other, id, backend, cached, runtime } = await withLarge()
+    await loaded(other, id)
+    runtime.advance(3 * 86_400_000)
+    await backend.purge({ now: runtime.now(), limit: 10 })
+    expect(await other.load(id)).toBeUndefined()
+    expect(await cached(id)).toBeUndefined()
+  })
+})
+
+describe('maxSessionBytes', () => {
+  test('refuses more, naming what came and what is allowed, and leaves what stood there', async () => {
+    const { process } = world()
+    const store = process({ maxSessionBytes: 2_000 })
+    const { id } = await store.create({ n: 1 })
+    const tooLarge = { data: 'x'.repeat(3_000) }
+    const refused = await store.create(tooLarge).catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'E_SESSION_TOO_LARGE', applied: 'no' })
+    expect(String(refused)).toMatch(/at most 2000 bytes.*got 30\d\d/)
+    await expectCode(
+      change(store, id, (data) => Object.assign(data, tooLarge)),
+      'E_SESSION_TOO_LARGE',
+    )
+    await expectCode(store.put(id, tooLarge), 'E_SESSION_TOO_LARGE')
+    await expectCode(
+      store.update(id, (data) => Object.assign(data, tooLarge)),
+      'E_SESSION_TOO_LARGE',
+    )
+    expect((await loaded(store, id)).data).toEqual({ n: 1 })
+  })
+
+  test('refuses two changes that fit alone and not together', async () => {
+    const { process } = world()
+    const [one, other] = [process({ maxSessionBytes: 2_000 }), process({ maxSessionBytes: 2_000 })]
+    const { id } = await one.create({})
+    const [mine, theirs] = [await loaded(one, id), await loaded(other, id)]
+    mine.data['mine'] = 'x'.repeat(1_200)
+    theirs.data['theirs'] = 'x'.repeat(1_200)
+    await one.save(mine)
+    await expectCode(other.save(theirs), 'E_SESSION_TOO_LARGE')
+    expect(Object.keys((await loaded(one, id)).data)).toEqual(['mine'])
+  })
+})
