@@ -37,16 +37,17 @@ const where =
     noise: 0.12,
     shortSessions: true,
     sessions: 1,
+    persistOn: 'create',
+    conflict: 'merge',
     ...changed,
   })
 
 /** Later than any outage. */
 const FOR_EVER = 2 ** 46
 
-/** One server and one list, persisted at once, few pauses, and nearly no allowance for clocks. */
+/** One server and one list, short deadlines, and nearly no allowance for clocks. */
 const QUICK: Partial<Config> = {
   lists: [[0], [0]],
-  persistOn: 'create',
   deadlineMs: 1_500,
   cacheTimeoutMs: 120,
   backendTimeoutMs: 250,
@@ -169,7 +170,7 @@ export const CONTROLS: readonly Control[] = [
         return { outcome: 'stored', token }
       },
     })),
-    config: where(['entry evicted', 'message delayed']),
+    config: where(['entry evicted', 'message delayed'], { ...QUICK, shortSessions: false, thinkMs: 3 }),
   },
   rewriting('M07 confirming writes the current version, not the flushed one', (envelope) =>
     envelope.durableLineage === envelope.lineage ? { ...envelope, durableVersion: envelope.version } : envelope,
