@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
+import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { type Counting, countingFor } from './counting.js'
@@ -143,5 +144,18 @@ describe('the backend alone', () => {
     const other = await backendOnTheWire(database)
     await other.read(locator)
     expect(kinds(await wire.during(() => other.read(locator)))).toEqual(['GET /document'])
+  })
+
+  test('where it was found is asked first, also when that is not the newest month', async () => {
+    const clock = { now: Date.UTC(2026, 9, 28) }
+    const runtime = { ...systemRuntime, now: () => clock.now }
+    const backend = couchdb(couch().options({ url: wire.url, runtime }))
+    closing.push(() => backend.close())
+    const locator = sampleLocator()
+    await backend.insert(locator, storedSession())
+    clock.now = Date.UTC(2026, 10, 10)
+    const [asked, ...others] = await wire.during(() => backend.read(locator))
+    expect(asked).toMatch(/2026-10/)
+    expect(others).toEqual([])
   })
 })

@@ -1,0 +1,93 @@
+import { afterEach, expect, test } from 'vitest'
+import { couchdb } from '../../../src/backends/couchdb/index.js'
+import { createSessionStore } from '../../../src/index.js'
+import { memoryCache } from '../../../src/memory.js'
+import { systemRuntime } from '../../../src/runtime.js'
+import { monthOf } from '../../../src/session/id.js'
+import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { couchForThisFile } from './server.js'
+
+const couch = couchForThisFile()
+const closing: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+const DAY_MS = 86_400_000
+
+/** Two months with nine living sessions each, and three that have ended. */
+const twoMonths = async () => {
+  const clock = { now: Date.UTC(2026, 9, 28) }
+  const runtime = { ...systemRuntime, now: () => clock.now }
+  const backend = couchdb(couch().options({ runtime }))
+  closing.push(() => backend.close())
+  const keys: string[] = []
+  for (const days of [0, 8]) {
+    clock.now += days * DAY_MS
+    for (let index = 0; index < 12; index++) {
+      const locator = sampleLocator({ namespace: 'shop', bornMonth: monthOf(clock.now) })
+      const lives = index % 4 !== 0
+      const expiresAt = clock.now + (lives ? 20 * DAY_MS : 1)
+      await backend.insert(locator, storedSession({ createdAt: clock.now, expiresAt }))
+      if (lives) keys.push(locator.key)
+    }
+  }
+  clock.now += 1
+  return { backend, clock, keys: keys.sort(), bystander: sampleLocator({ namespace: 'shop2' }) }
+}
+
+test.each([1, 2, 4, 9, 18, 19])(
+  'pages of %i go through all months in the order of the keys, each session once',
+  async (limit) => {
+    const { backend, clock, keys, bystander } = await twoMonths()
+    await backend.insert(bystander, storedSession())
+    const pages: string[][] = []
+    for (let after: string | undefined; ; ) {
+      const page = await backend.list({
+        namespace: 'shop',
+        now: clock.now,
+        limit,
+        ...(after === undefined ? {} : { after }),
+      })
+      if (page.length === 0) break
+      pages.push(page.map(({ key }) => key))
+      after = page.at(-1)?.key
+    }
+    expect(pages.flat()).toEqual(keys)
+    expect(pages.slice(0, -1).every((page) => page.length === limit)).toBe(true)
+    expect(await backend.count({ namespace: 'shop', now: clock.now })).toBe(keys.length)
+  },
+)
+
+test('a store’s clear() ends all of its sessions where they are, in whichever month', async () => {
+  const clock = { now: Date.UTC(2026, 9, 28) }
+  const runtime = { ...systemRuntime, now: () => clock.now }
+  const database = couch().pattern()
+  const backend = couchdb(couch().options({ runtime, database }))
+  const sessions = createSessionStore({ cache: memoryCache({ runtime }), backend, runtime, idleTtlMs: 20 * DAY_MS })
+  closing.push(() => sessions.close())
+  const ids = [(await sessions.create({ n: 1 })).id]
+  clock.now += 8 * DAY_MS
+  ids.push(
+    (await sessions.create({ n: 2 })).id,
+    (await sessions.create({ n: 3 }, { id: 'a-foreign-id-0123456789' })).id,
+  )
+  expect(await sessions.clear()).toBe(3)
+  expect(await sessions.count()).toBe(0)
+  for (const id of ids) expect(await sessions.load(id)).toBeUndefined()
+  const other = createSessionStore({
+    cache: memoryCache({ runtime }),
+    backend: couchdb(couch().options({ runtime, database })),
+    runtime,
+  })
+  closing.push(() => other.close())
+  for (const id of ids) expect(await other.load(id)).toBeUndefined()
+  const tombstones = await Promise.all(
+    (await couch().databases(database)).map(async (name) => {
+      const { body } = await couch().ask(`${name}/_all_docs?include_docs=true`)
+      const { rows } = body as { rows: { doc: { kind?: string } }[] }
+      return rows.filter(({ doc }) => doc.kind === 'tombstone').length
+    }),
+  )
+  expect(tombstones).toEqual([1, 2])
+})
