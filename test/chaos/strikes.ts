@@ -14,13 +14,10 @@ export interface Strikes {
   /** Does it as soon as what it strikes is not suffering from another; resolves when it is over. */
   strike(fault: Fault): Promise<void>
   readonly counts: Partial<Record<FaultKind, number>>
-  /** What no strike may do: a drain that did not say in time what it left. */
-  readonly drains: { readonly app: string; readonly left: number; readonly destroysLeft: number }[]
 }
 
 export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: () => boolean): Strikes => {
   const counts: Partial<Record<FaultKind, number>> = {}
-  const drains: { app: string; left: number; destroysLeft: number }[] = []
   const busy = new Map<string, Promise<void>>()
 
   /** One after another for each thing that is struck; what would come after the end does not come. */
@@ -151,7 +148,6 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
       begins(kind, `app drain: ${app.name}, replaced`)
       const report = await app.close(DRAIN_DEADLINE_MS)
       note({ is: 'gone', at: now(), app: app.name, closed: true })
-      drains.push({ app: app.name, ...report })
       tell(`  ${app.name} left ${report.left} unflushed, ${report.destroysLeft} destroys`)
     }
     await cluster.fill(place)
@@ -159,7 +155,6 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
 
   return {
     counts,
-    drains,
     strike: async (fault) => {
       const { kind, places, wire, cache } = fault
       switch (kind) {

@@ -10,47 +10,46 @@ import { type LineWriter, monotonicMs } from './lines.js'
 
 type Tier = 'backend' | string
 
-/** One line where a tier begins to fail, one where it answers again; calls that began before the failure prove nothing. */
-const troubles = (write: LineWriter['write']) => {
+/**
+ * One line where a tier begins to fail, one where it answers again; calls that began before the failure prove nothing.
+ *
+ * @param timeoutMs after which the store has given a call up, whatever comes of it
+ */
+const troubles = (write: LineWriter['write'], timeoutMs: number) => {
   const since = new Map<Tier, number>()
-  return {
-    failed: (tier: Tier, from: number, error: unknown): void => {
-      if (isSessionStoreError(error) && error.code !== 'E_SESSION_UNAVAILABLE') return
-      if (!since.has(tier))
-        write({
-          is: 'trouble',
-          at: monotonicMs(),
-          from,
-          tier,
-          why: error instanceof Error ? error.message : String(error),
-        })
-      since.set(tier, monotonicMs())
-    },
-    answered: (tier: Tier, from: number): void => {
-      const failedAt = since.get(tier)
-      if (failedAt === undefined || from < failedAt) return
-      since.delete(tier)
-      write({ is: 'well', at: monotonicMs(), tier })
-    },
+  const failed = (tier: Tier, from: number, error: unknown): void => {
+    if (isSessionStoreError(error) && error.code !== 'E_SESSION_UNAVAILABLE') return
+    const at = monotonicMs()
+    const why = error instanceof Error ? error.message : String(error)
+    if (!since.has(tier)) write({ is: 'trouble', at, from, tier, why })
+    since.set(tier, at)
   }
-}
-
-/** @param timeoutMs after which the store has given the call up, whatever comes of it */
-export const tappedCache = (cache: FrontCache, write: LineWriter['write'], timeoutMs: number): FrontCache & Placed => {
-  const { failed, answered } = troubles(write)
-  const ask = async <T>(key: string, call: () => Promise<T>): Promise<T> => {
+  const answered = (tier: Tier, from: number): void => {
+    const failedAt = since.get(tier)
+    if (failedAt === undefined || from < failedAt) return
+    since.delete(tier)
+    write({ is: 'well', at: monotonicMs(), tier })
+  }
+  const ask = async <T>(tier: Tier, call: () => Promise<T>): Promise<T> => {
     const from = monotonicMs()
-    const tier = serverOf(cache, key)
+    const late = setTimeout(() => failed(tier, from, new Error('late')), timeoutMs)
     try {
       const answer = await call()
-      if (monotonicMs() - from >= timeoutMs) failed(tier, from, new Error('late'))
-      else answered(tier, from)
+      answered(tier, from)
       return answer
     } catch (error) {
       failed(tier, from, error)
       throw error
+    } finally {
+      clearTimeout(late)
     }
   }
+  return { ask, failed }
+}
+
+export const tappedCache = (cache: FrontCache, write: LineWriter['write'], timeoutMs: number): FrontCache & Placed => {
+  const watch = troubles(write, timeoutMs)
+  const ask = <T>(key: string, call: () => Promise<T>): Promise<T> => watch.ask(serverOf(cache, key), call)
   return over(cache, {
     serverOf: (key: string) => serverOf(cache, key),
     get: (key) => ask(key, () => cache.get(key)),
@@ -80,19 +79,8 @@ export const tappedCache = (cache: FrontCache, write: LineWriter['write'], timeo
 }
 
 export const tappedBackend = (backend: Backend, write: LineWriter['write'], timeoutMs: number): Backend => {
-  const { failed, answered } = troubles(write)
-  const ask = async <T>(call: () => Promise<T>): Promise<T> => {
-    const from = monotonicMs()
-    try {
-      const answer = await call()
-      if (monotonicMs() - from >= timeoutMs) failed('backend', from, new Error('late'))
-      else answered('backend', from)
-      return answer
-    } catch (error) {
-      failed('backend', from, error)
-      throw error
-    }
-  }
+  const { ask: watch, failed } = troubles(write, timeoutMs)
+  const ask = <T>(call: () => Promise<T>): Promise<T> => watch('backend', call)
   return over(backend, {
     read: (locator) => ask(() => backend.read(locator)),
     insert: (locator, session, options) => ask(() => backend.insert(locator, session, options)),
