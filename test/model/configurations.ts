@@ -19,6 +19,7 @@ const updates: readonly Configuration[] = [
   { ...warm, name: 'i3.lost-reply', processes: ['W', 'W', 'F'], faults: { lostInCache: 2 } },
   { ...warm, name: 'i3.late-command', processes: ['W', 'W', 'R'], faults: { lostInCache: 1, lateInCache: 1 } },
   { ...warm, name: 'i3.too-large', processes: ['W', 'W', 'R'], tooLarge: [0] },
+  { ...cold, name: 'i3.too-large-cold', processes: ['W', 'W', 'R'], tooLarge: [0], faults: { lostInCache: 1 } },
   { ...warm, name: 'i3.backend-down', processes: ['WW', 'W', 'G'], faults: { backendOutages: 1, lostInCache: 1 } },
 ]
 
@@ -63,6 +64,7 @@ const durable: readonly Configuration[] = [
   { ...warm, name: 'i5.losses', processes: ['W', 'D'], faults: { losses: 2, leaseExpiries: 1 } },
   { ...warm, name: 'i5.restart', processes: ['W', 'D'], faults: { restarts: 1, lateInCache: 1 } },
   { ...cold, name: 'i5.touch', processes: ['D', 'T', 'R'], faults: { losses: 1 } },
+  { ...warm, name: 'i5.too-large', processes: ['W', 'D'], tooLarge: [0], faults: { outages: 1 } },
   { ...warm, name: 'i5.outage', processes: ['D', 'W', 'T'], faults: { outages: 1 } },
   {
     ...warm,
@@ -101,6 +103,7 @@ const destroys: readonly Configuration[] = [
     processes: ['W', 'X', 'R'],
     faults: { backendOutages: 1, losses: 1, lostInBackend: 1 },
   },
+  { ...warm, name: 'i2.too-large', processes: ['W', 'XP', 'R'], tooLarge: [0], faults: { losses: 1 } },
   { ...warm, name: 'i2.outage', processes: ['W', 'XP', 'R'], faults: { outages: 1 } },
   { ...fresh, name: 'i2.create', processes: ['C', 'W', 'X'], faults: { losses: 1, lostInCache: 1, lateInCache: 1 } },
   { ...fresh, name: 'i2.put', processes: ['K', 'W', 'X'], faults: { losses: 1, lateInCache: 1 } },

@@ -352,6 +352,7 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     if (entry === undefined) plain(0)
     else if (entry.kind === 'lease') plain(1)
     else if (entry.kind === 'tombstone') plain(2)
+    else if (entry.kind === 'large') plain(3)
     else write(codeOf(entry))
   }
 

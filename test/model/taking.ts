@@ -49,7 +49,7 @@ export const taking = (begin: (op: Op) => Task): Taking => {
       if (answer.outcome === 'lost') return `lost ${answer.applied}`
       return answer.outcome === 'stored' ? `stored ${answer.token}` : answer.outcome
     }
-    if (answer.state === 'lease') return `lease ${answer.token}`
+    if (answer.state === 'lease' || answer.state === 'large') return `${answer.state} ${answer.token}`
     if (answer.state !== 'live') return `state ${answer.state}`
     return 'envelope' in answer ? `entry ${idOf(answer.envelope)} ${answer.token}` : `row ${idOf(answer.session)}`
   }

@@ -22,6 +22,8 @@ export type Token = number
 export type Seen =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: Token }
   | { readonly state: 'lease'; readonly token: Token }
+  /** The session is in the backend alone: it is too large. */
+  | { readonly state: 'large'; readonly token: Token }
   | { readonly state: 'tombstone' }
   | { readonly state: 'missing' }
 
@@ -37,6 +39,8 @@ export type Command =
   | { readonly to: 'cache'; readonly op: 'lease' }
   | { readonly to: 'cache'; readonly op: 'cas'; readonly value: LiveEnvelope; readonly token: Token }
   | { readonly to: 'cache'; readonly op: 'bury'; readonly token: Token }
+  /** Over the entry that `token` saw, or else where nothing stands. */
+  | { readonly to: 'cache'; readonly op: 'mark'; readonly token: Token | undefined }
   | { readonly to: 'cache'; readonly op: 'drop'; readonly token: Token }
   | { readonly to: 'cache'; readonly op: 'set tombstone' }
   /** Weak. */
@@ -177,6 +181,8 @@ export const cas = (value: LiveEnvelope, token: Token, then: Frame<Stored>): Tas
   asking<Stored>()({ to: 'cache', op: 'cas', value, token }, then)
 export const bury = (token: Token, then: Frame<Stored>): Task =>
   asking<Stored>()({ to: 'cache', op: 'bury', token }, then)
+export const mark = (token: Token | undefined, then: Frame<Stored>): Task =>
+  asking<Stored>()({ to: 'cache', op: 'mark', token }, then)
 /** `lost`: the cache could not be told. */
 export const drop = (token: Token, then: Frame<'dropped' | 'conflict' | 'lost'>): Task =>
   asking<'dropped' | 'conflict' | 'lost'>()({ to: 'cache', op: 'drop', token }, then)

@@ -9,7 +9,7 @@ import type { Answer, Around, Command, Op, Task, Token } from './task.js'
  * actor is doing. A command is one atomic step of its tier (rule 0 says which ones there are).
  */
 
-export type Entry = LiveEnvelope | { readonly kind: 'lease' } | { readonly kind: 'tombstone' } | undefined
+export type Entry = LiveEnvelope | { readonly kind: 'lease' | 'tombstone' | 'large' } | undefined
 
 export interface Cache {
   readonly entry: Entry
@@ -168,7 +168,7 @@ const inCache = (
     case 'get':
       if (entry === undefined) return { world, answer: { state: 'missing' } }
       if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
-      return { world, answer: entry.kind === 'lease' ? { state: 'lease', token } : { state: 'tombstone' } }
+      return { world, answer: { state: entry.kind, token } }
     case 'lease':
       return entry === undefined ? stored(changed(world, { kind: 'lease' })) : refused
     case 'add':
@@ -177,6 +177,10 @@ const inCache = (
       return fits(command.token, cache, rules) ? stored(changed(world, command.value)) : refused
     case 'bury':
       return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
+    case 'mark': {
+      const isFree = command.token === undefined ? entry === undefined : fits(command.token, cache, rules)
+      return isFree ? stored(changed(world, { kind: 'large' })) : refused
+    }
     case 'drop':
       return fits(command.token, cache, rules)
         ? { world: changed(world, undefined), answer: 'dropped' }

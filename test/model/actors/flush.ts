@@ -184,6 +184,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (seen === 'unreachable') return then.resume({ outcome: 'durable', now: undefined, owes: 'repair' }, around)
     switch (seen.state) {
       case 'missing':
+      case 'large':
         return steps.onEmptyConfirm === 'add'
           ? add(rules.confirmed(flushed, flushed, around.now, NO_TOKEN), frame(onGone, { then, flushed: DURABLE }))
           : then.resume(DURABLE, around)
@@ -232,6 +233,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (seen === 'unreachable') return then.resume('unseen', around)
     switch (seen.state) {
       case 'missing':
+      case 'large':
         return then.resume('settled', around)
       case 'tombstone':
         return then.resume('destroyed', around)

@@ -13,6 +13,7 @@ import {
   frame,
   get,
   lease,
+  mark,
   read,
   type Seen,
   type Stored,
@@ -83,6 +84,8 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
       }
       case 'tombstone':
         return then.resume(DESTROYED, around)
+      case 'large':
+        return read(frame(onReadLarge, { then, token: seen.token }))
       case 'missing':
         return fill === 'read, add' ? read(frame(onReadBare, { as, then })) : lease(frame(onLease, { as, then }))
       case 'lease':
@@ -107,19 +110,49 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
     const envelope = rules.trusted(filled, Math.max(around.now, around.trustFrom))
-    const next = frame(onFilled, { as, then, envelope, session: copy.session })
+    const next = frame(onFilled, { as, then, envelope, session: copy.session, token })
     return fill === 'lease, read, set' ? set(envelope, next) : cas(envelope, token, next)
   }
 
   const onFilled = (
     put: Stored,
-    { as, then, envelope, session }: Looking & { readonly envelope: LiveEnvelope; readonly session: StoredSession },
+    {
+      as,
+      then,
+      envelope,
+      session,
+      token,
+    }: Looking & {
+      readonly envelope: LiveEnvelope
+      readonly session: StoredSession
+      readonly token?: Token
+    },
     around: Around,
   ): Task => {
     if (put.outcome === 'stored')
       return then.resume({ state: 'live', where: 'cache', envelope, token: put.token }, around)
-    if (put.outcome === 'too-large') return then.resume(inBackend(session, 'too-large', around), around)
+    if (put.outcome === 'too-large')
+      return mark(token, frame(onMarked, { then, found: inBackend(session, 'too-large', around) }))
     return observe(as, then)
+  }
+
+  /** Where the lease is gone, the mark may stand where nothing does: whoever meets it asks the backend. */
+  const onMarked = (put: Stored, vars: { readonly then: Frame<Found>; readonly found: Found }, around: Around): Task =>
+    put.outcome === 'missing' ? mark(undefined, frame(onOver, vars)) : onOver(put, vars, around)
+
+  /** Of a session that has become smaller the mark goes; the model does not know sizes, and tries both. */
+  const onReadLarge = (
+    copy: BackendCopy | 'unavailable',
+    { then, token }: { readonly then: Frame<Found>; readonly token: Token },
+    around: Around,
+  ): Task => {
+    if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
+    if (copy.state !== 'live') {
+      const found = copy.state === 'destroyed' ? DESTROYED : NONE
+      return drop(token, frame(onOver, { then, found }))
+    }
+    const found = inBackend(copy.session, 'too-large', around)
+    return either(then.resume(found, around), drop(token, frame(onOver, { then, found })))
   }
 
   const onReadBare = (copy: BackendCopy | 'unavailable', { as, then }: Looking, around: Around): Task => {
