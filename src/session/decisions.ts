@@ -1,8 +1,16 @@
-import { type BackendState, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type WriteId } from '../contract/backend.js'
+import {
+  type BackendCopy,
+  type BackendState,
+  type InsertOutcome,
+  type Lineage,
+  NO_LINEAGE,
+  WRITE_ID_RING_SIZE,
+  type WriteId,
+} from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { EpochMs } from '../contract/time.js'
 import { type LiveEnvelope, neverPersisted } from './envelope.js'
-import { extensionIsDue, type LifeTimings } from './expiry.js'
+import { extensionIsDue, hasExpired, type LifeTimings } from './expiry.js'
 import { isUnflushed } from './transitions.js'
 
 /*
@@ -86,6 +94,26 @@ export const flushVerdict = (
 export const verdictOnRow = (envelope: LiveEnvelope, row: BackendState): Exclude<FlushVerdict, 'applied'> => {
   if (row.state !== 'live') return row.state
   return row.lineage === envelope.lineage && row.version >= envelope.version ? 'superseded' : 'conflict'
+}
+
+/**
+ * What an insert found. `older of mine`: an earlier version of this very lineage stands there, to be updated; what is
+ * `superseded` is in, by an answer that was lost.
+ */
+export const insertVerdict = (envelope: LiveEnvelope, outcome: InsertOutcome): FlushVerdict | 'older of mine' => {
+  if (outcome.outcome === 'inserted') return 'applied'
+  if (outcome.outcome === 'too-late') return 'absent'
+  const { row } = outcome
+  const isOlder = row.state === 'live' && row.lineage === envelope.lineage && row.version < envelope.version
+  return isOlder ? 'older of mine' : verdictOnRow(envelope, row)
+}
+
+/** What a copy that was read from the backend means for whoever reads. */
+export type CopyVerdict = 'live' | 'expired' | 'absent' | 'destroyed'
+
+export const copyVerdict = (copy: BackendCopy, now: EpochMs): CopyVerdict => {
+  if (copy.state !== 'live') return copy.state
+  return hasExpired(copy.session, now) ? 'expired' : 'live'
 }
 
 /** Whether an entry of the cache descends from what stands in the backend; a dead one never does again. */

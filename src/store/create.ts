@@ -1,6 +1,7 @@
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
+import { verdictOnRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { born, persisted, storedSession, trusted } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
@@ -105,11 +106,12 @@ export const creating = (context: Context, reads: Reading): Creating => {
         throw butMayBeApplied(second)
       })
     })
+    if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
     if (outcome.outcome === 'too-late')
       throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
-    if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
     const { row } = outcome
-    if (row.state === 'live' && row.lineage === envelope.lineage) return persisted(envelope, runtime.now(), row.token)
+    if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
+      return persisted(envelope, runtime.now(), row.token)
     throw row.state === 'destroyed' ? destroyedMeanwhile() : taken()
   }
 

@@ -1,4 +1,4 @@
-import type { BackendToken } from '../contract/backend.js'
+import type { BackendToken, InsertOutcome } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
@@ -6,13 +6,14 @@ import {
   confirmVerdict,
   type FlushVerdict,
   flushVerdict,
+  insertVerdict,
   owesFlush,
   quarantineVerdict,
   takeoverVerdict,
-  verdictOnRow,
 } from '../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../session/transitions.js'
+import type { Updated } from './backend-tier.js'
 import { type Context, isUnavailable, rowOf, userOfEnvelope } from './context.js'
 import type { InCache } from './read.js'
 import { jittered, sleep } from './waiting.js'
@@ -87,23 +88,12 @@ export const flushing = (context: Context): Flushing => {
       const outcome = await backend.insert(locator, session, reason, {
         notAfter: envelope.createdAt + options.absoluteTtlMs,
       })
-      if (outcome.outcome === 'inserted') return { verdict: 'applied', backendToken: outcome.token }
-      if (outcome.outcome === 'too-late') return { verdict: 'absent', backendToken: envelope.backendToken }
-      const olderOfMine =
-        outcome.row.state === 'live' &&
-        outcome.row.lineage === envelope.lineage &&
-        outcome.row.version < envelope.version
-      if (!olderOfMine)
-        return {
-          verdict: verdictOnRow(envelope, outcome.row),
-          backendToken: outcome.row.state === 'live' ? outcome.row.token : envelope.backendToken,
-        }
+      const verdict = insertVerdict(envelope, outcome)
+      if (verdict !== 'older of mine') return { verdict, backendToken: tokenOf(outcome) ?? envelope.backendToken }
     }
     const guard = flushGuard(envelope)
     const outcome = await backend.update({ locator, guard, session, token: envelope.backendToken }, reason)
-    if (outcome.outcome === 'applied') return { verdict: 'applied', backendToken: outcome.token }
-    const backendToken = outcome.row.state === 'live' ? outcome.row.token : envelope.backendToken
-    return { verdict: flushVerdict(envelope, outcome), backendToken }
+    return { verdict: flushVerdict(envelope, outcome), backendToken: tokenOf(outcome) ?? envelope.backendToken }
   }
 
   /**
@@ -241,6 +231,12 @@ export const flushing = (context: Context): Flushing => {
   }
 
   return { flush, flushKnown, settleAfterTakeover, dropIfDead, isAlive }
+}
+
+/** The proof of what now stands in the backend, where the answer had one. */
+const tokenOf = (outcome: InsertOutcome | Updated): BackendToken | undefined => {
+  if (outcome.outcome === 'applied' || outcome.outcome === 'inserted') return outcome.token
+  return outcome.outcome !== 'too-late' && outcome.row.state === 'live' ? outcome.row.token : undefined
 }
 
 const pick = ({

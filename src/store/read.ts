@@ -2,7 +2,7 @@ import type { BackendCopy } from '../contract/backend.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { CacheKey, Locator } from '../contract/locator.js'
 import { tierUnavailable } from '../errors.js'
-import { quarantineVerdict } from '../session/decisions.js'
+import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../session/decisions.js'
 import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../session/envelope.js'
 import { hasExpired } from '../session/expiry.js'
 import { filled, trusted } from '../session/transitions.js'
@@ -37,6 +37,9 @@ export interface None {
 export type Found = Live | None
 
 const none = (because: None['because']): None => ({ state: 'none', because })
+
+/** Of a copy that is not live, or no longer. */
+const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
 
 /** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
 const FIRST_LOOK_MS = 5
@@ -182,18 +185,12 @@ export const reading = (context: Context): Reading => {
     if (lease.outcome !== 'stored') return 'again'
     onRead()
     const copy = await readUnderLease(locator, lease.token)
-    if (copy.state === 'destroyed') {
-      await cache.bury(key, lease.token)
-      return none('destroyed')
-    }
-    if (copy.state === 'absent') {
-      await cache.drop(key, lease.token)
-      return none('absent')
-    }
     const now = runtime.now()
-    if (hasExpired(copy.session, now)) {
-      await cache.drop(key, lease.token)
-      return none('expired')
+    const verdict = copyVerdict(copy, now)
+    if (copy.state !== 'live' || verdict !== 'live') {
+      if (verdict === 'destroyed') await cache.bury(key, lease.token)
+      else await cache.drop(key, lease.token)
+      return noneOf(verdict)
     }
     const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), trustStamp(key))
     const put = await cache.cas(key, envelope, lease.token)
@@ -216,8 +213,7 @@ export const reading = (context: Context): Reading => {
     const copy = await backend.read(locator)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
     if (fits) await cache.drop(locator.key, token)
-    if (copy.state !== 'live') return none(copy.state)
-    return hasExpired(copy.session, runtime.now()) ? none('expired') : inBackend(copy, 'too-large')
+    return foundIn(copy, 'too-large')
   }
 
   const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
@@ -231,9 +227,12 @@ export const reading = (context: Context): Reading => {
 
   const fromBackend: Reading['fromBackend'] = async (locator, why) => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    const copy = await backend.read(locator)
-    if (copy.state !== 'live') return none(copy.state)
-    return hasExpired(copy.session, runtime.now()) ? none('expired') : inBackend(copy, why)
+    return foundIn(await backend.read(locator), why)
+  }
+
+  const foundIn = (copy: BackendCopy, why: InBackend['why']): Found => {
+    const verdict = copyVerdict(copy, runtime.now())
+    return copy.state === 'live' && verdict === 'live' ? inBackend(copy, why) : noneOf(verdict)
   }
 
   const inBackend = (copy: Extract<BackendCopy, { state: 'live' }>, why: InBackend['why']): InBackend => ({

@@ -1,6 +1,7 @@
 import type { DestroyOutcome } from '../contract/backend.js'
 import type { Locator } from '../contract/locator.js'
 import { SessionStoreError, tierUnavailable } from '../errors.js'
+import { insertVerdict, verdictOnRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { born, frozen, persisted, storedSession, takenOver, takeoverGuard, type Write } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName } from './context.js'
@@ -114,8 +115,8 @@ export const regenerate = async (
       })
       mayBeThere = true
       const outcome = await backend.insert(to, storedSession(first, resolved.userId, options.timings), 'regenerate')
-      const mine = outcome.outcome === 'exists' && outcome.row.state === 'live' && outcome.row.lineage === first.lineage
-      if (outcome.outcome !== 'inserted' && !mine)
+      const verdict = insertVerdict(first, outcome)
+      if (verdict !== 'applied' && verdict !== 'superseded')
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
       return persisted(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
@@ -127,7 +128,7 @@ export const regenerate = async (
     )
     if (outcome.outcome === 'applied') return persisted(next, runtime.now(), outcome.token)
     const { row } = outcome
-    if (row.state !== 'live' || row.lineage !== next.lineage) throw destroyedMeanwhile()
+    if (row.state !== 'live' || verdictOnRow(next, row) !== 'superseded') throw destroyedMeanwhile()
     return persisted(next, runtime.now(), row.token)
   }
 

@@ -1,6 +1,7 @@
 import type { BackendState } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { Locator } from '../contract/locator.js'
+import { flushVerdict, insertVerdict } from '../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
 import { storedSession, takeoverGuard } from '../session/transitions.js'
 import type { Context } from './context.js'
@@ -29,16 +30,16 @@ export const putIntoBackend = async (
   reason: FlushReason,
 ): Promise<Placed> => {
   const session = storedSession(taken, userId, options.timings)
-  const isMine = (row: BackendState): boolean => row.state === 'live' && row.lineage === taken.lineage
   if (neverPersisted(base)) {
     const notAfter = base.createdAt + options.absoluteTtlMs
     const outcome = await backend.insert(locator, session, reason, { notAfter })
-    if (outcome.outcome === 'inserted') return { outcome: 'in' }
-    const row: BackendState = outcome.outcome === 'too-late' ? { state: 'absent' } : outcome.row
-    if (isMine(row)) return { outcome: 'in' }
-    if (row.state !== 'live') return { outcome: 'refused', row, mayBeIn: false }
+    const verdict = insertVerdict(taken, outcome)
+    if (verdict === 'applied' || verdict === 'superseded') return { outcome: 'in' }
+    if (verdict === 'destroyed' || verdict === 'absent')
+      return { outcome: 'refused', row: { state: verdict }, mayBeIn: false }
   }
   const guard = takeoverGuard(base)
   const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
-  return outcome.outcome === 'applied' || isMine(outcome.row) ? { outcome: 'in' } : outcome
+  if (outcome.outcome === 'applied' || flushVerdict(taken, outcome) === 'superseded') return { outcome: 'in' }
+  return outcome
 }

@@ -1,11 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type BackendState, guardAdmits, NO_LINEAGE } from '../../src/contract/backend.js'
+import {
+  type BackendCopy,
+  type BackendState,
+  guardAdmits,
+  NO_LINEAGE,
+  type StoredSession,
+} from '../../src/contract/backend.js'
 import {
   confirmVerdict,
+  copyVerdict,
   type FlushPolicy,
   flushReason,
   flushVerdict,
+  insertVerdict,
   lives,
   owesFlush,
   type PersistOn,
@@ -25,6 +33,7 @@ import {
   type Write,
   written,
 } from '../../src/session/transitions.js'
+import { storedSession as sampleSession } from '../../src/testing/stored-session.js'
 import { rounds, seed } from '../support/seed.js'
 import { live, NOW } from './envelopes.js'
 
@@ -379,4 +388,38 @@ describe('Whether a write whose answer was lost is in (rule 3)', () => {
     const heldMine = takenOver(sessionWith(true, 0), step(1), OTHER, 10)
     expect(ringVerdict(heldMine, mine, 5)).toBe('in')
   })
+})
+
+describe('What an insert found (rules 5, 9 and 13)', () => {
+  const E = live({ lineage: MINE, version: 3, durableLineage: NO_LINEAGE, durableVersion: 0 })
+  for (const [what, outcome, verdict] of [
+    ['it was inserted', { outcome: 'inserted', token }, 'applied'],
+    ['it came after its time', { outcome: 'too-late' }, 'absent'],
+    ['this very version stands there', { outcome: 'exists', row: row(MINE, 3) }, 'superseded'],
+    ['a newer version of my lineage stands there', { outcome: 'exists', row: row(MINE, 4) }, 'superseded'],
+    ['an older version of my lineage stands there', { outcome: 'exists', row: row(MINE, 2) }, 'older of mine'],
+    ['another lineage stands there', { outcome: 'exists', row: row(PARENT, 3) }, 'conflict'],
+    ['a tombstone stands there', { outcome: 'exists', row: { state: 'destroyed' } }, 'destroyed'],
+    ['nothing stands there any more', { outcome: 'exists', row: { state: 'absent' } }, 'absent'],
+  ] as const)
+    test(`${what}: ${verdict}`, () => {
+      expect(insertVerdict(E, outcome)).toBe(verdict)
+    })
+})
+
+describe('What a copy from the backend means for a reader (rule 2)', () => {
+  const at = 1_000
+  const copy = (session: Partial<StoredSession>): BackendCopy => ({
+    ...{ state: 'live', token, session: sampleSession({ createdAt: 0, absoluteExpiresAt: 9_000, ...session }) },
+  })
+  for (const [what, given, verdict] of [
+    ['nothing', { state: 'absent' }, 'absent'],
+    ['a tombstone', { state: 'destroyed' }, 'destroyed'],
+    ['a session before its end', copy({ expiresAt: at + 1 }), 'live'],
+    ['a session at its end', copy({ expiresAt: at }), 'expired'],
+    ['a session at its absolute end', copy({ expiresAt: at + 1, absoluteExpiresAt: at }), 'expired'],
+  ] as const)
+    test(`${what}: ${verdict}`, () => {
+      expect(copyVerdict(given, at)).toBe(verdict)
+    })
 })
