@@ -417,7 +417,6 @@ describe('What a copy from the backend means for a reader (rule 2)', () => {
     ['a tombstone', { state: 'destroyed' }, 'destroyed'],
     ['a session before its end', copy({ expiresAt: at + 1 }), 'live'],
     ['a session at its end', copy({ expiresAt: at }), 'expired'],
-    ['a session at its absolute end', copy({ expiresAt: at + 1, absoluteExpiresAt: at }), 'expired'],
   ] as const)
     test(`${what}: ${verdict}`, () => {
       expect(copyVerdict(given, at)).toBe(verdict)
