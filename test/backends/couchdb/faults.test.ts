@@ -24,7 +24,7 @@ const serverThat = async (script: Script): Promise<Scripted> => {
 }
 
 const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const options = { url, username: 'someone', password: SECRET, absoluteTtlMs: 30 * DAY_MS, requestTimeoutMs: 400 }
+  const options = { url, username: 'someone', password: SECRET, absoluteTtlMs: 30 * DAY_MS, requestTimeoutMs: 10_000 }
   const backend = couchdb({ ...options, ...more })
   closing.push(() => backend.close())
   return backend
@@ -61,6 +61,11 @@ const update = async (backend: Backend) => {
 
 type Answer = (response: ServerResponse) => void
 
+const SILENCE: Answer = () => {}
+
+/** Only silence has to be waited for. */
+const patienceFor = (answer: Answer): Partial<CouchdbOptions> => (answer === SILENCE ? { requestTimeoutMs: 200 } : {})
+
 describe('what an answer means', () => {
   const error = { error: 'some_error', reason: 'a reason that quotes s:a:document' }
   const rows: readonly (readonly [string, Answer, string, 'no' | 'unknown', RegExp])[] = [
@@ -95,12 +100,12 @@ describe('what an answer means', () => {
     ['a number', (to) => json(to, 200, 7), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
     ['an object of another shape', (to) => json(to, 200, {}), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
     ['a connection that breaks', (to) => to.destroy(), 'E_SESSION_UNAVAILABLE', 'unknown', /UND_ERR_SOCKET/],
-    ['silence', () => {}, 'E_SESSION_UNAVAILABLE', 'unknown', /no answer came in time/],
+    ['silence', SILENCE, 'E_SESSION_UNAVAILABLE', 'unknown', /no answer came in time/],
   ]
 
   test.each(rows)('%s is an error of a read, never an absence', async (_, answer, code, __, words) => {
     const { url, port } = await serverThat((___, response) => answer(response))
-    const raised = await errorOf(backendOf(url).read(locator()))
+    const raised = await errorOf(backendOf(url, patienceFor(answer)).read(locator()))
     expect(raised).toMatchObject({ code, tier: `couchdb 127.0.0.1:${port}`, operation: 'read', applied: undefined })
     expect(raised.message).toMatch(words)
   })
@@ -108,7 +113,7 @@ describe('what an answer means', () => {
   test.each(rows)('%s tells of a change whether it was done', async (_, answer, code, applied, words) => {
     const { url, asked } = await serverThat((___, response) => answer(response))
     for (const change of [insert, update]) {
-      const raised = await errorOf(change(backendOf(url)))
+      const raised = await errorOf(change(backendOf(url, patienceFor(answer))))
       expect(raised).toMatchObject({ code, operation: change.name, applied })
       expect(raised.message).toMatch(words)
     }
@@ -187,9 +192,18 @@ describe('nobody there', () => {
 
   test('a request that waits for a connection in vain was not sent', async () => {
     const { url } = await serverThat(() => {})
-    const backend = backendOf(url, { maxConnections: 1 })
-    const [first, second] = await Promise.all([errorOf(insert(backend)), errorOf(insert(backend))])
-    expect([first.applied, second.applied].sort()).toEqual(['no', 'unknown'])
+    const backend = backendOf(url, { maxConnections: 1, requestTimeoutMs: 1_500 })
+    const first = errorOf(insert(backend))
+    const second = errorOf(backend.insert(locator(), storedSession(), { notAfter: Date.now() + 200 }))
+    expect((await second).applied).toBe('no')
+    expect((await first).applied).toBe('unknown')
+  })
+
+  test('an insert that counts until a moment is not waited for beyond it', async () => {
+    const { url } = await serverThat(() => {})
+    const backend = backendOf(url, { requestTimeoutMs: 600_000 })
+    const insertion = backend.insert(locator(), storedSession(), { notAfter: Date.now() + 300 })
+    expect(await errorOf(insertion)).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
   })
 
   test('a batch of which nothing was answered rejects; one of which some was says so of each', async () => {

@@ -25,7 +25,7 @@ const serverThat = async (script: Script): Promise<Scripted> => {
 }
 
 const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const backend = couchdb({ url, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 1_000, ...more })
+  const backend = couchdb({ url, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 4_000, ...more })
   closing.push(() => backend.close())
   return backend
 }
@@ -94,7 +94,7 @@ describe('several servers of one cluster', () => {
 test('a real stand-in that is frozen, ended and back again is said so, and works again', async () => {
   const server = await startCouchdb()
   closing.push(() => server.stop())
-  const backend = backendOf(server.url, { requestTimeoutMs: 2_000 })
+  const backend = backendOf(server.url, { requestTimeoutMs: 3_000 })
   const [one, other] = [locator(), locator()]
   expect((await backend.insert(one, storedSession())).outcome).toBe('inserted')
   server.pause()
@@ -123,7 +123,7 @@ describe('connections', () => {
         missing(asked, response)
       }, 5)
     })
-    const backend = backendOf(server.url, { maxConnections: 3, requestTimeoutMs: 10_000 })
+    const backend = backendOf(server.url, { maxConnections: 3, requestTimeoutMs: 15_000 })
     await Promise.all(Array.from({ length: 60 }, () => backend.read(locator())))
     for (let index = 0; index < 20; index++) await backend.read(locator())
     expect(most).toBe(3)
