@@ -2,7 +2,7 @@ import type { Configuration } from './configuration.js'
 
 /*
  * What the rules are searched for, by the promise that is foremost in each (every search checks them all). The
- * letters are explained in `configuration.ts`. The deep ones take minutes each.
+ * letters are explained in `configuration.ts`. The deep ones take up to some minutes each.
  */
 
 const warm = { starts: 'warm', maxStaleCount: 2 } as const

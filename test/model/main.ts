@@ -10,7 +10,7 @@ Searches the protocol's steps, interleaved in every way, over one cache entry an
 end, under the store's own decisions (src/session) and with the faults that each configuration names. Then each
 negative control, a weakened rule, which the search has to notice.
 
-  --deep        larger configurations too: up to an hour, and some gigabytes of memory
+  --deep        larger configurations too: some minutes, and two gigabytes of memory
   --only NAME   one configuration or one control, by its name; may be given more than once
   --help        this text
 

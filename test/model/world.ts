@@ -299,3 +299,10 @@ export const aroundOf = (world: World, actor: Actor): Around & { readonly lineag
     trustFrom: actor.noticed === 0 ? 0 : 1 + actor.noticed,
   }
 }
+
+export const spend = (budget: Budget, fault: keyof Budget): Budget => ({ ...budget, [fault]: budget[fault] - 1 })
+
+export const withActor = (world: World, index: number, actor: Actor): World => ({
+  ...world,
+  actors: world.actors.map((other, at) => (at === index ? actor : other)),
+})
