@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
-import { calls, expectCode, increment, loaded, settled, world } from './world.js'
+import { calls, expectCode, held, increment, loaded, settled, world } from './world.js'
 
 describe('reading a session', () => {
   test('a warm session is one read of the cache and none of the backend', async () => {
@@ -166,6 +166,46 @@ describe('reading a session', () => {
     }
     await Promise.all(ids.map((id) => loaded(store, id)))
     expect(most).toBe(3)
+  })
+
+  test('reads that wait in line come in order of arrival, and one that waited too long is not made at all', async () => {
+    const { process, backend, runtime, keyOf } = world()
+    const store = process({ maxBackendReads: 1, backendTimeoutMs: 1_000, cacheTimeoutMs: 60_000 })
+    const gate = held()
+    const read: unknown[] = []
+    backend.intercept = async (call, proceed) => {
+      if (call === 'read') read.push(call)
+      if (read.length === 1) await gate.opened
+      return await proceed()
+    }
+    const order: string[] = []
+    const asked = ['first', 'second', 'third'].map(async (id) => {
+      await store.load(id).catch((error: unknown) => {
+        order.push(`${id} ${(error as { readonly code: string }).code}`)
+        return undefined
+      })
+      order.push(id)
+    })
+    await settled()
+    gate.open()
+    await Promise.all(asked)
+    expect(order).toEqual(['first', 'second', 'third'])
+
+    read.length = 0
+    const closed = held()
+    backend.intercept = async (_call, proceed) => {
+      read.push(keyOf('other'))
+      await closed.opened
+      return await proceed()
+    }
+    const late = expectCode(store.load('late'), 'E_SESSION_UNAVAILABLE')
+    const later = expectCode(store.load('later'), 'E_SESSION_UNAVAILABLE')
+    await settled()
+    runtime.advance(1_001)
+    await Promise.all([late, later])
+    closed.open()
+    await settled()
+    expect(read).toHaveLength(1)
   })
 
   test('a session of another key under this key is recognised, counted, treated as a miss and replaced', async () => {
