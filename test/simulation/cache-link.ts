@@ -81,8 +81,20 @@ export class CacheLink implements FrontCache, Placed {
     )
   }
 
-  /** Where a key is; a control may put it elsewhere. */
-  place: (key: CacheKey) => CacheServer = (key) => placedAmong(this.servers, key)
+  readonly #homes = new Map<CacheKey, CacheServer>()
+
+  /** Where a key is, as the list says. */
+  homeOf(key: CacheKey): CacheServer {
+    let home = this.#homes.get(key)
+    if (home === undefined) {
+      home = placedAmong(this.servers, key)
+      this.#homes.set(key, home)
+    }
+    return home
+  }
+
+  /** Where it is put; a control may put it elsewhere. */
+  place: (key: CacheKey) => CacheServer = (key) => this.homeOf(key)
 
   /** As if the servers that are away were not on the list; for a control. */
   placedAmongReached(key: CacheKey): CacheServer {

@@ -204,7 +204,7 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   const sessions = [...world.sessions.values()]
   const [first] = processes
   if (first === undefined) return
-  if (world.hadTroubles()) await Promise.all(processes.map((process) => tryAgain(process)))
+  await Promise.all(processes.filter(({ leftAlone }) => leftAlone.size > 0).map(tryAgain))
   world.note(undefined, 'the end: everyone looks, one writes durably, everyone looks again')
   world.endsAt = world.clock.now
   for (const process of processes) await Promise.all(sessions.map((session) => look(process, 'end1', session)))

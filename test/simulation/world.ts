@@ -12,7 +12,6 @@ import { type FaultCounts, type FaultKind, noFaults } from './faults.js'
 import { type Operation, type OperationKind, type SessionHistory, shownOutcome, type Violation } from './history.js'
 import { judgeDistance, judgeDrain } from './judge.js'
 import { Network } from './network.js'
-import { placedAmong } from './placement.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
 
@@ -135,8 +134,7 @@ export class World {
 
   /** Where this process keeps a session, as its list says. */
   serverOf(process: string, key: string): string {
-    const link = this.processes.find(({ name }) => name === process)?.cacheLink
-    return link === undefined ? '' : placedAmong(link.servers, key).name
+    return this.processes.find(({ name }) => name === process)?.cacheLink.homeOf(key).name ?? ''
   }
 
   /** The servers of the list of now. */
@@ -153,9 +151,11 @@ export class World {
 
   onCacheFailure(process: Owner & { readonly name: string }, server: string, key: string): void {
     // Who failed to reach a server for one session compares what it holds of every session.
-    for (const { key: other, disturbances } of this.sessions.values())
-      if (this.serverOf(process.name, other) === server)
+    for (const { key: other, disturbances } of this.sessions.values()) {
+      const isKnown = disturbances.at(-1)?.what === 'cache failure' && disturbances.at(-1)?.at === this.clock.now
+      if (!isKnown && this.serverOf(process.name, other) === server)
         disturbances.push({ what: 'cache failure', at: this.clock.now })
+    }
     const session = this.#byKey.get(key)
     if (session === undefined) return
     for (const operation of session.operations)
