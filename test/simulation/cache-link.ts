@@ -57,6 +57,7 @@ export class CacheLink implements FrontCache, Placed {
   readonly name = 'cache'
   readonly outages: SeenOutage[] = []
   readonly servers: readonly [CacheServer, ...CacheServer[]]
+  readonly serverList: number
   readonly #world: World
   readonly #process: Owner & { readonly name: string }
   readonly #runtime: Runtime
@@ -76,6 +77,7 @@ export class CacheLink implements FrontCache, Placed {
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
     this.servers = servers
+    this.serverList = servers.reduce((sum, server) => sum + 2 ** world.cacheServers.indexOf(server), 0)
     this.#lines = new Map(
       servers.map((server) => [server.name, { server, generation: 1, pending: new Set(), life: server.life }]),
     )
