@@ -28,7 +28,8 @@ const losses: readonly Configuration[] = [
   { ...warm, name: 'i4.n2', processes: ['W', 'W', 'F'], faults: { losses: 1, leaseExpiries: 1 } },
   { ...warm, name: 'i4.n2-flusher', processes: ['W', 'W', 'W', 'F'], faults: { losses: 1 } },
   { ...warm, name: 'i4.n2-late-flush', processes: ['WW', 'WW'], faults: { losses: 1, crashes: 1 } },
-  { ...warm, name: 'i4.n3', maxStaleCount: 3, processes: ['WW', 'WW', 'F'], faults: { losses: 1 } },
+  { ...warm, name: 'i4.n3', maxStaleCount: 3, processes: ['WWW', 'W'], faults: { losses: 1 } },
+  { ...warm, name: 'i4.n3-flusher', maxStaleCount: 3, processes: ['WW', 'W', 'F'], faults: { losses: 1 } },
   { ...warm, name: 'i4.n3-older-flush', maxStaleCount: 3, processes: ['WWWW', 'F', 'F'], faults: { losses: 1 } },
   {
     ...warm,
@@ -128,6 +129,7 @@ const others: readonly Configuration[] = [
   { ...cold, name: 'i6.readers', processes: ['RR', 'WW', 'R', 'F'] },
   { ...warm, name: 'i6.lost-reply', processes: ['RR', 'W', 'D'], faults: { lostInCache: 1, lateInBackend: 1 } },
   { ...warm, name: 'i8.drain', processes: ['WZ', 'WW'], faults: { losses: 2 } },
+  { ...warm, name: 'i8.backend-down', processes: ['WZ', 'W'], faults: { backendOutages: 1, losses: 1 } },
   { ...warm, name: 'i8.drain-lost', processes: ['WZ', 'W', 'T'], faults: { losses: 1, lostInCache: 1 } },
   { ...warm, name: 'regenerate', processes: ['N', 'W', 'W'] },
   { ...warm, name: 'regenerate.loss', processes: ['N', 'W'], faults: { losses: 1, lostInCache: 1, lostInBackend: 1 } },

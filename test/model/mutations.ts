@@ -469,6 +469,18 @@ export const MUTATIONS: readonly Mutation[] = [
     /^I[34]/,
     { processes: ['D', 'WW'], faults: LOSS },
   ),
+  mutation(
+    'M68',
+    'a drain that could not reach the backend leaves nothing',
+    withSteps({ onUnansweredDrain: 'nothing left' }),
+    /^I8/,
+    { processes: ['WZ'], faults: { ...LOSS, backendOutages: 1 } },
+  ),
+  mutation('M69', 'a backend that does not answer has no session', withSteps({ onNobody: 'none' }), /^I9/, {
+    processes: ['R'],
+    starts: 'cold',
+    faults: { backendOutages: 1 },
+  }),
   mutation('M67', 'what is done with one list of servers, all are to see at once', RULES, /^I[235]/, {
     processes: ['X', 'R'],
     faults: { moves: 1 },

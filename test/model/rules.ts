@@ -97,6 +97,8 @@ export interface Steps {
   readonly quarantineDrops: 'by token' | 'whatever stands there'
   readonly onUnreachableTombstone: 'tell' | 'acknowledge'
   readonly deferredInsert: 'in time' | 'at any time'
+  readonly onUnansweredDrain: 'left' | 'nothing left'
+  readonly onNobody: 'unavailable' | 'none'
   readonly touchBy: 'cas' | 'set'
   /** Whether a token outlives the connection it came over. */
   readonly tokens: 'die' | 'survive'
@@ -136,6 +138,8 @@ const steps: Steps = {
   quarantineDrops: 'by token',
   onUnreachableTombstone: 'tell',
   deferredInsert: 'in time',
+  onUnansweredDrain: 'left',
+  onNobody: 'unavailable',
   touchBy: 'cas',
   tokens: 'die',
   commands: 'die',

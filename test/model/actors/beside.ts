@@ -62,7 +62,8 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
     return isDue ? flushes.flush(seen.envelope, seen.token, frame(onFlushed, {})) : end({ did: 'flush', left: false })
   }
 
-  const onFlushed = (flushed: Flushed): Task => end({ did: 'flush', left: flushed.outcome === 'unavailable' })
+  const onFlushed = (flushed: Flushed): Task =>
+    end({ did: 'flush', left: flushed.outcome === 'unavailable' && rules.steps.onUnansweredDrain === 'left' })
 
   /** The touch of a request that loaded the session; whether the backend is told as well depends on times. */
   const touch = (): Task => reads.observe('reader', frame(onLoaded, {}))

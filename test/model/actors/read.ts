@@ -69,7 +69,8 @@ const rowOf = (copy: BackendCopy): Parameters<Rules['quarantineVerdict']>[1] =>
     : { state: copy.state }
 
 export const reading = (rules: Rules, _settings: Settings): Reading => {
-  const { fill } = rules.steps
+  const { fill, onNobody } = rules.steps
+  const nobody = onNobody === 'unavailable' ? UNAVAILABLE : NONE
 
   const observe: Reading['observe'] = (as, then) => get(frame(onLook, { as, then }))
 
@@ -105,7 +106,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     { as, then, token }: Looking & { readonly token: Token },
     around: Around,
   ): Task => {
-    if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: UNAVAILABLE }))
+    if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: nobody }))
     if (copy.state === 'destroyed') return bury(token, frame(onOver, { then, found: DESTROYED }))
     if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
