@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import session from 'express-session'
 import { createSessionStore } from 'nonstick'
+import { couchdb } from 'nonstick/couchdb'
 import { NonstickStore } from 'nonstick/express'
 import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
@@ -25,6 +26,11 @@ const tell = (message: FromApp): void => {
   if (process.connected) process.send?.(message)
 }
 
+const couchdbOf = (place: AppConfig['backend']): ReturnType<typeof couchdb> => {
+  if (place.kind !== 'couchdb') throw new TypeError(`${place.kind} is no CouchDB`)
+  return couchdb({ url: place.url, database: place.database, absoluteTtlMs: 30 * 86_400_000 })
+}
+
 /** Saves now: an error is still an answer with a status then, not a response cut off before its last byte. */
 const save = (req: Request): Promise<void> =>
   new Promise((resolve, reject) => {
@@ -33,10 +39,13 @@ const save = (req: Request): Promise<void> =>
 
 const serve = (config: AppConfig): { readonly listen: () => Promise<number>; readonly close: () => Promise<void> } => {
   // The library could open its own pool; with ours, `settle` below can reach the connections.
-  const pool = new pg.Pool({ connectionString: config.databaseUrl, max: 5 })
+  const pool =
+    config.backend.kind === 'postgres'
+      ? new pg.Pool({ connectionString: config.backend.databaseUrl, max: 5 })
+      : undefined
   const sessions = createSessionStore({
     cache: memcached({ servers: config.memcachedServer }),
-    backend: postgres({ pool }),
+    backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool }),
     maxStaleCount: config.maxStaleCount,
   })
   sessions.on('flush', ({ reason, count }) => tell({ type: 'flush', reason, count }))
@@ -141,7 +150,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
     server?.close()
     server?.closeAllConnections()
     closed ??= await sessions.close()
-    if (!pool.ended) await pool.end()
+    if (pool?.ended === false) await pool.end()
   }
   let closed: Awaited<ReturnType<typeof sessions.close>> | undefined
 
@@ -150,6 +159,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
    * version 15 there is no asking; the counters are then late.)
    */
   const settle = async (): Promise<void> => {
+    if (pool === undefined) return
     const clients = await Promise.all(Array.from({ length: pool.totalCount }, () => pool.connect()))
     await Promise.all(
       clients.map((client) =>

@@ -47,11 +47,11 @@ export const flushAll = async (address: string): Promise<void> => {
   await memcachedSays(address, 'flush_all', /^OK\r\n/m)
 }
 
-/** What PostgreSQL counted at the sessions' table. */
-export interface TableCounters {
+/** What was counted at the sessions, in PostgreSQL's words or on the wire to CouchDB. */
+export interface BackendCounters {
   readonly inserted: number
   readonly updated: number
-  /** Statements that only read, as the store sends them; `undefined` without pg_stat_statements. */
+  /** Sessions that were asked for; `undefined` for a PostgreSQL without pg_stat_statements. */
   readonly read: number | undefined
 }
 
@@ -78,7 +78,7 @@ export class TableWatch {
     return watch
   }
 
-  async read(): Promise<TableCounters> {
+  async read(): Promise<BackendCounters> {
     const { rows } = await this.#client.query<{ inserted: string; updated: string }>(
       `select n_tup_ins as inserted, n_tup_upd as updated
        from pg_stat_user_tables
@@ -133,7 +133,7 @@ export class TableWatch {
   }
 }
 
-export const difference = (from: TableCounters, to: TableCounters): TableCounters => ({
+export const difference = (from: BackendCounters, to: BackendCounters): BackendCounters => ({
   inserted: to.inserted - from.inserted,
   updated: to.updated - from.updated,
   read: from.read === undefined || to.read === undefined ? undefined : to.read - from.read,

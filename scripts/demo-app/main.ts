@@ -1,14 +1,15 @@
 /** `scripts/demo`: starts the tiers and the cluster, then serves the page or drives the cluster by itself. */
 import { randomBytes } from 'node:crypto'
+import { startBehind } from './behind.js'
 import { CleanUp } from './clean-up.js'
 import { Cluster, sumOfStats } from './cluster.js'
-import { difference, TableWatch } from './counters.js'
+import { difference } from './counters.js'
 import { drive } from './drive.js'
 import { startEntry } from './entry.js'
 import { parseOptions, UsageError } from './options.js'
 import { Panel } from './panel.js'
 import { failures, jsonLine, summary } from './summary.js'
-import { prepareDatabase, SESSION_TABLE, startBackend, startFront } from './tiers.js'
+import { startFront } from './tiers.js'
 
 const APPS = ['app-1', 'app-2', 'app-3']
 
@@ -32,17 +33,7 @@ const run = async (): Promise<void> => {
     () => startFront(say),
     (server) => server.stop(),
   )
-  const backend = await cleanUp.start(
-    'PostgreSQL',
-    () => startBackend(say),
-    (server) => server.stop(),
-  )
-  const database = await prepareDatabase(backend, say)
-  const table = await cleanUp.start(
-    'the look at PostgreSQL',
-    () => TableWatch.open(database.adminUrl, SESSION_TABLE),
-    (watch) => watch.close(),
-  )
+  const behind = await startBehind(options.backend, cleanUp, say)
 
   let panel: Panel | undefined
   let deaths = 0
@@ -50,7 +41,7 @@ const run = async (): Promise<void> => {
   const configs = APPS.map((name) => ({
     name,
     memcachedServer: front.address,
-    databaseUrl: database.appUrl,
+    backend: behind.place,
     secret,
     maxStaleCount: options.maxStaleCount,
   }))
@@ -71,10 +62,12 @@ const run = async (): Promise<void> => {
     processes: APPS.length,
     front: front.kind,
     frontVersion: front.version,
-    backendVersion: backend.version,
+    backend: behind.kind,
+    backendName: behind.name,
+    backendVersion: behind.version,
     maxStaleCount: options.maxStaleCount,
   }
-  panel = new Panel({ cluster, front, table, backendVersion: backend.version, maxStaleCount: options.maxStaleCount })
+  panel = new Panel({ cluster, front, behind, maxStaleCount: options.maxStaleCount })
   const page = panel
   const entry = await cleanUp.start(
     'the entry',
@@ -93,7 +86,7 @@ const run = async (): Promise<void> => {
 
   if (options.once) {
     say('Driving the cluster…')
-    const before = await table.read()
+    const before = await behind.read()
     let beforeKill = { hits: 0, misses: 0 }
     const sample = () => front.counters()
     const report = await drive({
@@ -111,7 +104,7 @@ const run = async (): Promise<void> => {
     if (stats === undefined) throw new Error('no app process told its counters')
     const afterKill = await sample()
     await cluster.settle()
-    const counted = difference(before, await table.read())
+    const counted = difference(before, await behind.read())
     const ended = options.keepOpen ? { drained: 0, left: 0 } : await cluster.close()
     const costs = {
       stats,

@@ -5,11 +5,16 @@ export interface AppConfig {
   /** As the page shows it: `app-1`. */
   readonly name: string
   readonly memcachedServer: string
-  readonly databaseUrl: string
+  readonly backend: BackendPlace
   /** Signs the cookies; the same in every process, new at every run. */
   readonly secret: string
   readonly maxStaleCount: number
 }
+
+/** Where the sessions are behind the cache. */
+export type BackendPlace =
+  | { readonly kind: 'postgres'; readonly databaseUrl: string }
+  | { readonly kind: 'couchdb'; readonly url: string; readonly database: string }
 
 export type ToApp =
   /** The configuration goes this way, for a command line can be read by everyone on the machine. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { StoreStats } from 'nonstick'
+import type { Behind } from './behind.js'
 import { type Cluster, sumOfStats } from './cluster.js'
-import type { TableWatch } from './counters.js'
 import type { Forwarded } from './entry.js'
 import type { Front } from './tiers.js'
 
@@ -14,8 +14,7 @@ const DOWN = 'down' as const
 export interface PanelOptions {
   readonly cluster: Cluster
   readonly front: Front
-  readonly table: TableWatch
-  readonly backendVersion: string
+  readonly behind: Behind
   readonly maxStaleCount: number
 }
 
@@ -70,7 +69,8 @@ export class Panel {
         'Content-Security-Policy':
           "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
       })
-      res.end(await readFile(new URL('page.html', import.meta.url)))
+      const page = await readFile(new URL('page.html', import.meta.url), 'utf8')
+      res.end(page.replaceAll('PostgreSQL', this.#options.behind.name))
     } else if (req.method === 'GET' && path === '/demo/live') this.#listen(res)
     else if (req.method === 'POST' && path.startsWith('/demo/')) await this.#act(req, res, path)
     else json(res, 404, { error: 'there is nothing here' })
@@ -129,13 +129,13 @@ export class Panel {
   }
 
   async #tellState(): Promise<void> {
-    const { cluster, front, table, backendVersion, maxStaleCount } = this.#options
+    const { cluster, front, behind, maxStaleCount } = this.#options
     const alive = cluster.alive
     const [stats, cache, counted, rows] = await Promise.all([
       cluster.stats(),
       this.#cacheIsAway ? DOWN : front.counters().catch(() => DOWN),
-      table.read(),
-      table.rows(),
+      behind.read(),
+      behind.rows(),
     ])
     const totals = sumOfStats(stats) ?? this.#lastStats
     this.#lastStats = totals
@@ -150,7 +150,13 @@ export class Panel {
       })),
       totals,
       cache: { kind: front.kind, state: cache === DOWN ? 'down' : 'up', ...(cache === DOWN ? {} : cache) },
-      backend: { version: backendVersion, rows, inserted: counted.inserted, updated: counted.updated },
+      backend: {
+        version: behind.version,
+        countsLate: behind.countsLate,
+        rows,
+        inserted: counted.inserted,
+        updated: counted.updated,
+      },
     })
   }
 }

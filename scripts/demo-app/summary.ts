@@ -1,4 +1,5 @@
 import type { FlushReason, StoreStats } from 'nonstick'
+import type { BackendKind } from './behind.js'
 import type { DriveReport } from './drive.js'
 
 /** What the run cost, and who counted it. */
@@ -8,7 +9,7 @@ export interface Costs {
   /** As Memcached counted: before the kill and after it. `undefined` for the stand-in. */
   readonly cache: { readonly hits: number; readonly misses: number } | undefined
   readonly backendWrites: number
-  /** `undefined` where PostgreSQL does not count it. */
+  /** `undefined` where the backend does not count it. */
   readonly backendReads: number | undefined
   /** App processes that ended without having been asked to. */
   readonly deaths: number
@@ -22,12 +23,15 @@ export interface Machinery {
   readonly processes: number
   readonly front: 'memcached' | 'stand-in'
   readonly frontVersion: string
+  readonly backend: BackendKind
+  /** As people call it: `PostgreSQL`. */
+  readonly backendName: string
   readonly backendVersion: string
   readonly maxStaleCount: number
 }
 
 /** The last line: its names and their order are fixed. */
-export const jsonLine = (report: DriveReport, costs: Costs, { processes, front }: Machinery): string => {
+export const jsonLine = (report: DriveReport, costs: Costs, { processes, front, backend }: Machinery): string => {
   const { create, count, claim, time, bypass } = costs.stats.flushes
   return JSON.stringify({
     requests: report.requests,
@@ -43,7 +47,7 @@ export const jsonLine = (report: DriveReport, costs: Costs, { processes, front }
     lostBeyondBound: report.lostBeyondBound,
     wrong: report.wrong,
     front,
-    backend: 'postgres',
+    backend,
   })
 }
 
@@ -56,7 +60,7 @@ export const failures = (report: DriveReport, costs: Costs): readonly string[] =
   const errors = total(report.errorsOtherwise)
   if (errors > 0) found.push(`${errors} requests failed while nothing was broken`)
   if (costs.deaths > 0) found.push(`${costs.deaths} app processes died`)
-  if (costs.left > 0) found.push(`${costs.left} sessions could not be written to PostgreSQL at the end`)
+  if (costs.left > 0) found.push(`${costs.left} sessions could not be written to the backend at the end`)
   return found
 }
 
@@ -76,6 +80,7 @@ const REASONS: Readonly<Record<FlushReason, string>> = {
 /** For people. */
 export const summary = (report: DriveReport, costs: Costs, machinery: Machinery): string => {
   const { stats } = costs
+  const { backendName: name } = machinery
   const apps = [...report.answeredBy].sort(([a], [b]) => (a < b ? -1 : 1)).map(([app, count]) => `${app} ${count}`)
   const reasons = (Object.entries(stats.flushes) as [FlushReason, number][])
     .filter(([, times]) => times > 0)
@@ -85,9 +90,9 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
   const rows: [string, string | number, string][] = [
     ['requests', report.requests, `${apps.join(' · ')} · ${(report.durationMs / 1000).toFixed(1)} s`],
     ['changes of sessions', report.writesSeen, `acknowledged, to ${report.sessions} sessions`],
-    ['writes to PostgreSQL', costs.backendWrites, reasons.join(' · ')],
-    ...writesCompared(costs),
-    ['reads from PostgreSQL', costs.backendReads ?? stats.backendReads, readsCompared(costs)],
+    [`writes to ${name}`, costs.backendWrites, reasons.join(' · ')],
+    ...writesCompared(costs, name),
+    [`reads from ${name}`, costs.backendReads ?? stats.backendReads, readsCompared(costs, name)],
     ['cache hits', costs.cache?.hits ?? stats.cacheHits, hitsCompared(costs)],
     ['cache misses', costs.cache?.misses ?? stats.cacheMisses, ''],
     ['merges', stats.merges, `${stats.conflicts} changes met another's`],
@@ -115,13 +120,13 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
   )
   const failed = failures(report, costs)
   return [
-    `${machinery.processes} processes, ${machinery.frontVersion}, PostgreSQL ${machinery.backendVersion}, maxStaleCount ${machinery.maxStaleCount}`,
+    `${machinery.processes} processes, ${machinery.frontVersion}, ${name} ${machinery.backendVersion}, maxStaleCount ${machinery.maxStaleCount}`,
     '',
     ...lines,
     '',
     costs.drained > 0 || costs.left > 0
-      ? `  As they ended, the processes wrote ${costs.drained} sessions that were ahead of PostgreSQL; ${costs.left} were left.`
-      : '  As the processes ended, nothing was ahead of PostgreSQL.',
+      ? `  As they ended, the processes wrote ${costs.drained} sessions that were ahead of ${name}; ${costs.left} were left.`
+      : `  As the processes ended, nothing was ahead of ${name}.`,
     '',
     ...report.complaints.map((complaint) => `  wrong: ${complaint}`),
     failed.length === 0 ? '  Every answer was right.' : `  FAILED: ${failed.join(', ')}.`,
@@ -129,14 +134,14 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
   ].join('\n')
 }
 
-const writesCompared = ({ backendWrites, stats }: Costs): [string, string | number, string][] =>
+const writesCompared = ({ backendWrites, stats }: Costs, name: string): [string, string | number, string][] =>
   backendWrites === stats.backendWrites
     ? []
-    : [['', '', `as PostgreSQL counts; the processes count ${stats.backendWrites}, and ${stats.extensions} extensions`]]
+    : [['', '', `as ${name} counts; the processes count ${stats.backendWrites}, and ${stats.extensions} extensions`]]
 
-const readsCompared = ({ backendReads, stats }: Costs): string => {
-  if (backendReads === undefined) return 'as the processes count; this PostgreSQL does not'
-  return backendReads === stats.backendReads ? '' : `as PostgreSQL counts; the processes count ${stats.backendReads}`
+const readsCompared = ({ backendReads, stats }: Costs, name: string): string => {
+  if (backendReads === undefined) return `as the processes count; this ${name} does not`
+  return backendReads === stats.backendReads ? '' : `as ${name} counts; the processes count ${stats.backendReads}`
 }
 
 const hitsCompared = ({ cache, stats }: Costs): string => {

@@ -1,4 +1,4 @@
-import { passingTo } from './passing.js'
+import { passingTo } from '../../../scripts/servers/couchdb-wire.js'
 
 /** Passes everything on to a CouchDB, and keeps a list of what was asked: `POST /db/_bulk_docs (3)`. */
 export interface Counting {

@@ -1,0 +1,133 @@
+/** The backend of the demo, whichever it is: as the app processes reach it, and as it counts. */
+import { randomBytes } from 'node:crypto'
+import { couchdb } from 'nonstick/couchdb'
+import { couchdbUrl, startCouchdb } from '../servers/couchdb.js'
+import { type Passed, passingTo } from '../servers/couchdb-wire.js'
+import type { CleanUp } from './clean-up.js'
+import { type BackendCounters, TableWatch } from './counters.js'
+import type { BackendPlace } from './messages.js'
+import { prepareDatabase, SESSION_TABLE, startBackend } from './tiers.js'
+
+export type BackendKind = BackendPlace['kind']
+
+export interface Behind {
+  readonly kind: BackendKind
+  /** As people call it: `PostgreSQL`. */
+  readonly name: string
+  readonly version: string
+  /** As the app processes are told. */
+  readonly place: BackendPlace
+  /** Its counters come some seconds after what they count. */
+  readonly countsLate: boolean
+  read(): Promise<BackendCounters>
+  /** How many sessions are stored, those that were destroyed not counted. */
+  rows(): Promise<number>
+}
+
+type Say = (line: string) => void
+
+/** Starts it, ready for sessions; `cleanUp` ends it. */
+export const startBehind = (kind: BackendKind, cleanUp: CleanUp, say: Say): Promise<Behind> =>
+  kind === 'couchdb' ? startCouchdbBehind(cleanUp, say) : startPostgresBehind(cleanUp, say)
+
+const startPostgresBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> => {
+  const server = await cleanUp.start(
+    'PostgreSQL',
+    () => startBackend(say),
+    (started) => started.stop(),
+  )
+  const database = await prepareDatabase(server, say)
+  const table = await cleanUp.start(
+    'the look at PostgreSQL',
+    () => TableWatch.open(database.adminUrl, SESSION_TABLE),
+    (watch) => watch.close(),
+  )
+  return {
+    kind: 'postgres',
+    name: 'PostgreSQL',
+    version: server.version,
+    place: { kind: 'postgres', databaseUrl: database.appUrl },
+    countsLate: true,
+    read: () => table.read(),
+    rows: () => table.rows(),
+  }
+}
+
+/** CouchDB counts no documents by database and kind, so that a wire in front of it does. */
+const startCouchdbBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> => {
+  const given = couchdbUrl()
+  const server =
+    given === undefined
+      ? await cleanUp.start(
+          'the stand-in for CouchDB',
+          () => startCouchdb(),
+          (started) => started.stop(),
+        )
+      : { url: given }
+  const wire = wireCounters()
+  const passing = await cleanUp.start(
+    'the look at CouchDB',
+    () => passingTo(server.url, wire.tell),
+    (started) => started.close(),
+  )
+  const database = `nonstick_demo_${randomBytes(6).toString('hex')}-{yyyy}-{mm}`
+  const backend = couchdb({ url: server.url, absoluteTtlMs: 30 * 86_400_000, database, requestTimeoutMs: 10_000 })
+  await cleanUp.start(
+    'the databases of the demo',
+    () => backend.setUp(),
+    async () => {
+      // Ten years from now nothing of today can be alive, so that everything goes.
+      if (given !== undefined) await backend.purge({ now: Date.now() + 3_653 * 86_400_000, limit: 1 })
+      await backend.close()
+    },
+  )
+  const { version } = (await (await fetch(new URL('/', passing.url.replace(/\/\/.*@/, '//')))).json()) as Welcome
+  const called = given === undefined ? `a stand-in that is no CouchDB (express-pouchdb ${version})` : version
+  say(given === undefined ? 'A STAND-IN takes the place of CouchDB: it is NO CouchDB.' : `CouchDB ${version}`)
+  return {
+    kind: 'couchdb',
+    name: 'CouchDB',
+    version: called,
+    place: { kind: 'couchdb', url: passing.url, database },
+    countsLate: false,
+    read: async () => wire.counters(),
+    rows: () => backend.count({ namespace: 'nonstick', now: Date.now() }),
+  }
+}
+
+interface Welcome {
+  readonly version: string
+}
+
+interface Row {
+  readonly rev?: string
+  readonly id?: string
+}
+
+type Document = Readonly<Record<string, unknown>>
+
+/** What was asked of sessions' documents, and what of it was done. */
+const wireCounters = (): { tell(passed: Passed): void; counters(): BackendCounters } => {
+  let [inserted, updated, read] = [0, 0, 0]
+  const written = (document: Document, row: Row | undefined): void => {
+    if (row?.rev === undefined) return
+    if (document['_rev'] === undefined) inserted++
+    else updated++
+  }
+  return {
+    counters: () => ({ inserted, updated, read }),
+    tell: ({ method, path, body, status, answer }) => {
+      const isDocument = path.includes('/s%3A')
+      if (method === 'GET' && isDocument) read++
+      if (status >= 300) return
+      if (method === 'PUT' && isDocument) written(parsed(body) as Document, parsed(answer) as Row)
+      if (path.endsWith('/_bulk_get')) read += (parsed(body) as { docs: unknown[] }).docs.length
+      if (!path.endsWith('/_bulk_docs')) return
+      const rows = new Map((parsed(answer) as Row[]).map((row) => [row.id, row]))
+      for (const document of (parsed(body) as { docs: Document[] }).docs)
+        written(document, rows.get(String(document['_id'])))
+    },
+  }
+}
+
+const parsed = (bytes: Buffer): unknown => JSON.parse(bytes.toString('utf8'))
