@@ -119,18 +119,19 @@ class Couchdb implements CouchdbBackend {
       const deadline = deadlineAfter(this.#options.runtime, Math.min(call.deadline.remainingMs(), leftMs))
       const created = await this.#places.create({ ...call, deadline }, locator, content, home)
       return created.created
-        ? { outcome: 'inserted', token: tokenOf(created.revision, created.month) }
+        ? { outcome: 'inserted', token: tokenOf({ ...created, lineage: session.lineage, version: session.version }) }
         : { outcome: 'exists', row: stateOf(created.found) }
     })
   }
 
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     return this.#write<GuardedUpdate, UpdateOutcome>('update', entries, {
-      unseen: ({ locator, token, session }) => {
+      unseen: ({ locator, guard, token, session }) => {
         const seen = seenIn(token)
         // A token from a cache is a claim: it picks one of the months that the clock names, or none.
         if (seen === undefined || !this.#places.candidatesOf(locator).includes(seen.month)) return undefined
-        return { ...seen, content: contentOf(session) }
+        if (!guardAdmits(guard, seen)) return undefined
+        return { month: seen.month, revision: seen.revision, content: contentOf(session) }
       },
       judge: ({ guard, session }, found) => {
         const standing = stateOf(found)
@@ -138,7 +139,10 @@ class Couchdb implements CouchdbBackend {
           return { outcome: { outcome: 'refused', row: standing } }
         return { put: { month: found.month, revision: found.leaf.revision, content: contentOf(session) } }
       },
-      written: ({ month }, revision) => ({ outcome: 'applied', token: tokenOf(revision, month) }),
+      written: ({ session }, { month }, revision) => ({
+        outcome: 'applied',
+        token: tokenOf({ revision, month, lineage: session.lineage, version: session.version }),
+      }),
       failed: (error) => ({ outcome: 'failed', error }),
     })
   }

@@ -1,4 +1,4 @@
-import type { BackendCopy, BackendState, BackendToken, StoredSession } from '../../contract/backend.js'
+import type { BackendCopy, BackendState, BackendToken, Lineage, StoredSession } from '../../contract/backend.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
@@ -29,15 +29,42 @@ export const idOf = (key: CacheKey): string => ID_PREFIX + key
 
 export const keyOf = (id: string): CacheKey => id.slice(ID_PREFIX.length)
 
-/** The revision, and the month it is in, so that a flush needs no look for it either. */
-export const tokenOf = (revision: Revision, month: Month): BackendToken =>
-  new Uint8Array(Buffer.from(`${revision}@${month}`, 'utf8'))
+/** What a token says was seen: the guard is judged by it, and the revision proves that it still stands. */
+export interface Seen {
+  readonly revision: Revision
+  readonly month: Month
+  readonly lineage: Lineage
+  readonly version: number
+}
 
-/** `undefined` where the caller knows none. */
-export const seenIn = (token: BackendToken): { readonly revision: Revision; readonly month: Month } | undefined => {
-  const text = Buffer.from(token.buffer, token.byteOffset, token.byteLength).toString('utf8')
-  const { revision, month } = /^(?<revision>\d+-[^@]+)@(?<month>\d{4}-\d\d)$/.exec(text)?.groups ?? {}
-  return revision === undefined || month === undefined ? undefined : { revision, month }
+const TOKEN_BYTES = 42
+const NO_TOKEN: BackendToken = new Uint8Array(0)
+
+/** In few bytes; empty, which is "not known", for a revision or a lineage of another form than the usual one. */
+export const tokenOf = ({ revision, month, lineage, version }: Seen): BackendToken => {
+  const { generation = '', hash = '' } = /^(?<generation>\d{1,14})-(?<hash>[0-9a-f]{32})$/.exec(revision)?.groups ?? {}
+  if (hash === '' || !/^[0-9a-f]{16}$/.test(lineage)) return NO_TOKEN
+  const token = Buffer.alloc(TOKEN_BYTES)
+  token.writeUIntBE(Number(generation), 0, 6)
+  token.write(hash, 6, 'hex')
+  token.writeUInt32BE(Number(month.slice(0, 4)) * 12 + Number(month.slice(5)) - 1, 22)
+  token.write(lineage, 26, 'hex')
+  token.writeBigUInt64BE(BigInt(version), 34)
+  return new Uint8Array(token.buffer, token.byteOffset, TOKEN_BYTES)
+}
+
+/** `undefined` where the caller knows nothing. */
+export const seenIn = (token: BackendToken): Seen | undefined => {
+  if (token.length !== TOKEN_BYTES) return undefined
+  const bytes = Buffer.from(token.buffer, token.byteOffset, token.byteLength)
+  const months = bytes.readUInt32BE(22)
+  const year = String(Math.floor(months / 12)).padStart(4, '0')
+  return {
+    revision: `${bytes.readUIntBE(0, 6)}-${bytes.toString('hex', 6, 22)}`,
+    month: `${year}-${String((months % 12) + 1).padStart(2, '0')}`,
+    lineage: bytes.toString('hex', 26, 34),
+    version: Number(bytes.readBigUInt64BE(34)),
+  }
 }
 
 /** @throws TypeError for a text that would not come back as it is. */
@@ -150,8 +177,9 @@ export interface Found {
 
 /** @throws SessionStoreError `E_SESSION_FORMAT` */
 export const copyOf = (found: Found | undefined): BackendCopy => {
-  if (found?.leaf.kind !== 'session') return stateOf(found) as BackendCopy & { readonly state: 'absent' | 'destroyed' }
-  return { state: 'live', session: found.leaf.session, token: tokenOf(found.leaf.revision, found.month) }
+  const state = stateOf(found)
+  if (state.state !== 'live' || found?.leaf.kind !== 'session') return state as BackendCopy
+  return { state: 'live', session: found.leaf.session, token: state.token }
 }
 
 /** @throws SessionStoreError `E_SESSION_FORMAT` */
@@ -161,5 +189,11 @@ export const stateOf = (found: Found | undefined): BackendState => {
   if (leaf.kind === 'unreadable') throw leaf.error
   if (leaf.kind !== 'session') return { state: leaf.kind === 'tombstone' ? 'destroyed' : 'absent' }
   const { lineage, version, writeIds } = leaf.session
-  return { state: 'live', lineage, version, writeIds, token: tokenOf(leaf.revision, month) }
+  return {
+    state: 'live',
+    lineage,
+    version,
+    writeIds,
+    token: tokenOf({ revision: leaf.revision, month, lineage, version }),
+  }
 }

@@ -23,7 +23,7 @@ export interface WritePlan<Entry, Outcome> {
     entry: Entry,
     found: Found | undefined,
   ) => { readonly put: Replacement } | { readonly outcome: Outcome }
-  readonly written: (replacement: Replacement, revision: Revision) => Outcome
+  readonly written: (entry: Entry, replacement: Replacement, revision: Revision) => Outcome
   readonly failed: (error: SessionStoreError) => Outcome
 }
 
@@ -197,7 +197,7 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
       const result = results[at]
       if (result?.result === 'written') {
         this.#desk.places.remember(item.entry.locator, month)
-        this.#outcomes.set(item.index, this.#plan.written(put, result.revision))
+        this.#outcomes.set(item.index, this.#plan.written(item.entry, put, result.revision))
       } else if (result?.result === 'refused') this.#failAll([item], result.error)
       else return [item]
       return []

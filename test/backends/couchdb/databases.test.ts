@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
+import { tokenOf } from '../../../src/backends/couchdb/document.js'
 import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
@@ -14,6 +15,7 @@ afterEach(async () => {
 })
 
 const DAY_MS = 86_400_000
+const REVISION = `1-${'a0'.repeat(16)}`
 const at = (moment: string): number => Date.parse(moment)
 
 /** A backend with databases of its own and a clock that is set. */
@@ -84,8 +86,9 @@ describe('a month’s database', () => {
       const locator = claimed === undefined ? sampleLocator() : born(claimed)
       const session = storedSession()
       const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-      for (const token of ['', '1-a@2611', '1-a@2026-11', '1-a@2026-10', '1-a@2020-01']) {
-        const entry = { locator, guard, session, token: new Uint8Array(Buffer.from(token)) }
+      for (const month of ['2026-11', '2026-10', '2020-01', '9999-12', undefined]) {
+        const token = month === undefined ? new Uint8Array(0) : tokenOf({ ...session, month, revision: REVISION })
+        const entry = { locator, guard, session, token }
         expect(await backend.update([entry])).toEqual([{ outcome: 'refused', row: { state: 'absent' } }])
       }
       expect(await backend.read(locator)).toEqual({ state: 'absent' })
@@ -177,7 +180,7 @@ describe('a program that must not make databases', () => {
     const missing = { code: 'E_BACKEND_SCHEMA', message: expect.stringMatching(/2026-11; call `setUp\(\)`/) }
     const session = storedSession()
     const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-    const token = new Uint8Array(Buffer.from('1-a@2026-11'))
+    const token = tokenOf({ ...session, month: '2026-11', revision: REVISION })
     await expect(backend.read(born())).rejects.toMatchObject(missing)
     await expect(backend.insert(born(), session)).rejects.toMatchObject({ ...missing, applied: 'no' })
     await expect(backend.destroy(born(), tombstone(clock.now))).rejects.toMatchObject({ ...missing, applied: 'no' })

@@ -65,14 +65,26 @@ describe('a document', () => {
 })
 
 describe('a token', () => {
-  test('says the revision and the month, in few bytes', () => {
-    const revision = `123456789-${'f'.repeat(32)}`
-    const token = tokenOf(revision, '2026-11')
+  const seen = { revision: `123456789-${'0f'.repeat(16)}`, month: '2026-11', lineage: '0123456789abcdef', version: 7 }
+
+  test.each([
+    ['a usual one', {}],
+    ['the first revision', { revision: `1-${'a0'.repeat(16)}` }],
+    ['January and December', { month: '2027-01' }],
+    ['', { month: '9999-12' }],
+    ['the largest version', { version: Number.MAX_SAFE_INTEGER }],
+  ])('says what was seen, in few bytes: %s', (_, more) => {
+    const token = tokenOf({ ...seen, ...more })
     expect(token.length).toBeLessThanOrEqual(64)
-    expect(seenIn(token)).toEqual({ revision, month: '2026-11' })
+    expect(seenIn(token)).toEqual({ ...seen, ...more })
   })
 
-  test.each(['', 'nonsense', '1-a', '1-a@2026', '@2026-11', '1-a@../..'])('that is %j says nothing', (text) => {
+  test('is not known for a revision or a lineage of another form', () => {
+    expect(tokenOf({ ...seen, revision: '1-abc' })).toHaveLength(0)
+    expect(tokenOf({ ...seen, lineage: 'mine' })).toHaveLength(0)
+  })
+
+  test.each(['', 'nonsense', '1-a', '1-a@2026-11'])('that is %j says nothing', (text) => {
     expect(seenIn(Buffer.from(text))).toBeUndefined()
   })
 })

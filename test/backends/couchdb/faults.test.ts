@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
+import { tokenOf } from '../../../src/backends/couchdb/document.js'
 import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
 import type { Backend } from '../../../src/contract/backend.js'
 import { isSessionStoreError, type SessionStoreError } from '../../../src/errors.js'
@@ -11,6 +12,8 @@ import { half, html, json, type Script, type Scripted, scripted } from './script
 
 const SECRET = 'b4d-s3cret'
 const DAY_MS = 86_400_000
+
+const REVISION = `1-${'a0'.repeat(16)}`
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -52,7 +55,7 @@ const update = async (backend: Backend) => {
   const session = storedSession()
   const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
   const month = new Date().toISOString().slice(0, 7)
-  const token = new Uint8Array(Buffer.from(`1-a@${month}`))
+  const token = tokenOf({ ...session, month, revision: REVISION })
   const outcomes = await backend.update([{ locator: locator(), guard, session, token }])
   const [outcome] = outcomes
   if (outcome?.outcome === 'failed') throw outcome.error
@@ -209,7 +212,7 @@ describe('nobody there', () => {
   test('a batch of which nothing was answered rejects; one of which some was says so of each', async () => {
     const session = storedSession()
     const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-    const token = (month: string) => new Uint8Array(Buffer.from(`1-a@${month}`))
+    const token = (month: string) => tokenOf({ ...session, month, revision: REVISION })
     const [now, before] = [new Date(), new Date(Date.now() - 25 * DAY_MS)]
     const [month, other] = [now.toISOString().slice(0, 7), before.toISOString().slice(0, 7)]
     const entries = [
@@ -254,7 +257,7 @@ test('documents that a server refuses one by one fail alone, and a batch is halv
   const entries = users.map((userId) => {
     const session = storedSession({ userId })
     const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-    return { locator: locator(), guard, session, token: new Uint8Array(Buffer.from(`1-a@${month}`)) }
+    return { locator: locator(), guard, session, token: tokenOf({ ...session, month, revision: REVISION }) }
   })
   const outcomes = await backendOf(url).update(entries)
   expect(outcomes.map((outcome) => (outcome.outcome === 'failed' ? outcome.error.code : outcome.outcome))).toEqual([
