@@ -79,11 +79,14 @@ export const owesFlush = (envelope: LiveEnvelope, { persistOn }: FlushPolicy, id
   return persistOn === 'due' ? envelope.version > 1 : identified()
 }
 
+/** Which copy of a session: what a guard and a verdict go by. */
+type Copy = Pick<LiveEnvelope, 'lineage' | 'version'>
+
 /** What a flush found. `superseded`: the backend has this write already, alone or among newer ones. */
 export type FlushVerdict = 'applied' | 'superseded' | 'conflict' | 'destroyed' | 'absent'
 
 export const flushVerdict = (
-  envelope: LiveEnvelope,
+  envelope: Copy,
   outcome: { readonly outcome: 'applied' } | { readonly outcome: 'refused'; readonly row: BackendState },
 ): FlushVerdict => {
   if (outcome.outcome === 'applied') return 'applied'
@@ -91,7 +94,7 @@ export const flushVerdict = (
 }
 
 /** The same, from what stands in the backend. */
-export const verdictOnRow = (envelope: LiveEnvelope, row: BackendState): Exclude<FlushVerdict, 'applied'> => {
+export const verdictOnRow = (envelope: Copy, row: BackendState): Exclude<FlushVerdict, 'applied'> => {
   if (row.state !== 'live') return row.state
   return row.lineage === envelope.lineage && row.version >= envelope.version ? 'superseded' : 'conflict'
 }
@@ -100,7 +103,7 @@ export const verdictOnRow = (envelope: LiveEnvelope, row: BackendState): Exclude
  * What an insert found. `older of mine`: an earlier version of this very lineage stands there, to be updated; what is
  * `superseded` is in, by an answer that was lost.
  */
-export const insertVerdict = (envelope: LiveEnvelope, outcome: InsertOutcome): FlushVerdict | 'older of mine' => {
+export const insertVerdict = (envelope: Copy, outcome: InsertOutcome): FlushVerdict | 'older of mine' => {
   if (outcome.outcome === 'inserted') return 'applied'
   if (outcome.outcome === 'too-late') return 'absent'
   const { row } = outcome

@@ -4,6 +4,7 @@ import {
   type FlushPolicy,
   flushReason,
   flushVerdict,
+  insertVerdict,
   owesFlush,
   quarantineVerdict,
   readerShouldFlush,
@@ -36,6 +37,7 @@ import {
 const decisions = {
   flushReason,
   flushVerdict,
+  insertVerdict,
   verdictOnRow,
   confirmVerdict,
   ringVerdict,

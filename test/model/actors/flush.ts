@@ -103,13 +103,10 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const onInserted = (outcome: InsertOutcome | 'unavailable', vars: OfFlush, around: Around): Task => {
     const { envelope, then } = vars
     if (outcome === 'unavailable') return then.resume(UNAVAILABLE, around)
-    if (outcome.outcome === 'inserted') return onVerdict('applied', vars, around)
-    if (outcome.outcome === 'too-late') return onVerdict('absent', vars, around)
-    const { row } = outcome
-    const olderOfMine = row.state === 'live' && row.lineage === envelope.lineage && row.version < envelope.version
-    return olderOfMine
+    const verdict = rules.insertVerdict(envelope, outcome)
+    return verdict === 'older of mine'
       ? updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
-      : onVerdict(rules.verdictOnRow(envelope, row), vars, around)
+      : onVerdict(verdict, vars, around)
   }
 
   const onUpdated = (outcome: Refusable, vars: OfFlush, around: Around): Task => {

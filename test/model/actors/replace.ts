@@ -129,11 +129,8 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onInsertedAgain = (outcome: InsertOutcome | 'unavailable', vars: OfLeased, around: Around): Task => {
     const { write, token } = vars
     if (outcome === 'unavailable') return created(write, 'unknown')
-    if (outcome.outcome === 'too-late') return created(write, 'dropped')
-    if (outcome.outcome === 'exists') {
-      const { row } = outcome
-      if (row.state !== 'live' || row.lineage !== vars.envelope.lineage) return created(write, 'dropped')
-    }
+    const verdict = rules.insertVerdict(vars.envelope, outcome)
+    if (verdict !== 'applied' && verdict !== 'superseded') return created(write, 'dropped')
     const envelope = rules.persisted(vars.envelope, around.now, NO_TOKEN)
     if (token === undefined && steps.create === 'lease, insert, cas') return created(write, 'durable')
     return created(write, 'durable', { do: 'place', envelope, ...(token === undefined ? {} : { token }) })

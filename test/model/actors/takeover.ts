@@ -30,10 +30,10 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
 
   const onInserted = (outcome: InsertOutcome | 'unavailable', { base, session, then }: Vars, around: Around): Task => {
     if (outcome === 'unavailable') return then.resume('unavailable', around)
-    if (outcome.outcome === 'inserted') return then.resume('in', around)
-    const row: BackendState = outcome.outcome === 'too-late' ? { state: 'absent' } : outcome.row
-    if (row.state !== 'live') return then.resume({ row, mayBeIn: false }, around)
-    if (row.lineage === session.lineage) return then.resume('in', around)
+    const verdict = rules.insertVerdict(session, outcome)
+    if (verdict === 'applied' || verdict === 'superseded') return then.resume('in', around)
+    if (verdict === 'destroyed' || verdict === 'absent')
+      return then.resume({ row: { state: verdict }, mayBeIn: false }, around)
     return updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
   }
 
@@ -45,7 +45,7 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
     if (outcome === 'unavailable') return then.resume('unavailable', around)
     if (outcome.outcome === 'applied') return then.resume('in', around)
     const { row, mayBeIn = false } = outcome
-    if (row.state === 'live' && row.lineage === session.lineage) return then.resume('in', around)
+    if (rules.flushVerdict(session, outcome) === 'superseded') return then.resume('in', around)
     return row.state === 'absent' && rules.steps.takeover === 'upsert'
       ? insert(session, false, frame(onUpserted, { then }))
       : then.resume({ row, mayBeIn: mayBeIn && rules.steps.onRefusedTwice === 'in doubt' }, around)
