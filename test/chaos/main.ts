@@ -51,3 +51,5 @@ try {
     process.exitCode = 1
   }
 }
+// A run that was broken off may have left faults that were still to come.
+process.exit()

@@ -5,6 +5,8 @@ import { monotonicMs, writeDown } from './lines.js'
 export type Note =
   /** Everything that one cache server held is gone. */
   | { readonly is: 'lost'; readonly at: number; readonly server: string; readonly why: string }
+  /** From now on, until it is killed, it has no room left, and evicts something for whatever is stored. */
+  | { readonly is: 'full'; readonly at: number; readonly server: string }
   /** One entry is. */
   | { readonly is: 'evicted'; readonly at: number; readonly key: string }
   /** A tier could not be asked, or not be relied on, from a place. */

@@ -261,12 +261,19 @@ const addDisturbances = (
     if (session === undefined) return
     events.set(session, [...(events.get(session) ?? []), event])
   }
+  const isFull = fullTimes(notes)
   const taken = new Set(rows.map(({ lineage }) => lineage))
   for (const lines of histories.values())
     for (const line of lines) {
       const at = line.at - began
-      if (line.is === 'lease') add(byKey.get(line.key)?.name, { at, why: 'lease' })
-      else if (line.is === 'dropped') byKey.get(line.key)?.disturbances.push({ what: 'dropped', at })
+      if (line.is === 'lease') {
+        const session = byKey.get(line.key)
+        // Not everything that a full memcached drops stands in its log; that nothing stood there tells as much.
+        if (session !== undefined && isFull(session.server, line.at))
+          add(session.name, { at: at - JUST_BEFORE_MS, why: 'gone from a full server' })
+        add(session?.name, { at, why: 'lease' })
+      }
+      if (line.is === 'dropped') byKey.get(line.key)?.disturbances.push({ what: 'dropped', at })
       else if (line.is === 'too large') add(byKey.get(line.key)?.name, { at, why: 'too large' })
       else if (line.is === 'takeover' && taken.has(line.lineage))
         add(byKey.get(line.key)?.name, { at, why: 'takeover' })
@@ -300,6 +307,18 @@ const addDisturbances = (
     for (const at of troubles.get(server) ?? []) disturbances.push({ what: 'cache failure', at } satisfies Disturbance)
     backendFailures.push(...backendTroubles)
   }
+}
+
+const JUST_BEFORE_MS = 0.01
+
+const fullTimes = (notes: readonly Note[]): ((server: string, at: number) => boolean) => {
+  const spans: { server: string; from: number; to: number }[] = []
+  for (const note of notes) {
+    if (note.is === 'full') spans.push({ server: note.server, from: note.at, to: Number.POSITIVE_INFINITY })
+    else if (note.is === 'lost' && note.why === 'killed')
+      for (const span of spans) if (span.server === note.server) span.to = Math.min(span.to, note.at)
+  }
+  return (server, at) => spans.some((span) => span.server === server && at >= span.from && at <= span.to)
 }
 
 const momentsOf = ({ from, to }: Span): readonly number[] => {

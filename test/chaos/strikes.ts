@@ -85,6 +85,7 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
     }
     if (kind === 'evict') {
       const from = begins(kind, `evict: ${wire} is filled`)
+      note({ is: 'full', at: from, server: name })
       const { evicted, untold } = await server.squeeze()
       tell(`  ${wire} evicted ${evicted}`)
       if (untold > 0) for (const at of [from, now()]) note({ is: 'lost', at, server: name, why: 'evicted, untold' })

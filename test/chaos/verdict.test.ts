@@ -204,6 +204,19 @@ describe('what was doctored is noticed:', () => {
     expect(promises(judgement)).toEqual(['I3'])
   })
 
+  test('a loss that nobody saw, unless the server was full and somebody found nothing there', () => {
+    const lose = (server: string): Judgement =>
+      new Story()
+        .created()
+        .note({ is: 'full', server })
+        .writes('A1', 's.1')
+        .line('B1', { is: 'lease', key: 'key' })
+        .wait(LONG)
+        .ends(['s.0'])
+    expect(promises(lose(CACHES[1]))).toEqual(['I3'])
+    expect(promises(lose(CACHES[0]))).toEqual([])
+  })
+
   test('a durable write that a read misses', () => {
     const judgement = new Story()
       .created()
