@@ -2,8 +2,11 @@ import type { BreakerState } from '../contract/health.js'
 import type { Runtime } from '../contract/time.js'
 import { jittered } from './waiting.js'
 
-/** What became of a call that was let through. Told once; more often does nothing. */
-export type Told = (answered: boolean) => void
+/**
+ * What became of a call that was let through: it was answered, or not, or nobody asked the server. Told once; more often
+ * does nothing.
+ */
+export type Told = (became: 'answered' | 'failed' | 'not asked') => void
 
 /**
  * Spares callers the wait for a server that does not answer. After so many failures in a row no call goes out for a
@@ -55,14 +58,16 @@ export const breaker = ({ runtime, failures, openMs, onChange }: BreakerOptions)
         }
       }
       const mine = era
-      return (answered) => {
+      return (became) => {
         // An answer shows that the server lives, whenever it was asked.
-        if (answered) {
+        if (became === 'answered') {
           if (state !== 'closed') become('closed')
           failed = 0
         } else if (mine === era) {
-          failed += 1
+          if (became === 'failed') failed += 1
           if (state === 'half-open' || failed >= failures) become('open')
+          // That was no probe: the next call is.
+          if (became === 'not asked') probeAtMs = runtime.monotonicMs()
         }
       }
     },

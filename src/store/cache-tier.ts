@@ -79,6 +79,13 @@ const MAX_LISTS_TOLD = 16
 /** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
 const LARGE_FOR_MS = 3_600_000
 
+/** A token that died with its connection is a conflict, and nobody had to be asked for that. */
+const wasAsked = (answer: unknown): boolean => {
+  const outcome =
+    typeof answer === 'object' && answer !== null ? (answer as { readonly outcome?: unknown }).outcome : answer
+  return outcome !== 'conflict'
+}
+
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
   const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
@@ -89,8 +96,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
   const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
     const server = serverOf(cache, key)
     try {
-      const answer = await calls.ask(operation, isChange, call, server)
-      seen.answered(server)
+      const answer = await calls.ask(operation, isChange, call, { server, wasAsked })
+      if (wasAsked(answer)) seen.answered(server)
       return answer
     } catch (error) {
       seen.failed(server)

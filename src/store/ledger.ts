@@ -18,6 +18,8 @@ export interface Ledger {
   /** The backend has this version; a newer one that was noted stays noted. */
   forget(key: string, version: number): void
   readonly size: number
+  /** How many were owed and are no longer kept in mind, for want of room. */
+  readonly abandoned: number
   has(key: string): boolean
   /** Since when the one has been in it that was noted first, by the monotonic clock; `undefined` if it is empty. */
   oldestSinceMs(): number | undefined
@@ -62,6 +64,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   let armed: (() => void) | undefined
   let retryArmed: (() => void) | undefined
   let pauseMs = FIRST_PAUSE_MS
+  let abandoned = 0
 
   // Entries are only peeked at, so the order of recent use stays the order in which their time is up.
   const entries = new LRUCache<string, Entry>({
@@ -141,6 +144,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
       const [oldest] = owed.keys()
       if (oldest !== undefined && owed.size >= maxEntries) {
         owed.delete(oldest)
+        abandoned += 1
         abandon()
       }
       owed.set(key, {
@@ -159,6 +163,9 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     },
     get size() {
       return entries.size + owed.size
+    },
+    get abandoned() {
+      return abandoned
     },
     has: (key) => entries.has(key) || owed.has(key),
     oldestSinceMs: () => {

@@ -156,6 +156,7 @@ export const reading = (context: Context): Reading => {
     onRead: () => void,
   ): Promise<Found | 'again'> => {
     const { key } = locator
+    const stamp = trustStamp(key)
     onRead()
     const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
     telemetry.count('quarantined')
@@ -167,12 +168,15 @@ export const reading = (context: Context): Reading => {
       await cache.drop(key, token)
       return 'again'
     }
-    const believed = trusted(envelope, trustStamp(key))
+    const believed = trusted(envelope, stamp)
     const put = await cache.cas(key, believed, token)
     return put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope: believed, token: put.token } : 'again'
   }
 
-  /** What is filled or checked now is trusted also by processes whose clocks are ahead of this one's. */
+  /**
+   * What is filled or checked now is trusted also by processes whose clocks are ahead of this one's. Taken before the
+   * backend is read: what is changed there after that, round this cache, is not in the copy.
+   */
   const trustStamp = (key: CacheKey): number => Math.max(runtime.now(), cache.trustFrom(key))
 
   /**
@@ -183,6 +187,7 @@ export const reading = (context: Context): Reading => {
     const { key } = locator
     const lease = await cache.lease(key, randomName(runtime), over)
     if (lease.outcome !== 'stored') return 'again'
+    const stamp = trustStamp(key)
     onRead()
     const copy = await readUnderLease(locator, lease.token)
     const now = runtime.now()
@@ -192,7 +197,7 @@ export const reading = (context: Context): Reading => {
       else await cache.drop(key, lease.token)
       return noneOf(verdict)
     }
-    const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), trustStamp(key))
+    const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), stamp)
     const put = await cache.cas(key, envelope, lease.token)
     if (put.outcome === 'too-large') {
       await cache.markLarge(key, put.bytes, lease.token)
@@ -227,7 +232,12 @@ export const reading = (context: Context): Reading => {
 
   const fromBackend: Reading['fromBackend'] = async (locator, why) => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    return foundIn(await backend.read(locator), why)
+    const found = foundIn(await backend.read(locator), why)
+    // Before it was persisted a session stands in the cache alone, and that cannot be asked.
+    const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
+    if (mayStandInCache && found.state === 'none' && found.because === 'absent')
+      throw tierUnavailable(cache.name, 'read', { because: 'the session may not have been persisted yet' })
+    return found
   }
 
   const foundIn = (copy: BackendCopy, why: InBackend['why']): Found => {

@@ -23,7 +23,7 @@ import {
 import { readerShouldFlush } from '../session/decisions.js'
 import { checkedId, sessionIdFrom } from '../session/id.js'
 import { locate } from '../session/key.js'
-import { type Context, destroyedMeanwhile } from './context.js'
+import { type Context, destroyedMeanwhile, isUnavailable } from './context.js'
 import { creating } from './create.js'
 import { destroy } from './destroy.js'
 import { drain } from './drain.js'
@@ -33,7 +33,7 @@ import { keyedQueue } from './keyed-queue.js'
 import { ledger as unflushedLedger } from './ledger.js'
 import { limiter } from './limiter.js'
 import { listing } from './listing.js'
-import { type Live, reading } from './read.js'
+import { type Found, type Live, reading } from './read.js'
 import { regenerate } from './regenerate.js'
 import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
 import { isWorthTouching, touch } from './touch.js'
@@ -86,7 +86,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   /** What was begun and has not ended, also where its caller was told that it is late. */
   const inFlight = new Set<Promise<void>>()
   /** Out of the ledger, and not yet in the backend; since when unflushed. */
-  const beingFlushed = new Map<string, number>()
+  const beingFlushed = new Map<string, { sinceMs: number; flights: number }>()
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
@@ -151,15 +151,20 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   /** `false`: not possible now, and owed. What can never be flushed is told as abandoned, and stays counted. */
   const flushBeside = (locator: Locator, sinceMs = runtime.monotonicMs()): Promise<boolean> => {
-    beingFlushed.set(locator.key, Math.min(beingFlushed.get(locator.key) ?? sinceMs, sinceMs))
+    const { key } = locator
+    const flushing = beingFlushed.get(key) ?? { sinceMs, flights: 0 }
+    beingFlushed.set(key, flushing)
+    flushing.sinceMs = Math.min(flushing.sinceMs, sinceMs)
+    flushing.flights += 1
     return new Promise((resolve) =>
       background.run('flush', async () => {
         try {
           const outcome = await flushSlots.run(() => flushes.flushKnown(locator, 'time'))
           if (outcome === 'failed') ledger.owe(locator, 0, sinceMs)
-          beingFlushed.delete(locator.key)
+          if (flushing.flights === 1) beingFlushed.delete(key)
           resolve(outcome !== 'failed')
         } finally {
+          flushing.flights -= 1
           resolve(true)
         }
       }),
@@ -229,12 +234,19 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return { changed: false, merged: false, durability: flushed ? 'backend' : 'cache' }
   }
 
+  /** For a put, which needs to know what it writes over only to take its place. */
+  const standing = (locator: Locator): Promise<Found> =>
+    reads.observe(locator, 'reader').catch((error: unknown) => {
+      if (!isUnavailable(error) || options.policy.persistOn === 'create') throw error
+      return { state: 'none', because: 'absent' }
+    })
+
   const put = async (id: string, data: Data, saveOptions: SaveOptions): Promise<Handle<Data>> => {
     const locator = locatorOf(id)
     const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
     const wanted = wantedOf(context, customs, data)
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-      const found = await reads.observe(locator, 'reader')
+      const found = await standing(locator)
       if (found.state === 'none' && found.because !== 'absent') throw destroyedMeanwhile()
       try {
         if (found.state === 'none') return await create(data, id, false, idleTtlMs ?? options.idleTtlMs)
@@ -295,7 +307,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const unflushedNow = (): Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'> => {
     const underWay = [...beingFlushed.keys()].filter((key) => !ledger.has(key))
     let oldestMs = ledger.oldestSinceMs()
-    for (const sinceMs of beingFlushed.values()) oldestMs = Math.min(oldestMs ?? sinceMs, sinceMs)
+    for (const { sinceMs } of beingFlushed.values()) oldestMs = Math.min(oldestMs ?? sinceMs, sinceMs)
     return {
       unflushed: ledger.size + underWay.length,
       oldestUnflushedMs: oldestMs === undefined ? 0 : runtime.monotonicMs() - oldestMs,

@@ -11,11 +11,17 @@ export interface TierCalls {
    * Rejects with `E_SESSION_UNAVAILABLE` where the tier is late or fails in a way of its own; at once, and surely not
    * applied, while the breaker of `server` is open.
    *
-   * @param server which of the tier's servers is asked, where it has several
+   * @param of which of the tier's servers is asked, where it has several; and whether an answer shows that it was
+   *   asked at all, where the tier can answer by itself
    */
-  ask<T>(operation: string, isChange: boolean, call: () => Promise<T>, server?: string): Promise<T>
+  ask<T>(operation: string, isChange: boolean, call: () => Promise<T>, of?: Asked<T>): Promise<T>
   /** What the tier says of itself; `down` if it says nothing in time. Goes round the breakers, and shows them. */
   health(call: () => Promise<TierHealth>): Promise<TierHealth>
+}
+
+export interface Asked<T> {
+  readonly server: string
+  readonly wasAsked: (answer: T) => boolean
 }
 
 export interface TierCallOptions {
@@ -51,8 +57,8 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
   }
 
   return {
-    ask: async (operation, isChange, call, server = tier) => {
-      const told = breakerOf(server).admit()
+    ask: async (operation, isChange, call, of) => {
+      const told = breakerOf(of?.server ?? tier).admit()
       if (told === undefined) {
         const because = `its last ${breakerFailures} calls failed, and it is being left alone for a moment`
         throw tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
@@ -62,13 +68,13 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
         const answer = await within(runtime, timeoutMs, call(), () =>
           tierUnavailable(tier, operation, { because: late, ...applied }),
         )
-        told(true)
+        told(of?.wasAsked(answer) === false ? 'not asked' : 'answered')
         return answer
       } catch (raised) {
         const error = isSessionStoreError(raised)
           ? raised
           : tierUnavailable(tier, operation, { cause: raised, ...applied })
-        told(error.code !== 'E_SESSION_UNAVAILABLE')
+        told(error.code === 'E_SESSION_UNAVAILABLE' ? 'failed' : 'answered')
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
         throw error

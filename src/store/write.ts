@@ -110,6 +110,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         if (taken.outcome === 'written') return taken.result
         if (taken.mayBeIn) doubt = doubted
         progress.mayBeIn ||= taken.mayBeIn
+        // Frozen by one that died, of a lineage that died: nobody else would ever take it away.
+        if (found.where === 'cache') await flushes.isAlive(locator, found)
         continue
       }
 

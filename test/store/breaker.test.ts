@@ -20,7 +20,7 @@ const made = () => {
     return told
   }
   const fail = (times: number): void => {
-    for (let count = 0; count < times; count += 1) admitted()(false)
+    for (let count = 0; count < times; count += 1) admitted()('failed')
   }
   return { runtime, one, changes, admitted, fail }
 }
@@ -30,7 +30,7 @@ describe('A circuit breaker', () => {
     const { one, changes, admitted, fail } = made()
     for (let round = 0; round < 5; round += 1) {
       fail(FAILURES - 1)
-      admitted()(true)
+      admitted()('answered')
     }
     expect(one.state).toBe('closed')
     expect(changes).toEqual([])
@@ -52,7 +52,7 @@ describe('A circuit breaker', () => {
     const probe = admitted()
     expect(one.state).toBe('half-open')
     expect(one.admit()).toBeUndefined()
-    probe(true)
+    probe('answered')
     expect(one.state).toBe('closed')
     expect(one.admit()).toBeDefined()
     expect(changes).toEqual(['open', 'half-open', 'closed'])
@@ -62,12 +62,12 @@ describe('A circuit breaker', () => {
     const { one, runtime, admitted, fail } = made()
     fail(FAILURES)
     runtime.advance(SURELY_MS)
-    admitted()(false)
+    admitted()('failed')
     expect(one.state).toBe('open')
     runtime.advance(OPEN_MS / 2 - 1_000)
     expect(one.admit()).toBeUndefined()
     runtime.advance(SURELY_MS)
-    admitted()(true)
+    admitted()('answered')
     expect(one.state).toBe('closed')
   })
 
@@ -77,10 +77,23 @@ describe('A circuit breaker', () => {
     runtime.advance(2 * OPEN_MS + 1)
     const [first, second] = [admitted(), admitted()]
     expect(one.state).toBe('closed')
-    first(false)
+    first('failed')
     expect(one.state).toBe('open')
-    second(false)
+    second('failed')
     expect(changes).toEqual(['open', 'closed', 'open'])
+  })
+
+  test('learns nothing from a call for which nobody was asked: the next one is the probe', () => {
+    const { one, runtime, admitted, fail } = made()
+    fail(FAILURES - 1)
+    admitted()('not asked')
+    fail(1)
+    expect(one.state).toBe('open')
+    runtime.advance(OPEN_MS + 1)
+    admitted()('not asked')
+    expect(one.state).toBe('open')
+    admitted()('answered')
+    expect(one.state).toBe('closed')
   })
 
   test('a late failure of a call from before it opened decides nothing, a late answer closes it', () => {
@@ -89,11 +102,11 @@ describe('A circuit breaker', () => {
     fail(FAILURES)
     runtime.advance(SURELY_MS)
     const probe = admitted()
-    slow(false)
+    slow('failed')
     expect(one.state).toBe('half-open')
-    slower(true)
+    slower('answered')
     expect(one.state).toBe('closed')
-    probe(false)
+    probe('failed')
     fail(FAILURES - 1)
     expect(one.state).toBe('closed')
   })

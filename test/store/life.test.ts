@@ -538,6 +538,29 @@ describe('regenerating a session', () => {
     },
   )
 
+  test('an entry that a dead regeneration froze, of a lineage that died since, does not stand in the way of writers', async () => {
+    const { process, processWithTiers, runtime, plantEnvelope, cached } = world()
+    const store = process()
+    const { id } = await store.create({ count: 0 })
+    await settled()
+    const envelope = await cached(id)
+    if (envelope?.kind !== 'live') throw new Error('it is not cached')
+    // Frozen by a process that died; then the row was claimed round the cache, which keeps the frozen entry.
+    await plantEnvelope(id, { ...envelope, frozen: true, version: envelope.version + 1 })
+    const elsewhere = processWithTiers()
+    elsewhere.cache.unreachable = true
+    await elsewhere.store.update(id, (data) => {
+      data['count'] = 1
+    })
+    elsewhere.backend.unreachable = true
+    expect(await cached(id)).toMatchObject({ frozen: true })
+    runtime.advance(60_000)
+    await store.update(id, (data) => {
+      data['count'] = Number(data['count']) + 1
+    })
+    expect((await loaded(process(), id)).data).toEqual({ count: 2 })
+  })
+
   test('a regeneration that fails half-way gives the old session back to its writers at once', async () => {
     const { process, processWithTiers } = world()
     const other = process()
@@ -737,6 +760,41 @@ describe('time', () => {
     runtime.advance(60_000)
     await settled()
     expect(await leaving.store.close({ deadlineMs: 50 })).toEqual({ flushed: 0, left: 1, destroysLeft: 0 })
+  })
+
+  test('a flush that has not ended is counted as left, though another of the same session has', async () => {
+    const { processWithTiers, process, runtime } = world()
+    const { store, backend } = processWithTiers({ maxStaleMs: 1_000, maxStaleCount: 100 })
+    const { id } = await process().create({ count: 0 })
+    await settled()
+    await increment(store, id)
+    const gate = held()
+    let hangs = 0
+    backend.intercept = async (call, proceed) => {
+      if (call !== 'update') return await proceed()
+      hangs += 1
+      if (hangs === 1) await gate.opened
+      return await proceed()
+    }
+    runtime.advance(1_000)
+    await settled()
+    // The next reader finds it overdue, and flushes it as well.
+    runtime.advance(300)
+    await loaded(store, id)
+    await settled()
+    const closed = store.close({ deadlineMs: 100 })
+    expect((await closed).left).toBe(1)
+    gate.open()
+  })
+
+  test('what was given up for want of room is counted as left', async () => {
+    const { process, backend } = world()
+    const store = process({ maxUnflushed: 1, maxStaleCount: 1 })
+    const ids = await Promise.all(Array.from({ length: 3 }, async () => (await store.create({ count: 0 })).id))
+    await settled()
+    backend.unreachable = true
+    for (const id of ids) await increment(store, id)
+    expect((await store.close({ deadlineMs: 100 })).left).toBe(3)
   })
 
   test('a drain with the backend down ends at its deadline and says what is left', async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { tierUnavailable } from '../../src/errors.js'
 import { calls, change, expectCode, increment, loaded, settled, world } from './world.js'
 
 describe('a cache server that comes back from an outage with its old contents', () => {
@@ -74,7 +75,7 @@ describe('a cache server that comes back from an outage with its old contents', 
     const { id } = await store.create({ count: 0 })
     await increment(store, id)
     cache.unreachable = true
-    await store.load('some-id')
+    await expectCode(store.load('some-id'), 'E_SESSION_UNAVAILABLE')
     cache.unreachable = false
     expect((await loaded(store, id)).data).toEqual({ count: 1 })
   })
@@ -109,5 +110,52 @@ describe('a cache server that comes back from an outage with its old contents', 
     expect(await cached(id)).toMatchObject({
       trustedAt: stamp?.kind === 'live' ? stamp.trustedAt : 'not cached',
     })
+  })
+})
+
+test('a compare-and-set for which nobody had to be asked does not end an outage', async () => {
+  const { process, processWithTiers, cache } = world()
+  const store = process()
+  const other = processWithTiers()
+  const { id } = await store.create({ userId: 'alice' })
+  await settled()
+  const held = await loaded(other.store, id)
+  cache.unreachable = other.cache.unreachable = true
+  await loaded(other.store, id)
+  expect(await store.destroy(id)).toEqual({ cache: 'unreachable' })
+  // Its token died with its connection: that is known here, and says nothing of the server.
+  other.cache.unreachable = false
+  other.cache.intercept = async (call) => {
+    if (call === 'cas') return { outcome: 'conflict' }
+    throw tierUnavailable('memory', call, { because: 'it is away' })
+  }
+  held.data['n'] = 1
+  await expectCode(other.store.save(held), 'E_SESSION_DESTROYED')
+  other.cache.intercept = (_call, proceed) => proceed()
+  expect(await other.store.load(id)).toBeUndefined()
+})
+
+describe('a session that was not persisted yet, while the cache cannot be asked', () => {
+  test('is an error and not "no session", and is there again afterwards', async () => {
+    const { process, cache } = world()
+    const store = process({ persistOn: 'due' })
+    const session = await store.create({ n: 0 })
+    await settled()
+    cache.unreachable = true
+    await expectCode(store.load(session.id), 'E_SESSION_UNAVAILABLE')
+    session.data['n'] = 1
+    await expectCode(store.save(session), 'E_SESSION_UNAVAILABLE')
+    cache.unreachable = false
+    expect((await loaded(store, session.id)).data).toEqual({ n: 0 })
+  })
+
+  test('is made all the same, with an id of somebody’s own and without', async () => {
+    const { process, cache } = world()
+    const store = process({ persistOn: 'identify' })
+    cache.unreachable = true
+    const { id } = await store.create({ n: 1 })
+    expect((await loaded(store, id)).data).toEqual({ n: 1 })
+    await store.put('of-my-own', { n: 2 })
+    expect((await loaded(store, 'of-my-own')).data).toEqual({ n: 2 })
   })
 })
