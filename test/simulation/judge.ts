@@ -295,13 +295,12 @@ const neverNothing = (world: Judged, view: View): void => {
 }
 
 /**
- * Not in the backend yet, on purpose, a session is lost whole with its entry; it is nowhere but on the server that it
- * was made on; and while that server cannot be asked, the store takes it for none, as the backend has none.
+ * Not in the backend yet, on purpose, a session is lost whole with its entry, and it is nowhere but on the server that it
+ * was made on.
  */
-const mayBeLostWhole = ({ session, operations }: View, { server, invoked, cacheFailures }: Operation): boolean => {
+const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Operation): boolean => {
   if (session.deferredUntil === undefined) return false
   if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < invoked) return false
-  if (cacheFailures > 0) return true
   return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
 
