@@ -62,6 +62,9 @@ const NONE = { state: 'none', because: 'absent' } as const
 const DESTROYED = { state: 'none', because: 'destroyed' } as const
 const UNAVAILABLE = { state: 'unavailable' } as const
 
+/** Trusted from before the backend is read on: what is changed there after that is not in the copy. */
+const stampOf = ({ now, trustFrom }: Around): number => Math.max(now, trustFrom)
+
 /** What a read of the backend gave, without the data. */
 const rowOf = (copy: BackendCopy): Parameters<Rules['quarantineVerdict']>[1] =>
   copy.state === 'live'
@@ -81,7 +84,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
         const { envelope, token } = seen
         return envelope.trustedAt >= around.trustFrom
           ? then.resume({ state: 'live', where: 'cache', envelope, token }, around)
-          : read(frame(onCompared, { as, then, envelope, token }))
+          : read(frame(onCompared, { as, then, envelope, token, stamp: stampOf(around) }))
       }
       case 'tombstone':
         return then.resume(DESTROYED, around)
@@ -98,19 +101,21 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     }
   }
 
-  const onLease = (leased: Stored, { as, then }: Looking): Task =>
-    leased.outcome === 'stored' ? read(frame(onReadUnderLease, { as, then, token: leased.token })) : observe(as, then)
+  const onLease = (leased: Stored, { as, then }: Looking, around: Around): Task =>
+    leased.outcome === 'stored'
+      ? read(frame(onReadUnderLease, { as, then, token: leased.token, stamp: stampOf(around) }))
+      : observe(as, then)
 
   const onReadUnderLease = (
     copy: BackendCopy | 'unavailable',
-    { as, then, token }: Looking & { readonly token: Token },
+    { as, then, token, stamp }: Looking & { readonly token: Token; readonly stamp: number },
     around: Around,
   ): Task => {
     if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: nobody }))
     if (copy.state === 'destroyed') return bury(token, frame(onOver, { then, found: DESTROYED }))
     if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
-    const envelope = rules.trusted(filled, Math.max(around.now, around.trustFrom))
+    const envelope = rules.trusted(filled, stamp)
     const next = frame(onFilled, { as, then, envelope, session: copy.session, token })
     return fill === 'lease, read, set' ? set(envelope, next) : cas(envelope, token, next)
   }
@@ -165,7 +170,13 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
 
   const onCompared = (
     copy: BackendCopy | 'unavailable',
-    { as, then, envelope, token }: Looking & { readonly envelope: LiveEnvelope; readonly token: Token },
+    {
+      as,
+      then,
+      envelope,
+      token,
+      stamp,
+    }: Looking & { readonly envelope: LiveEnvelope; readonly token: Token; readonly stamp: number },
     around: Around,
   ): Task => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
@@ -175,7 +186,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
       const next = frame(onDropped, { as, then })
       return rules.steps.quarantineDrops === 'by token' ? drop(token, next) : deleteBlindly(next)
     }
-    const believed = rules.trusted(envelope, Math.max(around.now, around.trustFrom))
+    const believed = rules.trusted(envelope, stamp)
     return cas(believed, token, frame(onBelieved, { as, then, envelope: believed }))
   }
 
