@@ -8,7 +8,7 @@ export interface Background {
   /** Runs now. Its failure is an event, never an unhandled rejection. */
   run(operation: string, work: () => Promise<unknown>): void
   /**
-   * Runs until it resolves to `true`, with pauses that grow from one second to half a minute. A later call
+   * Runs until it resolves to `true`, with pauses that grow from a tenth of a second to half a minute. A later call
    * with the same name replaces an earlier one that has not succeeded yet.
    */
   retry(name: string, operation: string, work: () => Promise<boolean>): void
@@ -23,7 +23,7 @@ export interface Background {
   isIdle(): boolean
 }
 
-const FIRST_PAUSE_MS = 1_000
+const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 30_000
 /** A bound on memory; far more sessions than one process destroys during an outage. */
 const MAX_RETRIES = 100_000

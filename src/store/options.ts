@@ -119,7 +119,7 @@ export interface StoreOptions<Data> {
    */
   readonly breakerFailures?: number
 
-  /** How long a cache server is left alone, give or take a half, before one call tries it, in ms. @default 200 */
+  /** How long a cache server is left alone, give or take a half, before one call tries it, in ms. @default 50 */
   readonly cacheRetryMs?: number
 
   /** How long the backend is left alone, give or take a half, before one call tries it, in ms. @default 500 */
@@ -324,7 +324,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),
     backendTimeoutMs,
     breakerFailures: whole('breakerFailures', 5, 1, 1_000_000),
-    cacheRetryMs: whole('cacheRetryMs', 200, 0, 600_000),
+    cacheRetryMs: whole('cacheRetryMs', 50, 0, 600_000),
     backendRetryMs: whole('backendRetryMs', 500, 0, 600_000),
     leaseMs,
     leaseWaitMs: whole('leaseWaitMs', 1_000, 0, 600_000),

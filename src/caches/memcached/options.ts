@@ -39,14 +39,14 @@ export interface MemcachedOptions {
    * failed. It doubles with each further failure in a row up to `reconnectMaxMs`; each time a random half to
    * whole of it is waited, so that a fleet does not come back in step. A connection that ends before it has
    * answered anything counts as a failed attempt. From 1 to 2_147_483_647.
-   * @default 100
+   * @default 50
    */
   readonly reconnectMinMs?: number
 
   /**
    * The longest such pause: a server that returns is asked again after at most this and `connectTimeoutMs`.
    * From `reconnectMinMs` to 2_147_483_647.
-   * @default 400, or `reconnectMinMs` if that is longer
+   * @default 100, or `reconnectMinMs` if that is longer
    */
   readonly reconnectMaxMs?: number
 
@@ -110,7 +110,7 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
   refuseUnknownOptions(options, OPTION_NAMES)
   const { runtime = systemRuntime } = options
   if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
-  const reconnectMinMs = milliseconds('reconnectMinMs', options.reconnectMinMs ?? 100)
+  const reconnectMinMs = milliseconds('reconnectMinMs', options.reconnectMinMs ?? 50)
   return Object.freeze({
     servers: parseServers(options.servers),
     credentials: credentialsOf(options.username, options.password),
@@ -119,7 +119,7 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
     reconnectMinMs,
     reconnectMaxMs: milliseconds(
       'reconnectMaxMs',
-      options.reconnectMaxMs ?? Math.max(400, reconnectMinMs),
+      options.reconnectMaxMs ?? Math.max(100, reconnectMinMs),
       reconnectMinMs,
     ),
     maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000, 1, 1_000_000),
