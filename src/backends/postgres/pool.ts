@@ -23,7 +23,9 @@ export interface PostgresClient {
 export interface PostgresPool {
   connect(): Promise<PostgresClient>
   on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'connect', listener: (client: PostgresClient) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
+  removeListener(event: 'connect', listener: (client: PostgresClient) => void): unknown
   listenerCount(event: 'error'): number
   /** Read only to name the server in messages. */
   readonly options?: {
@@ -52,6 +54,11 @@ export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool =
   const listener = (error: Error): void => log(`${tier} lost an idle connection: ${codeOf(error)}`)
   const listening = own !== undefined || pool.listenerCount('error') === 0
   if (listening) pool.on('error', listener)
+  // pg-pool takes its own listener off a new connection before it hands it out. What the server says in the same
+  // breath as "ready" (that it is shutting down, say) would have none, and would end the process.
+  const ignore = (): void => {}
+  const onConnect = (client: PostgresClient): void => void client.on('error', ignore)
+  pool.on('connect', onConnect)
 
   return {
     pool,
@@ -59,7 +66,10 @@ export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool =
     close: async () => {
       // Our own pool keeps its listener: its last connections may break while they are being closed.
       if (own !== undefined) await own.end()
-      else if (listening) pool.removeListener('error', listener)
+      else {
+        if (listening) pool.removeListener('error', listener)
+        pool.removeListener('connect', onConnect)
+      }
     },
   }
 }

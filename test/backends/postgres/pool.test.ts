@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { postgres } from '../../../src/backends/postgres/index.js'
@@ -127,4 +128,33 @@ test('waiting for a connection counts towards the deadline, and what was not sen
   expect((await backend.read(locator)).state).toBe('absent')
   await backend.close()
   await ended(pool)
+})
+
+test('a server that shuts down in the same breath as it says "ready" is an error of the call, not of the process', async () => {
+  const message = (type: string, body: Buffer): Buffer => {
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(body.length + 4)
+    return Buffer.concat([Buffer.from(type), length, body])
+  }
+  const shuttingDown = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0')
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.end(
+        Buffer.concat([message('R', Buffer.alloc(4)), message('Z', Buffer.from('I')), message('E', shuttingDown)]),
+      ),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const connectionString = `postgres://somebody@127.0.0.1:${port}/nowhere`
+  const pool = new pg.Pool({ connectionString })
+  pool.on('error', () => {})
+  for (const backend of [postgres({ connectionString }), postgres({ pool })]) {
+    await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
+    await backend.close()
+  }
+  expect(pool.listenerCount('connect')).toBe(0)
+  await pool.end()
+  server.close()
 })
