@@ -506,6 +506,9 @@ export const judgeDrain = (world: World, process: SimulatedProcess): void => {
       const { token, outcome } = write
       if (token === undefined || outcome.is !== 'ok' || write.process !== process.name) continue
       if (wasDeferred(session, write) || world.isDeferred(server, session.key)) continue
+      // Lost before the drain; whoever still had the copy put it back over the damaged bytes.
+      const completed = write.completed ?? 0
+      if (session.disturbances.some(({ what, at }) => what === 'loss' && at >= completed)) continue
       if (inCache.has(token) && !inRow.has(token) && !mayBePutOver(session.operations, write))
         world.violated('I8', session.name, `${process.name} has drained, and ${token} is in the cache only`)
     }
