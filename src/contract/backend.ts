@@ -86,7 +86,10 @@ export interface GuardedUpdate {
   readonly guard: Guard
   /** Replaces the whole copy. */
   readonly session: StoredSession
-  /** The token of the copy the guard expects, where the caller knows it; empty otherwise. */
+  /**
+   * The token of the copy the guard expects, where the caller knows it; empty otherwise. It saves a look, and never
+   * opens what the guard does not.
+   */
   readonly token: BackendToken
 }
 
@@ -145,11 +148,12 @@ export type DestroyOutcome =
 
 export interface PurgeOptions {
   readonly now: EpochMs
-  /** At most this many are removed by one call: a positive integer. */
+  /** At most this many are removed one by one by one call: a positive integer. What can be dropped whole is, beyond it. */
   readonly limit: number
 }
 
 export interface PurgeOutcome {
+  /** How many, those that were dropped whole among them. */
   readonly removed: number
   /** The limit was reached; there may be more. */
   readonly more: boolean
@@ -191,7 +195,11 @@ export interface Backend {
   /** Puts a tombstone there, also where nothing was, unless `only` forbids it. Data is erased at once. */
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
 
-  /** Removes sessions whose `expiresAt` has passed and tombstones whose `keepUntil` has, oldest first. */
+  /**
+   * Removes sessions whose `expiresAt` has passed and tombstones whose `keepUntil` has, oldest first. Never a session
+   * that lives: a backend that drops many at once rejects with `E_CONFIG`, naming how many live among them, once it has
+   * done all else.
+   */
   purge(options: PurgeOptions): Promise<PurgeOutcome>
 
   /** Creates what the backend needs and lacks. May run twice, and in several processes at once. */

@@ -154,8 +154,9 @@ export const KEEPING: readonly Rule[] = [
   },
   {
     title: 'a session is found with its birth month, and one without a month without',
-    check: async ({ backend }) => {
-      for (const bornMonth of ['2611', undefined]) {
+    check: async ({ backend, now }) => {
+      const thisMonth = new Date(now()).toISOString().slice(2, 7).replace('-', '')
+      for (const bornMonth of [thisMonth, undefined]) {
         const locator = sampleLocator(bornMonth === undefined ? {} : { bornMonth })
         const first = storedSession()
         await insertNew(backend, locator, first)
