@@ -2,8 +2,8 @@
 export const HELP = `Usage: scripts/test [--long] [--help] [path …] [vitest's own options]
 
 Without paths: builds, lints, checks types, starts a real memcached and a real PostgreSQL on free ports of
-127.0.0.1, runs every test (the packed package among them), and ends what it started. With paths: only the
-tests under them.
+127.0.0.1, runs every test (the packed package among them), then a minute of scripts/chaos, and ends what it
+started. With paths: only the tests under them.
 
   --long                  random and chaos tests run their long counts
   --also STEP=ok|failed   counts a step that ran before, as .ci/run does with the demo

@@ -42,6 +42,7 @@ const main = async (): Promise<void> => {
   } finally {
     await desk.close()
   }
+  if (!wanted.onlySome) await runChaos(tally, evidence)
 
   if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
   else console.log(`\nLogs of this run: .evidence/${process.pid}/`)
@@ -126,6 +127,18 @@ const runTests = async (
   }
   printShares(counts.shares)
   judgeSkips(tally, counts.skipped)
+}
+
+/** By itself, as it wants the machine: a minute of real servers in trouble, with a seed that it draws and prints. */
+const runChaos = async (tally: Tally, evidence: string): Promise<void> => {
+  const logFile = join(evidence, 'chaos.log')
+  const outcome = await runCommand(join(root, 'scripts/chaos'), ['--seconds', '60'], {
+    root,
+    patienceMs: 5 * minutes,
+    logFile,
+  })
+  record(tally, 'chaos', outcome)
+  console.log(outcome.output.trimEnd().split('\n').at(-1))
 }
 
 const printShares = (shares: readonly Share[]): void => {
