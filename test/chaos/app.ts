@@ -3,15 +3,17 @@
  * does it writes to its history before and after. It ends with whoever conducts the run.
  */
 import { connect } from 'node:net'
+import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
+import type { Backend } from '../../src/contract/backend.js'
 import type { FrontCache } from '../../src/contract/front-cache.js'
 import { createSessionStore } from '../../src/index.js'
 import type { Data } from '../simulation/data.js'
 import { lineWriter, monotonicMs } from './lines.js'
-import { type AppOptions, eachLine, type FromApp, type ToApp } from './messages.js'
+import { type AppOptions, type BackendPlace, eachLine, type FromApp, type ToApp } from './messages.js'
 import { useOwnNetwork } from './own-network.js'
-import { BACKEND_TIMEOUTS, CACHE_TIMEOUTS, MEMJS_TIMEOUTS, STORE } from './store-options.js'
+import { ABSOLUTE_TTL_MS, BACKEND_TIMEOUTS, CACHE_TIMEOUTS, MEMJS_TIMEOUTS, STORE } from './store-options.js'
 import { tappedBackend, tappedCache } from './tap.js'
 import { Workload } from './workload.js'
 
@@ -26,6 +28,14 @@ const openCache = async (): Promise<FrontCache> => {
   const plain = plainMemjsCache({ servers, memjs: MEMJS_TIMEOUTS })
   // Where memjs keeps what, so that a server's losses are charged to its own sessions.
   return Object.assign(plain, { serverOf: (key: string) => servers[plain.client.getServer(key)] ?? '' })
+}
+
+const openBackend = ({ kind, url }: BackendPlace): Backend => {
+  const { connectTimeoutMs, answerTimeoutMs } = BACKEND_TIMEOUTS
+  const patience = { maxConnections: 6, connectTimeoutMs }
+  return kind === 'couchdb'
+    ? couchdb({ url, absoluteTtlMs: ABSOLUTE_TTL_MS, ...patience, requestTimeoutMs: answerTimeoutMs })
+    : postgres({ connectionString: url, ...patience, queryTimeoutMs: answerTimeoutMs })
 }
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const)
@@ -55,11 +65,7 @@ control.on('error', () => process.exit())
 const cache = tappedCache(await openCache(), lines.write, STORE.cacheTimeoutMs)
 const store = createSessionStore<Data>({
   cache,
-  backend: tappedBackend(
-    postgres({ connectionString: options.connectionString, maxConnections: 6, ...BACKEND_TIMEOUTS }),
-    lines.write,
-    STORE.backendTimeoutMs,
-  ),
+  backend: tappedBackend(openBackend(options.backend), lines.write, STORE.backendTimeoutMs),
   identify: ({ user }) => user,
   ...STORE,
 })

@@ -1,14 +1,17 @@
+import type { BackendKind } from './faults.js'
+
 /** What `scripts/chaos` prints when asked for help. */
 export const HELP = `Usage: scripts/chaos [options]
 
-Three processes under load on two real memcacheds and a real PostgreSQL, while wires, servers and processes fail as a
-seed says. Afterwards everything heals, and the histories of all processes are checked against the promises of
-docs/guarantees.md. docs/chaos.md says how to read what it prints.
+Three processes under load on two real memcacheds and a real PostgreSQL (or a stand-in for CouchDB), while wires,
+servers and processes fail as a seed says. Afterwards everything heals, and the histories of all processes are checked
+against the promises of docs/guarantees.md. docs/chaos.md says how to read what it prints.
 
   --seconds <number>   how long the load lasts, 5 or more                    (default: 60)
   --seed <number>      which faults, and when                                (default: drawn and printed)
   --runs <number>      so many runs, with this seed and the next ones        (default: 1)
   --transport <name>   what is under the cache: nonstick, or memjs as it is  (default: nonstick)
+  --backend <name>     what is behind it: postgres, or couchdb: a stand-in  (default: postgres)
   --keep               keeps histories and logs of a run that kept every promise too
   --help               this text
 
@@ -22,6 +25,7 @@ export interface Arguments {
   readonly seed: number | undefined
   readonly runs: number
   readonly transport: 'nonstick' | 'memjs'
+  readonly backend: BackendKind
   readonly keep: boolean
 }
 
@@ -31,6 +35,7 @@ export class UsageError extends Error {}
 export const readArguments = (words: readonly string[]): Arguments => {
   const numbers = new Map<string, number>()
   let transport: Arguments['transport'] = 'nonstick'
+  let backend: BackendKind = 'postgres'
   let help = false
   let keep = false
   for (let at = 0; at < words.length; at += 1) {
@@ -57,6 +62,13 @@ export const readArguments = (words: readonly string[]): Arguments => {
         transport = text
         break
       }
+      case '--backend': {
+        const text = value()
+        if (text !== 'postgres' && text !== 'couchdb')
+          throw new UsageError(`Expected --backend to be postgres or couchdb, got "${text}"`)
+        backend = text
+        break
+      }
       case '--seconds':
       case '--seed':
       case '--runs': {
@@ -75,6 +87,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
     help,
     keep,
     transport,
+    backend,
     seconds: numbers.get('--seconds') ?? 60,
     seed: numbers.get('--seed'),
     runs: numbers.get('--runs') ?? 1,

@@ -1,27 +1,26 @@
 import { join } from 'node:path'
-import pg from 'pg'
-import { type PostgresServer, startPostgres } from '../../scripts/servers/index.js'
-import { postgres } from '../../src/backends/postgres/index.js'
-import { type RowState, rowJournal } from '../concurrency/row-journal.js'
+import type { RowState } from '../concurrency/row-journal.js'
 import { type AppProcess, type ControlDesk, controlDesk } from './app-process.js'
+import { type Behind, type Ending, startBehind } from './behind.js'
 import { type CacheServer, cacheServer } from './cache-server.js'
 import { type FaultProxy, faultProxy } from './fault-proxy.js'
-import { PLACES, type Place, WIRES, type WireName } from './faults.js'
+import { type BackendKind, PLACES, type Place, WIRES, type WireName } from './faults.js'
 import type { Known } from './messages.js'
 import type { Notes } from './notes.js'
-import { BACKEND, CACHES } from './store-options.js'
+import { CACHES } from './store-options.js'
 
 export interface ClusterOptions {
   readonly folder: string
   readonly seed: number
   readonly transport: 'nonstick' | 'memjs'
+  readonly backend: BackendKind
   readonly notes: Notes
 }
 
 /** Real servers, a wire to each from every place, and a process in each place. */
 export interface Cluster {
   readonly caches: readonly CacheServer[]
-  readonly backend: PostgresServer
+  readonly behind: Behind
   readonly apps: ReadonlyMap<Place, AppProcess>
   wire(place: Place, name: WireName): FaultProxy
   /** Starts a process in a place, in place of one that is gone. */
@@ -33,7 +32,6 @@ export interface Cluster {
   everKnown(): readonly Known[]
   /** Every state that the rows went through. */
   rows(): Promise<readonly RowState[]>
-  query(text: string): Promise<unknown>
   historyFiles(): readonly string[]
   end(): Promise<void>
 }
@@ -41,8 +39,8 @@ export interface Cluster {
 const CLIENTS = 8
 const KEPT_SESSIONS = 8
 
-export const openCluster = async ({ folder, seed, transport, notes }: ClusterOptions): Promise<Cluster> => {
-  const ending: (() => Promise<unknown> | unknown)[] = []
+export const openCluster = async ({ folder, seed, transport, backend, notes }: ClusterOptions): Promise<Cluster> => {
+  const ending: Ending = []
   const end = async (): Promise<void> => {
     for (const last of ending.splice(0).reverse()) await last()
   }
@@ -56,21 +54,12 @@ export const openCluster = async ({ folder, seed, transport, notes }: ClusterOpt
       ),
     )
     for (const cache of caches) ending.push(() => cache.end())
-    // What the kernel was given outlives a process, which is all that is killed here.
-    const backend = await startPostgres({ useEnvironment: false, fsync: false, logFile: join(folder, 'backend.log') })
-    ending.push(() => backend.stop())
-    const pool = new pg.Pool({ connectionString: backend.adminUrl, max: 2, connectionTimeoutMillis: 10_000 })
-    pool.on('error', () => {})
-    ending.push(() => pool.end())
-    const setUp = postgres({ connectionString: backend.adminUrl, migrate: true })
-    await setUp.setUp()
-    await setUp.close()
-    const journal = await rowJournal(pool, 'nonstick')
+    const behind = await startBehind(backend, folder, ending)
 
     const portOf: Record<WireName, () => number> = {
       'cache-1': () => caches[0]?.port ?? 0,
       'cache-2': () => caches[1]?.port ?? 0,
-      backend: () => backend.port,
+      backend: behind.port,
     }
     const wires = new Map<string, FaultProxy>()
     for (const place of PLACES)
@@ -96,8 +85,6 @@ export const openCluster = async ({ folder, seed, transport, notes }: ClusterOpt
     ending.push(() => desk.close())
     ending.push(() => Promise.all(started.map((app) => app.kill())))
 
-    const url = new URL(backend.adminUrl)
-    url.host = BACKEND
     const begin = async (name: string, ports: Record<WireName, number>, keptSessions: number): Promise<AppProcess> => {
       const app = await desk.startApp({
         name,
@@ -106,8 +93,12 @@ export const openCluster = async ({ folder, seed, transport, notes }: ClusterOpt
         clients: CLIENTS,
         keptSessions,
         servers: CACHES.join(','),
-        connectionString: url.href,
-        ports: { [CACHES[0]]: ports['cache-1'], [CACHES[1]]: ports['cache-2'], [BACKEND]: ports.backend },
+        backend: behind.place,
+        ports: {
+          [CACHES[0]]: ports['cache-1'],
+          [CACHES[1]]: ports['cache-2'],
+          [new URL(behind.place.url).host]: ports.backend,
+        },
       })
       started.push(app)
       return app
@@ -116,7 +107,7 @@ export const openCluster = async ({ folder, seed, transport, notes }: ClusterOpt
     const lives = new Map<Place, number>()
     return {
       caches,
-      backend,
+      behind,
       apps,
       wire,
       fill: async (place) => {
@@ -131,8 +122,7 @@ export const openCluster = async ({ folder, seed, transport, notes }: ClusterOpt
         begin('Z1', { 'cache-1': portOf['cache-1'](), 'cache-2': portOf['cache-2'](), backend: portOf.backend() }, 0),
       living,
       everKnown: () => [...known.values()],
-      rows: () => journal.take(),
-      query: (text) => pool.query(text),
+      rows: () => behind.rows(),
       historyFiles: () => started.map(({ historyFile }) => historyFile),
       end,
     }

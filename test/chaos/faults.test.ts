@@ -1,23 +1,32 @@
 import { expect, test } from 'vitest'
 import { lotsOf } from '../simulation/random.js'
 import { readArguments, UsageError } from './arguments.js'
-import { drawFaults, FAULT_KINDS } from './faults.js'
+import { type BackendKind, drawFaults, FAULT_KINDS } from './faults.js'
 
-const drawn = (seed: number, seconds = 60) => drawFaults(lotsOf(seed, 'faults'), seconds)
+const drawn = (seed: number, seconds = 60, backend: BackendKind = 'postgres') =>
+  drawFaults(lotsOf(seed, 'faults'), seconds, backend)
+const BACKENDS = ['postgres', 'couchdb'] as const
 
 test('one seed draws the same faults, another others', () => {
   expect(drawn(1)).toEqual(drawn(1))
   expect(drawn(1)).not.toEqual(drawn(2))
 })
 
-test('a minute has at least thirty-two faults, of every kind two, all within it', () => {
+test.for(BACKENDS)('on %s a minute has at least thirty-two faults, of every kind two, all within it', (backend) => {
   for (let seed = 1; seed <= 200; seed += 1) {
-    const faults = drawn(seed)
+    const faults = drawn(seed, 60, backend)
     expect(faults.length, `seed ${seed}`).toBeGreaterThanOrEqual(32)
-    for (const kind of FAULT_KINDS)
+    for (const kind of FAULT_KINDS[backend])
       expect(faults.filter((fault) => fault.kind === kind).length, `seed ${seed}: ${kind}`).toBeGreaterThanOrEqual(2)
     for (const { at, forMs } of faults) expect(at + forMs).toBeLessThan(60_000)
   }
+})
+
+test('a backend that keeps everything in memory is stopped, never ended', () => {
+  const kinds = (backend: BackendKind): string[] => drawn(1, 600, backend).map(({ kind }) => kind)
+  const only = (mine: string[], others: string[]) => [...new Set(mine)].filter((kind) => !others.includes(kind)).sort()
+  expect(only(kinds('couchdb'), kinds('postgres'))).toEqual(['backend stop'])
+  expect(only(kinds('postgres'), kinds('couchdb'))).toEqual(['backend crash', 'backend restart', 'terminate'])
 })
 
 test('a fault of a process strikes one, a fault of a wire one or all', () => {
@@ -26,16 +35,36 @@ test('a fault of a process strikes one, a fault of a wire one or all', () => {
   expect(new Set(ofWires.map(({ places }) => places.length))).toEqual(new Set([1, 3]))
 })
 
-test('the command line says how long, which seed and which transport; a mistake is said in words', () => {
-  expect(readArguments([])).toMatchObject({ seconds: 60, seed: undefined, runs: 1, transport: 'nonstick', keep: false })
-  expect(readArguments(['--seconds', '10', '--seed=7', '--transport', 'memjs', '--runs=3', '--keep'])).toEqual({
+test('the command line says how long, which seed, which transport and which backend; a mistake is said in words', () => {
+  expect(readArguments([])).toEqual({
+    help: false,
+    seconds: 60,
+    seed: undefined,
+    runs: 1,
+    transport: 'nonstick',
+    backend: 'postgres',
+    keep: false,
+  })
+  expect(readArguments(['--backend', 'couchdb'])).toMatchObject({ backend: 'couchdb' })
+  expect(
+    readArguments(['--seconds', '10', '--seed=7', '--transport', 'memjs', '--backend=couchdb', '--runs=3', '--keep']),
+  ).toEqual({
     help: false,
     seconds: 10,
     seed: 7,
     runs: 3,
     transport: 'memjs',
+    backend: 'couchdb',
     keep: true,
   })
-  for (const words of [['--seconds', '4'], ['--seconds'], ['--runs', '0'], ['--transport', 'redis'], ['--sedes', '1']])
-    expect(() => readArguments(words), words.join(' ')).toThrow(UsageError)
+  const mistakes = [
+    ['--seconds', '4'],
+    ['--seconds'],
+    ['--runs', '0'],
+    ['--transport', 'redis'],
+    ['--backend', 'mysql'],
+    ['--backend'],
+    ['--sedes', '1'],
+  ]
+  for (const words of mistakes) expect(() => readArguments(words), words.join(' ')).toThrow(UsageError)
 })

@@ -1,7 +1,8 @@
 import type { Lots } from '../simulation/random.js'
 
-/** Everything that goes wrong in a run. */
-export const FAULT_KINDS = [
+export type BackendKind = 'postgres' | 'couchdb'
+
+const OF_WIRES_AND_CACHES = [
   // On the wire, of one process or of all, to one cache server or to the backend.
   'cut',
   'drop reply',
@@ -14,17 +15,21 @@ export const FAULT_KINDS = [
   'stop',
   'flush',
   'evict',
-  // The backend.
-  'backend restart',
-  'backend crash',
-  'terminate',
-  // The processes.
-  'app kill',
-  'app stop',
-  'app drain',
 ] as const
+const OF_POSTGRES = ['backend restart', 'backend crash', 'terminate'] as const
+/** What is killed here has lost what it committed: the stand-in keeps it in memory. */
+const OF_COUCHDB = ['backend stop'] as const
+const OF_PROCESSES = ['app kill', 'app stop', 'app drain'] as const
 
-export type FaultKind = (typeof FAULT_KINDS)[number]
+/** What is done to the backend itself. */
+export type BackendFault = (typeof OF_POSTGRES | typeof OF_COUCHDB)[number]
+export type FaultKind = (typeof OF_WIRES_AND_CACHES | typeof OF_PROCESSES)[number] | BackendFault
+
+/** Everything that goes wrong in a run. */
+export const FAULT_KINDS: Readonly<Record<BackendKind, readonly FaultKind[]>> = {
+  postgres: [...OF_WIRES_AND_CACHES, ...OF_POSTGRES, ...OF_PROCESSES],
+  couchdb: [...OF_WIRES_AND_CACHES, ...OF_COUCHDB, ...OF_PROCESSES],
+}
 
 export const PLACES = ['A', 'B', 'C'] as const
 export type Place = (typeof PLACES)[number]
@@ -58,12 +63,12 @@ const SHORTEST_MS = 100
 const LONGEST_MS = 2_500
 
 /** As many as fit into so many seconds: every kind once before any comes twice. */
-export const drawFaults = (lots: Lots, seconds: number): readonly Fault[] => {
+export const drawFaults = (lots: Lots, seconds: number, backend: BackendKind): readonly Fault[] => {
   const faults: Fault[] = []
   let deck: FaultKind[] = []
   const end = seconds * 1_000 - 500
   for (let at = QUIET_MS; at < end; at += EVERY_MS * lots.between(0.4, 1.6)) {
-    if (deck.length === 0) deck = shuffled(FAULT_KINDS, lots)
+    if (deck.length === 0) deck = shuffled(FAULT_KINDS[backend], lots)
     const kind = deck.pop() ?? 'reset'
     const forMs = Math.round(SHORTEST_MS * (LONGEST_MS / SHORTEST_MS) ** lots.next())
     faults.push({

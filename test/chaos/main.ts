@@ -30,7 +30,7 @@ const main = async (): Promise<void> => {
   for (let seed = first; seed < first + wanted.runs; seed += 1) {
     const { verdict } = await run({ ...wanted, seed, print: (line) => console.log(line) })
     if (!isGood(verdict)) process.exitCode = 1
-    console.log(JSON.stringify(verdict))
+    console.log(JSON.stringify(wanted.backend === 'postgres' ? verdict : { ...verdict, backend: wanted.backend }))
   }
 }
 

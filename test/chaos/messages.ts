@@ -1,9 +1,15 @@
 /** What the conductor of a run and its processes say to one another, one line of JSON each. */
+import type { BackendKind } from './faults.js'
 
 /** A session as everybody may use it. */
 export interface Known {
   readonly name: string
   readonly id: string
+}
+
+export interface BackendPlace {
+  readonly kind: BackendKind
+  readonly url: string
 }
 
 /** What a process is told when it is started. */
@@ -14,10 +20,10 @@ export interface AppOptions {
   readonly historyFile: string
   readonly controlPort: number
   readonly secret: string
-  /** Where the names of `servers` and of the connection URL lead. */
+  /** Where the names of `servers` and of the backend's URL lead. */
   readonly ports: Readonly<Record<string, number>>
   readonly servers: string
-  readonly connectionString: string
+  readonly backend: BackendPlace
   readonly transport: 'nonstick' | 'memjs'
   /** How many clients it has. */
   readonly clients: number

@@ -7,7 +7,7 @@ import type { Violation } from '../simulation/history.js'
 import { lotsOf } from '../simulation/random.js'
 import type { AppProcess } from './app-process.js'
 import { type Cluster, openCluster } from './cluster.js'
-import { drawFaults, PLACES, WIRES } from './faults.js'
+import { type BackendKind, drawFaults, PLACES, WIRES } from './faults.js'
 import { linesOf } from './lines.js'
 import { type Notes, notes } from './notes.js'
 import { type RunRecord, recordOf } from './record.js'
@@ -20,6 +20,7 @@ export interface RunOptions {
   readonly seconds: number
   readonly seed: number
   readonly transport: 'nonstick' | 'memjs'
+  readonly backend: BackendKind
   readonly keep: boolean
   readonly print: (line: string) => void
 }
@@ -29,7 +30,7 @@ const SETTLE_MS = 4_000
 const CLOSE_DEADLINE_MS = 10_000
 
 /** One run from its seed to the verdict. What it leaves behind is a folder, if a promise was broken or it shall be kept. */
-export const run = async ({ seconds, seed, transport, keep, print }: RunOptions): Promise<Judgement> => {
+export const run = async ({ seconds, seed, transport, backend, keep, print }: RunOptions): Promise<Judgement> => {
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-chaos-'))
   const book = notes(join(folder, 'conductor.jsonl'), print)
   const began = book.now()
@@ -38,9 +39,9 @@ export const run = async ({ seconds, seed, transport, keep, print }: RunOptions)
   // Whoever interrupts a run does not want to know.
   process.once('exit', forget)
   let keepFolder = true
-  const cluster = await openCluster({ folder, seed, transport, notes: book })
+  const cluster = await openCluster({ folder, seed, transport, backend, notes: book })
   try {
-    const counts = await underLoad(cluster, book, seconds, seed)
+    const counts = await underLoad(cluster, book, seconds, seed, backend)
     const closed = await toTheEnd(cluster, book)
     const rows = await cluster.rows()
     const { judgement, record } = judge(cluster, book, rows, { began, epochMs, seconds, counts, closed })
@@ -83,6 +84,7 @@ const underLoad = async (
   book: Notes,
   seconds: number,
   seed: number,
+  backend: BackendKind,
 ): Promise<Partial<Record<string, number>>> => {
   await Promise.all(PLACES.map((place) => cluster.fill(place)))
   moment(book, 'load')
@@ -90,7 +92,7 @@ const underLoad = async (
   const endsAt = book.now() + seconds * 1_000
   const began = book.now()
   const striking = strikes(cluster, book, () => book.now() >= endsAt)
-  const faults = drawFaults(lotsOf(seed, 'faults'), seconds)
+  const faults = drawFaults(lotsOf(seed, 'faults'), seconds, backend)
   await Promise.all(
     faults.map(async (fault) => {
       await sleep(began + fault.at - book.now())

@@ -16,7 +16,7 @@ export const STORE = {
 export const CACHE_TIMEOUTS = { operationTimeoutMs: 300, connectTimeoutMs: 300 } as const
 /** The same, in memjs's seconds. */
 export const MEMJS_TIMEOUTS = { timeout: 0.3, conntimeout: 0.3 } as const
-export const BACKEND_TIMEOUTS = { connectTimeoutMs: 1_000, queryTimeoutMs: 1_000 } as const
+export const BACKEND_TIMEOUTS = { connectTimeoutMs: 1_000, answerTimeoutMs: 1_000 } as const
 
 /** The stores' defaults, which the judge has to know. */
 export const IDLE_TTL_MS = 86_400_000
@@ -24,7 +24,6 @@ export const ABSOLUTE_TTL_MS: number = 30 * IDLE_TTL_MS
 export const CLOCK_SKEW_MS = 2_000
 
 export const CACHES = ['cache-1:11211', 'cache-2:11211'] as const
-export const BACKEND = 'backend:5432'
 
 /** What is larger memcached refuses, and drops what stood there. */
 export const MAX_ITEM_BYTES: number = 64 * 1024

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './cluster.js'
-import { type Fault, type FaultKind, PLACES, type Place, WIRES, type WireName } from './faults.js'
+import { type BackendFault, type Fault, type FaultKind, PLACES, type Place, WIRES, type WireName } from './faults.js'
 import type { Notes } from './notes.js'
 import { CACHES } from './store-options.js'
 
@@ -107,27 +107,17 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
     down(from, PLACES, [wire])
   }
 
-  const onBackend = async ({ kind, places, forMs }: Fault): Promise<void> => {
-    if (kind === 'terminate') {
-      const from = begins(kind, 'terminate: every connection to the backend')
-      await cluster.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'nonstick' and pid <> pg_backend_pid()",
-      )
-      await sleep(MOMENT_MS)
-      down(from, places, ['backend'])
-      return
+  const onBackend = async (kind: BackendFault, { places, forMs }: Fault): Promise<void> => {
+    const how: Record<BackendFault, string> = {
+      terminate: 'every connection to the backend',
+      'backend crash': 'immediate shutdown, restarted',
+      'backend restart': 'fast',
+      'backend stop': `for ${forMs} ms`,
     }
-    const { backend } = cluster
-    const from = begins(
-      kind,
-      kind === 'backend crash' ? 'backend crash: immediate shutdown, restarted' : 'backend restart: fast',
-    )
-    if (kind === 'backend crash' && backend.pid !== undefined) {
-      process.kill(backend.pid, 'SIGQUIT')
-      await sleep(Math.min(forMs, 500))
-    }
-    await backend.restart()
-    down(from, PLACES, ['backend'])
+    const from = begins(kind, `${kind}: ${how[kind]}`)
+    await cluster.behind.suffer(kind, forMs)
+    if (kind === 'terminate') await sleep(MOMENT_MS)
+    down(from, kind === 'terminate' ? places : PLACES, ['backend'])
   }
 
   const onApp = async ({ kind, places, forMs }: Fault): Promise<void> => {
@@ -177,7 +167,8 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
         case 'backend restart':
         case 'backend crash':
         case 'terminate':
-          return await alone(['server backend'], () => onBackend(fault))
+        case 'backend stop':
+          return await alone(['server backend'], () => onBackend(kind, fault))
         case 'app kill':
         case 'app stop':
         case 'app drain':
