@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { RowState } from '../concurrency/row-journal.js'
 import type { OperationKind, Outcome } from '../simulation/history.js'
 import type { Line, Seen } from './lines.js'
 import type { Note } from './notes.js'
@@ -13,6 +14,7 @@ class Story {
     ['B1', []],
     ['Z1', []],
   ])
+  readonly #rows: RowState[] = []
   readonly #notes: Note[] = [{ is: 'moment', at: 0, what: 'load' }]
   #at = 0
   #n = 0
@@ -71,6 +73,13 @@ class Story {
     })
   }
 
+  /** A process that cannot see the entry writes to the row. */
+  takenOver(process: string): this {
+    const row = { idHash: 's', version: 1, content: '', isTombstone: false }
+    this.#rows.push({ ...row, lineage: 'first' }, { ...row, lineage: 'second', version: 9, content: 'new' })
+    return this.line(process, { is: 'takeover', key: 'key', lineage: 'second' })
+  }
+
   writes(process: string, token: string, outcome: Outcome = CACHE): this {
     return this.does(process, 'save', { token, outcome })
   }
@@ -89,7 +98,7 @@ class Story {
 
   isJudged(): Judgement {
     this.note({ is: 'moment', what: 'over' })
-    return judgementOf(recordOf(this.#lines, this.#notes, [], 0), [], 1, {}, 0)
+    return judgementOf(recordOf(this.#lines, this.#notes, this.#rows, 0), this.#rows, 1, {}, 0)
   }
 }
 
@@ -336,9 +345,8 @@ describe('what was doctored is noticed:', () => {
   })
 
   test('what a process had acknowledged, lost after it had closed and left nothing', () => {
-    const closed = (left: number): Story =>
-      new Story()
-        .created()
+    const closed = (left: number, story = new Story().created()): Story =>
+      story
         .writes('B1', 's.1')
         .line('B1', { is: 'close', deadlineMs: 1_000 })
         .line('B1', { is: 'closed', left, destroysLeft: 0 })
@@ -347,6 +355,11 @@ describe('what was doctored is noticed:', () => {
       story.note({ is: 'lost', server: CACHES[0], why: 'flushed' }).wait(LONG).ends(['s.0'])
     expect(promises(lose(closed(0)))).toEqual(['I8'])
     expect(promises(lose(closed(1)))).toEqual([])
+
+    const leftBehind = new Story().created().takenOver('A1')
+    expect(promises(lose(closed(0, leftBehind)))).toEqual([])
+    const livesAgain = new Story().created().takenOver('A1').line('A1', { is: 'lease', key: 'key' })
+    expect(promises(lose(closed(0, livesAgain)))).toEqual(['I8'])
   })
 
   test('a drain that takes longer than it may', () => {

@@ -142,7 +142,10 @@ const beyondOneLife = (
   return sum
 }
 
-/** I8: what was lost after its process had closed and left nothing. What befell the entry before that is no drain's. */
+/**
+ * I8: what was lost after its process had closed and left nothing. What befell the entry before that is no drain's, also
+ * where it had been left behind by a takeover before the write.
+ */
 const notDrained = (
   { processes }: RunRecord,
   session: SessionRecord | undefined,
@@ -152,7 +155,12 @@ const notDrained = (
   const closing = processes.find(({ name }) => name === process)?.closing
   if (session === undefined || closing?.to === undefined || closing.left > 0 || completed > closing.from) return
   const { to } = closing
+  const lifeAt = session.lives.findLast((at) => at <= invoked) ?? Number.NEGATIVE_INFINITY
+  const isLeftBehind = session.disturbances.some(
+    (each) => each.what === 'loss' && each.why === 'takeover' && each.at >= lifeAt && each.at <= invoked,
+  )
   const isUntouched =
+    !isLeftBehind &&
     !session.lives.some((at) => at >= invoked && at <= to) &&
     !session.disturbances.some(({ what, at }) => what !== 'cache failure' && at >= invoked && at <= to)
   if (isUntouched) violated('I8', session.name, `${token} is gone, though ${process} had closed and left nothing`)
