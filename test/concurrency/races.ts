@@ -238,57 +238,59 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
     async (maxStaleCount) => {
       const store = await opened({ maxStaleCount, maxStaleMs: 500 })
       let [lost, doubts, written] = [0, 0, 0]
-      await inBatches(
-        rounds(25, 500),
-        async (round, random) => {
-          const id = await create(store, round)
-          const writes = (process: number): Step[] =>
-            Array.from({ length: 12 }, (_, n): Step[] => {
-              const common = { afterMs: random.waitMs(10), durable: random.onceIn(6) }
-              return [
-                random.onceIn(4)
-                  ? { ...common, what: 'update', token: `u${process}-${n}` }
-                  : { ...common, what: 'write', token: `t${process}-${n}`, thinkMs: random.waitMs(4) },
-                { what: 'load', afterMs: random.waitMs(2) },
-              ]
-            }).flat()
-          return {
-            round,
-            id,
-            history: together(store, id, writes),
-            pauses: Array.from({ length: 6 }, () => random.waitMs(100)),
-          }
-        },
-        async (races) => {
-          const losses: Loss[] = []
-          let running = true
-          const all = Promise.all(races.map(({ history }) => history)).finally(() => {
-            running = false
-          })
-          for (const ms of races[0]?.pauses ?? []) {
-            await pause(ms)
-            if (running) losses.push(await cluster.emptyCache())
-          }
-          await all
-          await Promise.all(
-            races.map(async ({ round, id, history: writing }) => {
-              const history: Operation[] = [...(await writing), ...(await everywhere(store, id, LOAD))]
-              const survived = history.at(-1)?.seen ?? []
-              lost += lostOf(history, survived).length
-              doubts += history.filter(isDoubt).length
-              written += history.filter(({ token }) => token !== undefined).length
-              const complaints = [
-                ...everyCallAnswersOrDoubts(history),
-                ...nothingIsMadeUp(history),
-                ...nothingDurableIsMissed(history),
-                ...lossesAreBounded(history, losses, survived, maxStaleCount),
-              ]
-              noComplaints(`round ${round}`, complaints, history, losses)
-            }),
-          )
-          await cluster.takeRows()
-        },
-      )
+      // Again where nothing was lost: then the bound was not put to the test.
+      for (let tries = 0; tries < 5 && lost === 0; tries += 1)
+        await inBatches(
+          rounds(25, 500),
+          async (round, random) => {
+            const id = await create(store, round)
+            const writes = (process: number): Step[] =>
+              Array.from({ length: 12 }, (_, n): Step[] => {
+                const common = { afterMs: random.waitMs(10), durable: random.onceIn(6) }
+                return [
+                  random.onceIn(4)
+                    ? { ...common, what: 'update', token: `u${process}-${n}` }
+                    : { ...common, what: 'write', token: `t${process}-${n}`, thinkMs: random.waitMs(4) },
+                  { what: 'load', afterMs: random.waitMs(2) },
+                ]
+              }).flat()
+            return {
+              round,
+              id,
+              history: together(store, id, writes),
+              pauses: Array.from({ length: 6 }, () => random.waitMs(100)),
+            }
+          },
+          async (races) => {
+            const losses: Loss[] = []
+            let running = true
+            const all = Promise.all(races.map(({ history }) => history)).finally(() => {
+              running = false
+            })
+            for (const ms of races[0]?.pauses ?? []) {
+              await pause(ms)
+              if (running) losses.push(await cluster.emptyCache())
+            }
+            await all
+            await Promise.all(
+              races.map(async ({ round, id, history: writing }) => {
+                const history: Operation[] = [...(await writing), ...(await everywhere(store, id, LOAD))]
+                const survived = history.at(-1)?.seen ?? []
+                lost += lostOf(history, survived).length
+                doubts += history.filter(isDoubt).length
+                written += history.filter(({ token }) => token !== undefined).length
+                const complaints = [
+                  ...everyCallAnswersOrDoubts(history),
+                  ...nothingIsMadeUp(history),
+                  ...nothingDurableIsMissed(history),
+                  ...lossesAreBounded(history, losses, survived, maxStaleCount),
+                ]
+                noComplaints(`round ${round}`, complaints, history, losses)
+              }),
+            )
+            await cluster.takeRows()
+          },
+        )
       expect(lost).toBeGreaterThan(0)
       expect(doubts / written).toBeLessThan(0.02)
       await cluster.close(store)
