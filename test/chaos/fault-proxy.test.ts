@@ -161,6 +161,20 @@ describe('a fault proxy', () => {
     await until(() => wasTold)
   })
 
+  test('ends when it heals what the server had ended in a black hole, with a RST or after the client', async () => {
+    const [reset, left] = [await open(), await open()]
+    left.socket.end()
+    await once(left.far.resume(), 'end')
+    proxy.blackHole()
+    reset.far.resetAndDestroy()
+    left.far.end()
+    await once(left.far, 'close')
+    await sleep(A_MOMENT_MS)
+    expect([reset.socket.closed, left.socket.closed]).toEqual([false, false])
+    proxy.heal()
+    expect(await Promise.all([reset.ended, left.ended])).toEqual(['RST', 'RST'])
+  })
+
   test('delays every byte, in order', async () => {
     const { far, received } = await open()
     proxy.delay(150)

@@ -65,7 +65,8 @@ export const faultProxy = async (target: () => number): Promise<FaultProxy> => {
     const far = connect({ port: target(), host: '127.0.0.1', allowHalfOpen: true })
     const wire = new Wire(near, far, books, () => mode)
     wires.add(wire)
-    far.once('close', () => wires.delete(wire))
+    // In a black hole the client's side outlives the server's, and has to be ended when it heals.
+    near.once('close', () => wires.delete(wire))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
