@@ -47,6 +47,12 @@ export interface Flushing {
   /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
   isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
 
+  /**
+   * Lets writers at an entry again that was frozen for a takeover which failed; or removes it, if the takeover is in
+   * after all. That is asked of the backend unless it is surely out, and asked again in the background.
+   */
+  giveBack(locator: Locator, frozen: Pick<InCache, 'envelope' | 'token'>, isSurelyOut: boolean): Promise<void>
+
   /** Removes an entry if it no longer descends from what stands in the backend. `false`: not possible now. */
   dropIfDead(locator: Locator): Promise<boolean>
 }
@@ -196,6 +202,20 @@ export const flushing = (context: Context): Flushing => {
     return false
   }
 
+  const giveBack: Flushing['giveBack'] = async (locator, frozen, isSurelyOut) => {
+    const thaw = async (): Promise<boolean> => {
+      try {
+        if (isSurelyOut || (await isAlive(locator, frozen)))
+          await cache.cas(locator.key, { ...frozen.envelope, frozen: false }, frozen.token)
+        return true
+      } catch (error) {
+        if (!isUnavailable(error)) throw error
+        return false
+      }
+    }
+    if (!(await thaw())) context.background.retry(`thaw ${locator.key}`, 'repair', thaw)
+  }
+
   const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
     const seen = await lookOrNothing(locator)
     if (seen === 'unreachable') return false
@@ -230,7 +250,7 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  return { flush, flushKnown, settleAfterTakeover, dropIfDead, isAlive }
+  return { flush, flushKnown, settleAfterTakeover, giveBack, dropIfDead, isAlive }
 }
 
 /** The proof of what now stands in the backend, where the answer had one. */

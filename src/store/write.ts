@@ -128,8 +128,18 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         // Others may have written since: only a copy that nobody can write to any more may be taken over from.
         const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
         if (halted.outcome === 'conflict' || halted.outcome === 'lost') continue
-        const taken = await takeOver(intent, found.envelope, resolved, step, 'refused')
+        const giveBack = async (isSurelyOut: boolean): Promise<void> => {
+          if (halted.outcome === 'stored')
+            await flushes.giveBack(locator, { envelope: found.envelope, token: halted.token }, isSurelyOut)
+        }
+        const taken = await takeOver(intent, found.envelope, resolved, step, 'refused').catch(
+          async (error: unknown) => {
+            if (isUnavailable(error)) await giveBack(isSessionStoreError(error) && error.applied === 'no')
+            throw error
+          },
+        )
         if (taken.outcome === 'written') return taken.result
+        await giveBack(false)
         if (taken.mayBeIn) doubt = doubted
         progress.mayBeIn ||= taken.mayBeIn
       } else if (put.outcome === 'lost') {

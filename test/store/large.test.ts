@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { tierUnavailable } from '../../src/errors.js'
 import { calls, change, expectCode, loaded, settled, world } from './world.js'
 
 /** More than the memory cache takes of one value. */
@@ -35,6 +36,38 @@ describe('a session that is too large for the cache', () => {
     expect((await loaded(one, id)).data).toMatchObject({ mine: 1, theirs: 1 })
     expect(await stored(id)).toMatchObject({ state: 'live' })
   })
+
+  for (const [how, fail] of [
+    [
+      'surely did not take it',
+      (call: string) => tierUnavailable('memory', call, { because: 'it is down', applied: 'no' }),
+    ],
+    [
+      'may have taken it',
+      (call: string) => tierUnavailable('memory', call, { because: 'it is slow', applied: 'unknown' }),
+    ],
+  ] as const)
+    test(`that could not be stored, as the backend ${how}, leaves the session to its writers`, async () => {
+      const { process, processWithTiers, runtime } = world()
+      const other = process()
+      const mine = processWithTiers()
+      const { id } = await other.create({ n: 0 })
+      await settled()
+      const session = await loaded(mine.store, id)
+      session.data['big'] = BIG
+      mine.backend.intercept = async (call, proceed) => {
+        if (call === 'update') throw fail(call)
+        return await proceed()
+      }
+      await expectCode(mine.store.save(session), 'E_SESSION_UNAVAILABLE')
+      await settled()
+      runtime.advance(200)
+      await settled()
+      await change(other, id, (data) => {
+        data['n'] = 1
+      })
+      expect((await loaded(other, id)).data).toEqual({ n: 1 })
+    })
 
   test('is back in the cache when it is small again', async () => {
     const { one, other, id, cached, backend } = await withLarge()
