@@ -55,6 +55,13 @@ describe('a session that is too large for the cache', () => {
       await settled()
       const session = await loaded(mine.store, id)
       session.data['big'] = BIG
+      // As Memcached does for what is more than maxValueBytes: refused, and what stood there stands.
+      let refused = false
+      mine.cache.intercept = async (call, proceed) => {
+        if (call !== 'cas' || refused) return await proceed()
+        refused = true
+        return { outcome: 'too-large' }
+      }
       mine.backend.intercept = async (call, proceed) => {
         if (call === 'update') throw fail(call)
         return await proceed()
