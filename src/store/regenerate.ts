@@ -1,12 +1,12 @@
 import type { DestroyOutcome } from '../contract/backend.js'
 import type { Locator } from '../contract/locator.js'
-import { SessionStoreError, tierUnavailable } from '../errors.js'
+import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../errors.js'
 import { insertVerdict, verdictOnRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { born, frozen, persisted, storedSession, takenOver, takeoverGuard, type Write } from '../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName } from './context.js'
 import type { Flushing } from './flush.js'
-import type { Found, Live, Reading } from './read.js'
+import type { Found, InCache, Live, Reading } from './read.js'
 import { putIntoBackend } from './takeover.js'
 import { asInBackend, type Resolved } from './write.js'
 
@@ -60,11 +60,17 @@ export const regenerate = async (
   /** `undefined`: something came between; look again. */
   const halt = async (found: Extract<Found, { state: 'live' }>, resolved: Resolved): Promise<Halted | undefined> => {
     const step = writeOf(found.envelope, resolved)
+    /** What is frozen as it was, as its successor is too large for the cache. */
+    let refused: Pick<InCache, 'envelope' | 'token'> | undefined
     if (found.where === 'cache') {
       const envelope = frozen(found.envelope, step)
       const put = await cache.cas(from.key, envelope, found.token)
       if (put.outcome === 'stored') {
-        const flushed = await flushes.flush(from, envelope, put.token, 'regenerate')
+        const flushed = await flushes.flush(from, envelope, put.token, 'regenerate').catch(async (error: unknown) => {
+          // In the cache it stands: the changes of this request stay, and others may write again.
+          await flushes.giveBack(from, { envelope, token: put.token }, true)
+          throw butMayBeApplied(error)
+        })
         if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
         if (flushed.outcome === 'again') return undefined
         const token = flushed.now?.token
@@ -76,16 +82,24 @@ export const regenerate = async (
       if (put.outcome === 'too-large') {
         const halted = await cache.cas(from.key, { ...found.envelope, frozen: true }, found.token)
         if (halted.outcome === 'conflict' || halted.outcome === 'lost') return undefined
+        if (halted.outcome === 'stored') refused = { envelope: found.envelope, token: halted.token }
       }
+    }
+    const giveBack = async (isSurelyOut: boolean): Promise<void> => {
+      if (refused !== undefined) await flushes.giveBack(from, refused, isSurelyOut)
     }
     const taken = takenOver(found.envelope, step, randomName(runtime), options.policy.maxStaleCount)
     const placed = await putIntoBackend(
       context,
       { locator: from, base: found.envelope, taken, userId: resolved.userId },
       'regenerate',
-    )
-    if (placed.outcome === 'in') return { envelope: taken, resolved, thaw: async () => {} }
+    ).catch(async (error: unknown) => {
+      await giveBack(isSessionStoreError(error) && error.applied === 'no')
+      throw error
+    })
+    if (placed.outcome === 'in') return { envelope: taken, resolved, thaw: () => giveBack(false) }
     if (placed.row.state !== 'live') throw destroyedMeanwhile()
+    await giveBack(false)
     return undefined
   }
 

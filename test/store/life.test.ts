@@ -538,6 +538,24 @@ describe('regenerating a session', () => {
     },
   )
 
+  test('a regeneration for which the backend is down gives the session back to its writers, with what it had changed', async () => {
+    const { process, processWithTiers } = world()
+    const other = process()
+    const regenerating = processWithTiers()
+    const { id } = await other.create({ count: 0 })
+    await settled()
+    await increment(other, id)
+    regenerating.backend.unreachable = true
+    const session = await loaded(regenerating.store, id)
+    session.data['userId'] = 'alice'
+    await expect(regenerating.store.regenerate(session)).rejects.toMatchObject({
+      code: 'E_SESSION_UNAVAILABLE',
+      applied: 'unknown',
+    })
+    await increment(other, id)
+    expect((await loaded(other, id)).data).toMatchObject({ count: 2 })
+  })
+
   test('an entry that a dead regeneration froze, of a lineage that died since, does not stand in the way of writers', async () => {
     const { process, processWithTiers, runtime, plantEnvelope, cached } = world()
     const store = process()
