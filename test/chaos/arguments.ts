@@ -11,7 +11,7 @@ against the promises of docs/guarantees.md. docs/chaos.md says how to read what 
   --seed <number>      which faults, and when                                (default: drawn and printed)
   --runs <number>      so many runs, with this seed and the next ones        (default: 1)
   --transport <name>   what is under the cache: nonstick, or memjs as it is  (default: nonstick)
-  --backend <name>     what is behind it: postgres, or couchdb: a stand-in  (default: postgres)
+  --backend <name>     what is behind it: postgres, or couchdb: a stand-in   (default: postgres)
   --keep               keeps histories and logs of a run that kept every promise too
   --help               this text
 
