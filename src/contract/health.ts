@@ -16,6 +16,6 @@ export interface TierHealth {
   readonly reason?: string
   /** The store's breaker before it, once it was called at all; of a tier of several servers, in each of them. */
   readonly breaker?: BreakerState
-  /** One entry per server, with its address, for tiers that can have several. */
+  /** One entry per server, its `tier` this one's and its address, for tiers that can have several. */
   readonly servers?: readonly TierHealth[]
 }

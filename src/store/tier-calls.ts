@@ -36,19 +36,21 @@ export interface TierCallOptions {
 export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
   const { runtime, telemetry, timeoutMs, breakerFailures, retryMs } = options
   const late = `no answer within ${timeoutMs} ms`
+  /** By the name that health gives each of them. */
   const breakers = new Map<string, Breaker>()
 
   const breakerOf = (server: string): Breaker => {
-    const known = breakers.get(server)
+    const name = server === tier ? tier : `${tier} ${server}`
+    const known = breakers.get(name)
     if (known !== undefined) return known
     const onChange = (state: BreakerState): void => telemetry.emit('breaker', { tier, server, state })
     const made = breaker({ runtime, failures: breakerFailures, openMs: retryMs, onChange })
-    breakers.set(server, made)
+    breakers.set(name, made)
     return made
   }
-  const withBreaker = (health: TierHealth, server: string): TierHealth => {
-    const state = breakers.get(server)?.state
-    const servers = health.servers?.map((each) => withBreaker(each, each.tier))
+  const withBreaker = (health: TierHealth): TierHealth => {
+    const state = breakers.get(health.tier)?.state
+    const servers = health.servers?.map(withBreaker)
     return {
       ...health,
       ...(servers === undefined ? {} : { servers }),
@@ -85,12 +87,11 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       try {
         return withBreaker(
           await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'report its health', { because: late })),
-          tier,
         )
       } catch (error) {
         // A driver's own words may quote what it was asked.
         const reason = isSessionStoreError(error) ? error.message : 'it could not be asked'
-        return withBreaker({ tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason }, tier)
+        return withBreaker({ tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason })
       }
     },
   }

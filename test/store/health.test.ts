@@ -145,6 +145,22 @@ skipUnless('the health of a store on real servers', servers, ({ startMemcached, 
     await expect.poll(states, { timeout: 10_000 }).toEqual(well)
   })
 
+  test('shows the breaker of each server, and of the backend', async () => {
+    const ids: string[] = []
+    for (let made = 0; made < 40; made += 1) ids.push((await store.create({ made })).id)
+    const breakers = async () => {
+      const { cache, backend } = await store.health()
+      return [...(cache.servers ?? []), backend].map(({ breaker }) => breaker)
+    }
+    expect(await breakers()).toEqual(['closed', 'closed', 'closed'])
+    const [, second] = caches
+    await second?.kill9()
+    for (const id of ids) await store.load(id)
+    expect(await breakers()).toEqual(['closed', expect.stringMatching(/^(half-)?open$/), 'closed'])
+    await second?.restart()
+    await expect.poll(states, { timeout: 10_000 }).toEqual(well)
+  })
+
   test('is degraded while PostgreSQL is frozen, within its deadline, and up when it goes on', async () => {
     backend.pause()
     const { state, backend: postgres } = await store.health()
