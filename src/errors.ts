@@ -43,6 +43,11 @@ export interface SessionStoreErrorDetails {
   readonly operation?: string
   /** Only on a failed change. Absent means: no change was attempted. */
   readonly applied?: Applied
+  /**
+   * The tier was reached and refused: a full disk, too many connections, no memory left. Such a tier is not silent, so
+   * no circuit breaker counts it. Absent means: it gave no answer, or none that could be understood.
+   */
+  readonly answered?: boolean
   /** Only on `E_SESSION_DATA`: where the offender stands, `data.cart[2].price`. */
   readonly path?: string
 }
@@ -55,6 +60,8 @@ export class SessionStoreError extends Error {
   readonly tier: string | undefined
   readonly operation: string | undefined
   readonly applied: Applied | undefined
+  /** `true` where the tier was reached and refused; see `SessionStoreErrorDetails`. */
+  readonly answered: boolean
   readonly path: string | undefined
 
   constructor(code: SessionStoreErrorCode, message: string, details: SessionStoreErrorDetails = {}) {
@@ -63,6 +70,7 @@ export class SessionStoreError extends Error {
     this.tier = details.tier
     this.operation = details.operation
     this.applied = details.applied
+    this.answered = details.answered === true
     this.path = details.path
     Object.defineProperty(this, MARK, { value: true })
   }
@@ -88,7 +96,7 @@ export const isSessionStoreError = (error: unknown, code?: SessionStoreErrorCode
 export const tierUnavailable = (
   tier: string,
   operation: string,
-  details: { readonly cause?: unknown; readonly applied?: Applied; readonly because?: string } = {},
+  details: Pick<SessionStoreErrorDetails, 'cause' | 'applied' | 'answered'> & { readonly because?: string } = {},
 ): SessionStoreError =>
   new SessionStoreError(
     'E_SESSION_UNAVAILABLE',
@@ -98,15 +106,17 @@ export const tierUnavailable = (
       operation,
       ...('cause' in details ? { cause: details.cause } : {}),
       ...(details.applied === undefined ? {} : { applied: details.applied }),
+      ...(details.answered === undefined ? {} : { answered: details.answered }),
     },
   )
 
 /** The same error, of a change that may have happened all the same: an earlier step of it got through. */
 export const butMayBeApplied = (error: unknown): unknown => {
   if (!isSessionStoreError(error) || error.applied === 'unknown') return error
-  const { code, message, cause, tier, operation } = error
+  const { code, message, cause, tier, operation, answered } = error
   return new SessionStoreError(code, message, {
     applied: 'unknown',
+    answered,
     ...(cause === undefined ? {} : { cause }),
     ...(tier === undefined ? {} : { tier }),
     ...(operation === undefined ? {} : { operation }),

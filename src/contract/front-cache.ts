@@ -20,6 +20,8 @@ export type AddOutcome =
   | { readonly outcome: 'stored'; readonly token: CasToken }
   /** Something stands there already; it was left as it is. */
   | { readonly outcome: 'exists' }
+  /** The server answers and takes no new value: out of memory, say. Nothing was stored. */
+  | { readonly outcome: 'refused' }
 
 export type CasOutcome =
   /** With the token of the new entry, so that the next change needs no read. */
@@ -30,6 +32,8 @@ export type CasOutcome =
   | { readonly outcome: 'missing' }
   /** The value is larger than the cache takes. The old entry may be gone; the new one is not there. */
   | { readonly outcome: 'too-large' }
+  /** The server answers and takes no new value: out of memory, say. The old entry may be gone; the new one is not there. */
+  | { readonly outcome: 'refused' }
 
 export type CacheDeleteOutcome = 'deleted' | 'conflict' | 'missing'
 
@@ -59,7 +63,10 @@ export interface FrontCache {
   /** Stores only over the very entry that `token` saw; of several callers with one token, one succeeds. */
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome>
 
-  /** Stores whatever stands there. The store uses it for tombstones and for nothing else. */
+  /**
+   * Stores whatever stands there. The store uses it for tombstones and for nothing else. Where the server answers and
+   * takes no new value, it rejects with `E_SESSION_UNAVAILABLE`, `applied: 'no'` and `answered: true`.
+   */
   set(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<void>
 
   /** Removes only the very entry that `token` saw. */

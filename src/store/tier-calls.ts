@@ -76,7 +76,8 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
         const error = isSessionStoreError(raised)
           ? raised
           : tierUnavailable(tier, operation, { cause: raised, ...applied })
-        told(error.code === 'E_SESSION_UNAVAILABLE' ? 'failed' : 'answered')
+        // A refusal is an answer: the same server may well serve the reads that an open breaker would block.
+        told(error.code === 'E_SESSION_UNAVAILABLE' && !error.answered ? 'failed' : 'answered')
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
         throw error
