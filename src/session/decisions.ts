@@ -180,3 +180,21 @@ export const ringVerdict = (
   // Applied, it is the write right after the base; this many versions further it is still the ring's oldest.
   return seen.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
 }
+
+/** A version of a session that a caller holds; `writeId` is that of the caller's own last write, if there was one. */
+export interface HeldVersion {
+  readonly lineage: Lineage
+  readonly version: number
+  readonly writeId: WriteId | undefined
+}
+
+/**
+ * Whether what stands has all that a caller holds, so that it need only be made durable. It has if it is that version
+ * or a later one of the lineage, if it was filled from one, or if it remembers the caller's last write.
+ */
+export const heldVerdict = (seen: LiveEnvelope, { lineage, version, writeId }: HeldVersion): RingVerdict => {
+  if (seen.lineage === lineage) return seen.version >= version ? 'in' : 'not in'
+  if (seen.durableLineage === lineage && seen.durableVersion >= version) return 'in'
+  // The write made this version of the one before it.
+  return writeId === undefined ? 'not in' : ringVerdict(seen, writeId, version - 1)
+}

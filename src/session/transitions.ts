@@ -160,6 +160,20 @@ export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: Ba
 export const frozen = (base: LiveEnvelope, write: Write): LiveEnvelope => ({ ...written(base, write), frozen: true })
 
 /**
+ * The session as it stands, readable but no longer writable; `writtenAt` tells since when. It is a version of its own,
+ * which the write id names, so that no write fits what was read before, and the backend can be told to destroy this
+ * very version.
+ */
+export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): LiveEnvelope => ({
+  ...base,
+  frozen: true,
+  version: base.version + 1,
+  unflushedAt: isUnflushed(base) ? base.unflushedAt : now,
+  writtenAt: now,
+  writeIds: ringWith(base.writeIds, writeId),
+})
+
+/**
  * The copy a writer puts into the backend where the cache cannot take it: a lineage of its own and a version
  * well ahead, so that no copy that was in the cache can be taken for its successor.
  */
