@@ -9,11 +9,13 @@ import { type Actor, type Budget, tokenOf, type World } from './world.js'
 /* What is searched: who acts, what may go wrong, and what must hold. */
 
 /**
- * `W` a process that saves once, `WW` twice, `D` saves durably, `R` reads, `F` flushes by time, `G` reads and
- * flushes what is overdue, `T` touches, `X` destroys, `C` creates under an id that
- * nobody knows before, `K` under one that others may know, `N` moves the session to a new id, `Z` drains,
- * `P` purges tombstones.
- * A process does the letters of its word one after the other.
+ * `W` a process that saves once, `WW` twice, `D` saves durably, `U` updates, `R` reads, `F` flushes by time, `G` reads
+ * and flushes what is overdue, `T` touches, `X` destroys, `C` creates under an id that nobody knows before, `K` under
+ * one that others may know, `N` moves the session to a new id, `Z` drains, `P` purges tombstones.
+ * Small letters go on with the handle of the letter before, of `W`, `D`, `R` or a small one: `w` saves another change,
+ * `d` durably, `s` saves the handle as it is, `e` durably.
+ * A process does the letters of its word one after the other. A word that begins with `+` is another request of the
+ * process of the word before, at the same time.
  */
 export type Word = string
 
@@ -50,6 +52,9 @@ const CHANGES_BEFORE = 4
 /** Far from any that the first cache comes to, so that no token of one fits the other. */
 const OTHER_GENERATION = 50
 
+/** How many write ids an update may use, where its tries do not keep one: as many as there are tries. */
+const UPDATE_IDS = 3
+
 const NO_FAULTS: Budget = {
   losses: 0,
   restarts: 0,
@@ -72,7 +77,7 @@ const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
   restarts: 'restart',
   leaseExpiries: 'lease expiry',
   lostInCache: 'lost reply (cache)',
-  lostLooks: 'lost reply (look at the cache)',
+  lostLooks: 'look at the cache without an answer',
   lateInCache: 'late command (cache)',
   lostInBackend: 'lost reply (backend)',
   lateInBackend: 'late command (backend)',
@@ -93,7 +98,16 @@ export const settingsOf = ({ maxStaleCount, persistOn, maxAttempts, tooLarge }: 
 const actorsOf = (processes: readonly Word[]): Actor[] => {
   let writes = 0
   const kinds = new Map<string, number>()
+  const requestsOf = (index: number): number => {
+    let last = index
+    while (processes[last + 1]?.startsWith('+')) last += 1
+    return last - index
+  }
+  let head = 0
   return processes.map((word, index) => {
+    if (!word.startsWith('+')) head = index
+    const isShared = requestsOf(head) > 0
+    const drains = processes.slice(head, head + requestsOf(head) + 1).some((other) => other.includes('Z'))
     const mine: number[] = []
     const count = (): number => {
       mine.push(writes)
@@ -101,12 +115,23 @@ const actorsOf = (processes: readonly Word[]): Actor[] => {
       if (writes > MOST_WRITES) throw new RangeError(`At most ${MOST_WRITES} writes in one configuration`)
       return writes - 1
     }
-    const ops = [...word].map((letter): Op => {
+    const ops = [...word.replace('+', '')].map((letter): Op => {
       switch (letter) {
         case 'W':
           return { do: 'save', write: count(), durable: false }
         case 'D':
           return { do: 'save', write: count(), durable: true }
+        case 'w':
+        case 'd':
+          return { do: 'save again', write: count(), durable: letter === 'd', isChanged: true }
+        case 's':
+        case 'e':
+          return { do: 'save again', write: count(), durable: letter === 'e', isChanged: false }
+        case 'U': {
+          const write = count()
+          for (let others = 1; others < UPDATE_IDS; others += 1) count()
+          return { do: 'update', write }
+        }
         case 'C':
           return { do: 'create', write: count() }
         case 'K':
@@ -131,18 +156,24 @@ const actorsOf = (processes: readonly Word[]): Actor[] => {
           throw new RangeError(`Nobody does ${letter}`)
       }
     })
-    const kind = kinds.get(word) ?? kinds.size
-    kinds.set(word, kind)
+    // Requests of one process are like no others.
+    const name = isShared ? `${word}${index}` : word
+    const kind = kinds.get(name) ?? kinds.size
+    kinds.set(name, kind)
     return {
       name: `${word}${index}`,
       kind,
       writes: mine,
       ops,
       task: undefined,
+      held: undefined,
+      process: drains ? head : -1,
+      noted: 0,
       floor: 0,
       isCutOff: false,
       isElsewhere: false,
       isAway: false,
+      failedLooks: 0,
       noticed: 0,
     }
   })

@@ -142,6 +142,77 @@ const others: readonly Configuration[] = [
   { ...warm, name: 'retries', processes: ['D', 'D'], faults: { losses: 1 }, nobodyGivesUp: true, maxAttempts: 6 },
 ]
 
+/** A handle that is used again, after its save was acknowledged or rejected. */
+const handles: readonly Configuration[] = [
+  { ...warm, name: 'handle.durable', processes: ['We', 'W'], faults: { losses: 1 } },
+  {
+    ...warm,
+    name: 'handle.durable-lost-reply',
+    maxStaleCount: 3,
+    processes: ['We', 'W'],
+    faults: { losses: 1, lostInCache: 1 },
+  },
+  { ...warm, name: 'handle.durable-failed-look', processes: ['We', 'W'], faults: { lostLooks: 1 } },
+  { ...warm, name: 'handle.durable-outage', processes: ['We', 'W'], faults: { outages: 1 } },
+  { ...warm, name: 'handle.durable-loaded', processes: ['Re', 'W'], faults: { losses: 1 } },
+  { ...warm, name: 'handle.durable-changed', processes: ['Wd', 'W'], faults: { losses: 1 } },
+  { ...warm, name: 'handle.durable-ring', processes: ['We', 'WW'], ring: 1, faults: { losses: 1 } },
+  { ...warm, name: 'handle.changed-ring', processes: ['Wd', 'WW'], ring: 1, faults: { losses: 1 } },
+  {
+    ...warm,
+    name: 'handle.repeated',
+    maxStaleCount: 1,
+    processes: ['Ws', 'W'],
+    faults: { losses: 1, backendOutages: 1 },
+  },
+  { ...warm, name: 'handle.another', processes: ['Ww', 'D'], faults: { losses: 1 } },
+  { ...warm, name: 'handle.merged', processes: ['Wwe', 'W'], faults: { losses: 1 } },
+  { ...warm, name: 'handle.destroyed', processes: ['Ws', 'X'], faults: { losses: 1, lostInCache: 1 } },
+]
+
+/** An update, whose change is applied anew where another came between. */
+const tries: readonly Configuration[] = [
+  { ...warm, name: 'update', processes: ['U', 'W', 'F'], faults: { losses: 1, lostInCache: 1 } },
+  { ...warm, name: 'update.two', processes: ['U', 'U'], faults: { lostInCache: 1 } },
+]
+
+/** Round the cache, and what is left there. */
+const rounds: readonly Configuration[] = [
+  { ...warm, name: 'failed-look', processes: ['W', 'WW'], faults: { lostLooks: 1, lostInCache: 1 } },
+  {
+    ...warm,
+    name: 'takeover.refused',
+    isAsymmetric: true,
+    processes: ['W', 'FW'],
+    ring: 1,
+    faults: { lostInCache: 1, cuts: 1 },
+  },
+  { ...warm, name: 'takeover.late-look', processes: ['W', 'WW'], ring: 1, faults: { outages: 1 } },
+  {
+    ...warm,
+    name: 'takeover.ledger',
+    isAsymmetric: true,
+    processes: ['W', '+WZ', 'F'],
+    maxAttempts: 2,
+    faults: { lostInCache: 1, cuts: 1 },
+  },
+  { ...warm, name: 'takeover.repair', isAsymmetric: true, processes: ['W', 'D'], faults: { lostInCache: 1, cuts: 1 } },
+  {
+    ...warm,
+    name: 'takeover.repair-in-row',
+    isAsymmetric: true,
+    processes: ['We', 'F', 'R'],
+    faults: { losses: 1, cuts: 1 },
+  },
+  { ...warm, name: 'takeover.repair-fill', isAsymmetric: true, processes: ['R', 'D'], faults: { losses: 1, cuts: 1 } },
+]
+
+const moves: readonly Configuration[] = [
+  { ...warm, name: 'regenerate.backend-down', processes: ['N', 'W'], faults: { backendOutages: 1 } },
+  { ...warm, name: 'regenerate.two-faults', processes: ['N', 'R'], faults: { lostInBackend: 2 } },
+  { ...warm, name: 'regenerate.given-back', processes: ['N', 'W'], faults: { lostInBackend: 2, lostInCache: 1 } },
+]
+
 const larger: readonly Configuration[] = [
   { ...warm, ...deep, name: 'deep.i3', processes: ['W', 'W', 'W', 'R'], faults: { lostInCache: 2, lateInCache: 1 } },
   { ...warm, ...deep, name: 'deep.i3.too-large', processes: ['W', 'W', 'W'], tooLarge: [0], faults: { losses: 1 } },
@@ -163,5 +234,9 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   ...views,
   ...destroys,
   ...others,
+  ...handles,
+  ...tries,
+  ...rounds,
+  ...moves,
   ...larger,
 ]

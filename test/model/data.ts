@@ -18,6 +18,12 @@ export const masked = (writes: number): Uint8Array => Uint8Array.of(writes)
 
 export const writesIn = (holder: { readonly data: Uint8Array }): number => holder.data[0] ?? 0
 
+/** A three-way merge, each write being a key of its own: what is mine since `base`, laid over `current`. */
+export const merged = (base: Uint8Array, mine: Uint8Array, current: Uint8Array): Uint8Array => {
+  const [before = 0, after = 0, now = 0] = [base[0], mine[0], current[0]]
+  return masked((now | (after & ~before)) & ~(before & ~after))
+}
+
 export const lineageName = (number: number): string => `§${number}`
 
 /** 0 for the lineage of nothing. */

@@ -2,7 +2,7 @@ import { NO_LINEAGE, type StoredSession, type WriteId } from '../../src/contract
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 import { isLive, isStoredSession, lineageNumber, MOST_WRITES, ringMask, writesIn } from './data.js'
 import type { Rules } from './rules.js'
-import type { Frame, Vars } from './task.js'
+import { type Frame, IN_BACKGROUND, type Vars } from './task.js'
 import type { Actor, Budget, Entry, World } from './world.js'
 
 /*
@@ -159,17 +159,22 @@ const spelling = (ringForgets: boolean): Spelling => {
   const spellActor = (actor: Actor): readonly number[] => {
     let code = codes.get(actor)
     if (code === undefined) {
-      const { kind, ops, floor, isCutOff, isElsewhere, isAway, noticed, task } = actor
+      const { kind, ops, held, noted, floor, isCutOff, isElsewhere, isAway, failedLooks, noticed, task } = actor
       const into: number[] = [
         kind,
         ops.length,
         MASK + floor,
-        (isCutOff ? 1 : 0) + (isElsewhere ? 2 : 0) + (isAway ? 4 : 0),
+        (isCutOff ? 1 : 0) + (isElsewhere ? 2 : 0) + (isAway ? 4 : 0) + 8 * failedLooks,
         noticed,
+        noted,
       ]
-      const [current] = ops
+      // Of those that follow upon what is owed, their number tells which they are.
+      const [current, following] = ops
       if (current === undefined) into.push(0)
       else spell('', current, into)
+      if (following !== undefined && IN_BACKGROUND.has(following.do)) spell('', following, into)
+      if (held === undefined) into.push(0)
+      else spell('', held, into)
       if (task === undefined) into.push(0)
       else {
         spell('', task.command, into)

@@ -1,7 +1,7 @@
 import { charged, holdsMore, lost } from './losses.js'
 import { told } from './report.js'
 import { type Emit, type Searched, steps } from './steps.js'
-import type { Op } from './task.js'
+import { IN_BACKGROUND } from './task.js'
 import { type Actor, elsewhere, perform, spend, tokenOf, type World, withActor } from './world.js'
 
 /*
@@ -120,7 +120,7 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
     if (budget.crashes > 0 && actor.task !== undefined)
       emit(
         {
-          ...withActor(world, index, { ...actor, ops: [], task: undefined, floor: 0 }),
+          ...withActor(world, index, { ...actor, ops: [], task: undefined, held: undefined, floor: 0 }),
           budget: spend(budget, 'crashes'),
         },
         () => `${actor.name} crashes`,
@@ -128,13 +128,21 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
   })
 }
 
-const IN_BACKGROUND: ReadonlySet<Op['do']> = new Set(['repair', 'destroy again', 'bury', 'forget', 'place'])
-
 /** It knows of no outage, and neither of what it was doing nor of what it owed. */
 const newProcess = (actor: Actor): Actor => {
   const rest = actor.task === undefined ? actor.ops : actor.ops.slice(1)
   const ops = rest.filter((op) => !IN_BACKGROUND.has(op.do))
-  return { ...actor, ops, task: undefined, floor: 0, isAway: false, noticed: 0 }
+  return {
+    ...actor,
+    ops,
+    task: undefined,
+    held: undefined,
+    floor: 0,
+    isAway: false,
+    failedLooks: 0,
+    noticed: 0,
+    noted: 0,
+  }
 }
 
 /** Its connections end with it, and the commands on them. */

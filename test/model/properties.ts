@@ -13,6 +13,10 @@ export interface Judged {
   readonly isAsymmetric: boolean
   /** There was one outage, and whoever saw it is not deceived by what is from before it. */
   readonly whoNoticedSees: boolean
+  /** The writes of requests that move the session to a new id. */
+  readonly moving: number
+  /** No process ends with what it owes, and no command is ever late: what is wrong when all are done stays so. */
+  readonly endsWell: boolean
 }
 
 const rowWrites = ({ row }: World): number => (row.state === 'live' ? writesIn(row.session) : 0)
@@ -57,7 +61,7 @@ const visibleEverywhere = (world: World): number =>
 
 export const violation = (
   world: World,
-  { maxStaleCount, isAsymmetric, whoNoticedSees }: Judged,
+  { maxStaleCount, isAsymmetric, whoNoticedSees, moving, endsWell }: Judged,
 ): string | undefined => {
   const { past, cache, row } = world
   if (past.wrong !== undefined) return past.wrong
@@ -66,6 +70,9 @@ export const violation = (
     rowWrites(world) | (isLive(cache.entry) ? writesIn(cache.entry) : 0) | (isLive(other) ? writesIn(other) : 0)
   if ((standing & TWICE) !== 0) return 'DOUBLE APPLY'
   if ((standing & past.refused) !== 0) return 'A WRITE THAT WAS SAID NOT TO BE APPLIED IS THERE'
+  if ((standing & moving) !== 0) return 'WHAT IS FOR THE NEW ID STANDS UNDER THE OLD ONE'
+  if (row.state === 'destroyed' && row.by !== undefined && ((past.refused >> row.by) & 1) !== 0)
+    return 'A REGENERATION THAT WAS SAID NOT TO BE APPLIED ENDED THE SESSION'
   if (past.movedWith !== undefined) {
     if ((past.durable & ~past.movedWith) !== 0) return 'REGENERATE LOST A DURABLE WRITE'
     if (count(past.acked & ~past.movedWith) > past.losses * (maxStaleCount - 1))
@@ -85,6 +92,10 @@ export const violation = (
   }
   // A fill from before the drain may hide a drained write until it is found dead; the row has it.
   if ((past.drained & ~eventuallyVisible(world)) !== 0) return 'I8 DRAINED WRITE LOST'
+  if (endsWell && isOver(world)) {
+    if (isLive(cache.entry) && cache.entry.frozen) return 'FROZEN FOR GOOD'
+    if ((past.durable & ~visible(world)) !== 0) return 'I5 DURABLE WRITE MISSED FOR GOOD'
+  }
   const missed = count(past.acked & ~seen)
   if (missed === 0 || (past.backendWasDown && past.losses > 0)) return undefined
   if (past.losses === 0) return 'I3 LOST UPDATE WITHOUT LOSS'
@@ -103,6 +114,13 @@ const serves = (world: World): boolean => {
   const { entry, isDown } = world.cache
   return !isDown && isLive(entry) && isTrusted(entry, world)
 }
+
+/** All have done what they had to do and what they owed, and nothing is out of reach. */
+const isOver = ({ actors, late, cache, backendIsDown }: World): boolean =>
+  late.length === 0 &&
+  !cache.isDown &&
+  !backendIsDown &&
+  actors.every(({ ops, isCutOff }) => ops.length === 0 && !isCutOff)
 
 const count = (mask: number): number => {
   let bits = 0

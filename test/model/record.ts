@@ -1,14 +1,14 @@
-import { AFTER_DESTROY } from './data.js'
+import { AFTER_DESTROY, writesIn } from './data.js'
 import { eventuallyVisible, visible } from './properties.js'
 import type { Searched } from './steps.js'
-import type { Ending, Task } from './task.js'
+import type { Ended } from './task.js'
 import { type Actor, type World, wrong } from './world.js'
 
 /* What the end of an operation leaves in the record that the properties read, and what is wrong with it already. */
 
 const NO_SESSION = 'I9 A FAULT BECAME "NO SESSION"'
 
-export const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'end' }>, searched: Searched): World => {
+export const recorded = (world: World, actor: Actor, way: Ended, searched: Searched): World => {
   const { ending } = way
   const [op] = actor.ops
   const { past } = world
@@ -18,7 +18,7 @@ export const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'e
       const known = op?.do === 'create' && ending.status !== 'dropped' ? { ...world, idIsOut: true } : world
       if (ending.status === 'durable' && op?.do === 'save' && (actor.floor & AFTER_DESTROY) !== 0)
         return wrong(known, 'I2 A WRITE AFTER THE DESTROY IS DURABLE')
-      return written(known, ending.write, ending.status, searched)
+      return written(known, actor, way, searched)
     }
     case 'read': {
       if (past.destroy !== 'no') return world
@@ -30,10 +30,15 @@ export const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'e
       const isDone = ending.status === 'acked' || (ending.status === 'cache unreachable' && searched.outageIsSeenByAll)
       return isDone ? { ...world, past: { ...past, destroy: 'acked' } } : world
     }
-    case 'flush':
-      return op?.do === 'drain' && !ending.left
-        ? { ...world, past: { ...past, drained: past.drained | (ownWrites(actor) & past.acked & seen(world)) } }
-        : world
+    case 'flush': {
+      if (op?.do !== 'drain' || ending.left) return world
+      const mine = writesOfProcess(world, actor) & past.acked & seen(world)
+      const kept = { ...world, past: { ...past, drained: past.drained | mine } }
+      // Where lists of servers differ, it is to be seen which lineage the backend follows.
+      const isKept =
+        world.other !== undefined || world.row.state !== 'live' || (mine & ~writesIn(world.row.session)) === 0
+      return isKept ? kept : wrong(kept, 'I8 A DRAINED WRITE IS IN THE CACHE ALONE')
+    }
     case 'regenerate':
       return moved(world, actor, way)
     case 'create':
@@ -43,33 +48,40 @@ export const recorded = (world: World, actor: Actor, way: Extract<Task, { at: 'e
 }
 
 /** A regeneration that ended. */
-const moved = (world: World, { ops: [op] }: Actor, { ending, owes }: Extract<Task, { at: 'end' }>): World => {
+const moved = (world: World, { ops: [op] }: Actor, { ending, owes }: Ended): World => {
   if (op?.do !== 'regenerate' || ending.did !== 'regenerate') return world
   const { past, row } = world
   const fresh = world.newRows[op.write]
-  if (ending.status === 'failed')
-    return typeof fresh === 'object' && owes?.do !== 'forget'
-      ? wrong(world, 'THE NEW SESSION OF A FAILED REGENERATION IS LEFT')
-      : world
+  if (ending.status !== 'acked') {
+    const isLeft = typeof fresh === 'object' && !owes.some(({ do: what }) => what === 'forget')
+    if (isLeft) return wrong(world, 'THE NEW SESSION OF A FAILED REGENERATION IS LEFT')
+    return ending.status === 'failed' ? { ...world, past: { ...past, refused: past.refused | (1 << op.write) } } : world
+  }
   if (past.movedWith !== undefined) return wrong(world, 'TWO REGENERATIONS SUCCEEDED')
   if (row.state === 'destroyed' && row.by !== op.write) return wrong(world, "REGENERATED OVER ANOTHER'S TOMBSTONE")
   if (typeof fresh !== 'object') return wrong(world, 'REGENERATED TO NOTHING')
-  return { ...world, past: { ...past, movedWith: fresh.writes, destroy: owes === undefined ? 'acked' : past.destroy } }
+  return { ...world, past: { ...past, movedWith: fresh.writes, destroy: owes.length === 0 ? 'acked' : past.destroy } }
 }
 
 const written = (
   world: World,
-  write: number,
-  status: Extract<Ending, { did: 'write' }>['status'],
+  actor: Actor,
+  { ending, held }: Ended,
   { nobodyGivesUp, startsLive }: Searched,
 ): World => {
+  if (ending.did !== 'write') return world
   const { past } = world
-  const bit = 1 << write
-  switch (status) {
+  const bit = 1 << ending.write
+  const { asked } = ending
+  // Who holds a handle takes all that he changed with it for stored, and all that it then holds for durable.
+  const mine = asked === undefined ? bit : writesIn({ data: asked }) & ownWrites(actor)
+  switch (ending.status) {
     case 'acked':
-      return { ...world, past: { ...past, acked: past.acked | bit } }
-    case 'durable':
-      return { ...world, past: { ...past, acked: past.acked | bit, durable: past.durable | bit } }
+      return { ...world, past: { ...past, acked: past.acked | mine } }
+    case 'durable': {
+      const all = mine | (held === undefined ? 0 : writesIn(held))
+      return { ...world, past: { ...past, acked: past.acked | all, durable: past.durable | all } }
+    }
     case 'not applied':
       return { ...world, past: { ...past, refused: past.refused | bit } }
     case 'dropped':
@@ -79,10 +91,13 @@ const written = (
     case 'gave up, unknown':
       return nobodyGivesUp ? wrong(world, 'GAVE UP') : world
     case 'cache only':
-      return { ...world, past: { ...past, acked: past.acked | bit, backendWasDown: true } }
+      return { ...world, past: { ...past, acked: past.acked | mine, backendWasDown: true } }
     case 'unknown':
       return world
   }
 }
+
+const writesOfProcess = ({ actors }: World, actor: Actor): number =>
+  actors.reduce((mask, other) => (other.process === actor.process ? mask | ownWrites(other) : mask), ownWrites(actor))
 
 const ownWrites = ({ writes }: Actor): number => writes.reduce((mask, write) => mask | (1 << write), 0)

@@ -55,7 +55,7 @@ export const toldEnd = (task: Task): string => {
         ? ` ${names(ending.writes)}`
         : ''
   const which = ending.did === 'write' ? ` w${ending.write}` : ''
-  return `; ${ending.did}${which}${detail}${task.owes === undefined ? '' : `, owes: ${task.owes.do}`}`
+  return `; ${ending.did}${which}${detail}${task.owes.map((op) => `, owes: ${op.do}`).join('')}`
 }
 
 export const picture = ({ cache, row, past }: World): string => {

@@ -4,6 +4,7 @@ import {
   type FlushPolicy,
   flushReason,
   flushVerdict,
+  heldVerdict,
   insertVerdict,
   owesFlush,
   quarantineVerdict,
@@ -19,6 +20,7 @@ import {
   filled,
   flushGuard,
   frozen,
+  halted,
   isUnflushed,
   persisted,
   storedSession,
@@ -41,6 +43,7 @@ const decisions = {
   verdictOnRow,
   confirmVerdict,
   ringVerdict,
+  heldVerdict,
   takeoverVerdict,
   owesFlush,
   readerShouldFlush,
@@ -57,6 +60,7 @@ const transitions = {
   confirmed,
   filled,
   frozen,
+  halted,
   isUnflushed,
   takenOver,
   storedSession,
@@ -93,6 +97,30 @@ export interface Steps {
   readonly onFailedMove: 'forget' | 'leave'
   readonly onThaw: 'take over' | 'write on'
   readonly onSuperseded: 'confirm' | 'acknowledge'
+  /** How a durable save of an unchanged handle proves itself, and what one of a changed handle takes along. */
+  readonly ensures: 'the held version' | 'what stands'
+  /** By what a handle tells what its caller changed. */
+  readonly handleBelieves: 'what was acknowledged' | 'what the cache accepted'
+  readonly handleData: 'follows what is stored' | 'stays where nothing was merged'
+  /** Whether all tries of one update have one write id, and know of one another's doubt. */
+  readonly updateIds: 'kept' | 'new at each try'
+  /** What is left to do where the backend has a durable write, and the cache cannot be asked. */
+  readonly onInRow: 'repair' | 'leave'
+  /** What a look at the cache that got no answer means, while the cache is not away. */
+  readonly onFailedLook: 'look again' | 'go round'
+  /** By what an entry is judged that a takeover left behind. */
+  readonly afterTakeoverBy: 'the row' | 'the copy'
+  /** What a takeover is told to be that is in, where the backend cannot be asked what the entry in the cache is. */
+  readonly onUntold: 'unknown' | 'durable'
+  /** What a handle remembers as not its own, after others' changes were merged into what it saved. */
+  readonly anchors: 'with what others changed' | 'as loaded'
+  readonly ledgerForgets: 'what is in' | 'what was put'
+  readonly freezes: 'as it stands' | 'with the changes'
+  readonly onUnansweredMove: 'unknown' | 'failed'
+  /** When a regeneration that failed has given back what it froze. */
+  readonly givesBack: 'until nothing of its is frozen' | 'once'
+  /** When a repair is done. */
+  readonly repairs: 'until nothing dead is seen' | 'once'
   /** What becomes of an entry of another lineage that a confirm finds. */
   readonly onForeign: 'compare' | 'drop'
   /** How an entry that a comparison found dead is removed. */
@@ -136,6 +164,20 @@ const steps: Steps = {
   onFailedMove: 'forget',
   onThaw: 'take over',
   onSuperseded: 'confirm',
+  ensures: 'what stands',
+  handleBelieves: 'what the cache accepted',
+  handleData: 'stays where nothing was merged',
+  updateIds: 'new at each try',
+  onInRow: 'leave',
+  onFailedLook: 'go round',
+  afterTakeoverBy: 'the copy',
+  onUntold: 'durable',
+  anchors: 'with what others changed',
+  ledgerForgets: 'what was put',
+  freezes: 'with the changes',
+  onUnansweredMove: 'unknown',
+  givesBack: 'once',
+  repairs: 'once',
   onForeign: 'compare',
   quarantineDrops: 'by token',
   onUnreachableTombstone: 'tell',
@@ -163,8 +205,14 @@ export const withRing = (rules: Rules, size: number): Rules => {
     ...rules,
     written: (base, write) => short(rules.written(base, write)),
     frozen: (base, write) => short(rules.frozen(base, write)),
+    halted: (base, writeId, now) => short(rules.halted(base, writeId, now)),
     takenOver: (base, write, lineage, count) => short(rules.takenOver(base, write, lineage, count)),
     ringVerdict: (seen, id, base) => rules.ringVerdict(seen, id, base - (WRITE_ID_RING_SIZE - size)),
+    heldVerdict: (seen, held) => {
+      const verdict = rules.heldVerdict(seen, { ...held, writeId: undefined })
+      if (verdict === 'in' || seen.lineage === held.lineage || held.writeId === undefined) return verdict
+      return rules.ringVerdict(seen, held.writeId, held.version - 1 - (WRITE_ID_RING_SIZE - size))
+    },
   }
 }
 

@@ -31,6 +31,9 @@ export const searchConfiguration = (
     moves = 0,
     lostInCache = 0,
     lateInCache = 0,
+    lateInBackend = 0,
+    crashes = 0,
+    rebirths = 0,
   } = configuration.faults ?? {}
   if (moves > 0 && lateInCache > 0) throw new RangeError('A late command does not say to which cache it goes')
   const isAsymmetric = configuration.isAsymmetric ?? false
@@ -49,7 +52,13 @@ export const searchConfiguration = (
   }
   const whoNoticedSees =
     configuration.view === 'own' && outages === 1 && cuts + lostLooks + moves + lostInCache + lateInCache === 0
-  const judged = { maxStaleCount: configuration.maxStaleCount, isAsymmetric, whoNoticedSees }
+  const judged = {
+    maxStaleCount: configuration.maxStaleCount,
+    isAsymmetric,
+    whoNoticedSees,
+    moving: movingWrites(first),
+    endsWell: crashes + rebirths + moves + lateInCache + lateInBackend === 0,
+  }
   return search(
     {
       first,
@@ -61,4 +70,10 @@ export const searchConfiguration = (
     cap,
     watching,
   )
+}
+
+const movingWrites = ({ actors }: World): number => {
+  let mask = 0
+  for (const { ops } of actors) for (const op of ops) if (op.do === 'regenerate') mask |= 1 << op.write
+  return mask
 }

@@ -3,8 +3,8 @@ import { charged, lost } from './losses.js'
 import { recorded } from './record.js'
 import { told, toldAnswer, toldEnd } from './report.js'
 import type { Rules, Settings } from './rules.js'
-import type { Taking } from './taking.js'
-import type { Answer, Command, Op } from './task.js'
+import { afterwards, type Taking } from './taking.js'
+import { type Answer, type Command, type Ended, end, type Op } from './task.js'
 import { type Actor, begunToDestroy, perform, spend, type World, withActor } from './world.js'
 
 /* The next step of a process, with every way in which what it asks may end. */
@@ -27,11 +27,20 @@ export type Emit = (world: World, what: () => string) => void
 export const steps = (world: World, actor: Actor, index: number, searched: Searched, emit: Emit): void => {
   const [op] = actor.ops
   if (op === undefined || !knowsTheId(world, op)) return
-  const task = searched.taking.taskOf(actor, op)
-  if (task.at !== 'asking') return
-  const { command } = task
+  if (op.do === 'drain' && !mayDrain(world, actor, index)) return
   const isNew = actor.task === undefined
-  const before = isNew && DESTROYS.has(op.do) ? { ...world, past: begunToDestroy(world.past) } : world
+  const before = isNew ? begun(world, actor, op) : world
+  const task = searched.taking.taskOf(actor, op)
+  if (op.do === 'drain' && isNew && (world.actors[actor.process]?.noted ?? 0) === 0) {
+    ended(before, actor, index, end({ did: 'flush', left: false }), searched, emit)
+    return
+  }
+  if (task.at === 'crossroads') return
+  if (task.at === 'end') {
+    ended(before, actor, index, task, searched, emit)
+    return
+  }
+  const { command } = task
   const { past } = world
   const floor = isNew ? past.acked | past.seen | (past.destroy === 'acked' ? AFTER_DESTROY : 0) : 0
 
@@ -41,10 +50,20 @@ export const steps = (world: World, actor: Actor, index: number, searched: Searc
       const { way } = next
       const after = { ...withActor(done, index, next.actor), lineages, outagesEnded }
       emit(
-        way.at === 'end' ? recorded(after, by, way, searched) : after,
+        way.at === 'end' ? recorded(noted(after, by, way), by, way, searched) : after,
         () => `${actor.name}: ${told(command)}${ending} → ${toldAnswer(answer)}${toldEnd(way)}`,
       )
     }
+  }
+
+  /** No answer while the cache is not away: by looking again, as often as is promised, a process tells. */
+  const failedLook = (after: World): void => {
+    if (searched.rules.steps.onFailedLook === 'go round' || actor.failedLooks >= LOOKS_AGAIN) {
+      answered(after, 'unreachable', ', answer lost', false)
+      return
+    }
+    const looking = { ...actor, task, floor: isNew ? floor : actor.floor, failedLooks: actor.failedLooks + 1 }
+    emit(withActor(after, index, looking), () => `${actor.name}: get, answer lost; it looks again`)
   }
 
   const { budget } = before
@@ -64,8 +83,7 @@ export const steps = (world: World, actor: Actor, index: number, searched: Searc
     const done = perform(before, command, searched.rules)
     answered(done.world, done.answer, '')
     if (command.op === 'get') {
-      if (budget.lostLooks > 0)
-        answered({ ...before, budget: spend(budget, 'lostLooks') }, 'unreachable', ', answer lost', false)
+      if (budget.lostLooks > 0) failedLook({ ...before, budget: spend(budget, 'lostLooks') })
       return
     }
     if (budget.lostInCache > 0) {
@@ -101,6 +119,39 @@ export const steps = (world: World, actor: Actor, index: number, searched: Searc
       'unavailable',
       ', late',
     )
+}
+
+/** How often one looks again in the search; more in the store. */
+const LOOKS_AGAIN = 1
+
+/** An operation that asks nobody. */
+const ended = (world: World, actor: Actor, index: number, way: Ended, searched: Searched, emit: Emit): void => {
+  const after = noted(withActor(world, index, afterwards(actor, way)), actor, way)
+  emit(recorded(after, actor, way, searched), () => `${actor.name}: asks nobody${toldEnd(way)}`)
+}
+
+/** What the beginning of an operation changes in the record. */
+const begun = (world: World, actor: Actor, op: Op): World => {
+  const { past } = world
+  if (DESTROYS.has(op.do)) return { ...world, past: begunToDestroy(past) }
+  // What was said not to be applied is asked for again.
+  if (op.do !== 'save again' || actor.held === undefined || past.refused === 0) return world
+  return { ...world, past: { ...past, refused: past.refused & ~writesIn(actor.held) } }
+}
+
+/** A process that is to end lets its other requests end first. */
+const mayDrain = ({ actors }: World, { process }: Actor, index: number): boolean =>
+  actors.every((other, at) => at === index || other.process !== process || other.ops.length === 0)
+
+/** The ledger of a process that is to drain, after an operation of its. */
+const noted = (world: World, { process, ops: [op] }: Actor, way: Ended): World => {
+  const head = world.actors[process]
+  if (head === undefined) return world
+  const { forgets = 0, notes = 0, ending } = way
+  const isDrained = op?.do === 'drain' && ending.did === 'flush' && !ending.left
+  const kept = isDrained || head.noted <= forgets ? 0 : head.noted
+  const newest = Math.max(kept, notes)
+  return newest === head.noted ? world : withActor(world, process, { ...head, noted: newest })
 }
 
 const isTooLarge = (command: Extract<Command, { op: 'cas' }>, { settings: { tooLarge } }: Searched): boolean =>

@@ -1,4 +1,5 @@
 import type { BackendState } from '../../src/contract/backend.js'
+import { type beginning, usesHandle } from './actors/index.js'
 import type { Answer, Frame, Op, Task } from './task.js'
 import { type Actor, aroundOf, type World } from './world.js'
 
@@ -25,7 +26,7 @@ export interface Taking {
   take(world: World, actor: Actor, op: Op, floor: number, answer: Answer, isHeard: boolean): Taken
 }
 
-export const taking = (begin: (op: Op) => Task): Taking => {
+export const taking = (begin: ReturnType<typeof beginning>): Taking => {
   const firstTasks = new WeakMap<Actor, Task>()
   const known = new WeakMap<Actor, Map<string, Taken>>()
   const ids = new WeakMap<object, number>()
@@ -58,7 +59,7 @@ export const taking = (begin: (op: Op) => Task): Taking => {
     if (actor.task !== undefined) return actor.task
     let task = firstTasks.get(actor)
     if (task === undefined) {
-      task = begin(op)
+      task = begin(op, actor.ops[1], actor.held)
       firstTasks.set(actor, task)
     }
     return task
@@ -82,7 +83,7 @@ export const taking = (begin: (op: Op) => Task): Taking => {
   const workOut: Taking['take'] = (world, actor, op, floor, answer, isHeard) => {
     const task = taskOf(actor, op)
     if (task.at !== 'asking') throw new Error('Nobody asked')
-    const began = { ...actor, floor: actor.task === undefined ? floor : actor.floor }
+    const began = { ...actor, floor: actor.task === undefined ? floor : actor.floor, failedLooks: 0 }
     const notices = world.view === 'own' && task.command.to === 'cache'
     const { outagesEnded, by } = notices
       ? noticed(world, began, isHeard)
@@ -109,10 +110,12 @@ const noticed = (world: World, actor: Actor, isHeard: boolean): { outagesEnded: 
 
 const waysOf = (task: Task): readonly Way[] => (task.at === 'crossroads' ? task.ways.flatMap(waysOf) : [task])
 
-const afterwards = (actor: Actor, way: Way): Actor => {
+export const afterwards = (actor: Actor, way: Way): Actor => {
   if (way.at === 'asking') return { ...actor, task: way }
   const rest = actor.ops.slice(1)
-  const ops = way.owes === undefined ? rest : [way.owes, ...rest]
+  const isKept = usesHandle(rest[0])
+  // What is owed is done beside the caller, who may go on with his handle.
+  const held = isKept ? (way.held ?? actor.held) : undefined
   // What a read must not fall behind means nothing between reads.
-  return { ...actor, ops, task: undefined, floor: 0 }
+  return { ...actor, ops: [...way.owes, ...rest], task: undefined, floor: 0, held }
 }

@@ -6,6 +6,7 @@ import type {
   Guard,
   InsertOutcome,
   StoredSession,
+  WriteId,
 } from '../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 
@@ -94,28 +95,89 @@ export type Answer =
   | 'extended'
   | 'absent'
 
+/** A live session as it stands in the cache, with the token to change it by. */
+export interface InCache {
+  readonly state: 'live'
+  readonly where: 'cache'
+  readonly envelope: LiveEnvelope
+  readonly token: Token
+}
+
+/** A live session read round the cache, in the backend's own lineage. */
+export interface InBackend {
+  readonly state: 'live'
+  readonly where: 'backend'
+  readonly envelope: LiveEnvelope
+  readonly why: 'unreachable' | 'too-large' | 'patience'
+}
+
+/** A session as its caller holds it from one save to the next. */
+export interface Held {
+  readonly [name: string]: unknown
+  /** What the handle takes for standing. */
+  readonly seen: InCache | InBackend
+  /** The data that it takes for stored: what differs from it in `data` is what the caller changed. */
+  readonly view: Uint8Array
+  readonly data: Uint8Array
+  /** What stood without those changes of the caller's that are not known to be in the backend. */
+  readonly anchor: Uint8Array
+  /** The write id of the last of these changes, if there is one. */
+  readonly ids: readonly WriteId[]
+}
+
 /** What a process does for one request, or owes since an earlier one. */
 export type Op =
   | { readonly do: 'save'; readonly write: number; readonly durable: boolean }
+  /** By the handle of the operation before; `isChanged`: with another change, which is `write`. */
+  | { readonly do: 'save again'; readonly write: number; readonly durable: boolean; readonly isChanged: boolean }
+  /** Its tries may each have a write id of their own: `write`, and the numbers after it. */
+  | { readonly do: 'update'; readonly write: number }
   | { readonly do: 'create' | 'put' | 'regenerate'; readonly write: number }
   | { readonly do: 'read' | 'flush' | 'read and flush' | 'touch' | 'destroy' | 'drain' | 'purge' }
   | { readonly do: 'repair' | 'destroy again' | 'bury' }
   /** A regeneration failed: nobody will be told the new id. */
   | { readonly do: 'forget'; readonly write: number }
   | { readonly do: 'place'; readonly envelope: LiveEnvelope; readonly token?: Token }
+  /** A regeneration failed: the version that it froze is given to its writers again, or removed. */
+  | {
+      readonly do: 'give back'
+      readonly halted: { readonly lineage: string; readonly version: number }
+      readonly isRemoved: boolean
+    }
 
-/** How an operation of an actor ended; `world.ts` writes it into the record that the properties read. */
+/** What nobody waits for, and what ends with the process. */
+export const IN_BACKGROUND: ReadonlySet<Op['do']> = new Set([
+  'repair',
+  'destroy again',
+  'bury',
+  'forget',
+  'place',
+  'give back',
+])
+
+/** `cache only`: it was to be flushed, and the backend did not answer. */
+export type WriteStatus =
+  | 'acked'
+  | 'durable'
+  | 'not applied'
+  | 'unknown'
+  | 'gave up'
+  | 'gave up, unknown'
+  | 'dropped'
+  | 'cache only'
+
+/** How an operation of an actor ended; `record.ts` writes it into the record that the properties read. */
 export type Ending =
-  | { readonly did: 'write'; readonly write: number; readonly status: 'acked' | 'durable' | 'not applied' | 'unknown' }
-  /** `cache only`: it was to be flushed, and the backend did not answer. */
+  /** `asked`: all data that the caller wanted to be stored, where that may be more than the one write. */
   | {
       readonly did: 'write'
       readonly write: number
-      readonly status: 'gave up' | 'gave up, unknown' | 'dropped' | 'cache only'
+      readonly status: WriteStatus
+      readonly asked?: Uint8Array | undefined
     }
   | { readonly did: 'read'; readonly writes: number | 'none' }
   | { readonly did: 'destroy'; readonly status: 'acked' | 'cache unreachable' | 'rejected' }
-  | { readonly did: 'regenerate'; readonly status: 'acked' | 'failed' }
+  | { readonly did: 'regenerate'; readonly status: 'acked' | 'failed' | 'unknown' }
   | { readonly did: 'flush'; readonly left: boolean }
   | { readonly did: 'create'; readonly status: 'acked' | 'failed' }
   | { readonly did: 'nothing' }
@@ -146,9 +208,17 @@ export type Task =
   | {
       readonly at: 'end'
       readonly ending: Ending
-      /** The next operation to do before any other, in the background of the process. */
-      readonly owes?: Op
+      /** The next operations to do before any other, in the background of the process. */
+      readonly owes: readonly Op[]
+      /** The caller's handle, for its next operation. */
+      readonly held?: Held | undefined
+      /** What the ledger is told: the version up to which it may forget, then one that the backend does not have. */
+      readonly forgets?: number | undefined
+      readonly notes?: number | undefined
     }
+
+/** An operation that has ended. */
+export type Ended = Extract<Task, { at: 'end' }>
 
 const steps = new Map<unknown, number>()
 
@@ -217,6 +287,5 @@ export const putNew = (write: number, session: StoredSession, then: Frame<'told'
 export const destroyNew = (write: number, then: Frame<'told' | 'unavailable'>): Task =>
   asking<'told' | 'unavailable'>()({ to: 'backend', op: 'destroy new', write }, then)
 
-export const end = (ending: Ending, owes?: Op): Task =>
-  owes === undefined ? { at: 'end', ending } : { at: 'end', ending, owes }
+export const end = (ending: Ending, ...owes: readonly Op[]): Ended => ({ at: 'end', ending, owes })
 export const either = (...ways: readonly Task[]): Task => ({ at: 'crossroads', ways })

@@ -2,7 +2,7 @@ import type { BackendState, StoredSession } from '../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 import { lineageName, writesIn } from './data.js'
 import type { Rules } from './rules.js'
-import type { Answer, Around, Command, Op, Task, Token } from './task.js'
+import type { Answer, Around, Command, Held, Op, Task, Token } from './task.js'
 
 /*
  * One session's world: its entry in the cache, its row in the backend, the commands under way, and what each
@@ -39,6 +39,15 @@ export interface Actor {
   /** What is still to be done; the first of them is under way where there is a task. */
   readonly ops: readonly Op[]
   readonly task: Extract<Task, { at: 'asking' }> | undefined
+  /** What the operation before left to the one that begins. */
+  readonly held: Held | undefined
+  /**
+   * Of which process it is a request, by the place of its first; -1 where nobody asks, since it never drains. A process
+   * of several requests has one ledger.
+   */
+  readonly process: number
+  /** The ledger of its process, kept with the first request: the newest version that is noted, or 0. */
+  readonly noted: number
   /** What its read must not be older than: what others had read or had acknowledged when it began. */
   readonly floor: number
   readonly isCutOff: boolean
@@ -46,6 +55,8 @@ export interface Actor {
   readonly isElsewhere: boolean
   /** It has had no answer from the cache since a call failed; kept where each has a view of its own. */
   readonly isAway: boolean
+  /** How many looks at the cache got no answer since one did. */
+  readonly failedLooks: number
   /** When the last outage ended that it knows of; 0 if it knows of none. */
   readonly noticed: number
 }
@@ -60,7 +71,7 @@ export interface Budget {
   readonly leaseExpiries: number
   /** The answer to a change of the cache is lost; the change was made, or was not. */
   readonly lostInCache: number
-  /** The same for a look at the cache: to its process that is a cache out of reach, so not all have one view. */
+  /** The same for a look at the cache, which is not away. */
   readonly lostLooks: number
   /** The answer to a change of the cache is lost, and the change is made later, or never. */
   readonly lateInCache: number

@@ -1,4 +1,4 @@
-import { TIMINGS, writesIn } from '../data.js'
+import { masked, TIMINGS, writesIn } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
@@ -8,6 +8,7 @@ import {
   extend,
   frame,
   get,
+  type InCache,
   type Op,
   purge,
   type Seen,
@@ -17,7 +18,7 @@ import {
   type Task,
 } from '../task.js'
 import type { Flushed, Flushing } from './flush.js'
-import type { Found, InCache, Reading } from './read.js'
+import type { Found, Reading } from './read.js'
 
 /*
  * What is done without changing a session: a read, and rules 8 and 11, the flush by time, by a reader or by a
@@ -25,7 +26,8 @@ import type { Found, InCache, Reading } from './read.js'
  */
 
 export interface Beside {
-  read(): Task
+  /** `keeps`: the request holds on to the handle. */
+  read(keeps: boolean): Task
   /** By time or by a drain. */
   flush(): Task
   readAndFlush(): Task
@@ -38,11 +40,15 @@ const REPAIR: Op = { do: 'repair' }
 const NOTHING = { did: 'nothing' } as const
 
 export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flushes: Flushing): Beside => {
-  const read = (): Task => reads.observe('reader', frame(onRead, {}))
+  const read = (keeps: boolean): Task => reads.observe('reader', frame(onRead, { keeps }))
 
-  const onRead = (found: Found): Task => {
+  const onRead = (found: Found, { keeps }: { readonly keeps: boolean }): Task => {
     if (found.state === 'unavailable') return end(NOTHING)
-    return end({ did: 'read', writes: found.state === 'live' ? writesIn(found.envelope) : 'none' })
+    if (found.state === 'none') return end({ did: 'read', writes: 'none' })
+    const task = end({ did: 'read', writes: writesIn(found.envelope) })
+    if (!keeps) return task
+    const data = masked(writesIn(found.envelope))
+    return { ...task, held: { seen: found, view: data, data, anchor: data, ids: [] } }
   }
 
   const readAndFlush = (): Task => reads.observe('reader', frame(onReadForFlush, {}))

@@ -1,7 +1,7 @@
 import type { BackendCopy, BackendState, Guard, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { FlushVerdict } from '../../../src/session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
-import { TIMINGS, writeIdOf } from '../data.js'
+import { TIMINGS } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
@@ -14,6 +14,7 @@ import {
   type Frame,
   frame,
   get,
+  type InCache,
   insert,
   type Refusable,
   read,
@@ -24,7 +25,6 @@ import {
   type Token,
   update,
 } from '../task.js'
-import type { InCache } from './read.js'
 
 /*
  * Rules 5, 6, 7, 8 and the look of rule 9: an envelope to the backend, the look at the cache after it, and what
@@ -40,11 +40,13 @@ export type Flushed =
   | { readonly outcome: 'destroyed' }
   | { readonly outcome: 'unavailable' }
 
-export type Settled = 'settled' | 'destroyed' | 'unseen'
+/** `unseen`: the cache could not be asked. `untold`: it holds another lineage, and the backend could not be asked. */
+export type Settled = 'settled' | 'destroyed' | 'unseen' | 'untold'
 
 export interface Flushing {
   flush(envelope: LiveEnvelope, token: Token, then: Frame<Flushed>): Task
-  settleAfterTakeover(taken: LiveEnvelope, write: number, then: Frame<Settled>): Task
+  /** `dead`: the lineage that a takeover which was applied put an end to. */
+  settleAfterTakeover(taken: LiveEnvelope, dead: string | undefined, writeId: string, then: Frame<Settled>): Task
   /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
   isAlive(seen: InCache, then: Frame<boolean | 'unavailable'>): Task
   /** The answer says whether it was possible to tell. */
@@ -218,15 +220,17 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   interface OfTakeover {
     readonly [name: string]: unknown
     readonly taken: LiveEnvelope
-    readonly write: number
+    readonly dead: string | undefined
+    /** In an array, as the encoding knows write ids. */
+    readonly ids: readonly string[]
     readonly then: Frame<Settled>
   }
 
-  const settleAfterTakeover: Flushing['settleAfterTakeover'] = (taken, write, then) =>
-    get(frame(onLookAfterTakeover, { taken, write, then }))
+  const settleAfterTakeover: Flushing['settleAfterTakeover'] = (taken, dead, writeId, then) =>
+    get(frame(onLookAfterTakeover, { taken, dead, ids: [writeId], then }))
 
   const onLookAfterTakeover = (seen: Seen | 'unreachable', vars: OfTakeover, around: Around): Task => {
-    const { taken, write, then } = vars
+    const { taken, dead, ids, then } = vars
     if (seen === 'unreachable') return then.resume('unseen', around)
     switch (seen.state) {
       case 'missing':
@@ -238,15 +242,33 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
         return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
       case 'live': {
         const { envelope, token } = seen
-        if (rules.takeoverVerdict(envelope, taken, writeIdOf(write)) === 'settled')
-          return then.resume('settled', around)
-        return drop(token, frame(onDroppedAfterTakeover, vars))
+        if (rules.takeoverVerdict(envelope, taken, ids[0] ?? '') === 'settled') return then.resume('settled', around)
+        return steps.afterTakeoverBy === 'the row' && envelope.lineage !== dead
+          ? read(frame(onJudgedAfterTakeover, { ...vars, envelope, token }))
+          : drop(token, frame(onDroppedAfterTakeover, vars))
       }
     }
   }
 
   const onLeaseDroppedAfterTakeover = (_outcome: unknown, vars: OfTakeover): Task =>
     get(frame(onLookAfterTakeover, vars))
+
+  /** The row may have moved on since the takeover, and lineages that descend from it live. */
+  const onJudgedAfterTakeover = (
+    copy: BackendCopy | 'unavailable',
+    { envelope, token, ...vars }: OfTakeover & { readonly envelope: LiveEnvelope; readonly token: Token },
+    around: Around,
+  ): Task => {
+    const { taken, dead, ids, then } = vars as OfTakeover
+    if (copy === 'unavailable') return then.resume('untold', around)
+    const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
+    if (verdict === 'believe') return then.resume('settled', around)
+    if (verdict === 'bury') return bury(token, frame(onBuriedAfterTakeover, { then }))
+    return drop(token, frame(onDroppedAfterTakeover, { taken, dead, ids, then }))
+  }
+
+  const onBuriedAfterTakeover = (_put: Stored, { then }: { readonly then: Frame<Settled> }, around: Around): Task =>
+    then.resume('destroyed', around)
 
   const onDroppedAfterTakeover = (_outcome: 'dropped' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
     // Someone may have changed the dead entry, which kept it: nothing but another look shows that it is gone.
@@ -256,6 +278,8 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
 
   const onSuspect = (seen: Seen | 'unreachable', { then }: { readonly then: Frame<boolean> }, around: Around): Task => {
     if (seen === 'unreachable') return then.resume(false, around)
+    // Its holder may have read the row too early.
+    if (seen.state === 'lease' && steps.repairs !== 'once') return then.resume(false, around)
     if (seen.state !== 'live') return then.resume(true, around)
     return read(frame(onSuspectCompared, { then, envelope: seen.envelope, token: seen.token }))
   }
@@ -277,13 +301,18 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   }
 
   const onBuried = (put: Stored, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
-    then.resume(put.outcome !== 'lost', around)
+    then.resume(
+      put.outcome === 'stored' || put.outcome === 'missing' || (put.outcome === 'conflict' && steps.repairs === 'once'),
+      around,
+    )
 
   const onSuspectDropped = (
     outcome: 'dropped' | 'conflict' | 'lost',
     { then }: { readonly then: Frame<boolean> },
     around: Around,
-  ): Task => then.resume(outcome !== 'lost', around)
+  ): Task =>
+    // Someone may have changed the dead entry, which kept it.
+    then.resume(outcome === 'dropped' || (outcome === 'conflict' && steps.repairs === 'once'), around)
 
   const isAlive: Flushing['isAlive'] = ({ envelope, token }, then) => read(frame(onCompared, { then, envelope, token }))
 

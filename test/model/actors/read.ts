@@ -12,6 +12,8 @@ import {
   type Frame,
   frame,
   get,
+  type InBackend,
+  type InCache,
   lease,
   mark,
   read,
@@ -26,20 +28,6 @@ import {
  * Rules 1, 2 and 10: what a session is, from the cache, through a lease, or round the cache; and the comparison
  * of an entry from before an outage. Follows `src/store/read.ts` step by step.
  */
-
-export interface InCache {
-  readonly state: 'live'
-  readonly where: 'cache'
-  readonly envelope: LiveEnvelope
-  readonly token: Token
-}
-
-export interface InBackend {
-  readonly state: 'live'
-  readonly where: 'backend'
-  readonly envelope: LiveEnvelope
-  readonly why: 'unreachable' | 'too-large' | 'patience'
-}
 
 /** `unavailable`: nobody could tell. */
 export type Found =

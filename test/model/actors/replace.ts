@@ -12,6 +12,9 @@ import {
   either,
   end,
   frame,
+  get,
+  type InBackend,
+  type InCache,
   insert,
   lease,
   type Op,
@@ -19,13 +22,14 @@ import {
   type RowTold,
   read,
   replaceRow,
+  type Seen,
   type Stored,
   setTombstone,
   type Task,
   type Token,
 } from '../task.js'
 import type { Flushed, Flushing } from './flush.js'
-import type { Found, InBackend, InCache, Reading } from './read.js'
+import type { Found, Reading } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
@@ -40,12 +44,18 @@ export interface Replacing {
   regenerate(write: number): Task
   /** Destroys what a failed regeneration put under the new id. */
   forget(write: number): Task
+  /** What a failed regeneration froze. */
+  giveBack(op: GiveBack): Task
 }
+
+type GiveBack = Extract<Op, { do: 'give back' }>
+type Version = GiveBack['halted']
 
 const NO_TOKEN = new Uint8Array(0)
 const BURY: Op = { do: 'bury' }
 const NOTHING = { did: 'nothing' } as const
 const FAILED = { did: 'regenerate', status: 'failed' } as const
+const UNKNOWN = { did: 'regenerate', status: 'unknown' } as const
 
 export const replacing = (rules: Rules, settings: Settings, reads: Reading, flushes: Flushing): Replacing => {
   const { steps } = rules
@@ -75,8 +85,8 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly token: Token | undefined
   }
 
-  const created = (write: number, status: 'acked' | 'durable' | 'unknown' | 'dropped', owes?: Op): Task =>
-    end({ did: 'write', write, status }, owes)
+  const created = (write: number, status: 'acked' | 'durable' | 'unknown' | 'dropped', ...owes: readonly Op[]): Task =>
+    end({ did: 'write', write, status }, ...owes)
 
   const isDeferred = policy.persistOn !== 'create'
 
@@ -177,8 +187,12 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     return attempt >= maxAttempts ? failed(vars) : look({ ...moveOf(vars), attempt })
   }
 
-  const failed = ({ write, mayBeThere }: OfMove): Task =>
-    mayBeThere && steps.onFailedMove === 'forget' ? end(FAILED, { do: 'forget', write }) : end(FAILED)
+  const failed = (
+    { write, mayBeThere }: OfMove,
+    ending: typeof FAILED | typeof UNKNOWN = FAILED,
+    ...owes: readonly Op[]
+  ): Task =>
+    mayBeThere && steps.onFailedMove === 'forget' ? end(ending, ...owes, { do: 'forget', write }) : end(ending, ...owes)
 
   const onFound = (found: Found, vars: OfMove, around: Around): Task => {
     if (found.state !== 'live') return failed(vars)
@@ -189,15 +203,26 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   /** The old session at a version that no write can follow, in the backend. */
   const halt = (found: InCache | InBackend, vars: OfMove, around: Around): Task => {
     const { envelope } = found
-    if (steps.regenerate === 'copy') return storeFresh(envelope, { ...vars, thaw: undefined })
+    if (steps.regenerate === 'copy') return storeFresh(withWrite(envelope, vars), { ...vars, thaw: undefined })
     if (found.where === 'backend') return takeOver(envelope, vars, around)
-    const halted = rules.frozen(envelope, stepOf(envelope, vars, around))
+    const halted =
+      steps.freezes === 'as it stands'
+        ? rules.halted(envelope, writeIdOf(vars.write), around.now)
+        : rules.frozen(envelope, stepOf(envelope, vars, around))
     return cas(halted, found.token, frame(onFrozen, { ...vars, base: envelope, token: found.token, envelope: halted }))
   }
 
-  /** A regeneration may take up its own change twice: it is resolved anew against what stands. */
-  const stepOf = (base: LiveEnvelope, { write }: OfMove, { now }: Around): Write =>
-    writeOf({ data: masked(writesIn(base) & ~(1 << write)) }, write, now)
+  /** Weak: what is frozen has this request's change, which is resolved anew against what stands. */
+  const stepOf = (base: LiveEnvelope, { write }: OfMove, { now }: Around): Write => {
+    const step = writeOf({ data: masked(writesIn(base) & ~(1 << write)) }, write, now)
+    return steps.freezes === 'as it stands' ? { ...step, data: base.data } : step
+  }
+
+  /** The new session has this request's change. */
+  const withWrite = (old: LiveEnvelope, { write }: OfMove): LiveEnvelope => ({
+    ...old,
+    data: masked(writesIn(old) | (1 << write)),
+  })
 
   const onFrozen = (
     put: Stored,
@@ -208,7 +233,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     const move = moveOf(vars)
     switch (put.outcome) {
       case 'stored':
-        return flushes.flush(envelope, put.token, frame(onFlushed, { ...move, envelope }))
+        return flushes.flush(envelope, put.token, frame(onFlushed, { ...move, envelope, token: put.token }))
       case 'conflict':
       case 'missing':
         return again(move)
@@ -239,10 +264,36 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const onGivenBack = (_put: Stored, vars: OfMove): Task => again(vars)
 
-  const onFlushed = (flushed: Flushed, { envelope, ...vars }: OfHalted): Task => {
-    if (flushed.outcome === 'durable') return storeFresh(envelope, { ...moveOf(vars), thaw: flushed.now?.token })
-    return flushed.outcome === 'again' ? again(vars) : failed(vars)
+  const onFlushed = (flushed: Flushed, { envelope, token, ...vars }: OfHalted & { readonly token: Token }): Task => {
+    const move = moveOf(vars)
+    switch (flushed.outcome) {
+      case 'durable':
+        return storeFresh(envelope, { ...move, thaw: flushed.now?.token })
+      case 'again':
+        return again(move)
+      case 'destroyed':
+        return failed(move)
+      case 'unavailable': {
+        const thawed = { ...envelope, frozen: false }
+        return cas(thawed, token, frame(onGivenBackAfterFlush, { ...move, halted: versionOf(envelope) }))
+      }
+    }
   }
+
+  const versionOf = ({ lineage, version }: LiveEnvelope): Version => ({ lineage, version })
+
+  const onGivenBackAfterFlush = (put: Stored, { halted, ...vars }: OfMove & { readonly halted: Version }): Task => {
+    // With the request's changes in it, it is not known whether they stand.
+    const ending = steps.freezes === 'as it stands' ? FAILED : UNKNOWN
+    const move = moveOf(vars as OfMove)
+    return isGivenBack(put.outcome) ? failed(move, ending) : failed(move, ending, giveBackLater(halted, false))
+  }
+
+  /** Who changed the entry meanwhile, by marking it as durable, say, left it frozen. */
+  const isGivenBack = (outcome: Stored['outcome'] | 'dropped'): boolean =>
+    outcome === 'conflict' ? steps.givesBack === 'once' : outcome !== 'lost'
+
+  const giveBackLater = (halted: Version, isRemoved: boolean): Op => ({ do: 'give back', halted, isRemoved })
 
   const takeOver = (base: LiveEnvelope, vars: OfMove, around: Around): Task => {
     const taken = rules.takenOver(base, stepOf(base, vars, around), around.lineage(), policy.maxStaleCount)
@@ -258,25 +309,25 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   interface OfFresh extends OfMove {
     /** By which the frozen entry is given back to its writers, where it stands in the cache. */
     readonly thaw: Token | undefined
+    readonly halted: Version
   }
 
-  const storeFresh = (envelope: LiveEnvelope, { write, attempt, thaw }: OfFresh): Task => {
-    const fresh: OfFresh = { write, attempt, thaw, mayBeThere: true }
-    const { lineage, version } = envelope
+  const storeFresh = (
+    envelope: LiveEnvelope,
+    { write, attempt, thaw }: OfMove & { readonly thaw: Token | undefined },
+  ): Task => {
+    const fresh: OfFresh = { write, attempt, thaw, mayBeThere: true, halted: versionOf(envelope) }
     return putNew(
       fresh.write,
-      rules.storedSession(envelope, undefined, TIMINGS),
-      frame(onFresh, { ...fresh, lineage, version }),
+      rules.storedSession(withWrite(envelope, fresh), undefined, TIMINGS),
+      frame(onFresh, fresh),
     )
   }
 
-  const onFresh = (
-    stored: 'told' | 'unavailable',
-    { lineage, version, ...vars }: OfFresh & { readonly lineage: string; readonly version: number },
-  ): Task => {
-    if (stored === 'unavailable') return thawed(vars)
+  const onFresh = (stored: 'told' | 'unavailable', vars: OfFresh): Task => {
+    if (stored === 'unavailable') return thawed(vars, FAILED)
     const isConditional = steps.regenerate === 'freeze' && steps.regenerateDestroys === 'frozen'
-    const only = isConditional ? { lineage, version } : undefined
+    const only = isConditional ? vars.halted : undefined
     return replaceRow(vars.write, only, frame(onOldDestroyed, { ...vars, only }))
   }
 
@@ -293,7 +344,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onOldDestroyedAgain = (outcome: RowTold, vars: OfDestroy): Task => {
     switch (outcome) {
       case 'unavailable':
-        return thawed(vars)
+        return thawed(vars, steps.onUnansweredMove === 'unknown' ? UNKNOWN : FAILED)
       case 'refused':
         return flushes.dropIfDead(frame(onOldDropped, moveOf(vars)))
       case 'already-destroyed':
@@ -305,15 +356,43 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     }
   }
 
-  const thawed = (vars: OfFresh): Task =>
-    vars.thaw === undefined ? failed(vars) : drop(vars.thaw, frame(onThawed, moveOf(vars)))
+  const thawed = (vars: OfFresh, ending: typeof FAILED | typeof UNKNOWN): Task => {
+    const { thaw, halted } = vars
+    if (thaw === undefined) return failed(vars, ending)
+    return drop(thaw, frame(onThawed, { ...moveOf(vars), halted, isUnknown: ending === UNKNOWN }))
+  }
 
-  const onThawed = (_dropped: unknown, vars: OfMove): Task => failed(vars)
+  const onThawed = (
+    dropped: 'dropped' | 'conflict' | 'lost',
+    { halted, isUnknown, ...vars }: OfMove & { readonly halted: Version; readonly isUnknown: boolean },
+  ): Task => {
+    const ending = isUnknown ? UNKNOWN : FAILED
+    const move = moveOf(vars as OfMove)
+    return isGivenBack(dropped) ? failed(move, ending) : failed(move, ending, giveBackLater(halted, true))
+  }
+
+  const giveBack: Replacing['giveBack'] = (op) => get(frame(onFrozenSeen, op))
+
+  const onFrozenSeen = (seen: Seen | 'unreachable', { halted, isRemoved }: Omit<GiveBack, 'do'>): Task => {
+    if (seen === 'unreachable') return end(NOTHING, giveBackLater(halted, isRemoved))
+    if (seen.state !== 'live' || !seen.envelope.frozen) return end(NOTHING)
+    const { envelope, token } = seen
+    if (envelope.lineage !== halted.lineage || envelope.version !== halted.version) return end(NOTHING)
+    return isRemoved
+      ? drop(token, frame(onRemoved, { halted }))
+      : cas({ ...envelope, frozen: false }, token, frame(onThawedLater, { halted }))
+  }
+
+  const onRemoved = (dropped: 'dropped' | 'conflict' | 'lost', { halted }: { readonly halted: Version }): Task =>
+    isGivenBack(dropped) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, true))
+
+  const onThawedLater = (put: Stored, { halted }: { readonly halted: Version }): Task =>
+    isGivenBack(put.outcome) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, false))
 
   const onOldDropped = (_done: boolean, vars: OfMove): Task => again(vars)
 
   const onDone = (told: 'told' | 'lost' | 'unreachable'): Task =>
-    end({ did: 'regenerate', status: 'acked' }, told === 'told' ? undefined : BURY)
+    end({ did: 'regenerate', status: 'acked' }, ...(told === 'told' ? [] : [BURY]))
 
   /** Once, in the background; `BackendTier.destroy` sends again after a lost answer. */
   const forget: Replacing['forget'] = (write) => destroyNew(write, frame(onForgotten, { write }))
@@ -323,5 +402,5 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const onForgottenAgain = (_told: 'told' | 'unavailable'): Task => end(NOTHING)
 
-  return { create, put, place, regenerate, forget }
+  return { create, put, place, regenerate, forget, giveBack }
 }
