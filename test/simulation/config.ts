@@ -1,5 +1,5 @@
 import type { FaultKind } from './faults.js'
-import { FAULT_KINDS } from './faults.js'
+import { FAULT_KINDS, isUse } from './faults.js'
 import type { Lots } from './random.js'
 
 export type ServerList = readonly [number, ...number[]]
@@ -66,7 +66,7 @@ export const configOf = (lots: Lots): Config => {
   const quick = lots.happens(0.6)
   const faults = new Set<FaultKind>()
   const share = lots.pick([0.15, 0.35, 0.6, 1])
-  for (const kind of FAULT_KINDS) if (lots.happens(share)) faults.add(kind)
+  for (const kind of FAULT_KINDS) if (lots.happens(isUse(kind) ? 0.5 : share)) faults.add(kind)
   const short = lots.happens(0.2)
   const idleTtlMs = short ? 6_000 : 86_400_000
   return {
@@ -75,7 +75,7 @@ export const configOf = (lots: Lots): Config => {
     persistOn: lots.pick(['create', 'create', 'create', 'identify', 'due']),
     conflict: lots.pick(['merge', 'merge', 'merge', 'reject', 'function']),
     operations: 30 + lots.whole(10),
-    maxStaleCount: lots.pick([1, 2, 2, 3, 3, 4, 6]),
+    maxStaleCount: lots.pick([1, 1, 2, 2, 3, 3, 4, 6, 10]),
     maxStaleMs: lots.pick([150, 1_000, 5_000]),
     maxUnflushed: lots.pick([1, 50, 50]),
     idleTtlMs,
@@ -98,7 +98,7 @@ export const configOf = (lots: Lots): Config => {
     sessions: lots.pick([1, 1, 2, 3]),
     shortSessions: lots.happens(0.25),
     faults,
-    strikes: faults.size === 0 ? 0 : lots.pick([1, 2, 4, 8]),
+    strikes: lots.pick([1, 2, 4, 8, 12]),
     noise: lots.pick([0.01, 0.03, 0.08]),
   }
 }

@@ -29,7 +29,31 @@ export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; 
   return merged
 }
 
+/**
+ * The same, by an application that alters what it is given: what others did goes into `mine`. The store gives it
+ * copies, so that nobody sees that.
+ */
+export const mergedInPlace = ({ base, mine, current }: { base: Data; mine: Data; current: Data }): Data => {
+  mine.log.push(...current.log.filter((token) => !base.log.includes(token)))
+  setOrDelete(mine, 'putBy', current.putBy)
+  if (mine.shared === base.shared) setOrDelete(mine, 'shared', current.shared)
+  else if (current.shared !== base.shared && mine.shared !== current.shared)
+    throw new SessionStoreError('E_SESSION_CONFLICT', 'Both changed the shared key', { applied: 'no' })
+  for (const name of [...Object.keys(base), ...Object.keys(current)].filter(isOwn))
+    if (mine[name] === base[name]) setOrDelete(mine, name, current[name])
+  return mine
+}
+
+const setOrDelete = <Name extends keyof Data>(data: Data, name: Name, value: Data[Name] | undefined): void => {
+  if (value === undefined) delete data[name]
+  else data[name] = value
+}
+
 const OWN = 'by save '
+const isOwn = (name: string): name is ReturnType<typeof ownKey> => name.startsWith(OWN)
+
+/** The key under which a save's own token stands. */
+export const ownKey = (token: string): `by save ${string}` => `${OWN}${token}`
 
 export const logOf = (data: Data): string[] => {
   const tokens = [...data.log]

@@ -1,5 +1,16 @@
-/** Everything that goes wrong in the simulated world. */
+/** What applications do with sessions and handles, beside one call after another. */
+const USES = [
+  'handle used again',
+  'calls overlap',
+  'callback hung',
+  'callback threw',
+  'conflict function alters its arguments',
+  'login before regenerate',
+] as const
+
+/** Everything that goes wrong in the simulated world, and everything that its applications do beside what is usual. */
 export const FAULT_KINDS = [
+  ...USES,
   'message delayed',
   'message re-ordered',
   'request dropped',
@@ -21,6 +32,8 @@ export const FAULT_KINDS = [
   'process died',
   'clocks apart',
 ] as const
+
+export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 

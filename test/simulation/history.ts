@@ -41,6 +41,17 @@ export interface Operation {
   readonly session: string
   /** What it writes, if it writes. */
   readonly token: string | undefined
+  /**
+   * Other tokens of its own that a save's handle holds: those of earlier saves that were rejected; and where it is to be
+   * durable, those of earlier saves that were not. Acknowledged, it acknowledges these as well.
+   */
+  readonly carries?: readonly string[]
+  /** The token of an earlier save, which its handle has taken back since. */
+  readonly withdraws?: string
+  /** What a request changed before it asked for a new id: under the old one this must never stand. */
+  readonly login?: string
+  /** It is an update whose change never settles, or settles when its caller was told that it is late. */
+  readonly hangs?: boolean
   readonly invoked: number
   completed: number | undefined
   outcome: Outcome
@@ -54,6 +65,16 @@ export interface Operation {
   backendFailures: number
   /** The cache server that its process keeps this session on. Without it: there is only one. */
   readonly server?: string
+}
+
+/** What a call writes beside its kind, its token and its moments. */
+export type Writes = Pick<Operation, 'carries' | 'withdraws' | 'login' | 'hangs'>
+
+/** An operation for each token that it acknowledges, if it is acknowledged; they share their `order`. */
+export const writesOf = (operation: Operation): readonly Operation[] => {
+  const { token, carries = [] } = operation
+  const own = token === undefined ? [] : [operation]
+  return carries.length === 0 ? own : [...own, ...carries.map((each) => ({ ...operation, token: each }))]
 }
 
 /** What the world did to a session, or to everyone. */

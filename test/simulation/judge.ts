@@ -1,5 +1,5 @@
 import type { Config } from './config.js'
-import type { Disturbance, Operation, SessionHistory } from './history.js'
+import { type Disturbance, type Operation, type SessionHistory, writesOf } from './history.js'
 import type { SimulatedProcess } from './process.js'
 import type { World } from './world.js'
 
@@ -47,6 +47,9 @@ export const judge = (world: Judged): void => {
     oneHeir(world, view)
     nothingLostOnRead(world, view)
     neverBack(world, view)
+    takenBack(world, view)
+    loginsUnderTheOldId(world, view)
+    nobodyWaitsForAnother(world, view)
     neverNothing(world, view)
     neverPastItsDeadline(world, view)
     settlesInTime(world, view)
@@ -68,15 +71,22 @@ interface View {
   readonly bornAt: number | undefined
 }
 
+/** What a handle's later save took back, or may have: nobody misses that. */
+const withdrawnIn = ({ operations }: SessionHistory): ReadonlySet<string> =>
+  new Set(operations.flatMap((operation) => (saysNotApplied(operation) ? [] : (operation.withdraws ?? []))))
+
 const viewOf = (session: SessionHistory): View => {
   const { operations } = session
+  const withdrawn = withdrawnIn(session)
   return {
     session,
     operations,
     reads: operations.filter(({ kind, sight }) => kind === 'load' && sight !== undefined),
-    acknowledged: operations.filter(
-      ({ kind, token, outcome }) => token !== undefined && outcome.is === 'ok' && kind !== 'save shared',
-    ),
+    acknowledged: operations
+      .flatMap(writesOf)
+      .filter(
+        ({ kind, outcome, token = '' }) => outcome.is === 'ok' && kind !== 'save shared' && !withdrawn.has(token),
+      ),
     puts: operations.filter(({ kind }) => kind === 'put'),
     ends: operations.filter(({ kind }) => kind === 'destroy' || kind === 'regenerate'),
     bornAt: operations.find(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok')?.completed,
@@ -113,6 +123,9 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
   const refused = new Map<string, Operation>()
   for (const operation of operations)
     if (operation.token !== undefined && saysNotApplied(operation)) refused.set(operation.token, operation)
+  // The same handle's next save stores it all the same.
+  for (const operation of operations)
+    if (!saysNotApplied(operation)) for (const token of operation.carries ?? []) refused.delete(token)
   for (const { sight, order, kind, completed } of operations) {
     if (sight === undefined) continue
     for (const token of repeatedIn(sight.log))
@@ -217,6 +230,53 @@ const isDisturbed = (disturbances: readonly Disturbance[], from: number, to: num
 /** What lingers of a disturbance: every call that was under way has settled after the deadline. */
 const lingersMs = (world: Judged): number => world.config.deadlineMs + 4 * world.config.backendTimeoutMs
 
+/** I3: what a later save of the same handle took back does not stand any more. */
+const takenBack = (world: Judged, view: View): void => {
+  const { session, operations, reads } = view
+  for (const later of operations) {
+    const token = later.withdraws
+    if (token === undefined || later.outcome.is !== 'ok') continue
+    const earlier = operations.find((each) => each.token === token)
+    for (const read of reads) {
+      if (!completedBefore(later, read.invoked) || !has(read, token) || mayHaveEnded(view, read.completed ?? 0))
+        continue
+      if (later.server !== read.server) continue
+      if (isDisturbed(session.disturbances, (earlier ?? later).invoked - lingersMs(world), read.completed ?? 0))
+        continue
+      world.violated('I3', session.name, `load ${read.order} shows ${token}, which save ${later.order} had taken back`)
+    }
+  }
+}
+
+/**
+ * Who changes its data before it asks for a new id does not want it under the old one, which others may know: it is
+ * never seen there, while the call is under way, when it has failed, or ever.
+ */
+const loginsUnderTheOldId = (world: Judged, { session, operations }: View): void => {
+  for (const { login, order } of operations)
+    for (const { sight, kind, order: seenBy } of login === undefined ? [] : operations)
+      if (kind !== 'regenerate' && sight?.tokens.has(login ?? '') === true)
+        world.violated('old id', session.name, `${kind} ${seenBy} saw ${login}, which regenerate ${order} was to store`)
+}
+
+/** I12: a change of the application's that never settles is given up, and stands in nobody's way after that. */
+const nobodyWaitsForAnother = (world: Judged, { session, operations, ends }: View): void => {
+  const hung = operations.filter(({ hangs }) => hangs === true)
+  for (const operation of operations) {
+    const { kind, process, invoked, completed = invoked, outcome } = operation
+    if (kind !== 'update' || operation.hangs === true || outcome.is !== 'failed') continue
+    if (completed - invoked < world.config.deadlineMs || operation.pausedMs > 0) continue
+    if (operation.cacheFailures + operation.backendFailures > 0 || ends.some((end) => end.invoked < completed)) continue
+    const before = hung.filter((each) => each.process === process && each.invoked < completed)
+    if (before.length === 0 || !before.every((each) => completedBefore(each, invoked))) continue
+    world.violated(
+      'I12',
+      session.name,
+      `update ${operation.order} waited for update ${before[0]?.order}, whose change had never settled`,
+    )
+  }
+}
+
 /** I3, I5 and "everybody's writes" of I6: a read sees what was acknowledged before it began. */
 const nothingLostOnRead = (world: Judged, view: View): void => {
   const { session, reads, acknowledged } = view
@@ -247,6 +307,7 @@ const nothingLostOnRead = (world: Judged, view: View): void => {
 /** I6, and the one key of I3 that everybody writes. */
 const neverBack = (world: Judged, view: View): void => {
   const { session, reads, operations } = view
+  const withdrawn = withdrawnIn(session)
   const inOrder = [...reads].sort((a, b) => (a.completed ?? 0) - (b.completed ?? 0))
   const sharedWrites = operations.filter(({ kind, token }) => kind === 'save shared' && token !== undefined)
   const byToken = new Map(sharedWrites.map((write) => [write.token, write]))
@@ -257,6 +318,7 @@ const neverBack = (world: Judged, view: View): void => {
       if (isDisturbed(session.disturbances, earlier.invoked - lingersMs(world), later.completed ?? 0)) continue
       for (const token of earlier.sight?.tokens ?? []) {
         if (has(later, token)) continue
+        if (withdrawn.has(token)) continue
         const write = operations.find((each) => each.token === token)
         if (write !== undefined ? mayBePutOver(view.operations, write) : view.puts.length > 0) continue
         world.violated('I6', session.name, `load ${later.order} misses ${token}, which load ${earlier.order} had seen`)
@@ -471,7 +533,8 @@ export const judgeDistance = (world: World, session: SessionHistory): void => {
   for (const server of world.cacheServers) {
     const inCache = world.tokensInCache(server, session.key)
     if (inCache === undefined || world.isDeferred(server, session.key)) continue
-    const atRisk = session.operations.filter(
+    const withdrawn = withdrawnIn(session)
+    const atRisk = session.operations.flatMap(writesOf).filter(
       (write) =>
         write.token !== undefined &&
         write.outcome.is === 'ok' &&
@@ -481,6 +544,7 @@ export const judgeDistance = (world: World, session: SessionHistory): void => {
         // What was put over may come back with a save that had it.
         isDurable(write) === 'no' &&
         !mayBePutOver(session.operations, write) &&
+        !withdrawn.has(write.token) &&
         inCache.has(write.token) &&
         !inRow.has(write.token),
     )
@@ -502,9 +566,11 @@ export const judgeDrain = (world: World, process: SimulatedProcess): void => {
     const inRow = world.tokensInRow(session.key)
     // What stands only in an entry that a takeover has left behind was lost to that, before the drain.
     if (inCache === undefined || inRow === undefined || world.isLeftBehind(server, session.key)) continue
-    for (const write of session.operations) {
+    const withdrawn = withdrawnIn(session)
+    for (const write of session.operations.flatMap(writesOf)) {
       const { token, outcome } = write
       if (token === undefined || outcome.is !== 'ok' || write.process !== process.name) continue
+      if (withdrawn.has(token)) continue
       if (wasDeferred(session, write) || world.isDeferred(server, session.key)) continue
       // Lost before the drain; whoever still had the copy put it back over the damaged bytes.
       const completed = write.completed ?? 0

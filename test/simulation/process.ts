@@ -7,7 +7,7 @@ import { createSessionStore } from '../../src/create-session-store.js'
 import { BackendLink } from './backend-link.js'
 import { CacheLink } from './cache-link.js'
 import type { Owner } from './clockwork.js'
-import { type Data, mergedByHand } from './data.js'
+import { type Data, mergedByHand, mergedInPlace } from './data.js'
 import { EPOCH, type World } from './world.js'
 
 /** One process of the cluster: a store, a clock that may be wrong, and its ways to the tiers. */
@@ -45,10 +45,16 @@ export class SimulatedProcess implements Owner {
       backend: backendLink,
       world,
     }) ?? { cache: this.cacheLink, backend: backendLink }
+    const merged = config.faults.has('conflict function alters its arguments')
+      ? (copies: Parameters<typeof mergedInPlace>[0]) => {
+          world.strikeFelt('conflict function alters its arguments')
+          return mergedInPlace(copies)
+        }
+      : mergedByHand
     this.store = createSessionStore<Data>({
       ...tiers,
       persistOn: config.persistOn,
-      conflict: config.conflict === 'function' ? mergedByHand : config.conflict,
+      conflict: config.conflict === 'function' ? merged : config.conflict,
       codec: jsonCodec,
       runtime,
       identify: ({ user }) => user,

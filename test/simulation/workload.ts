@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Session } from '../../src/contract/session-store.js'
-import type { Data } from './data.js'
-import { sightOf } from './data.js'
-import type { Operation, OperationKind, SessionHistory } from './history.js'
+import { type Data, ownKey, sightOf } from './data.js'
+import type { FaultKind } from './faults.js'
+import type { Operation, OperationKind, SessionHistory, Writes } from './history.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
 import type { World } from './world.js'
@@ -23,6 +23,11 @@ const WEIGHTS: readonly (readonly [OperationKind, number])[] = [
 ]
 /** In a world whose sessions are short, these are chosen so much more often. */
 const OF_SHORT_SESSIONS: Partial<Record<OperationKind, number>> = { destroy: 5, create: 4, regenerate: 2 }
+
+type SaveKind = 'save' | 'save shared' | 'save user'
+
+/** Thrown by a change of the application's: nothing is stored then. */
+export class ChangeRefused extends Error {}
 
 /** What a tier knows a session by. */
 export const keyOf = (id: string): string => `nonstick:${createHash('sha256').update(id).digest('base64url')}`
@@ -75,6 +80,14 @@ export class Workload {
   }
 }
 
+/** A copy of a session, and what its client has written through it. */
+interface Held {
+  readonly handle: Session<Data>
+  /** Tokens of its saves that were acknowledged, and of those that were rejected: the handle holds these too. */
+  readonly acknowledged: Set<string>
+  readonly rejected: Set<string>
+}
+
 /** Somebody who uses sessions through one process. */
 export class Client {
   readonly #world: World
@@ -85,7 +98,7 @@ export class Client {
   readonly #weights: readonly (readonly [OperationKind, number])[]
   readonly #total: number
   /** The copies it holds, as requests do, some of them for long. */
-  readonly #held = new Map<string, Session<Data>>()
+  readonly #held = new Map<string, Held>()
 
   constructor(world: World, workload: Workload, process: SimulatedProcess, name: string, lots: Lots) {
     this.#world = world
@@ -132,9 +145,9 @@ export class Client {
       case 'save':
       case 'save shared':
       case 'save user':
-        return await this.save(session, kind, this.#lots.happens(0.2))
+        return await this.#saveSomehow(session, kind)
       case 'update':
-        return await this.update(session, this.#lots.happens(0.15))
+        return await this.#updateSomehow(session)
       case 'touch':
         return await this.touch(session)
       case 'regenerate':
@@ -168,61 +181,204 @@ export class Client {
       const made = await this.#process.store.create(data, { id: session.id })
       operation.outcome = { is: 'ok', durability: isDeferred ? 'cache' : 'backend' }
       operation.sight = sightOf(made)
-      if (this.#lots.happens(0.5)) this.#held.set(session.name, made)
+      if (this.#lots.happens(0.5)) this.#held.set(session.name, heldOf(made))
     })
   }
 
-  async load(session: SessionHistory): Promise<Session<Data> | undefined> {
-    let found: Session<Data> | undefined
+  async load(session: SessionHistory): Promise<Held | undefined> {
+    let found: Held | undefined
     await this.#perform('load', session, undefined, async (operation) => {
-      found = await this.#process.store.load(session.id)
+      const loaded = await this.#process.store.load(session.id)
       operation.outcome = { is: 'ok' }
-      if (found !== undefined) operation.sight = sightOf(found)
+      if (loaded !== undefined) {
+        operation.sight = sightOf(loaded)
+        found = heldOf(loaded)
+      }
       if (found !== undefined && this.#lots.happens(0.4)) this.#held.set(session.name, found)
       else this.#held.delete(session.name)
     })
     return found
   }
 
-  async save(session: SessionHistory, kind: 'save' | 'save shared' | 'save user', durable: boolean): Promise<void> {
+  /** One save; or with a handle that has been saved before; or several at once. */
+  async #saveSomehow(session: SessionHistory, kind: SaveKind): Promise<void> {
+    const durable = this.#lots.happens(0.2)
+    if (this.#does('calls overlap', 0.05)) return await this.#burst(session)
     const held = this.#held.get(session.name) ?? (await this.load(session))
     if (held === undefined) return
-    const token = this.#workload.newToken(session)
-    const { data } = held
-    if (kind === 'save shared') data.shared = token
-    else if (kind === 'save user') data.user = token
-    if (kind !== 'save shared') data[`by save ${token}`] = true
-    let isKnown = false
-    await this.#perform(kind, session, token, async (operation) => {
-      const { durability } = await this.#process.store.save(held, { durable })
-      isKnown = true
-      operation.outcome = { is: 'ok', durability }
-    })
-    if (isKnown && this.#lots.happens(0.6)) this.#held.set(session.name, held)
+    if (this.#does('calls overlap', 0.2)) return await this.#saveTwiceAtOnce(session, held)
+    const wasSaved = held.acknowledged.size + held.rejected.size > 0
+    if (wasSaved && this.#does('handle used again', 0.5)) await this.#saveAsItIs(session, held)
+    else await this.save(session, held, kind, durable)
+    // An application that is told of a failure may try it once more.
+    while (held.rejected.size > 0 && this.#does('handle used again', 0.5)) await this.#saveAsItIs(session, held)
+    if (held.rejected.size > 0 && !this.#does('handle used again', 0.5)) this.#held.delete(session.name)
+    else if (this.#lots.happens(0.6)) this.#held.set(session.name, held)
     else this.#held.delete(session.name)
   }
 
-  async update(session: SessionHistory, durable: boolean): Promise<void> {
+  async save(session: SessionHistory, held: Held, kind: SaveKind, durable: boolean): Promise<boolean> {
     const token = this.#workload.newToken(session)
-    await this.#perform('update', session, token, async (operation) => {
-      const updated = await this.#process.store.update(session.id, ({ log }) => void log.push(token), { durable })
-      if (updated === undefined) {
-        // Nothing was there to change: like a load that found nothing.
-        operation.outcome = { is: 'failed', code: 'no session', applied: 'no' }
-        return
+    const { data } = held.handle
+    if (kind === 'save shared') data.shared = token
+    else if (kind === 'save user') data.user = token
+    if (kind !== 'save shared') data[ownKey(token)] = true
+    const isDone = await this.#saveHeld(session, held, kind, durable, token)
+    // Nobody asks whether a shared key that was rejected came in with a later save.
+    if (!isDone && kind !== 'save') held.rejected.clear()
+    return isDone
+  }
+
+  /** Without another change: nothing new is to be stored, or all that was rejected. */
+  async #saveAsItIs(session: SessionHistory, held: Held): Promise<void> {
+    await this.#saveHeld(session, held, 'save', this.#lots.happens(0.5))
+  }
+
+  async #saveHeld(
+    session: SessionHistory,
+    held: Held,
+    kind: SaveKind,
+    durable: boolean,
+    token?: string,
+    withdraws?: string,
+  ): Promise<boolean> {
+    const carries = [...held.rejected, ...(durable ? held.acknowledged : [])]
+    const own = token === undefined || kind === 'save shared' ? [] : [token]
+    const writes: Writes = {
+      ...(carries.length === 0 ? {} : { carries }),
+      ...(withdraws === undefined ? {} : { withdraws }),
+    }
+    const { outcome } = await this.#perform(
+      kind,
+      session,
+      token,
+      async (operation) => {
+        const { durability } = await this.#process.store.save(held.handle, { durable })
+        operation.outcome = { is: 'ok', durability }
+      },
+      writes,
+    )
+    for (const each of [...carries, ...own]) {
+      if (outcome.is !== 'ok') held.rejected.add(each)
+      else {
+        held.rejected.delete(each)
+        held.acknowledged.add(each)
       }
-      operation.outcome = { is: 'ok', durability: durable ? 'backend' : 'cache' }
-      operation.sight = sightOf(updated)
-    })
+    }
+    return outcome.is === 'ok'
+  }
+
+  /** The second save begins while the first is under way: with one more change, or with the first one taken back. */
+  async #saveTwiceAtOnce(session: SessionHistory, held: Held): Promise<void> {
+    this.#held.delete(session.name)
+    const [first, second] = [this.#workload.newToken(session), this.#workload.newToken(session)]
+    held.handle.data[ownKey(first)] = true
+    const saving = this.#saveHeld(session, held, 'save', this.#lots.happens(0.2), first)
+    await this.#pauseBriefly()
+    const isTakenBack = this.#lots.happens(0.5)
+    if (isTakenBack) delete held.handle.data[ownKey(first)]
+    else held.handle.data[ownKey(second)] = true
+    const carried: Held = { ...held, rejected: new Set(isTakenBack ? held.rejected : [...held.rejected, first]) }
+    const again = isTakenBack
+      ? this.#saveHeld(session, carried, 'save', this.#lots.happens(0.2), undefined, first)
+      : this.#saveHeld(session, carried, 'save', this.#lots.happens(0.2), second)
+    const [, isDone] = await Promise.all([saving, again])
+    if (!isDone) return
+    this.#world.judgeHandle(session, held.handle.data, isTakenBack ? [] : [second], isTakenBack ? [first] : [])
+  }
+
+  /** Several requests of one session in one process save at once, and may have to wait for one another. */
+  async #burst(session: SessionHistory): Promise<void> {
+    this.#held.delete(session.name)
+    const loads = Array.from({ length: 3 + this.#lots.whole(6) }, () => this.load(session))
+    const copies = (await Promise.all(loads)).filter((held) => held !== undefined)
+    this.#held.delete(session.name)
+    await Promise.all(copies.map((held) => this.save(session, held, 'save', this.#lots.happens(0.2))))
+  }
+
+  async #updateSomehow(session: SessionHistory): Promise<void> {
     // A copy that is held was made before.
     if (this.#lots.happens(0.5)) this.#held.delete(session.name)
+    if (!this.#does('calls overlap', 0.3)) {
+      await this.update(session, this.#lots.happens(0.15))
+      return
+    }
+    const updates = Array.from({ length: 2 + this.#lots.whole(2) }, async (_, at) => {
+      if (at > 0) await this.#pauseBriefly()
+      return await this.update(session, this.#lots.happens(0.15))
+    })
+    const given = (await Promise.all(updates)).filter((updated) => updated !== undefined)
+    const [one, other] = given
+    if (one === undefined || other === undefined) return
+    if (new Set(given).size < given.length || new Set(given.map(({ data }) => data)).size < given.length)
+      this.#world.violated('own session', session.name, 'updates that came together were given one session object')
+    // What one of them changes and never saves is nobody else's.
+    const draft = this.#workload.newToken(session)
+    one.data[ownKey(draft)] = true
+    const unsaved = this.#world.begin('save', this.#process.name, this.#name, session, draft)
+    unsaved.completed = this.#world.clock.now
+    unsaved.outcome = { is: 'failed', code: 'never saved', applied: 'no' }
+    await this.save(session, heldOf(other), 'save', this.#lots.happens(0.2))
+  }
+
+  async update(session: SessionHistory, durable: boolean): Promise<Session<Data> | undefined> {
+    const token = this.#workload.newToken(session)
+    const misbehaves = this.#misbehaviour()
+    let updated: Session<Data> | undefined
+    const change = ({ log }: Data): Promise<void> | undefined => {
+      log.push(token)
+      return misbehaves?.()
+    }
+    await this.#perform(
+      'update',
+      session,
+      token,
+      async (operation) => {
+        updated = await this.#process.store.update(session.id, change, { durable })
+        if (updated === undefined) {
+          // Nothing was there to change: like a load that found nothing.
+          operation.outcome = { is: 'failed', code: 'no session', applied: 'no' }
+          return
+        }
+        operation.outcome = { is: 'ok', durability: durable ? 'backend' : 'cache' }
+        operation.sight = sightOf(updated)
+      },
+      { hangs: misbehaves?.hangs === true },
+    )
+    return updated
+  }
+
+  /** What a change of the application's does beside changing the data; most do nothing else. */
+  #misbehaviour(): ((() => Promise<void>) & { readonly hangs?: boolean }) | undefined {
+    const { clock, config } = this.#world
+    if (this.#does('callback threw', 0.1))
+      return () => {
+        throw new ChangeRefused('The application refuses the change')
+      }
+    if (!this.#does('callback hung', 0.06)) return undefined
+    const lateMs = this.#lots.happens(0.5) ? config.deadlineMs + this.#lots.between(1, 500) : undefined
+    const hang = (): Promise<void> =>
+      lateMs === undefined ? new Promise(() => {}) : clock.sleep(lateMs, this.#process)
+    return Object.assign(hang, { hangs: true })
+  }
+
+  /** As applications do now and then; and it is counted, if this schedule's applications do so. */
+  #does(kind: FaultKind, probability: number): boolean {
+    const { config } = this.#world
+    if (!config.faults.has(kind) || !this.#lots.happens(probability)) return false
+    this.#world.strikeFelt(kind)
+    return true
+  }
+
+  #pauseBriefly(): Promise<void> {
+    return this.#world.clock.sleep(this.#lots.pick([0, 1, 3, 10]) * this.#lots.next(), this.#process)
   }
 
   async touch(session: SessionHistory): Promise<void> {
     const held = this.#held.get(session.name) ?? (await this.load(session))
     if (held === undefined) return
     await this.#perform('touch', session, undefined, async (operation) => {
-      await this.#process.store.touch(held)
+      await this.#process.store.touch(held.handle)
       operation.outcome = { is: 'ok' }
     })
   }
@@ -231,16 +387,22 @@ export class Client {
     const held = this.#held.get(session.name) ?? (await this.load(session))
     this.#held.delete(session.name)
     if (held === undefined) return
-    await this.#perform('regenerate', session, undefined, async (operation) => {
-      const fresh = await this.#process.store.regenerate(held)
+    const login = this.#does('login before regenerate', 0.7) ? this.#workload.newToken(session) : undefined
+    if (login !== undefined) held.handle.data[ownKey(login)] = true
+    const writes: Writes = login === undefined ? {} : { login }
+    const regenerating = async (operation: Operation): Promise<void> => {
+      const fresh = await this.#process.store.regenerate(held.handle)
       operation.outcome = { is: 'ok', durability: 'backend', cacheToldOfEnd: operation.cacheFailures === 0 }
       operation.sight = sightOf(fresh)
+      if (login !== undefined && !operation.sight.tokens.has(login))
+        this.#world.violated('I3', session.name, `the session that regenerate gave lacks ${login}`)
       const next = this.#workload.newSession(fresh.id, [session.name, ...session.ancestors])
       const born = this.#world.begin('create', this.#process.name, this.#name, next)
       born.completed = this.#world.clock.now
       born.outcome = { is: 'ok', durability: 'backend' }
       born.sight = operation.sight
-    })
+    }
+    await this.#perform('regenerate', session, undefined, regenerating, writes)
   }
 
   async destroy(session: SessionHistory): Promise<void> {
@@ -265,8 +427,9 @@ export class Client {
     session: SessionHistory,
     token: string | undefined,
     work: (operation: Operation) => Promise<void>,
-  ): Promise<void> {
-    await perform(this.#world, this.#process, this.#name, kind, session, token, work)
+    writes?: Writes,
+  ): Promise<Operation> {
+    return await perform(this.#world, this.#process, this.#name, kind, session, token, work, writes)
   }
 }
 
@@ -279,19 +442,29 @@ export const perform = async (
   session: SessionHistory,
   token: string | undefined,
   work: (operation: Operation) => Promise<void>,
+  writes?: Writes,
 ): Promise<Operation> => {
-  const operation = world.begin(kind, process.name, client, session, token)
-  world.note(process, `${client} ${kind} ${session.name}${token === undefined ? '' : ` ${token}`} …`)
+  const operation = world.begin(kind, process.name, client, session, token, writes)
+  world.note(
+    process,
+    `${client} ${kind} ${session.name}${token === undefined ? '' : ` ${token}`}${shownWrites(operation)} …`,
+  )
   try {
     await work(operation)
   } catch (error) {
-    operation.outcome = failure(error)
+    const wasRefused = error instanceof ChangeRefused
+    operation.outcome = wasRefused ? { is: 'failed', code: 'change refused', applied: 'no' } : failure(error)
   }
   operation.completed = world.clock.now
   operation.pausedMs = process.pausedBetween(operation.invoked, operation.completed)
   world.onCompleted(operation, session)
   return operation
 }
+
+const heldOf = (handle: Session<Data>): Held => ({ handle, acknowledged: new Set(), rejected: new Set() })
+
+const shownWrites = ({ carries, withdraws, login }: Writes): string =>
+  `${carries === undefined ? '' : ` with ${carries.join(' ')}`}${withdraws === undefined ? '' : ` without ${withdraws}`}${login === undefined ? '' : ` login ${login}`}`
 
 const isMade = ({ operations }: SessionHistory): boolean =>
   operations.some(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok')

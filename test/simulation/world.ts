@@ -9,7 +9,15 @@ import type { Config, ServerList } from './config.js'
 import type { Control } from './controls.js'
 import { type Data, tokensOf } from './data.js'
 import { type FaultCounts, type FaultKind, noFaults } from './faults.js'
-import { type Operation, type OperationKind, type SessionHistory, shownOutcome, type Violation } from './history.js'
+import {
+  type Operation,
+  type OperationKind,
+  type SessionHistory,
+  shownOutcome,
+  type Violation,
+  type Writes,
+  writesOf,
+} from './history.js'
 import { judgeDistance, judgeDrain } from './judge.js'
 import { Network } from './network.js'
 import type { SimulatedProcess } from './process.js'
@@ -76,8 +84,16 @@ export class World {
       this.lines.push(`${this.clock.now.toFixed(1).padStart(9)} ms  ${(who?.name ?? '').padEnd(5)} ${what}`)
   }
 
-  begin(kind: OperationKind, process: string, client: string, session: SessionHistory, token?: string): Operation {
+  begin(
+    kind: OperationKind,
+    process: string,
+    client: string,
+    session: SessionHistory,
+    token?: string,
+    writes: Writes = {},
+  ): Operation {
     const operation: Operation = {
+      ...writes,
       order: this.#order,
       kind,
       process,
@@ -170,6 +186,15 @@ export class World {
       if (operation.completed === undefined && operation.process === process.name) operation.backendFailures += 1
   }
 
+  /** What a handle holds after its save was acknowledged, of what that save had stored or taken back. */
+  judgeHandle({ name }: SessionHistory, data: Data, stored: readonly string[], takenBack: readonly string[]): void {
+    const held = tokensOf(data)
+    for (const token of stored)
+      if (!held.has(token)) this.violated('handle', name, `a handle lacks ${token}, which its last save had stored`)
+    for (const token of takenBack)
+      if (held.has(token)) this.violated('handle', name, `a handle holds ${token}, which its last save had taken back`)
+  }
+
   // What is done to the tiers
 
   restartCache(server: CacheServer): void {
@@ -239,7 +264,7 @@ export class World {
       `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
     )
     this.#perhapsRefused(operation, session)
-    if (operation.outcome.is === 'ok' && operation.token !== undefined) judgeDistance(this, session)
+    if (operation.outcome.is === 'ok' && writesOf(operation).length > 0) judgeDistance(this, session)
   }
 
   /** I8: what this process acknowledged and the cache holds, the backend holds too. */
