@@ -29,6 +29,8 @@ export class BackendLink implements Backend {
   readonly #runtime: Runtime
   readonly #timeoutMs: number
   #closed = false
+  /** So many calls to come get no answer, each for itself; the backend is not away. */
+  failing = 0
 
   constructor(world: World, process: Owner & { readonly name: string }, runtime: Runtime, timeoutMs: number) {
     this.#world = world
@@ -47,7 +49,9 @@ export class BackendLink implements Backend {
 
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     const locators = entries.map(({ locator }) => locator)
-    return this.#ask('update', locators, true, () => this.#world.backendServer.update(entries))
+    const unreached = new Set(locators.filter(({ key }) => this.#world.isUnreached(this.#process.name, key)))
+    const isUnreached = (key: string): boolean => [...unreached].some((locator) => locator.key === key)
+    return this.#ask('update', locators, true, () => this.#world.backendServer.update(entries, isUnreached))
   }
 
   extend(extensions: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
@@ -80,13 +84,13 @@ export class BackendLink implements Backend {
     return new Promise<T>((resolve, reject) => {
       let settled = false
       const names = locators.map(({ key }) => world.nameOf(key)).join(' ')
-      const fail = (because: string, applied: 'no' | 'unknown'): void => {
+      const fail = (because: string, applied: 'no' | 'unknown', error?: SessionStoreError): void => {
         if (settled) return
         settled = true
         stopWaiting()
         world.note(this.#process, `backend ${operation} ${names} failed: ${because}`)
         for (const { key } of locators) world.onBackendFailure(this.#process, key)
-        reject(tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
+        reject(error ?? tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
       }
       let stopWaiting = (): void => {}
       if (world.backendOutage === 'refusing') {
@@ -101,15 +105,41 @@ export class BackendLink implements Backend {
         world.strikeFelt('backend down')
         return
       }
+      if (world.tableIsMissing) {
+        world.strikeFelt('table missing')
+        stopWaiting()
+        stopWaiting = this.#runtime.after(0.5, () => {
+          const missing = new SessionStoreError('E_BACKEND_SCHEMA', 'The backend lacks its table', {
+            tier: this.name,
+            operation,
+            answered: true,
+            ...(isChange ? { applied: 'no' } : {}),
+          })
+          fail('its table is missing', 'no', missing)
+        })
+        return
+      }
       const line = `${this.#process.name} backend`
+      const isFailing = this.failing > 0
+      if (isFailing) {
+        this.failing -= 1
+        world.strikeFelt('call failed')
+        if (world.lots.happens(0.5)) return
+      }
       const arrive = (isFirst: boolean): void => {
         if (world.backendOutage !== undefined) return
+        const heldMs = world.heldMs(this.#process.name)
+        if (heldMs > 0) {
+          network.deliver(heldMs + world.lots.between(0, 2), () => arrive(isFirst))
+          return
+        }
         const answer = execute()
         world.note(
           this.#process,
           `backend ${operation} ${names} → ${world.shownAnswer(locators[0]?.key ?? '', answer)}${isFirst ? '' : ' (again)'}`,
         )
-        if (!isFirst) return
+        if (!isFirst || isFailing) return
+        world.spring(this.#process.name, operation, locators[0]?.key ?? '')
         if (isChange && network.meets('message duplicated'))
           network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
             arrive(false),
@@ -130,7 +160,9 @@ export class BackendLink implements Backend {
       const slowMs = world.backendIsSlow ? world.lots.between(0, this.#timeoutMs * 1.3) : 0
       if (slowMs > 0) world.strikeFelt('backend slow')
       if (network.meets('request dropped')) return
-      network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs), () => arrive(true))
+      // A statement that waits behind a lock is committed long after everybody has given it up.
+      const lateMs = isChange && network.meets('command very late') ? world.lots.between(1_000, 30_000) : 0
+      network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + lateMs, () => arrive(true))
     })
   }
 }

@@ -17,11 +17,17 @@ import type { CacheKey, Locator } from '../../src/contract/locator.js'
 
 export type Row =
   | { readonly state: 'live'; readonly session: StoredSession }
-  | { readonly state: 'destroyed'; readonly writeId: WriteId }
+  | { readonly state: 'destroyed'; readonly writeId: WriteId; readonly keepUntil: number }
+
+/**
+ * Whether a copy took the place of another lineage's, round the cache; `unreached`: by a process that could not reach
+ * the cache server, as far as anybody can tell.
+ */
+export type Taken = 'no' | 'reached' | 'unreached'
 
 export interface BackendWatcher {
   /** A row is about to become another; `undefined` where there was none. */
-  onRow(key: CacheKey, before: Row | undefined, after: Row, taken: boolean): void
+  onRow(key: CacheKey, before: Row | undefined, after: Row, taken: Taken): void
 }
 
 const NO_TOKEN = new Uint8Array(0)
@@ -49,16 +55,17 @@ export class BackendServer {
   insert({ key }: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): InsertOutcome {
     if (notAfter !== undefined && this.#epochNow() > notAfter) return { outcome: 'too-late' }
     if (this.rows.has(key)) return { outcome: 'exists', row: this.#stateOf(key) }
-    this.#put(key, { state: 'live', session }, false)
+    this.#put(key, { state: 'live', session }, 'no')
     return { outcome: 'inserted', token: NO_TOKEN }
   }
 
-  update(entries: readonly GuardedUpdate[]): UpdateOutcome[] {
+  update(entries: readonly GuardedUpdate[], isUnreached: (key: CacheKey) => boolean): UpdateOutcome[] {
     return entries.map(({ locator: { key }, guard, session }) => {
       const row = this.rows.get(key)
       if (row?.state !== 'live' || !guardAdmits(guard, row.session))
         return { outcome: 'refused', row: this.#stateOf(key) }
-      this.#put(key, { state: 'live', session }, session.lineage !== guard.lineage)
+      const how = isUnreached(key) ? 'unreached' : 'reached'
+      this.#put(key, { state: 'live', session }, session.lineage === guard.lineage ? 'no' : how)
       return { outcome: 'applied', token: NO_TOKEN }
     })
   }
@@ -80,21 +87,34 @@ export class BackendServer {
     })
   }
 
-  destroy({ key }: Locator, { writeId, only }: DestroyOptions): DestroyOutcome {
+  destroy({ key }: Locator, { writeId, only, keepUntil }: DestroyOptions): DestroyOutcome {
     const row = this.rows.get(key)
-    if (row?.state === 'destroyed') return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
+    if (row?.state === 'destroyed') {
+      this.rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntil) })
+      return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
+    }
     const fits = row?.session.lineage === only?.lineage && row?.session.version === only?.version
     if (only !== undefined && !fits) return 'refused'
-    this.#put(key, { state: 'destroyed', writeId }, false)
+    this.#put(key, { state: 'destroyed', writeId, keepUntil }, 'no')
     return 'destroyed'
   }
 
   /** Writes over whatever stands there, as no backend may; for a control. */
   force(key: CacheKey, session: StoredSession): void {
-    this.#put(key, { state: 'live', session }, false)
+    this.#put(key, { state: 'live', session }, 'no')
   }
 
-  #put(key: CacheKey, after: Row, taken: boolean): void {
+  /** What has expired, and as long again as is asked for; and tombstones whose time is up. Gives what it removed. */
+  purge(graceMs: number): readonly CacheKey[] {
+    const now = this.#epochNow()
+    const isOver = (row: Row): boolean =>
+      row.state === 'live' ? row.session.expiresAt + graceMs <= now : row.keepUntil <= now
+    const keys = [...this.rows].filter(([, row]) => isOver(row)).map(([key]) => key)
+    for (const key of keys) this.rows.delete(key)
+    return keys
+  }
+
+  #put(key: CacheKey, after: Row, taken: Taken): void {
     this.#watcher.onRow(key, this.rows.get(key), after, taken)
     this.rows.set(key, after)
   }

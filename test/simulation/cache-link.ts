@@ -43,6 +43,8 @@ export interface SeenOutage {
   to: number
 }
 
+/** So many calls in a row without an answer are more than calls that fail each for itself. */
+const CALLS_OF_AN_OUTAGE = 3
 /** The longest a command that outlived its connection is still on its way. */
 const STRAGGLER_MS = 400
 
@@ -84,6 +86,24 @@ export class CacheLink implements FrontCache, Placed {
   }
 
   readonly #homes = new Map<CacheKey, CacheServer>()
+  /** So many calls to come fail, each for itself; their server is not away. */
+  failing = 0
+  /** How long each message takes beyond what is usual, while the way to the servers is slow. */
+  slowMs = 0
+  /** By server: how many calls in a row got no answer, and when one last met an outage, or a server that takes nothing. */
+  readonly #unanswered = new Map<string, { inARow: number; outageAt: number }>()
+
+  /** This process could not reach the server of this key of late: nobody can blame it for going round the cache. */
+  isUnreached(key: CacheKey): boolean {
+    const { inARow, outageAt } = this.#unansweredOf(this.homeOf(key).name)
+    return inARow >= CALLS_OF_AN_OUTAGE || this.#world.clock.now - outageAt <= this.#world.config.deadlineMs
+  }
+
+  #unansweredOf(server: string): { inARow: number; outageAt: number } {
+    const known = this.#unanswered.get(server) ?? { inARow: 0, outageAt: Number.NEGATIVE_INFINITY }
+    this.#unanswered.set(server, known)
+    return known
+  }
 
   /** Where a key is, as the list says. */
   homeOf(key: CacheKey): CacheServer {
@@ -138,7 +158,11 @@ export class CacheLink implements FrontCache, Placed {
     const ttlMs = this.#ttlMs(expiresAt)
     return this.#ask('add', key, true, ({ server }, tokenOf) => {
       const stored = server.add(key, value, ttlMs)
-      return stored === 'exists' ? { outcome: 'exists' } : { outcome: 'stored', token: tokenOf(stored) }
+      if (stored === 'refused') {
+        this.#world.strikeFelt('cache full')
+        this.#unansweredOf(server.name).outageAt = this.#world.clock.now
+      }
+      return typeof stored === 'number' ? { outcome: 'stored', token: tokenOf(stored) } : { outcome: stored }
     })
   }
 
@@ -147,13 +171,22 @@ export class CacheLink implements FrontCache, Placed {
     const ttlMs = this.#ttlMs(expiresAt)
     return this.#ask('cas', key, true, ({ server }, tokenOf) => {
       const stored = server.cas(key, value, (token as Token).cas, ttlMs)
+      if (stored === 'refused') {
+        this.#world.strikeFelt('cache full')
+        this.#unansweredOf(server.name).outageAt = this.#world.clock.now
+      }
+      if (stored === 'too-large') this.#world.strikeFelt('value too large')
       return typeof stored === 'number' ? { outcome: 'stored', token: tokenOf(stored) } : { outcome: stored }
     })
   }
 
   async set(key: CacheKey, value: Uint8Array, expiresAt: number): Promise<void> {
     const ttlMs = this.#ttlMs(expiresAt)
-    await this.#ask('set', key, true, ({ server }) => server.set(key, value, ttlMs))
+    const stored = await this.#ask('set', key, true, ({ server }) => server.set(key, value, ttlMs))
+    if (stored !== 'refused') return
+    this.#world.strikeFelt('cache full')
+    this.#world.onCacheFailure(this.#process, this.homeOf(key).name, key)
+    throw tierUnavailable(this.name, 'set', { because: 'out of memory', applied: 'no', answered: true })
   }
 
   delete(key: CacheKey, token: CasToken): Promise<CacheDeleteOutcome> {
@@ -181,11 +214,13 @@ export class CacheLink implements FrontCache, Placed {
   }
 
   #failed(server: string): void {
+    this.#unansweredOf(server).inARow += 1
     if (this.outages.every((outage) => outage.server !== server || outage.to !== Number.POSITIVE_INFINITY))
       this.outages.push({ server, from: this.#world.clock.now, to: Number.POSITIVE_INFINITY })
   }
 
   #answered(server: string): void {
+    this.#unansweredOf(server).inARow = 0
     for (const outage of this.outages)
       if (outage.server === server) outage.to = Math.min(outage.to, this.#world.clock.now)
   }
@@ -211,6 +246,8 @@ export class CacheLink implements FrontCache, Placed {
         link.pending.delete(pending)
         stopWaiting()
         world.note(this.#process, `${server.name} ${operation} ${world.nameOf(key)} failed: ${because}`)
+        if (server.outageFor(this.#process.name) !== undefined)
+          this.#unansweredOf(server.name).outageAt = world.clock.now
         this.#failed(server.name)
         world.onCacheFailure(this.#process, server.name, key)
         reject(tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
@@ -231,6 +268,21 @@ export class CacheLink implements FrontCache, Placed {
       )
       if (outage === 'silent') return
 
+      const isFailing = this.failing > 0
+      if (isFailing) {
+        this.failing -= 1
+        world.strikeFelt('call failed')
+        // Reset at once, or late; and what it asked for may be done all the same.
+        if (world.lots.happens(0.7))
+          network.deliver(
+            world.lots.between(1, 6),
+            () => this.cut(server.name, 'the connection was reset'),
+            this.#process,
+          )
+        if (world.lots.happens(0.4)) return
+      }
+      const slowMs = this.slowMs
+      if (slowMs > 0) world.strikeFelt('cache slow')
       const { life } = link
       const arrive = (): void => {
         if (life !== server.life) return
@@ -245,13 +297,14 @@ export class CacheLink implements FrontCache, Placed {
         }
         if (isAway) return
         const answer = execute()
+        const isSprung = world.spring(this.#process.name, operation, key)
         world.note(
           this.#process,
           `${server.name} ${operation} ${world.nameOf(key)} → ${world.shownAnswer(key, answer)}`,
         )
-        if (network.meets('reply dropped')) return
+        if (network.meets('reply dropped') || isFailing || isSprung) return
         network.deliver(
-          network.delayMs(`${line} back`, config.cacheTimeoutMs, 0),
+          network.delayMs(`${line} back`, config.cacheTimeoutMs, slowMs),
           () => {
             if (generation !== link.generation || !link.pending.delete(pending)) return
             stopWaiting()
@@ -269,7 +322,7 @@ export class CacheLink implements FrontCache, Placed {
           this.#process,
         )
       }
-      network.deliver(network.delayMs(line, config.cacheTimeoutMs, 0), arrive)
+      network.deliver(network.delayMs(line, config.cacheTimeoutMs, slowMs), arrive)
     })
   }
 }

@@ -9,7 +9,14 @@ interface Entry {
 }
 
 /** Why an entry went that nobody told to go. */
-export type LossReason = 'evicted' | 'restarted' | 'damaged' | 'expired'
+export type LossReason = 'evicted' | 'restarted' | 'damaged' | 'expired' | 'refused'
+
+/** What a server takes. */
+export interface Limits {
+  readonly maxValueBytes: number
+  /** A value that it refuses takes along what stood there. */
+  readonly refusalEvicts: boolean
+}
 
 /** How a server is away: it refuses connections, or nothing comes back from it. */
 export type Outage = 'refusing' | 'silent'
@@ -35,12 +42,16 @@ export class CacheServer {
   /** Counts the starts; connections and commands belong to one. */
   life = 1
   readonly entries = new Map<CacheKey, Entry>()
+  /** It answers, and takes no new value. */
+  isFull = false
+  readonly #limits: Limits
   readonly #clock: Clockwork
   readonly #watcher: CacheWatcher
   #lastCas = 0
 
-  constructor(name: string, clock: Clockwork, watcher: CacheWatcher) {
+  constructor(name: string, limits: Limits, clock: Clockwork, watcher: CacheWatcher) {
     this.name = name
+    this.#limits = limits
     this.#clock = clock
     this.#watcher = watcher
   }
@@ -57,17 +68,28 @@ export class CacheServer {
     return undefined
   }
 
-  add(key: CacheKey, value: Uint8Array, ttlMs: number): number | 'exists' {
-    return this.get(key) === undefined ? this.set(key, value, ttlMs) : 'exists'
+  add(key: CacheKey, value: Uint8Array, ttlMs: number): number | 'exists' | 'refused' {
+    if (this.get(key) !== undefined) return 'exists'
+    return this.set(key, value, ttlMs)
   }
 
-  cas(key: CacheKey, value: Uint8Array, cas: number, ttlMs: number): number | 'conflict' | 'missing' {
+  cas(
+    key: CacheKey,
+    value: Uint8Array,
+    cas: number,
+    ttlMs: number,
+  ): number | 'conflict' | 'missing' | 'too-large' | 'refused' {
     const entry = this.get(key)
     if (entry === undefined) return 'missing'
-    return entry.cas === cas ? this.set(key, value, ttlMs) : 'conflict'
+    if (entry.cas !== cas) return 'conflict'
+    const isTooLarge = value.length > this.#limits.maxValueBytes
+    if (!isTooLarge && !this.isFull) return this.set(key, value, ttlMs)
+    if (this.#limits.refusalEvicts) this.lose(key, 'refused')
+    return isTooLarge ? 'too-large' : 'refused'
   }
 
-  set(key: CacheKey, value: Uint8Array, ttlMs: number): number {
+  set(key: CacheKey, value: Uint8Array, ttlMs: number): number | 'refused' {
+    if (this.isFull) return 'refused'
     this.#lastCas += 1
     this.entries.set(key, { value, cas: this.#lastCas, expiresAt: this.#clock.now + ttlMs })
     this.#watcher.onStored(key, value)

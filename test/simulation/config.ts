@@ -52,6 +52,12 @@ export interface Config {
   readonly sessions: number
   /** Sessions are made and ended far more often than elsewhere. */
   readonly shortSessions: boolean
+  /** The longest value that the cache takes, in bytes. */
+  readonly maxValueBytes: number
+  /** A value that is too long, or refused, takes along what stood there: as an eviction does. */
+  readonly refusalEvicts: boolean
+  /** For how long after it has expired the backend keeps a session when it is purged. */
+  readonly purgeGraceMs: number
   /** The faults that may happen; each schedule has some of them, so that not every one is drowned in all. */
   readonly faults: ReadonlySet<FaultKind>
   /** How many times anything is done to the world while the operations run. */
@@ -67,7 +73,9 @@ export const configOf = (lots: Lots): Config => {
   const faults = new Set<FaultKind>()
   const share = lots.pick([0.15, 0.35, 0.6, 1])
   for (const kind of FAULT_KINDS) if (lots.happens(isUse(kind) ? 0.5 : share)) faults.add(kind)
-  const short = lots.happens(0.2)
+  const short = lots.happens(0.3)
+  // Where clocks step by an hour, sessions end by that which live for less.
+  if (short) faults.delete('clock stepped')
   const idleTtlMs = short ? 6_000 : 86_400_000
   return {
     processes: lots.pick([3, 3, 4]),
@@ -100,6 +108,9 @@ export const configOf = (lots: Lots): Config => {
     faults,
     strikes: lots.pick([1, 2, 4, 8, 12]),
     noise: lots.pick([0.01, 0.03, 0.08]),
+    maxValueBytes: faults.has('value too large') ? lots.pick([700, 1_000, 1_500]) : 1_000_000,
+    refusalEvicts: lots.happens(0.3),
+    purgeGraceMs: 0,
   }
 }
 

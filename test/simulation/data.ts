@@ -12,6 +12,8 @@ export interface Data {
   user?: string
   /** The put that wrote everything anew. */
   putBy?: string
+  /** Makes the session large, or small again. */
+  pad?: string
   [own: `by save ${string}`]: true
 }
 
@@ -26,6 +28,7 @@ export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; 
   for (const [name, value] of Object.entries(mine))
     if (name.startsWith(OWN) && !(name in base)) Object.assign(merged, { [name]: value })
   if (mine.shared !== undefined && mine.shared !== base.shared) merged.shared = mine.shared
+  if (mine.pad !== base.pad) setOrDelete(merged, 'pad', mine.pad)
   return merged
 }
 
@@ -36,6 +39,7 @@ export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; 
 export const mergedInPlace = ({ base, mine, current }: { base: Data; mine: Data; current: Data }): Data => {
   mine.log.push(...current.log.filter((token) => !base.log.includes(token)))
   setOrDelete(mine, 'putBy', current.putBy)
+  if (mine.pad === base.pad) setOrDelete(mine, 'pad', current.pad)
   if (mine.shared === base.shared) setOrDelete(mine, 'shared', current.shared)
   else if (current.shared !== base.shared && mine.shared !== current.shared)
     throw new SessionStoreError('E_SESSION_CONFLICT', 'Both changed the shared key', { applied: 'no' })

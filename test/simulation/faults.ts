@@ -31,6 +31,17 @@ export const FAULT_KINDS = [
   'process paused',
   'process died',
   'clocks apart',
+  'call failed',
+  'troubles together',
+  'cache slow',
+  'cache full',
+  'cache away for long',
+  'backend away for long',
+  'table missing',
+  'command very late',
+  'value too large',
+  'clock stepped',
+  'purged',
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)

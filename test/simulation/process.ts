@@ -23,28 +23,32 @@ export class SimulatedProcess implements Owner {
   readonly pauses: { readonly from: number; to: number }[] = []
   /** The servers, and perhaps the backend, that its store asks nothing now, as they did not answer. */
   readonly leftAlone = new Set<string>()
+  /** How far its clock is off; it may step. */
+  skewMs: number
+  readonly backendLink: BackendLink
   readonly #world: World
   #postponed: (() => void)[] = []
 
   constructor(world: World, name: string, skewMs: number, servers: CacheLink['servers']) {
     const { config, control, clock } = world
     this.name = name
+    this.skewMs = skewMs
     this.#world = world
     const lots = world.lots.branch(name)
     const runtime: Runtime = {
-      now: () => Math.floor(EPOCH + clock.now + skewMs),
+      now: () => Math.floor(EPOCH + clock.now + this.skewMs),
       monotonicMs: () => clock.now,
       after: (delayMs, callback) => clock.after(delayMs, callback, this),
       randomBytes: (size) => lots.bytes(size),
       random: () => lots.next(),
     }
     this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8, servers)
-    const backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
+    this.backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
     const tiers: { cache: FrontCache; backend: Backend } = control.alter?.({
       cache: this.cacheLink,
-      backend: backendLink,
+      backend: this.backendLink,
       world,
-    }) ?? { cache: this.cacheLink, backend: backendLink }
+    }) ?? { cache: this.cacheLink, backend: this.backendLink }
     const merged = config.faults.has('conflict function alters its arguments')
       ? (copies: Parameters<typeof mergedInPlace>[0]) => {
           world.strikeFelt('conflict function alters its arguments')
@@ -110,6 +114,13 @@ export class SimulatedProcess implements Owner {
   die(): void {
     this.alive = false
     this.#postponed = []
+  }
+
+  /** Its ways to the tiers are as they should be. What its clock has lost or gained it keeps. */
+  heal(): void {
+    this.cacheLink.failing = 0
+    this.cacheLink.slowMs = 0
+    this.backendLink.failing = 0
   }
 
   /** How long of the time between these moments it was paused. */

@@ -5,7 +5,7 @@ import type { FaultCounts, FaultKind } from './faults.js'
 import type { Operation, SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
-import { lotsOf } from './random.js'
+import { type Lots, lotsOf } from './random.js'
 import { strike } from './strikes.js'
 import { keyOf, perform, Workload } from './workload.js'
 import { World } from './world.js'
@@ -38,6 +38,8 @@ export interface Mask {
 }
 
 const CLIENTS_OF_A_PROCESS = 2
+/** Where sessions may be idle for longer, no outage is that long. */
+const LONG_IDLE_MS = 60_000
 /** Far longer than any schedule; a world that is not over by then hangs. */
 const END_OF_TIME_MS = 600_000
 
@@ -110,6 +112,11 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
     })
   }
 
+  const kept: Promise<void>[] = []
+  for (const kind of ['cache away for long', 'backend away for long'] as const)
+    if (config.idleTtlMs < LONG_IDLE_MS && config.faults.has(kind) && lots.happens(0.6))
+      kept.push(longOutage(world, workload, lots.branch(kind), kind))
+
   // Strikes come while there is work; their number is drawn, their moments follow the work.
   let strikes = config.strikes
   const strikeAt = Array.from({ length: strikes }, () => lots.whole(config.operations)).sort((a, b) => b - a)
@@ -123,15 +130,43 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
     if (!world.processes.some(({ alive, leaving }) => alive && !leaving)) startProcess()
   }
   await changing
+  await Promise.all(kept)
   await heal(world, lots)
   await inspect(world, workload)
+}
+
+/**
+ * A tier is away for about as long as a session may be idle, while somebody goes on using one; and the backend is
+ * purged when it is over.
+ */
+const longOutage = async (
+  world: World,
+  workload: Workload,
+  lots: Lots,
+  kind: Extract<FaultKind, 'cache away for long' | 'backend away for long'>,
+): Promise<void> => {
+  const { clock, config } = world
+  await clock.sleep(lots.between(0, 400))
+  const lastsMs = config.idleTtlMs * lots.between(0.7, 1.8)
+  world.note(undefined, `${kind}: for ${lastsMs.toFixed(0)} ms`)
+  world.strikeFelt(kind)
+  const how = lots.pick(['refusing', 'refusing', 'silent'] as const)
+  if (kind === 'backend away for long') world.stopBackend(lastsMs, how)
+  else for (const server of world.cacheServers) world.refuseCache(server, lastsMs, how)
+  const endsAt = clock.now + lastsMs
+  const keepers = Array.from({ length: 1 + lots.whole(3) }, (_, at) =>
+    workload.keepInUse(lots.branch(String(at)), endsAt + config.idleTtlMs * 0.3),
+  )
+  await clock.sleep(lastsMs + lots.between(0, 10))
+  if (config.faults.has('purged')) world.purge()
+  await Promise.all(keepers)
 }
 
 /**
  * The processes get another list of cache servers, one after another, as a deployment gives it: each is closed, or
  * killed, and started anew. Meanwhile there are two lists.
  */
-const rollOut = async (world: World, lots: ReturnType<typeof lotsOf>, startProcess: () => void): Promise<void> => {
+const rollOut = async (world: World, lots: Lots, startProcess: () => void): Promise<void> => {
   const { lists } = world.config
   const list = world.list === lists[0] ? lists[1] : lists[0]
   const old = world.processes.filter(({ alive, leaving }) => alive && !leaving)
@@ -152,7 +187,7 @@ const rollOut = async (world: World, lots: ReturnType<typeof lotsOf>, startProce
 }
 
 /** A process is closed in good order, and another takes its place. */
-const replace = async (world: World, lots: ReturnType<typeof lotsOf>, startProcess: () => void): Promise<void> => {
+const replace = async (world: World, lots: Lots, startProcess: () => void): Promise<void> => {
   const candidates = world.processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused)
   if (candidates.length === 0) return
   const process = lots.pick(candidates)
@@ -174,7 +209,7 @@ const close = async (world: World, process: SimulatedProcess): Promise<void> => 
 }
 
 /** Nothing goes wrong any more, and what had begun comes to its end. */
-const heal = async (world: World, lots: ReturnType<typeof lotsOf>): Promise<void> => {
+const heal = async (world: World, lots: Lots): Promise<void> => {
   const { clock, config } = world
   // Half of the worlds lose the whole cache at the very end: what may that cost?
   if (config.faults.has('cache restarted') && lots.happens(0.5)) {
@@ -186,7 +221,18 @@ const heal = async (world: World, lots: ReturnType<typeof lotsOf>): Promise<void
   for (const process of world.processes) process.resume()
   // Every call has settled by then; repairs are tried after at most half a minute.
   const hasTroubles = world.hadTroubles()
+  const purging = purgeLate(world)
   await clock.sleep(config.deadlineMs + 5 * config.backendTimeoutMs + config.skewMs + (hasTroubles ? 45_000 : 0))
+  await purging
+}
+
+/** Commands that come very late come after tombstones whose time is up, if any are. */
+const purgeLate = async (world: World): Promise<void> => {
+  if (!world.config.faults.has('purged')) return
+  for (const pauseMs of [5_000, 15_000]) {
+    await world.clock.sleep(pauseMs)
+    world.purge()
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { FaultKind } from './faults.js'
 import type { Lots } from './random.js'
-import type { World } from './world.js'
+import type { Trap, World } from './world.js'
 
 /** What is done to the world at once, as opposed to single messages. */
 const STRIKES: readonly FaultKind[] = [
@@ -16,6 +16,17 @@ const STRIKES: readonly FaultKind[] = [
   'backend down',
   'process paused',
   'process died',
+  'call failed',
+  'call failed',
+  'call failed',
+  'troubles together',
+  'troubles together',
+  'troubles together',
+  'cache slow',
+  'cache full',
+  'table missing',
+  'clock stepped',
+  'purged',
 ]
 
 /** What a strike may have done to the processes. */
@@ -126,7 +137,90 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       cluster.startProcess()
       return
     }
+    case 'call failed': {
+      const process = lots.pick(living)
+      if (process === undefined) return
+      const link = lots.happens(0.7) ? process.cacheLink : process.backendLink
+      link.failing = lots.pick([1, 1, 2, 3])
+      world.note(process, `${link.failing} of its calls to the ${link.name} fail`)
+      return
+    }
+    case 'troubles together':
+      world.traps.push(trapOf(world, lots, cluster))
+      return
+    case 'cache slow': {
+      const process = lots.pick(living)
+      if (process === undefined) return
+      // Each call just comes in time, but for the unlucky ones.
+      process.cacheLink.slowMs = config.cacheTimeoutMs * lots.pick([0.15, 0.3, 0.38])
+      const slowForMs = config.deadlineMs * lots.pick([0.3, 1])
+      world.note(process, `its way to the cache is slow for ${slowForMs.toFixed(0)} ms`)
+      clock.after(slowForMs, () => {
+        process.cacheLink.slowMs = 0
+      })
+      return
+    }
+    case 'cache full': {
+      const server = lots.pick(world.servers())
+      const fullMs = lastsMs * lots.pick([1, 3, 10])
+      world.note(undefined, `${server.name} takes no new value for ${fullMs.toFixed(0)} ms`)
+      world.fillUp(server, fullMs)
+      return
+    }
+    case 'table missing':
+      world.note(undefined, `the backend lacks its table for ${lastsMs.toFixed(0)} ms`)
+      world.loseTable(lastsMs)
+      return
+    case 'clock stepped': {
+      const process = lots.pick(living)
+      if (process === undefined) return
+      const HOUR_MS = 3_600_000
+      const stepMs = lots.pick([-1, 1]) * lots.pick([lots.between(1_000, 30_000), lots.between(0, HOUR_MS), HOUR_MS])
+      // Or it is set right again.
+      process.skewMs = Math.abs(process.skewMs) > config.skewMs && lots.happens(0.3) ? 0 : process.skewMs + stepMs
+      world.clocksStepped = true
+      world.note(process, `its clock steps, and is ${process.skewMs.toFixed(0)} ms off`)
+      world.strikeFelt(kind)
+      return
+    }
+    case 'purged':
+      world.purge()
+      return
     default:
       return
+  }
+}
+
+/**
+ * What seldom comes together by chance: a command is done and its answer lost, its process's next calls fail or it dies,
+ * the entry goes, and what others have under way to the backend is late.
+ */
+const trapOf = (world: World, lots: Lots, cluster: Cluster): Trap => {
+  const on = lots.pick(['get', 'cas', 'cas', 'update', 'update', 'insert', 'freezing'] as const)
+  const process = lots.pick(world.processes.filter(({ alive, leaving }) => alive && !leaving))
+  const isOfOne = process !== undefined && on !== 'freezing' && lots.happens(0.5)
+  const [dies, losesAnswer, evicts, holds] = [0.15, 0.6, 0.5, 0.5].map((probability) => lots.happens(probability))
+  const [failing, evictedAfterMs, heldMs] = [lots.whole(3), lots.between(0, 20), lots.between(5, 100)]
+  return {
+    on,
+    ...(isOfOne ? { process: process.name } : {}),
+    spring: (name, key) => {
+      const struck = world.processes.find((each) => each.name === name)
+      if (struck === undefined) return false
+      world.note(struck, `troubles come together after its ${on} of ${world.nameOf(key)}`)
+      struck.cacheLink.failing = Math.max(struck.cacheLink.failing, failing)
+      const server = struck.cacheLink.homeOf(key)
+      if (evicts === true) world.clock.after(evictedAfterMs, () => server.lose(key, 'evicted'))
+      if (holds === true) world.held = { until: world.clock.now + heldMs, except: name }
+      // As a kill is: not in the middle of what it does now.
+      if (dies === true && struck.alive && !struck.leaving)
+        world.clock.after(0, () => {
+          struck.die()
+          cluster.startProcess()
+        })
+      else if (losesAnswer === true && failing > 0)
+        world.clock.after(1, () => struck.cacheLink.cut(server.name, 'the connection was reset'), struck)
+      return losesAnswer === true
+    },
   }
 }

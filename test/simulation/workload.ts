@@ -73,6 +73,26 @@ export class Workload {
     return `${session.name}.${this.#tokens}`
   }
 
+  /** Somebody uses the newest session over and over until then, as an open page does, by one process and another. */
+  async keepInUse(lots: Lots, until: number): Promise<void> {
+    const { clock, config, sessions, processes } = this.#world
+    let session: SessionHistory | undefined
+    while (clock.now < until) {
+      await clock.sleep(config.idleTtlMs * lots.between(0.06, 0.15))
+      session ??= [...sessions.values()].filter((each) => isMade(each) && !isOver(each)).at(-1)
+      const process = lots.pick(processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused))
+      if (session === undefined || process === undefined) continue
+      const { id } = session
+      const using = perform(this.#world, process, 'keeper', 'load', session, undefined, async (operation) => {
+        const found = await process.store.load(id)
+        operation.outcome = { is: 'ok' }
+        if (found !== undefined) operation.sight = sightOf(found)
+      })
+      // A process that dies or is closed may never answer.
+      await Promise.race([using, clock.sleep(config.deadlineMs + 1)])
+    }
+  }
+
   async startClient(process: SimulatedProcess): Promise<void> {
     this.#clients += 1
     const client = new Client(this.#world, this, process, `c${this.#clients}`, this.#lots.branch(`c${this.#clients}`))
@@ -223,10 +243,20 @@ export class Client {
     if (kind === 'save shared') data.shared = token
     else if (kind === 'save user') data.user = token
     if (kind !== 'save shared') data[ownKey(token)] = true
+    this.#resize(data)
     const isDone = await this.#saveHeld(session, held, kind, durable, token)
     // Nobody asks whether a shared key that was rejected came in with a later save.
     if (!isDone && kind !== 'save') held.rejected.clear()
     return isDone
+  }
+
+  /** Now and then a session becomes too large for the cache, or nearly so, or small again. */
+  #resize(data: Data): void {
+    const { config } = this.#world
+    if (!config.faults.has('value too large') || !this.#lots.happens(0.3)) return
+    const length = this.#lots.pick([0, this.#lots.whole(config.maxValueBytes), config.maxValueBytes])
+    if (length === 0) delete data.pad
+    else data.pad = '-'.repeat(length)
   }
 
   /** Without another change: nothing new is to be stored, or all that was rejected. */

@@ -2,7 +2,7 @@ import type { StoredSession } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { lives } from '../../src/session/decisions.js'
 import { decodeEnvelope, type LiveEnvelope, neverPersisted } from '../../src/session/envelope.js'
-import { BackendServer, type Row } from './backend-server.js'
+import { BackendServer, type Row, type Taken } from './backend-server.js'
 import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
 import type { Config, ServerList } from './config.js'
@@ -26,6 +26,14 @@ import type { Lots } from './random.js'
 /** The moment the world begins, by a clock that is right. */
 export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
 
+/** Lies in wait for the first command of its kind, of one process or of any. */
+export interface Trap {
+  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing'
+  readonly process?: string
+  /** Whether the command's answer is lost. */
+  spring(process: string, key: string): boolean
+}
+
 /** Everything of one schedule: the clock, the tiers, the processes, and what is written down of them. */
 export class World {
   readonly clock = new Clockwork()
@@ -44,6 +52,13 @@ export class World {
   list: ServerList
   backendOutage: 'refusing' | 'silent' | undefined
   backendIsSlow = false
+  tableIsMissing = false
+  /** A clock has stepped, further than clocks may be apart. */
+  clocksStepped = false
+  /** What is to happen when a command of the right kind is carried out. */
+  readonly traps: Trap[] = []
+  /** Commands to the backend, but for one process's, wait until then. */
+  held: { readonly until: number; readonly except: string } | undefined
   healedAt = Number.POSITIVE_INFINITY
   /** The moments of the end: the first look of all, the durable write done. */
   endsAt = Number.POSITIVE_INFINITY
@@ -65,7 +80,7 @@ export class World {
     this.cacheServers = Array.from(
       { length: 1 + Math.max(...config.lists.flat()) },
       (_, number) =>
-        new CacheServer(`cache${number + 1}`, this.clock, {
+        new CacheServer(`cache${number + 1}`, config, this.clock, {
           onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
           onDropped: (key, envelope) => this.#onDropped(key, envelope),
           onStored: (key, value) => this.#onStored(key, value),
@@ -195,7 +210,53 @@ export class World {
       if (held.has(token)) this.violated('handle', name, `a handle holds ${token}, which its last save had taken back`)
   }
 
+  /** This process could not reach the cache server of this key of late, as far as its calls and its breaker tell. */
+  isUnreached(process: string, key: string): boolean {
+    const known = this.processes.find(({ name }) => name === process)
+    if (known === undefined) return false
+    return known.cacheLink.isUnreached(key) || known.leftAlone.has(known.cacheLink.homeOf(key).name)
+  }
+
+  /** A command was carried out: `true` if its answer is lost to a trap. */
+  spring(process: string, operation: string, key: string): boolean {
+    const isFreezing = (): boolean => this.cacheServers.some((server) => server.live(key)?.frozen === true)
+    const at = this.traps.findIndex(
+      ({ on, process: of = process }) =>
+        of === process && (on === 'freezing' ? operation === 'cas' && isFreezing() : on === operation),
+    )
+    const [trap] = at < 0 ? [] : this.traps.splice(at, 1)
+    if (trap === undefined || this.network.healed) return false
+    this.strikeFelt('troubles together')
+    return trap.spring(process, key)
+  }
+
+  /** How long a command that reaches the backend now has to wait there. */
+  heldMs(process: string): number {
+    if (this.held === undefined || this.held.except === process) return 0
+    return Math.max(0, this.held.until - this.clock.now)
+  }
+
   // What is done to the tiers
+
+  loseTable(lastsMs: number): void {
+    this.tableIsMissing = true
+    this.clock.after(lastsMs, () => {
+      this.tableIsMissing = false
+    })
+  }
+
+  fillUp(server: CacheServer, lastsMs: number): void {
+    server.isFull = true
+    this.clock.after(lastsMs, () => {
+      server.isFull = false
+    })
+  }
+
+  purge(): void {
+    const removed = this.backendServer.purge(this.config.purgeGraceMs)
+    this.note(undefined, `purged: ${removed.map((key) => this.nameOf(key)).join(' ') || 'nothing'}`)
+    if (removed.length > 0) this.strikeFelt('purged')
+  }
 
   restartCache(server: CacheServer): void {
     server.restart()
@@ -237,7 +298,12 @@ export class World {
   heal(): void {
     this.note(undefined, 'nothing goes wrong any more')
     this.network.healed = true
+    this.tableIsMissing = false
+    this.traps.length = 0
+    this.held = undefined
+    for (const process of this.processes) process.heal()
     for (const server of this.cacheServers) {
+      server.isFull = false
       server.outage = undefined
       server.cutOff.clear()
     }
@@ -392,11 +458,11 @@ export class World {
   }
 
   /** I7, watched where it shows: one lineage at a time advances the row, and a dead one never does again. */
-  #onRow(key: string, before: Row | undefined, after: Row, taken: boolean): void {
+  #onRow(key: string, before: Row | undefined, after: Row, taken: Taken): void {
     const session = this.#byKey.get(key)
     if (after.state !== 'live') return
     if (session !== undefined) {
-      const losses = Math.max(taken ? 1 : 0, this.#leftBehindBy(session, before, after.session))
+      const losses = Math.max(taken === 'no' ? 0 : 1, this.#leftBehindBy(session, before, after.session))
       for (let count = 0; count < losses; count += 1)
         session.disturbances.push({ what: 'takeover', at: this.clock.now })
     }
