@@ -44,11 +44,13 @@ export class BackendLink implements Backend {
   }
 
   insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome> {
+    this.#world.onSent(this.#process.name, locator.key, session)
     return this.#ask('insert', [locator], true, () => this.#world.backendServer.insert(locator, session, options))
   }
 
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     const locators = entries.map(({ locator }) => locator)
+    for (const { locator, session } of entries) this.#world.onSent(this.#process.name, locator.key, session)
     const unreached = new Set(locators.filter(({ key }) => this.#world.isUnreached(this.#process.name, key)))
     const isUnreached = (key: string): boolean => [...unreached].some((locator) => locator.key === key)
     return this.#ask('update', locators, true, () => this.#world.backendServer.update(entries, isUnreached))

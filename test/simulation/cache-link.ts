@@ -146,6 +146,7 @@ export class CacheLink implements FrontCache, Placed {
   }
 
   get(key: CacheKey): Promise<CacheEntry | undefined> {
+    this.#world.onLook(this.#process.name, key)
     return this.#ask('get', key, false, ({ server }, tokenOf) => {
       this.#world.perhapsDamage(server, key)
       const entry = server.get(key)
@@ -169,6 +170,7 @@ export class CacheLink implements FrontCache, Placed {
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: number): Promise<CasOutcome> {
     if (!this.#isAlive(key, token)) return Promise.resolve({ outcome: 'conflict' })
     const ttlMs = this.#ttlMs(expiresAt)
+    this.#world.onSentToCache(this.#process.name, key, value)
     return this.#ask('cas', key, true, ({ server }, tokenOf) => {
       const stored = server.cas(key, value, (token as Token).cas, ttlMs)
       if (stored === 'refused') {

@@ -26,7 +26,7 @@ export interface CacheWatcher {
   onLoss(key: CacheKey, envelope: LiveEnvelope, why: LossReason): void
   /** A process removed an entry with session data. */
   onDropped(key: CacheKey, envelope: LiveEnvelope): void
-  onStored(key: CacheKey, value: Uint8Array): void
+  onStored(key: CacheKey, value: Uint8Array, before: Uint8Array | undefined): void
 }
 
 /**
@@ -91,8 +91,9 @@ export class CacheServer {
   set(key: CacheKey, value: Uint8Array, ttlMs: number): number | 'refused' {
     if (this.isFull) return 'refused'
     this.#lastCas += 1
+    const before = this.entries.get(key)?.value
     this.entries.set(key, { value, cas: this.#lastCas, expiresAt: this.#clock.now + ttlMs })
-    this.#watcher.onStored(key, value)
+    this.#watcher.onStored(key, value, before)
     return this.#lastCas
   }
 

@@ -34,6 +34,7 @@ export interface Config {
   readonly maxUnflushed: number
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
+  readonly tombstoneTtlMs: number
   readonly onBackendDown: 'serve' | 'reject'
   readonly onCacheUnreachable: 'acknowledge' | 'reject'
   readonly deadlineMs: number
@@ -88,6 +89,7 @@ export const configOf = (lots: Lots): Config => {
     maxUnflushed: lots.pick([1, 50, 50]),
     idleTtlMs,
     absoluteTtlMs: short ? 20_000 : 30 * 86_400_000,
+    tombstoneTtlMs: short ? 25_000 : 31 * 86_400_000,
     onBackendDown: lots.pick(['serve', 'serve', 'reject']),
     onCacheUnreachable: lots.pick(['acknowledge', 'acknowledge', 'reject']),
     breakerFailures: lots.pick([2, 5, 5, 1_000_000]),

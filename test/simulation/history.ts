@@ -86,7 +86,8 @@ export type Disturbance =
       readonly tokens: ReadonlySet<string>
       readonly costs: boolean
     }
-  | { readonly what: 'takeover'; readonly at: number }
+  /** `costs` is false where its process could reach the cache: then it has no reason to lose anything. */
+  | { readonly what: 'takeover'; readonly at: number; readonly costs?: boolean }
   | { readonly what: 'cache failure'; readonly at: number }
   /** An entry whose line the backend had refused, and what stood in it alone, was removed. */
   | { readonly what: 'dropped'; readonly at: number }

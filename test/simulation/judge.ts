@@ -27,6 +27,8 @@ export interface Judged {
   /** Nothing goes wrong any more; from `writtenAt` on, what lives was written durably once more. */
   readonly endsAt: number
   readonly writtenAt: number
+  /** From then on all is well for so long that work in the background has had its time. Without it: never. */
+  readonly repairedAt?: number
   /**
    * Whether a process compares what it reads on a cache server with the backend, as it saw that server go, before
    * `now`, and come back, if at all, after `moment`. Without it: nobody does.
@@ -72,7 +74,7 @@ interface View {
 }
 
 /** What a handle's later save took back, or may have: nobody misses that. */
-const withdrawnIn = ({ operations }: SessionHistory): ReadonlySet<string> =>
+export const withdrawnIn = ({ operations }: SessionHistory): ReadonlySet<string> =>
   new Set(operations.flatMap((operation) => (saysNotApplied(operation) ? [] : (operation.withdraws ?? []))))
 
 const viewOf = (session: SessionHistory): View => {
@@ -88,10 +90,15 @@ const viewOf = (session: SessionHistory): View => {
         ({ kind, outcome, token = '' }) => outcome.is === 'ok' && kind !== 'save shared' && !withdrawn.has(token),
       ),
     puts: operations.filter(({ kind }) => kind === 'put'),
-    ends: operations.filter(({ kind }) => kind === 'destroy' || kind === 'regenerate'),
+    ends: operations.filter(mayEnd),
     bornAt: operations.find(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok')?.completed,
   }
 }
+
+/** A regenerate that says that it did nothing leaves the session as it was; a destroy hides it all the same. */
+const mayEnd = ({ kind, outcome }: Operation): boolean =>
+  kind === 'destroy' ||
+  (kind === 'regenerate' && !(outcome.is === 'failed' && (outcome.applied === 'no' || outcome.applied === 'none')))
 
 const completedBefore = (operation: Operation, moment: number): boolean =>
   operation.completed !== undefined && operation.completed < moment
@@ -146,6 +153,10 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
   }
 }
 
+/** What a cache server was not told at once it was told since, if the process that had to lives. */
+const isRepaired = ({ repairedAt, processes }: Judged, { process }: Operation, moment: number): boolean =>
+  repairedAt !== undefined && moment >= repairedAt && processes.find(({ name }) => name === process)?.alive === true
+
 /**
  * Whether who begins this must see a change that was acknowledged before. Both look at one cache server, and it was
  * told; or who looks saw its server go and come back since, and compares; or all is over, and written once more. Else
@@ -159,6 +170,7 @@ const mustSee = (
 ): boolean =>
   (wasTold && server === change.server) ||
   invoked > world.writtenAt ||
+  (server === change.server && isRepaired(world, change, invoked)) ||
   world.comparesSince?.(process, server, change.completed ?? 0, invoked) === true
 
 /**
@@ -204,7 +216,7 @@ const oneHeir = (world: Judged, { session, ends }: View): void => {
 }
 
 /** A put writes everything anew: it may take along what was not begun after it was over. */
-const mayBePutOver = (operations: readonly Operation[], write: Operation): boolean =>
+export const mayBePutOver = (operations: readonly Operation[], write: Operation): boolean =>
   operations.some(
     (put) =>
       put.kind === 'put' &&
@@ -225,7 +237,7 @@ const isDurable = ({ outcome, cacheFailures }: Operation): 'at once' | 'in the e
 }
 
 const isDisturbed = (disturbances: readonly Disturbance[], from: number, to: number): boolean =>
-  disturbances.some(({ at }) => at >= from && at <= to)
+  disturbances.some((each) => each.at >= from && each.at <= to && !(each.what === 'takeover' && each.costs === false))
 
 /** What lingers of a disturbance: every call that was under way has settled after the deadline. */
 const lingersMs = (world: Judged): number => world.config.deadlineMs + 4 * world.config.backendTimeoutMs
@@ -366,24 +378,30 @@ const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Oper
   return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
 
-/** A use whose touch may have been lost to a fault does not count; neither does one in a tier's outage. */
+/**
+ * A use counts where a tier was told of it, and the tier that was told is asked: the cache, whose entry was not lost
+ * since; or the backend, by whoever compares with it what he reads, or cannot reach the cache.
+ */
 const mayHaveExpired = (world: Judged, { session, operations, bornAt }: View, operation: Operation): boolean => {
   const { idleTtlMs, absoluteTtlMs, skewMs } = world.config
+  const { process, server, invoked } = operation
   const seenAt = operation.completed ?? world.clock.now
   if (seenAt >= (bornAt ?? 0) - skewMs + absoluteTtlMs - lingersMs(world)) return true
-  const troubles = [
-    ...session.backendFailures,
-    ...session.disturbances.filter(({ what }) => what === 'cache failure').map(({ at }) => at),
-  ]
+  const cacheFailures = session.disturbances.filter(({ what }) => what === 'cache failure').map(({ at }) => at)
   let lastUse = bornAt ?? 0
   for (const use of operations) {
-    if (use.outcome.is !== 'ok' || !completedBefore(use, operation.invoked) || use.kind === 'create') continue
-    if ((use.kind === 'load' && use.sight === undefined) || use.server !== operation.server) continue
+    if (use.outcome.is !== 'ok' || !completedBefore(use, invoked) || use.kind === 'create') continue
+    if ((use.kind === 'load' && use.sight === undefined) || use.server !== server) continue
     // Its touch goes out beside the answer; and what fails is retried by the next use.
     const from = use.invoked - 1
     const to = (use.completed ?? 0) + lingersMs(world)
-    if (troubles.some((at) => at >= from && at <= to)) continue
-    lastUse = Math.max(lastUse, use.invoked)
+    const [inCache, inBackend] = [cacheFailures, session.backendFailures].map(
+      (failures) => !failures.some((at) => at >= from && at <= to),
+    )
+    const stands = !session.disturbances.some(({ what, at }) => what !== 'cache failure' && at >= from && at <= seenAt)
+    const compares =
+      operation.cacheFailures > 0 || world.comparesSince?.(process, server, use.completed ?? 0, invoked) === true
+    if ((inCache && (inBackend || stands)) || (inBackend && compares)) lastUse = Math.max(lastUse, use.invoked)
   }
   return seenAt >= lastUse + idleTtlMs - 2 * skewMs - 1
 }
@@ -465,7 +483,7 @@ const isCharged = ({ backendFailures }: Operation): boolean => backendFailures >
 const endsWell = (world: Judged, view: View): void => {
   const { session, operations, acknowledged, bornAt } = view
   if (bornAt === undefined) return
-  const ends = operations.filter(({ kind }) => kind === 'regenerate' || kind === 'destroy')
+  const { ends } = view
   const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
   const hidden = ends.some(({ kind, outcome }) => kind === 'destroy' && outcome.is !== 'ok')
@@ -504,7 +522,9 @@ const endsWell = (world: Judged, view: View): void => {
       )
   // What is lost after the durable write of the end costs nothing.
   const losses = session.disturbances.filter(
-    (each) => each.at < world.writtenAt && (each.what === 'takeover' || (each.what === 'loss' && each.costs)),
+    (each) =>
+      each.at < world.writtenAt &&
+      ((each.what === 'takeover' && each.costs !== false) || (each.what === 'loss' && each.costs)),
   ).length
   const isPromised = (write: Operation): boolean =>
     !isCharged(write) &&
@@ -559,7 +579,14 @@ export const judgeDistance = (world: World, session: SessionHistory): void => {
 }
 
 /** I8: what this process acknowledged and the cache holds, the backend holds too. */
-export const judgeDrain = (world: World, process: SimulatedProcess): void => {
+export const judgeDrain = (world: World, process: SimulatedProcess): void =>
+  judgeFlushed(world, process, 'I8', 'has drained')
+
+/** I4 by time: the same, of a process that lives and has had `maxStaleMs` and more while the backend was up. */
+export const judgeStale = (world: World, process: SimulatedProcess): void =>
+  judgeFlushed(world, process, 'I4', 'has had its time')
+
+const judgeFlushed = (world: World, process: SimulatedProcess, promise: string, because: string): void => {
   for (const session of world.sessions.values()) {
     const server = process.cacheLink.place(session.key)
     const inCache = world.tokensInCache(server, session.key)
@@ -576,7 +603,7 @@ export const judgeDrain = (world: World, process: SimulatedProcess): void => {
       const completed = write.completed ?? 0
       if (session.disturbances.some(({ what, at }) => what === 'loss' && at >= completed)) continue
       if (inCache.has(token) && !inRow.has(token) && !mayBePutOver(session.operations, write))
-        world.violated('I8', session.name, `${process.name} has drained, and ${token} is in the cache only`)
+        world.violated(promise, session.name, `${process.name} ${because}, and ${token} is in the cache only`)
     }
   }
 }

@@ -21,6 +21,8 @@ export class SimulatedProcess implements Owner {
   pausedAt: number | undefined
   /** When it was last awake after a pause. */
   readonly pauses: { readonly from: number; to: number }[] = []
+  /** It told that it could not keep in mind all that it owes the backend. */
+  hasAbandoned = false
   /** The servers, and perhaps the backend, that its store asks nothing now, as they did not answer. */
   readonly leftAlone = new Set<string>()
   /** How far its clock is off; it may step. */
@@ -74,12 +76,16 @@ export class SimulatedProcess implements Owner {
       breakerFailures: config.breakerFailures,
       cacheRetryMs: config.cacheRetryMs,
       backendRetryMs: config.backendRetryMs,
+      tombstoneTtlMs: config.tombstoneTtlMs,
       leaseMs: config.leaseMs,
       leaseWaitMs: config.leaseWaitMs,
       maxClockSkewMs: config.skewMs,
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,
       ...control.options?.(config),
+    })
+    this.store.on('abandoned', ({ operation }) => {
+      if (operation === 'flush') this.hasAbandoned = true
     })
     this.store.on('breaker', ({ tier, server, state }) => {
       if (state === 'closed') this.leftAlone.delete(server)

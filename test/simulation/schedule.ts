@@ -224,6 +224,7 @@ const heal = async (world: World, lots: Lots): Promise<void> => {
   const purging = purgeLate(world)
   await clock.sleep(config.deadlineMs + 5 * config.backendTimeoutMs + config.skewMs + (hasTroubles ? 45_000 : 0))
   await purging
+  if (hasTroubles) world.onRepaired()
 }
 
 /** Commands that come very late come after tombstones whose time is up, if any are. */

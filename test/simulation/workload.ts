@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Session } from '../../src/contract/session-store.js'
-import { type Data, ownKey, sightOf } from './data.js'
+import { type Data, ownKey, sightOf, tokensOf } from './data.js'
 import type { FaultKind } from './faults.js'
 import type { Operation, OperationKind, SessionHistory, Writes } from './history.js'
 import type { SimulatedProcess } from './process.js'
@@ -245,6 +245,7 @@ export class Client {
     if (kind !== 'save shared') data[ownKey(token)] = true
     this.#resize(data)
     const isDone = await this.#saveHeld(session, held, kind, durable, token)
+    if (isDone && kind !== 'save shared') this.#world.watch.onSaved(session, token, tokensOf(held.handle.data))
     // Nobody asks whether a shared key that was rejected came in with a later save.
     if (!isDone && kind !== 'save') held.rejected.clear()
     return isDone

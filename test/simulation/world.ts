@@ -18,10 +18,11 @@ import {
   type Writes,
   writesOf,
 } from './history.js'
-import { judgeDistance, judgeDrain } from './judge.js'
+import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
 import { Network } from './network.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
+import { judgeDurable, Watch } from './watch.js'
 
 /** The moment the world begins, by a clock that is right. */
 export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
@@ -43,6 +44,7 @@ export class World {
   readonly network: Network
   readonly cacheServers: readonly CacheServer[]
   readonly backendServer: BackendServer
+  readonly watch = new Watch(this)
   readonly processes: SimulatedProcess[] = []
   readonly sessions = new Map<string, SessionHistory>()
   readonly happened: FaultCounts = noFaults()
@@ -63,6 +65,7 @@ export class World {
   /** The moments of the end: the first look of all, the durable write done. */
   endsAt = Number.POSITIVE_INFINITY
   writtenAt = Number.POSITIVE_INFINITY
+  repairedAt = Number.POSITIVE_INFINITY
   #backendOutages = 0
   readonly #byKey = new Map<string, SessionHistory>()
   readonly #isTold: boolean
@@ -83,7 +86,7 @@ export class World {
         new CacheServer(`cache${number + 1}`, config, this.clock, {
           onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
           onDropped: (key, envelope) => this.#onDropped(key, envelope),
-          onStored: (key, value) => this.#onStored(key, value),
+          onStored: (key, value, before) => this.#onStored(key, value, before),
         }),
     )
     this.backendServer = new BackendServer(
@@ -330,7 +333,9 @@ export class World {
       `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
     )
     this.#perhapsRefused(operation, session)
-    if (operation.outcome.is === 'ok' && writesOf(operation).length > 0) judgeDistance(this, session)
+    if (operation.outcome.is !== 'ok' || writesOf(operation).length === 0) return
+    judgeDistance(this, session)
+    judgeDurable(this, session, operation)
   }
 
   /** I8: what this process acknowledged and the cache holds, the backend holds too. */
@@ -353,6 +358,31 @@ export class World {
     }
     this.note(undefined, `the cache's bytes for ${this.nameOf(key)} go bad`)
     server.damage(key, bytes)
+  }
+
+  /** A process sends a copy of a session to a tier. */
+  onSent(process: string, key: string, copy: Pick<StoredSession, 'lineage' | 'version' | 'writeIds' | 'data'>): void {
+    const session = this.#byKey.get(key)
+    if (session !== undefined) this.watch.onSent(process, session, copy)
+  }
+
+  /** A process sends an entry to the cache. What has nothing that the backend lacks is no step of a write. */
+  onSentToCache(process: string, key: string, value: Uint8Array): void {
+    const envelope = decodeEnvelope(key, value)
+    if (envelope.kind === 'live' && envelope.version > envelope.durableVersion) this.onSent(process, key, envelope)
+  }
+
+  /** A process looks at an entry of the cache. */
+  onLook(process: string, key: string): void {
+    const session = this.#byKey.get(key)
+    if (session !== undefined) this.watch.onLook(process, session)
+  }
+
+  /** All has been well for so long that whoever lives has flushed what he owes. */
+  onRepaired(): void {
+    this.repairedAt = this.clock.now
+    for (const process of this.processes)
+      if (process.alive && !process.leaving && !process.hasAbandoned) judgeStale(this, process)
   }
 
   /** What the tiers hold of a session, seen past every fault. */
@@ -382,6 +412,8 @@ export class World {
   /** Whether a process compares with the backend what it now reads on a server: it saw it go and come back since. */
   comparesSince(process: string, server: string | undefined, moment: number, now: number): boolean {
     const { skewMs, faults } = this.config
+    // The stamps that are compared are by clocks that were right.
+    if (this.clocksStepped) return false
     const from = moment + (faults.has('clocks apart') ? skewMs : 0) + 1
     const link = this.processes.find(({ name }) => name === process)?.cacheLink
     return link?.outages.some((outage) => outage.server === server && outage.from <= now && outage.to >= from) === true
@@ -443,17 +475,22 @@ export class World {
     return copies.filter((copy) => copy !== undefined && !lives(copy, after)).length
   }
 
-  #onStored(key: string, value: Uint8Array): void {
+  #onStored(key: string, value: Uint8Array, before: Uint8Array | undefined): void {
     const session = this.#byKey.get(key)
-    if (session?.deferredUntil !== Number.POSITIVE_INFINITY) return
     const envelope = decodeEnvelope(key, value)
-    if (envelope.kind === 'live' && !neverPersisted(envelope)) session.deferredUntil = this.clock.now
+    if (session === undefined || envelope.kind !== 'live') return
+    const stood = before === undefined ? undefined : decodeEnvelope(key, before)
+    this.watch.onAccepted(session, stood?.kind === 'live' ? stood.data : undefined, envelope, 'cache')
+    if (session.deferredUntil === Number.POSITIVE_INFINITY && !neverPersisted(envelope))
+      session.deferredUntil = this.clock.now
   }
 
   #onDropped(key: string, envelope: LiveEnvelope): void {
     const session = this.#byKey.get(key)
     const row = this.backendServer.rows.get(key)
-    if (session === undefined || row?.state !== 'live' || lives(envelope, row.session)) return
+    if (session === undefined || row?.state !== 'live') return
+    this.watch.onDropped(session, envelope, row.session)
+    if (lives(envelope, row.session)) return
     if (this.#onlyIn(session, envelope).size > 0) session.disturbances.push({ what: 'dropped', at: this.clock.now })
   }
 
@@ -462,12 +499,20 @@ export class World {
     const session = this.#byKey.get(key)
     if (after.state !== 'live') return
     if (session !== undefined) {
-      const losses = Math.max(taken === 'no' ? 0 : 1, this.#leftBehindBy(session, before, after.session))
+      const losses = Math.max(taken === 'unreached' ? 1 : 0, this.#leftBehindBy(session, before, after.session))
+      if (taken === 'reached' && losses === 0)
+        session.disturbances.push({ what: 'takeover', at: this.clock.now, costs: false })
       for (let count = 0; count < losses; count += 1)
         session.disturbances.push({ what: 'takeover', at: this.clock.now })
     }
     if (session !== undefined && session.persistedAt === undefined) session.persistedAt = this.clock.now
     const name = session?.name ?? key
+    if (session !== undefined) {
+      const stood = before?.state === 'live' ? before.session.data : undefined
+      this.watch.onAccepted(session, stood, after.session, 'backend')
+      if (before === undefined && wasDeferredAndEnded(session))
+        this.violated('I2', name, 'it was ended, and stands in the backend again')
+    }
     if (before?.state === 'destroyed') this.violated('I2', name, 'a tombstone in the backend was written over')
     if (before?.state !== 'live') return
     const dead = this.#deadLineages.get(key) ?? new Set()
@@ -483,6 +528,13 @@ const isForeign = (key: string, value: Uint8Array): boolean => {
   const envelope = decodeEnvelope(key, value)
   return envelope.kind === 'damaged' && envelope.reason === 'foreign'
 }
+
+/** It was kept from the backend at first, and ended then. */
+const wasDeferredAndEnded = ({ operations }: SessionHistory): boolean =>
+  operations.some(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok' && outcome.durability === 'cache') &&
+  operations.some(({ kind, outcome }) => (kind === 'destroy' || kind === 'regenerate') && outcome.is === 'ok')
+
+export const tokensIn = (bytes: Uint8Array): ReadonlySet<string> => tokensOf(dataOf(bytes))
 
 export const dataOf = (bytes: Uint8Array): Data => JSON.parse(Buffer.from(bytes).toString('utf8')) as Data
 
