@@ -159,10 +159,7 @@ export class CacheLink implements FrontCache, Placed {
     const ttlMs = this.#ttlMs(expiresAt)
     return this.#ask('add', key, true, ({ server }, tokenOf) => {
       const stored = server.add(key, value, ttlMs)
-      if (stored === 'refused') {
-        this.#world.strikeFelt('cache full')
-        this.#unansweredOf(server.name).outageAt = this.#world.clock.now
-      }
+      if (stored === 'refused') this.#refused(server.name, key)
       return typeof stored === 'number' ? { outcome: 'stored', token: tokenOf(stored) } : { outcome: stored }
     })
   }
@@ -173,10 +170,7 @@ export class CacheLink implements FrontCache, Placed {
     this.#world.onSentToCache(this.#process.name, key, value)
     return this.#ask('cas', key, true, ({ server }, tokenOf) => {
       const stored = server.cas(key, value, (token as Token).cas, ttlMs)
-      if (stored === 'refused') {
-        this.#world.strikeFelt('cache full')
-        this.#unansweredOf(server.name).outageAt = this.#world.clock.now
-      }
+      if (stored === 'refused') this.#refused(server.name, key)
       if (stored === 'too-large') this.#world.strikeFelt('value too large')
       return typeof stored === 'number' ? { outcome: 'stored', token: tokenOf(stored) } : { outcome: stored }
     })
@@ -213,6 +207,12 @@ export class CacheLink implements FrontCache, Placed {
   /** Memcached counts whole seconds, and never fewer than it was asked for. */
   #ttlMs(expiresAt: number): number {
     return Math.max(1, Math.ceil((expiresAt - this.#runtime.now()) / 1_000)) * 1_000
+  }
+
+  #refused(server: string, key: CacheKey): void {
+    this.#world.strikeFelt('cache full')
+    this.#unansweredOf(server).outageAt = this.#world.clock.now
+    this.#world.onCacheRefusal(this.#process, key)
   }
 
   #failed(server: string): void {

@@ -1,106 +1,27 @@
-import type { Backend, GuardedUpdate, UpdateOutcome } from '../../src/contract/backend.js'
 import type { CasToken, FrontCache } from '../../src/contract/front-cache.js'
 import { isSessionStoreError } from '../../src/errors.js'
-import { decodeEnvelope, encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
-import type { StoreOptions } from '../../src/store/options.js'
+import { encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
 import { CacheLink } from './cache-link.js'
-import type { Config } from './config.js'
-import type { Data } from './data.js'
-import type { FaultKind } from './faults.js'
-import type { World } from './world.js'
-
-export interface Tiers {
-  readonly cache: FrontCache
-  readonly backend: Backend
-}
-
-/**
- * A weaker protocol, to see that the judge notices. The store's code runs as it is; the commands that it gives are
- * altered on their way to the tiers, or its answers on their way back, so that together they are the weaker protocol.
- */
-export interface Control {
-  /** As the protocol's search numbered it, and what is weaker. */
-  readonly name: string
-  readonly options?: (config: Config) => Partial<StoreOptions<Data>>
-  readonly alter?: (tiers: Tiers & { readonly world: World }) => Tiers
-  /** Where what is weaker shows seldom: a world in which it shows more often. */
-  readonly config?: (config: Config) => Config
-}
-
-/** A world in which few things go wrong, but these over and over. */
-const where =
-  (faults: readonly FaultKind[], changed: Partial<Config> = {}) =>
-  (config: Config): Config => ({
-    ...config,
-    faults: new Set(faults),
-    strikes: 16,
-    noise: 0.12,
-    shortSessions: true,
-    sessions: 1,
-    persistOn: 'create',
-    conflict: 'merge',
-    ...changed,
-  })
+import {
+  applied,
+  type Control,
+  isTakeover,
+  liveIn,
+  ofBackend,
+  ofCache,
+  over,
+  QUICK,
+  rewriting,
+  updating,
+  where,
+} from './control.js'
+import { CONTROLS_OF_CALLS } from './controls-of-calls.js'
 
 /** Later than any outage. */
 const FOR_EVER = 2 ** 46
 
-/** One server and one list, short deadlines, and nearly no allowance for clocks. */
-const QUICK: Partial<Config> = {
-  lists: [[0], [0]],
-  deadlineMs: 1_500,
-  cacheTimeoutMs: 120,
-  backendTimeoutMs: 250,
-  leaseMs: 400,
-  leaseWaitMs: 100,
-  skewMs: 1,
-  thinkMs: 10,
-}
-
-/** The protocol as it is. */
-export const NO_CONTROL: Control = { name: 'none' }
-
-/** A tier with some of its commands altered. */
-const over = <Tier extends object>(tier: Tier, altered: Partial<Tier>): Tier =>
-  new Proxy(tier, {
-    get: (target, name) => {
-      const member: unknown = Reflect.get(name in altered ? altered : target, name)
-      return typeof member === 'function' && !(name in altered) ? member.bind(target) : member
-    },
-  })
-
-const liveIn = (key: string, value: Uint8Array): LiveEnvelope | undefined => {
-  const envelope = decodeEnvelope(key, value)
-  return envelope.kind === 'live' ? envelope : undefined
-}
-
-const ofCache = (name: string, altered: (cache: FrontCache, world: World) => Partial<FrontCache>): Control => ({
-  name,
-  alter: ({ cache, backend, world }) => ({ cache: over(cache, altered(cache, world)), backend }),
-})
-
-const ofBackend = (name: string, altered: (backend: Backend, world: World) => Partial<Backend>): Control => ({
-  name,
-  alter: ({ cache, backend, world }) => ({ cache, backend: over(backend, altered(backend, world)) }),
-})
-
-/** Live entries as `change` makes them; all else as it is. */
-const rewriting = (name: string, change: (envelope: LiveEnvelope) => LiveEnvelope): Control =>
-  ofCache(name, (cache) => ({
-    cas: (key, value, token, expiresAt) => {
-      const envelope = liveIn(key, value)
-      return cache.cas(key, envelope === undefined ? value : encodeEnvelope(key, change(envelope)), token, expiresAt)
-    },
-  }))
-
-/** Updates as `change` makes them. */
-const updating = (name: string, change: (entry: GuardedUpdate) => GuardedUpdate): Control =>
-  ofBackend(name, (backend) => ({ update: (entries) => backend.update(entries.map(change)) }))
-
 const isConfirmation = ({ durableLineage, lineage, durableVersion, version }: LiveEnvelope): boolean =>
   durableLineage === lineage && durableVersion === version
-
-const isTakeover = ({ guard, session }: GuardedUpdate): boolean => guard.lineage !== session.lineage
 
 /** What is put over a lease is put by `put` instead, whether or not the lease still stands. */
 const withoutLease = (
@@ -146,8 +67,6 @@ const setBlindly = async (
   await cache.set(key, value, expiresAt)
   return (await cache.get(key))?.token
 }
-
-const applied: UpdateOutcome = { outcome: 'applied', token: new Uint8Array(0) }
 
 export const CONTROLS: readonly Control[] = [
   ofCache('M01 blind set instead of compare-and-set', (cache) => ({
@@ -349,4 +268,5 @@ export const CONTROLS: readonly Control[] = [
     }),
     config: where(['server cut off', 'cache unreachable'], { lists: [[0, 1], [0]] }),
   },
+  ...CONTROLS_OF_CALLS,
 ]

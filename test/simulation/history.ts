@@ -63,6 +63,8 @@ export interface Operation {
   cacheFailures: number
   /** The same for the backend. */
   backendFailures: number
+  /** How often the cache answered its process, while it went on, that it takes no new value. */
+  refusals?: number
   /** The cache server that its process keeps this session on. Without it: there is only one. */
   readonly server?: string
 }

@@ -1,6 +1,7 @@
 /** Runs what `scripts/simulate` promises; see `arguments.ts` for the promise. */
 import { type Arguments, HELP, readArguments, UsageError } from './arguments.js'
-import { CONTROLS, type Control } from './controls.js'
+import type { Control } from './control.js'
+import { CONTROLS } from './controls.js'
 import { FAULT_KINDS, type FaultKind } from './faults.js'
 import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { type Mask, runSchedule } from './schedule.js'

@@ -37,13 +37,14 @@ export class SimulatedProcess implements Owner {
     this.skewMs = skewMs
     this.#world = world
     const lots = world.lots.branch(name)
-    const runtime: Runtime = {
+    const right: Runtime = {
       now: () => Math.floor(EPOCH + clock.now + this.skewMs),
       monotonicMs: () => clock.now,
       after: (delayMs, callback) => clock.after(delayMs, callback, this),
       randomBytes: (size) => lots.bytes(size),
       random: () => lots.next(),
     }
+    const runtime = control.runtime?.(right) ?? right
     this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8, servers)
     this.backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
     const tiers: { cache: FrontCache; backend: Backend } = control.alter?.({
@@ -57,7 +58,7 @@ export class SimulatedProcess implements Owner {
           return mergedInPlace(copies)
         }
       : mergedByHand
-    this.store = createSessionStore<Data>({
+    const store = createSessionStore<Data>({
       ...tiers,
       persistOn: config.persistOn,
       conflict: config.conflict === 'function' ? merged : config.conflict,
@@ -84,10 +85,11 @@ export class SimulatedProcess implements Owner {
       maxUnflushed: config.maxUnflushed,
       ...control.options?.(config),
     })
-    this.store.on('abandoned', ({ operation }) => {
+    this.store = control.store?.(store, world) ?? store
+    store.on('abandoned', ({ operation }) => {
       if (operation === 'flush') this.hasAbandoned = true
     })
-    this.store.on('breaker', ({ tier, server, state }) => {
+    store.on('breaker', ({ tier, server, state }) => {
       if (state === 'closed') this.leftAlone.delete(server)
       else this.leftAlone.add(server)
       world.note(this, `the breaker of ${server} of the ${tier} is ${state}`)

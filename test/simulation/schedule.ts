@@ -1,5 +1,5 @@
 import { type Config, configOf, shownConfig } from './config.js'
-import { type Control, NO_CONTROL } from './controls.js'
+import { type Control, NO_CONTROL } from './control.js'
 import { sightOf } from './data.js'
 import type { FaultCounts, FaultKind } from './faults.js'
 import type { Operation, SessionHistory, Violation } from './history.js'

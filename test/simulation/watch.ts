@@ -2,6 +2,7 @@ import type { StoredSession } from '../../src/contract/backend.js'
 import type { CacheKey } from '../../src/contract/locator.js'
 import { lives } from '../../src/session/decisions.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
+import type { FaultKind } from './faults.js'
 import { type Operation, type SessionHistory, writesOf } from './history.js'
 import { mayBePutOver, withdrawnIn } from './judge.js'
 import { tokensIn, type World } from './world.js'
@@ -148,4 +149,26 @@ export const judgeDurable = (world: World, session: SessionHistory, operation: O
       `${token}, acknowledged as durable by ${operation.kind} ${operation.order}, is not in the backend`,
     )
   }
+}
+
+/** Whoever they strike may leave a lease or a frozen entry behind, for which others wait. */
+const STRIKES_AT_PROCESSES: readonly FaultKind[] = [
+  'process died',
+  'process paused',
+  'outage slept through',
+  'server list changed',
+  'troubles together',
+  'callback hung',
+]
+
+/** I12: a cache that answers, and takes no new value, is of no use, and in nobody's way: the backend serves. */
+export const judgeRefused = (world: World, session: SessionHistory, operation: Operation): void => {
+  const { outcome, refusals = 0, cacheFailures, backendFailures, kind, order } = operation
+  if (outcome.is !== 'failed' || refusals === 0 || cacheFailures + backendFailures > 0) return
+  const isByPolicy = outcome.code === 'E_SESSION_CONFLICT' && world.config.conflict !== 'merge'
+  if (isByPolicy || (outcome.code !== 'E_SESSION_CONFLICT' && outcome.code !== 'E_SESSION_UNAVAILABLE')) return
+  if (STRIKES_AT_PROCESSES.some((strike) => world.happened[strike] > 0)) return
+  if (session.operations.some((each) => each.kind === 'regenerate' || each.cacheFailures + each.backendFailures > 0))
+    return
+  world.violated('I12', session.name, `${kind} ${order} failed with ${outcome.code}, as the cache takes no new value`)
 }

@@ -1,4 +1,5 @@
-import { CONTROLS, type Control } from './controls.js'
+import type { Control } from './control.js'
+import { CONTROLS } from './controls.js'
 import { FAULT_KINDS, type FaultCounts, noFaults } from './faults.js'
 import { runSchedule } from './schedule.js'
 

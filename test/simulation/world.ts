@@ -6,7 +6,7 @@ import { BackendServer, type Row, type Taken } from './backend-server.js'
 import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
 import type { Config, ServerList } from './config.js'
-import type { Control } from './controls.js'
+import type { Control } from './control.js'
 import { type Data, tokensOf } from './data.js'
 import { type FaultCounts, type FaultKind, noFaults } from './faults.js'
 import {
@@ -22,7 +22,7 @@ import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
 import { Network } from './network.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
-import { judgeDurable, Watch } from './watch.js'
+import { judgeDurable, judgeRefused, Watch } from './watch.js'
 
 /** The moment the world begins, by a clock that is right. */
 export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
@@ -55,6 +55,8 @@ export class World {
   backendOutage: 'refusing' | 'silent' | undefined
   backendIsSlow = false
   tableIsMissing = false
+  /** For how long after it has expired the backend keeps a session when it is purged. */
+  purgeGraceMs: number
   /** A clock has stepped, further than clocks may be apart. */
   clocksStepped = false
   /** What is to happen when a command of the right kind is carried out. */
@@ -74,6 +76,7 @@ export class World {
 
   constructor(config: Config, lots: Lots, control: Control, isTold: boolean) {
     this.config = config
+    this.purgeGraceMs = config.purgeGraceMs
     this.lots = lots.branch('world')
     this.control = control
     this.#isTold = isTold
@@ -196,6 +199,12 @@ export class World {
       if (operation.completed === undefined && operation.process === process.name) operation.cacheFailures += 1
   }
 
+  onCacheRefusal(process: Owner & { readonly name: string }, key: string): void {
+    for (const operation of this.#byKey.get(key)?.operations ?? [])
+      if (operation.completed === undefined && operation.process === process.name)
+        operation.refusals = (operation.refusals ?? 0) + 1
+  }
+
   onBackendFailure(process: Owner & { readonly name: string }, key: string): void {
     const session = this.#byKey.get(key)
     if (session === undefined) return
@@ -256,7 +265,7 @@ export class World {
   }
 
   purge(): void {
-    const removed = this.backendServer.purge(this.config.purgeGraceMs)
+    const removed = this.backendServer.purge(this.purgeGraceMs)
     this.note(undefined, `purged: ${removed.map((key) => this.nameOf(key)).join(' ') || 'nothing'}`)
     if (removed.length > 0) this.strikeFelt('purged')
   }
@@ -333,6 +342,7 @@ export class World {
       `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
     )
     this.#perhapsRefused(operation, session)
+    judgeRefused(this, session, operation)
     if (operation.outcome.is !== 'ok' || writesOf(operation).length === 0) return
     judgeDistance(this, session)
     judgeDurable(this, session, operation)
@@ -370,6 +380,13 @@ export class World {
   onSentToCache(process: string, key: string, value: Uint8Array): void {
     const envelope = decodeEnvelope(key, value)
     if (envelope.kind === 'live' && envelope.version > envelope.durableVersion) this.onSent(process, key, envelope)
+  }
+
+  /** Whether a call of this cache's process waits for what is asked of this session now; for a control. */
+  isWaitedFor(cache: object, key: string): boolean {
+    const process = this.processes.find(({ cacheLink }) => cacheLink === cache)
+    const operations = this.#byKey.get(key)?.operations ?? []
+    return operations.some((each) => each.process === process?.name && each.completed === undefined)
   }
 
   /** A process looks at an entry of the cache. */
