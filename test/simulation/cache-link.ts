@@ -90,6 +90,8 @@ export class CacheLink implements FrontCache, Placed {
   failing = 0
   /** How long each message takes beyond what is usual, while the way to the servers is slow. */
   slowMs = 0
+  /** The next call is so late, and comes in time all the same. */
+  lateOnceMs = 0
   /** By server: how many calls in a row got no answer, and when one last met an outage, or a server that takes nothing. */
   readonly #unanswered = new Map<string, { inARow: number; outageAt: number }>()
 
@@ -283,8 +285,9 @@ export class CacheLink implements FrontCache, Placed {
           )
         if (world.lots.happens(0.4)) return
       }
-      const slowMs = this.slowMs
-      if (slowMs > 0) world.strikeFelt('cache slow')
+      const slowMs = this.slowMs + this.lateOnceMs
+      this.lateOnceMs = 0
+      if (this.slowMs > 0) world.strikeFelt('cache slow')
       const { life } = link
       const arrive = (): void => {
         if (life !== server.life) return
@@ -306,7 +309,7 @@ export class CacheLink implements FrontCache, Placed {
         )
         if (network.meets('reply dropped') || isFailing || isSprung) return
         network.deliver(
-          network.delayMs(`${line} back`, config.cacheTimeoutMs, slowMs),
+          network.delayMs(`${line} back`, config.cacheTimeoutMs, this.slowMs),
           () => {
             if (generation !== link.generation || !link.pending.delete(pending)) return
             stopWaiting()

@@ -104,7 +104,7 @@ export const configOf = (lots: Lots): Config => {
           leaseWaitMs: 1_000,
           skewMs: 2_000,
         }),
-    thinkMs: lots.pick([3, 10, 40]),
+    thinkMs: lots.pick([3, 3, 10, 40]),
     sessions: lots.pick([1, 1, 2, 3]),
     shortSessions: lots.happens(0.25),
     faults,

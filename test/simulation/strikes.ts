@@ -193,14 +193,16 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
 
 /**
  * What seldom comes together by chance: a command is done and its answer lost, its process's next calls fail or it dies,
- * the entry goes, and what others have under way to the backend is late.
+ * the entry goes, its next look is late, and so is what it or others have under way to the backend.
  */
 const trapOf = (world: World, lots: Lots, cluster: Cluster): Trap => {
   const on = lots.pick(['get', 'cas', 'cas', 'update', 'update', 'insert', 'freezing'] as const)
   const process = lots.pick(world.processes.filter(({ alive, leaving }) => alive && !leaving))
   const isOfOne = process !== undefined && on !== 'freezing' && lots.happens(0.5)
-  const [dies, losesAnswer, evicts, holds] = [0.15, 0.6, 0.5, 0.5].map((probability) => lots.happens(probability))
+  const [dies, losesAnswer, evicts, isLate] = [0.15, 0.6, 0.5, 0.4].map((probability) => lots.happens(probability))
   const [failing, evictedAfterMs, heldMs] = [lots.whole(3), lots.between(0, 20), lots.between(5, 100)]
+  const lateMs = lots.between(0.1, 0.7) * world.config.cacheTimeoutMs
+  const held = lots.pick(['nobody', 'all', 'the others', 'it alone'] as const)
   return {
     on,
     ...(isOfOne ? { process: process.name } : {}),
@@ -211,7 +213,12 @@ const trapOf = (world: World, lots: Lots, cluster: Cluster): Trap => {
       struck.cacheLink.failing = Math.max(struck.cacheLink.failing, failing)
       const server = struck.cacheLink.homeOf(key)
       if (evicts === true) world.clock.after(evictedAfterMs, () => server.lose(key, 'evicted'))
-      if (holds === true) world.held = { until: world.clock.now + heldMs, except: name }
+      if (isLate === true) struck.cacheLink.lateOnceMs = lateMs
+      if (held !== 'nobody')
+        world.held = {
+          until: world.clock.now + heldMs,
+          isHeld: (other) => held === 'all' || (other === name) === (held === 'it alone'),
+        }
       // As a kill is: not in the middle of what it does now.
       if (dies === true && struck.alive && !struck.leaving)
         world.clock.after(0, () => {

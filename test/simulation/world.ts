@@ -61,8 +61,8 @@ export class World {
   clocksStepped = false
   /** What is to happen when a command of the right kind is carried out. */
   readonly traps: Trap[] = []
-  /** Commands to the backend, but for one process's, wait until then. */
-  held: { readonly until: number; readonly except: string } | undefined
+  /** Commands to the backend of some processes wait until then. */
+  held: { readonly until: number; readonly isHeld: (process: string) => boolean } | undefined
   healedAt = Number.POSITIVE_INFINITY
   /** The moments of the end: the first look of all, the durable write done. */
   endsAt = Number.POSITIVE_INFINITY
@@ -244,7 +244,7 @@ export class World {
 
   /** How long a command that reaches the backend now has to wait there. */
   heldMs(process: string): number {
-    if (this.held === undefined || this.held.except === process) return 0
+    if (this.held?.isHeld(process) !== true) return 0
     return Math.max(0, this.held.until - this.clock.now)
   }
 
