@@ -46,6 +46,8 @@ export interface Operation {
    * durable, those of earlier saves that were not. Acknowledged, it acknowledges these as well.
    */
   readonly carries?: readonly string[]
+  /** When the handle was saved first, if anything is carried. */
+  readonly heldSince?: number
   /** The token of an earlier save, which its handle has taken back since. */
   readonly withdraws?: string
   /** What a request changed before it asked for a new id: under the old one this must never stand. */
@@ -70,13 +72,16 @@ export interface Operation {
 }
 
 /** What a call writes beside its kind, its token and its moments. */
-export type Writes = Pick<Operation, 'carries' | 'withdraws' | 'login' | 'hangs'>
+export type Writes = Pick<Operation, 'carries' | 'heldSince' | 'withdraws' | 'login' | 'hangs'>
 
-/** An operation for each token that it acknowledges, if it is acknowledged; they share their `order`. */
+/**
+ * An operation for each token that it acknowledges, if it is acknowledged; they share their `order`. What is carried may
+ * have been stored, and replaced by others, since its handle was saved first.
+ */
 export const writesOf = (operation: Operation): readonly Operation[] => {
-  const { token, carries = [] } = operation
+  const { token, carries = [], invoked, heldSince = invoked } = operation
   const own = token === undefined ? [] : [operation]
-  return carries.length === 0 ? own : [...own, ...carries.map((each) => ({ ...operation, token: each }))]
+  return carries.length === 0 ? own : [...own, ...carries.map((each) => ({ ...operation, token: each, invoked: heldSince }))]
 }
 
 /** What the world did to a session, or to everyone. */

@@ -9,7 +9,7 @@ import { tokensIn, type World } from './world.js'
 
 /** What is known of one session's copies, whoever made them. */
 interface Copies {
-  /** Lineage and version of each that was sent to a tier. */
+  /** Lineage, version and newest write id of each that was sent to a tier. */
   readonly sent: Set<string>
   /** Every token that was ever in one of them. */
   readonly tokens: Set<string>
@@ -42,8 +42,8 @@ export class Watch {
    */
   onSent(process: string, session: SessionHistory, copy: Copy): void {
     const copies = this.#of(session.key)
-    const name = `${copy.lineage} ${copy.version}`
     const writeId = copy.writeIds.at(-1)
+    const name = `${copy.lineage} ${copy.version} ${writeId}`
     if (copies.sent.has(name) || writeId === undefined) return
     copies.sent.add(name)
     const tokens = tokensIn(copy.data)

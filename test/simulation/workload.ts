@@ -106,6 +106,8 @@ interface Held {
   /** Tokens of its saves that were acknowledged, and of those that were rejected: the handle holds these too. */
   readonly acknowledged: Set<string>
   readonly rejected: Set<string>
+  /** When it was saved first. */
+  since?: number
 }
 
 /** Somebody who uses sessions through one process. */
@@ -273,10 +275,11 @@ export class Client {
     token?: string,
     withdraws?: string,
   ): Promise<boolean> {
+    held.since ??= this.#world.clock.now
     const carries = [...held.rejected, ...(durable ? held.acknowledged : [])]
     const own = token === undefined || kind === 'save shared' ? [] : [token]
     const writes: Writes = {
-      ...(carries.length === 0 ? {} : { carries }),
+      ...(carries.length === 0 ? {} : { carries, heldSince: held.since }),
       ...(withdraws === undefined ? {} : { withdraws }),
     }
     const { outcome } = await this.#perform(
