@@ -53,7 +53,9 @@ export class BackendLink implements Backend {
     for (const { locator, session } of entries) this.#world.onSent(this.#process.name, locator.key, session)
     const unreached = new Set(locators.filter(({ key }) => this.#world.isUnreached(this.#process.name, key)))
     const isUnreached = (key: string): boolean => [...unreached].some((locator) => locator.key === key)
-    return this.#ask('update', locators, true, () => this.#world.backendServer.update(entries, isUnreached))
+    const isTakeover = entries.some(({ guard, session }) => guard.lineage !== session.lineage)
+    const update = (): UpdateOutcome[] => this.#world.backendServer.update(entries, isUnreached)
+    return this.#ask('update', locators, true, update, isTakeover)
   }
 
   extend(extensions: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
@@ -79,7 +81,13 @@ export class BackendLink implements Backend {
     this.#closed = true
   }
 
-  #ask<T>(operation: string, locators: readonly Locator[], isChange: boolean, execute: () => T): Promise<T> {
+  #ask<T>(
+    operation: string,
+    locators: readonly Locator[],
+    isChange: boolean,
+    execute: () => T,
+    isTakeover = false,
+  ): Promise<T> {
     const world = this.#world
     const { network, config } = world
     if (this.#closed) return Promise.reject(new SessionStoreError('E_CLOSED', 'The backend was closed'))
@@ -141,13 +149,13 @@ export class BackendLink implements Backend {
           `backend ${operation} ${names} → ${world.shownAnswer(locators[0]?.key ?? '', answer)}${isFirst ? '' : ' (again)'}`,
         )
         if (!isFirst || isFailing) return
-        world.spring(this.#process.name, operation, locators[0]?.key ?? '')
+        const isSprung = world.spring(this.#process.name, operation, locators[0]?.key ?? '', isTakeover)
         if (isChange && network.meets('message duplicated'))
           network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
             arrive(false),
           )
         if (isChange && network.meets('commit unanswered')) return
-        if (network.meets('reply dropped')) return
+        if (network.meets('reply dropped') || isSprung) return
         network.deliver(
           network.delayMs(`${line} back`, config.backendTimeoutMs, 0),
           () => {

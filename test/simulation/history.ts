@@ -81,7 +81,9 @@ export type Writes = Pick<Operation, 'carries' | 'heldSince' | 'withdraws' | 'lo
 export const writesOf = (operation: Operation): readonly Operation[] => {
   const { token, carries = [], invoked, heldSince = invoked } = operation
   const own = token === undefined ? [] : [operation]
-  return carries.length === 0 ? own : [...own, ...carries.map((each) => ({ ...operation, token: each, invoked: heldSince }))]
+  return carries.length === 0
+    ? own
+    : [...own, ...carries.map((each) => ({ ...operation, token: each, invoked: heldSince }))]
 }
 
 /** What the world did to a session, or to everyone. */

@@ -146,7 +146,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       return
     }
     case 'troubles together':
-      world.traps.push(trapOf(world, lots, cluster))
+      world.traps.push(...trapsOf(world, lots, cluster))
       return
     case 'cache slow': {
       const process = lots.pick(living)
@@ -191,43 +191,111 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
   }
 }
 
-/**
- * What seldom comes together by chance: a command is done and its answer lost, its process's next calls fail or it dies,
- * the entry goes, its next look is late, and so is what it or others have under way to the backend.
- */
-const trapOf = (world: World, lots: Lots, cluster: Cluster): Trap => {
-  const on = lots.pick(['get', 'cas', 'cas', 'update', 'update', 'insert', 'freezing'] as const)
+/** What comes together when a trap is sprung. */
+interface Troubles {
+  /** The command is done, and its answer lost. */
+  readonly losesAnswer: boolean
+  /** So many of its process's next calls to the cache fail. */
+  readonly failing: number
+  /** Its process dies. */
+  readonly dies: boolean
+  /** The entry goes a moment later. */
+  readonly evicts: boolean
+  /** Its process's next call to the cache comes late, and in time all the same. */
+  readonly isLate: boolean
+  /** Whose commands to the backend wait for a while. */
+  readonly held: 'nobody' | 'all' | 'the others' | 'it alone'
+}
+
+const NO_TROUBLES: Troubles = {
+  losesAnswer: false,
+  failing: 0,
+  dies: false,
+  evicts: false,
+  isLate: false,
+  held: 'nobody',
+}
+
+type Recipe = readonly (readonly [Trap['on'], Partial<Troubles>])[]
+
+/** What chance alone would seldom bring together. */
+const RECIPES: readonly Recipe[] = [
+  // A write goes round the cache late, while others go on with the entry that has it.
+  [['cas', { losesAnswer: true, failing: 1, held: 'it alone' }]],
+  [['cas', { losesAnswer: true, failing: 2, held: 'it alone' }]],
+  // Whoever went round the cache looks at it late.
+  [
+    ['cas', { losesAnswer: true, failing: 1 }],
+    ['takeover', { isLate: true }],
+  ],
+  [
+    ['get', { losesAnswer: true, failing: 2 }],
+    ['takeover', { isLate: true }],
+  ],
+  // The entry goes while its flush is under way, and is filled again from what stands in the backend.
+  [['cas', { evicts: true, held: 'all' }]],
+  [['cas', { evicts: true, held: 'it alone' }]],
+  // A write without an answer is lost with the entry, and comes back with another's flush.
+  [['cas', { losesAnswer: true, evicts: true, held: 'the others' }]],
+  [['cas', { losesAnswer: true, evicts: true, failing: 1, held: 'the others' }]],
+  // Whoever has frozen a session, or has put it into the backend, is gone.
+  [['freezing', { dies: true }]],
+  [['takeover', { dies: true }]],
+  [['update', { dies: true, evicts: true }]],
+]
+
+const trapsOf = (world: World, lots: Lots, cluster: Cluster): readonly Trap[] => {
   const process = lots.pick(world.processes.filter(({ alive, leaving }) => alive && !leaving))
-  const isOfOne = process !== undefined && on !== 'freezing' && lots.happens(0.5)
-  const [dies, losesAnswer, evicts, isLate] = [0.15, 0.6, 0.5, 0.4].map((probability) => lots.happens(probability))
-  const [failing, evictedAfterMs, heldMs] = [lots.whole(3), lots.between(0, 20), lots.between(5, 100)]
-  const lateMs = lots.between(0.1, 0.7) * world.config.cacheTimeoutMs
-  const held = lots.pick(['nobody', 'all', 'the others', 'it alone'] as const)
+  const only = process !== undefined && lots.happens(0.5) ? process.name : undefined
+  const recipe: Recipe = lots.happens(0.7) ? lots.pick(RECIPES) : [chanceOf(lots)]
+  return recipe.map(([on, troubles]) => trapOf(world, lots, cluster, on, only, { ...NO_TROUBLES, ...troubles }))
+}
+
+const chanceOf = (lots: Lots): readonly [Trap['on'], Troubles] => [
+  lots.pick(['get', 'cas', 'update', 'insert', 'freezing', 'takeover'] as const),
+  {
+    losesAnswer: lots.happens(0.6),
+    failing: lots.whole(3),
+    dies: lots.happens(0.15),
+    evicts: lots.happens(0.5),
+    isLate: lots.happens(0.4),
+    held: lots.pick(['nobody', 'all', 'the others', 'it alone'] as const),
+  },
+]
+
+const trapOf = (
+  world: World,
+  lots: Lots,
+  cluster: Cluster,
+  on: Trap['on'],
+  only: string | undefined,
+  { losesAnswer, failing, dies, evicts, isLate, held }: Troubles,
+): Trap => {
+  const { clock, config } = world
+  const [evictedAfterMs, heldMs] = [lots.between(0, 20), lots.between(5, 100)]
+  const lateMs = lots.between(0.1, 0.7) * config.cacheTimeoutMs
   return {
     on,
-    ...(isOfOne ? { process: process.name } : {}),
+    ...(only === undefined ? {} : { process: only }),
     spring: (name, key) => {
       const struck = world.processes.find((each) => each.name === name)
       if (struck === undefined) return false
       world.note(struck, `troubles come together after its ${on} of ${world.nameOf(key)}`)
-      struck.cacheLink.failing = Math.max(struck.cacheLink.failing, failing)
-      const server = struck.cacheLink.homeOf(key)
-      if (evicts === true) world.clock.after(evictedAfterMs, () => server.lose(key, 'evicted'))
-      if (isLate === true) struck.cacheLink.lateOnceMs = lateMs
-      if (held !== 'nobody')
-        world.held = {
-          until: world.clock.now + heldMs,
-          isHeld: (other) => held === 'all' || (other === name) === (held === 'it alone'),
-        }
+      const { cacheLink } = struck
+      cacheLink.failing = Math.max(cacheLink.failing, failing)
+      const server = cacheLink.homeOf(key)
+      if (evicts) clock.after(evictedAfterMs, () => server.lose(key, 'evicted'))
+      if (isLate) cacheLink.lateOnceMs = lateMs
+      const isHeld = (other: string): boolean => held === 'all' || (other === name) === (held === 'it alone')
+      if (held !== 'nobody') world.held = { until: clock.now + heldMs, isHeld }
       // As a kill is: not in the middle of what it does now.
-      if (dies === true && struck.alive && !struck.leaving)
-        world.clock.after(0, () => {
+      if (dies && struck.alive && !struck.leaving)
+        clock.after(0, () => {
           struck.die()
           cluster.startProcess()
         })
-      else if (losesAnswer === true && failing > 0)
-        world.clock.after(1, () => struck.cacheLink.cut(server.name, 'the connection was reset'), struck)
-      return losesAnswer === true
+      else if (losesAnswer) clock.after(1, () => cacheLink.cut(server.name, 'the connection was reset'), struck)
+      return losesAnswer
     },
   }
 }

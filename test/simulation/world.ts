@@ -29,7 +29,7 @@ export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
 
 /** Lies in wait for the first command of its kind, of one process or of any. */
 export interface Trap {
-  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing'
+  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing' | 'takeover'
   readonly process?: string
   /** Whether the command's answer is lost. */
   spring(process: string, key: string): boolean
@@ -230,11 +230,15 @@ export class World {
   }
 
   /** A command was carried out: `true` if its answer is lost to a trap. */
-  spring(process: string, operation: string, key: string): boolean {
+  spring(process: string, operation: string, key: string, isTakeover = false): boolean {
+    if (this.traps.length === 0) return false
     const isFreezing = (): boolean => this.cacheServers.some((server) => server.live(key)?.frozen === true)
     const at = this.traps.findIndex(
       ({ on, process: of = process }) =>
-        of === process && (on === 'freezing' ? operation === 'cas' && isFreezing() : on === operation),
+        of === process &&
+        (on === operation ||
+          (on === 'freezing' && operation === 'cas' && isFreezing()) ||
+          (on === 'takeover' && isTakeover)),
     )
     const [trap] = at < 0 ? [] : this.traps.splice(at, 1)
     if (trap === undefined || this.network.healed) return false
