@@ -42,8 +42,8 @@ export interface Operation {
   /** What it writes, if it writes. */
   readonly token: string | undefined
   /**
-   * Other tokens of its own that a save's handle holds: those of earlier saves that were rejected; and where it is to be
-   * durable, those of earlier saves that were not. Acknowledged, it acknowledges these as well.
+   * Other tokens of its own that a save's handle holds: those of earlier saves that were rejected; and where nothing is
+   * changed but that it is to be durable, those of earlier saves that were not. Acknowledged, it acknowledges these too.
    */
   readonly carries?: readonly string[]
   /** When the handle was saved first, if anything is carried. */

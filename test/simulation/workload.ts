@@ -276,7 +276,9 @@ export class Client {
     withdraws?: string,
   ): Promise<boolean> {
     held.since ??= this.#world.clock.now
-    const carries = [...held.rejected, ...(durable ? held.acknowledged : [])]
+    // With a change, the store merges: what was acknowledged before, and is lost since, is not asked for anew.
+    const isAsItIs = token === undefined && withdraws === undefined
+    const carries = [...held.rejected, ...(durable && isAsItIs ? held.acknowledged : [])]
     const own = token === undefined || kind === 'save shared' ? [] : [token]
     const writes: Writes = {
       ...(carries.length === 0 ? {} : { carries, heldSince: held.since }),
