@@ -73,7 +73,10 @@ export const configOf = (lots: Lots): Config => {
   const quick = lots.happens(0.6)
   const faults = new Set<FaultKind>()
   const share = lots.pick([0.15, 0.35, 0.6, 1])
-  for (const kind of FAULT_KINDS) if (lots.happens(isUse(kind) ? 0.5 : share)) faults.add(kind)
+  // Or few kinds of faults, but these over and over, in one session that all are at work on: what is deep needs that.
+  const isNarrow = lots.happens(0.25)
+  for (const kind of FAULT_KINDS) if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
+  if (isNarrow && lots.happens(0.7)) faults.add('troubles together')
   const short = lots.happens(0.3)
   // Where clocks step by an hour, sessions end by that which live for less.
   if (short) faults.delete('clock stepped')
@@ -104,11 +107,11 @@ export const configOf = (lots: Lots): Config => {
           leaseWaitMs: 1_000,
           skewMs: 2_000,
         }),
-    thinkMs: lots.pick([3, 3, 10, 40]),
-    sessions: lots.pick([1, 1, 2, 3]),
+    thinkMs: isNarrow ? 3 : lots.pick([3, 10, 40]),
+    sessions: isNarrow ? 1 : lots.pick([1, 1, 2, 3]),
     shortSessions: lots.happens(0.25),
     faults,
-    strikes: lots.pick([1, 2, 4, 8, 12]),
+    strikes: isNarrow ? 16 : lots.pick([1, 2, 4, 8]),
     noise: lots.pick([0.01, 0.03, 0.08]),
     maxValueBytes: faults.has('value too large') ? lots.pick([700, 1_000, 1_500]) : 1_000_000,
     refusalEvicts: lots.happens(0.3),
