@@ -222,14 +222,18 @@ type Recipe = readonly (readonly [Trap['on'], Partial<Troubles>])[]
 const RECIPES: readonly Recipe[] = [
   // A write goes round the cache late, while others go on with the entry that has it.
   [['cas', { losesAnswer: true, failing: 1, held: 'it alone' }]],
-  [['cas', { losesAnswer: true, failing: 2, held: 'it alone' }]],
+  [['claiming', { losesAnswer: true, failing: 1, held: 'it alone' }]],
+  [
+    ['cas', { evicts: true }],
+    ['claiming', { losesAnswer: true, failing: 1, held: 'it alone' }],
+  ],
   // Whoever went round the cache looks at it late.
   [
     ['cas', { losesAnswer: true, failing: 1 }],
     ['takeover', { isLate: true }],
   ],
   [
-    ['get', { losesAnswer: true, failing: 2 }],
+    ['get', { losesAnswer: true, failing: 2, evicts: true }],
     ['takeover', { isLate: true }],
   ],
   // The entry goes while its flush is under way, and is filled again from what stands in the backend.
@@ -252,7 +256,7 @@ const trapsOf = (world: World, lots: Lots, cluster: Cluster): readonly Trap[] =>
 }
 
 const chanceOf = (lots: Lots): readonly [Trap['on'], Troubles] => [
-  lots.pick(['get', 'cas', 'update', 'insert', 'freezing', 'takeover'] as const),
+  lots.pick(['get', 'cas', 'update', 'insert', 'freezing', 'claiming', 'takeover'] as const),
   {
     losesAnswer: lots.happens(0.6),
     failing: lots.whole(3),
@@ -272,7 +276,9 @@ const trapOf = (
   { losesAnswer, failing, dies, evicts, isLate, held }: Troubles,
 ): Trap => {
   const { clock, config } = world
-  const [evictedAfterMs, heldMs] = [lots.between(0, 20), lots.between(5, 100)]
+  const evictedAfterMs = lots.pick([0, lots.between(0, 6), lots.between(0, 20)])
+  const longMs = lots.between(0.3, 0.75) * config.backendTimeoutMs
+  const heldMs = lots.pick([lots.between(3, 15), lots.between(5, 100), longMs])
   const lateMs = lots.between(0.1, 0.7) * config.cacheTimeoutMs
   return {
     on,

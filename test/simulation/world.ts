@@ -29,7 +29,7 @@ export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
 
 /** Lies in wait for the first command of its kind, of one process or of any. */
 export interface Trap {
-  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing' | 'takeover'
+  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing' | 'claiming' | 'takeover'
   readonly process?: string
   /** Whether the command's answer is lost. */
   spring(process: string, key: string): boolean
@@ -232,12 +232,15 @@ export class World {
   /** A command was carried out: `true` if its answer is lost to a trap. */
   spring(process: string, operation: string, key: string, isTakeover = false): boolean {
     if (this.traps.length === 0) return false
-    const isFreezing = (): boolean => this.cacheServers.some((server) => server.live(key)?.frozen === true)
+    const stands = (is: (envelope: LiveEnvelope) => boolean): boolean =>
+      operation === 'cas' &&
+      this.cacheServers.map((server) => server.live(key)).some((each) => each !== undefined && is(each))
     const at = this.traps.findIndex(
       ({ on, process: of = process }) =>
         of === process &&
         (on === operation ||
-          (on === 'freezing' && operation === 'cas' && isFreezing()) ||
+          (on === 'freezing' && stands(({ frozen }) => frozen)) ||
+          (on === 'claiming' && stands(isFirstOfItsLineage)) ||
           (on === 'takeover' && isTakeover)),
     )
     const [trap] = at < 0 ? [] : this.traps.splice(at, 1)
@@ -544,6 +547,10 @@ export class World {
     if (after.session.lineage !== before.session.lineage) dead.add(before.session.lineage)
   }
 }
+
+/** The first write after a fill: the next flush is its own, or the next write's. */
+const isFirstOfItsLineage = ({ lineage, version, durableLineage, durableVersion }: LiveEnvelope): boolean =>
+  lineage !== durableLineage && version === durableVersion + 1
 
 const isForeign = (key: string, value: Uint8Array): boolean => {
   const envelope = decodeEnvelope(key, value)
