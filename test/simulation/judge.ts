@@ -467,11 +467,20 @@ const settlesInTime = (world: Judged, view: View): void => {
   }
 }
 
-/** Updates of one process that were acknowledged in one moment were one write. */
-export const writesAmong = (operations: readonly Operation[]): number =>
-  new Set(
-    operations.map(({ kind, process, completed, order }) => (kind === 'update' ? `${process} ${completed}` : order)),
+/**
+ * Updates of one process that were acknowledged in one moment were one write; and what was acknowledged twice was
+ * written once.
+ */
+export const writesAmong = (operations: readonly Operation[]): number => {
+  const byToken = new Map<unknown, Operation>()
+  for (const operation of operations)
+    if (!byToken.has(operation.token)) byToken.set(operation.token ?? operation, operation)
+  return new Set(
+    [...byToken.values()].map(({ kind, process, completed, order }) =>
+      kind === 'update' ? `${process} ${completed}` : order,
+    ),
   ).size
+}
 
 /** A write of a session that was kept from the backend on purpose: no bound holds for it yet. */
 const wasDeferred = ({ deferredUntil = 0 }: SessionHistory, { invoked }: Operation): boolean => invoked < deferredUntil
