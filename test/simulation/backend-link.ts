@@ -171,7 +171,7 @@ export class BackendLink implements Backend {
       if (slowMs > 0) world.strikeFelt('backend slow')
       if (network.meets('request dropped')) return
       // A statement that waits behind a lock is committed long after everybody has given it up.
-      const lateMs = isChange && network.meets('command very late') ? world.lots.between(1_000, 30_000) : 0
+      const lateMs = isChange && network.meets('command very late') ? world.lots.between(1_000, 40_000) : 0
       network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + lateMs, () => arrive(true))
     })
   }

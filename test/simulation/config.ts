@@ -92,7 +92,6 @@ export const configOf = (lots: Lots): Config => {
     maxUnflushed: lots.pick([1, 50, 50]),
     idleTtlMs,
     absoluteTtlMs: short ? 20_000 : 30 * 86_400_000,
-    tombstoneTtlMs: short ? 25_000 : 31 * 86_400_000,
     onBackendDown: lots.pick(['serve', 'serve', 'reject']),
     onCacheUnreachable: lots.pick(['acknowledge', 'acknowledge', 'reject']),
     breakerFailures: lots.pick([2, 5, 5, 1_000_000]),
@@ -107,6 +106,8 @@ export const configOf = (lots: Lots): Config => {
           leaseWaitMs: 1_000,
           skewMs: 2_000,
         }),
+    // Longer than any copy could come back.
+    tombstoneTtlMs: short ? 20_500 + (quick ? 80 : 4_000) : 31 * 86_400_000,
     thinkMs: isNarrow ? 3 : lots.pick([3, 10, 40]),
     sessions: isNarrow ? 1 : lots.pick([1, 1, 2, 3]),
     shortSessions: lots.happens(0.25),

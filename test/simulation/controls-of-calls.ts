@@ -307,7 +307,7 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
       maxStaleCount: 2,
       idleTtlMs: 6_000,
       absoluteTtlMs: 20_000,
-      tombstoneTtlMs: 25_000,
+      tombstoneTtlMs: 20_600,
     }),
   },
   {
@@ -362,7 +362,7 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
       ...QUICK,
       idleTtlMs: 6_000,
       absoluteTtlMs: 20_000,
-      tombstoneTtlMs: 25_000,
+      tombstoneTtlMs: 20_600,
       shortSessions: false,
     }),
   },

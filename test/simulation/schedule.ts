@@ -230,7 +230,7 @@ const heal = async (world: World, lots: Lots): Promise<void> => {
 /** Commands that come very late come after tombstones whose time is up, if any are. */
 const purgeLate = async (world: World): Promise<void> => {
   if (!world.config.faults.has('purged')) return
-  for (const pauseMs of [5_000, 15_000]) {
+  for (const pauseMs of [5_000, 20_000]) {
     await world.clock.sleep(pauseMs)
     world.purge()
   }
