@@ -1,4 +1,3 @@
-import type { StoreStats } from '../contract/events.js'
 import type { Locator } from '../contract/locator.js'
 import type {
   CloseOptions,
@@ -27,11 +26,11 @@ import { type Context, destroyedMeanwhile, isUnavailable } from './context.js'
 import { creating } from './create.js'
 import { destroy } from './destroy.js'
 import { drain } from './drain.js'
+import { dueFlushes } from './due-flushes.js'
 import { flushing } from './flush.js'
 import { Handle } from './handle.js'
 import { keyedQueue } from './keyed-queue.js'
 import { ledger as unflushedLedger } from './ledger.js'
-import { limiter } from './limiter.js'
 import { listing } from './listing.js'
 import { type Found, type Live, reading } from './read.js'
 import { regenerate } from './regenerate.js'
@@ -42,8 +41,6 @@ import { within } from './waiting.js'
 import { type Accepted, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
-/** Flushes beside the answers: as many as fill some batches, however many are due. */
-const FLUSHES_AT_ONCE = 256
 /** A longer timer of Node's would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
@@ -73,20 +70,18 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     runtime,
     maxStaleMs,
     maxEntries: maxUnflushed,
-    flush: (locator, sinceMs) => flushBeside(locator, sinceMs),
+    flush: (locator, sinceMs) => due.flush(locator, sinceMs),
     abandon: () => telemetry.emit('abandoned', { operation: 'flush', error: noRoom(options.maxUnflushed) }),
   })
   const context: Context = { ...parts, ledger }
   const reads = reading(context)
   const flushes = flushing(context)
+  const due = dueFlushes(context, flushes)
   const writes = writing(context, reads, flushes)
   const creations = creating(context, reads)
   const queue = keyedQueue()
-  const flushSlots = limiter(FLUSHES_AT_ONCE)
   /** What was begun and has not ended, also where its caller was told that it is late. */
   const inFlight = new Set<Promise<void>>()
-  /** Out of the ledger, and not yet in the backend; since when unflushed. */
-  const beingFlushed = new Map<string, { sinceMs: number; flights: number }>()
   let closing: Promise<CloseReport> | undefined
 
   /** Every call: refused after `close`, and settled within the deadline. */
@@ -149,34 +144,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     return handle.seen
   }
 
-  /** `false`: not possible now, and owed. What can never be flushed is told as abandoned, and stays counted. */
-  const flushBeside = (locator: Locator, sinceMs = runtime.monotonicMs()): Promise<boolean> => {
-    const { key } = locator
-    const flushing = beingFlushed.get(key) ?? { sinceMs, flights: 0 }
-    beingFlushed.set(key, flushing)
-    flushing.sinceMs = Math.min(flushing.sinceMs, sinceMs)
-    flushing.flights += 1
-    return new Promise((resolve) =>
-      background.run('flush', async () => {
-        try {
-          const outcome = await flushSlots.run(() => flushes.flushKnown(locator, 'time'))
-          if (outcome === 'failed') ledger.owe(locator, 0, sinceMs)
-          if (flushing.flights === 1) beingFlushed.delete(key)
-          resolve(outcome !== 'failed')
-        } finally {
-          flushing.flights -= 1
-          resolve(true)
-        }
-      }),
-    )
-  }
-
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
     const { envelope } = handle.seen
     const identified = (): boolean => handle.userId !== undefined
     const { maxStaleMs, policy } = options
     if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
-      void flushBeside(handle.locator)
+      void due.flush(handle.locator)
     if (mayTouch && isWorthTouching(context, handle.seen))
       beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
   }
@@ -304,22 +277,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   const listed = listing<Data>(context)
 
-  const unflushedNow = (): Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'> => {
-    const underWay = [...beingFlushed.keys()].filter((key) => !ledger.has(key))
-    let oldestMs = ledger.oldestSinceMs()
-    for (const { sinceMs } of beingFlushed.values()) oldestMs = Math.min(oldestMs ?? sinceMs, sinceMs)
-    return {
-      unflushed: ledger.size + underWay.length,
-      oldestUnflushedMs: oldestMs === undefined ? 0 : runtime.monotonicMs() - oldestMs,
-    }
-  }
-
   const close = async (closeOptions: CloseOptions = {}): Promise<CloseReport> => {
     refuseUnknownOptions(closeOptions, CALL_OPTIONS.close)
     const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
     if (!Number.isInteger(deadlineMs) || deadlineMs < 0 || deadlineMs > LONGEST_TIMER_MS)
       throw invalidOption('deadlineMs', `a whole number of milliseconds, 0 to ${LONGEST_TIMER_MS}`, deadlineMs)
-    closing ??= drain(context, flushes, { inFlight, beingFlushed }, deadlineMs)
+    closing ??= drain(context, flushes, { inFlight, beingFlushed: due.underWay }, deadlineMs)
     return await closing
   }
 
@@ -390,7 +353,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       const down = front.state === 'down' && back.state === 'down'
       return { state: down ? 'down' : impaired ? 'degraded' : 'up', cache: front, backend: back }
     },
-    stats: () => telemetry.stats(unflushedNow()),
+    stats: () => telemetry.stats(due.unflushed()),
     on: (name, listener) => telemetry.on(name, listener),
     close,
     [Symbol.asyncDispose]: async () => {
