@@ -3,7 +3,7 @@ import { memoryCache } from './caches/memory/index.js'
 import { jsonCodec, msgpackCodec } from './codecs/index.js'
 import type { SessionStore } from './contract/session-store.js'
 import { SessionStoreError } from './errors.js'
-import { systemRuntime } from './runtime.js'
+import { runtimeOf } from './runtime.js'
 import { backendTier } from './store/backend-tier.js'
 import { background } from './store/background.js'
 import { cacheTier } from './store/cache-tier.js'
@@ -25,7 +25,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   options: StoreOptions<Data> = {},
 ): SessionStore<Data> => {
   const resolved = resolveOptions(options)
-  const runtime = options.runtime ?? systemRuntime
+  const runtime = runtimeOf(options.runtime)
   const { cache, backend } = tiersOf(options)
   const codec = options.codec ?? msgpackCodec
   const told = telemetry(resolved.namespace)

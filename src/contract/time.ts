@@ -11,13 +11,23 @@ export type Cancel = () => void
  * of waiting for it and a simulated world can be replayed from a seed. `systemRuntime` is the real one.
  */
 export interface Runtime {
-  /** Wall clock, for moments that are stored and compared between processes. */
+  /**
+   * The wall clock, for moments that are stored and compared between processes: whole milliseconds since the Unix
+   * epoch. It may be set, forward and back, at any time. So nothing that lasts is measured with it.
+   */
   now(): EpochMs
 
-  /** A clock in milliseconds that never goes back, for deadlines and latencies inside this process. */
+  /**
+   * The monotonic clock, for all that lasts within this process (deadlines, pauses, ages, latencies): milliseconds with
+   * fractions since a moment of no meaning. It never goes back, and setting the wall clock does not move it.
+   */
   monotonicMs(): number
 
-  /** Calls `callback` once after `delayMs`. The timer never keeps a process alive by itself. */
+  /**
+   * Calls `callback` once, `delayMs` from now by the monotonic clock or a little later. The timer never keeps a process
+   * alive by itself. A runtime of one's own may hand the delay to `setTimeout` as it is: the library asks for
+   * 2_147_483_647 ms at most, which is the longest that a timer of Node's can wait, and waits for more in parts.
+   */
   after(delayMs: number, callback: () => void): Cancel
 
   /**

@@ -1,6 +1,6 @@
 import type { Runtime } from '../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../errors.js'
-import { systemRuntime } from '../runtime.js'
+import { LONGEST_TIMER_MS, runtimeOf, systemRuntime } from '../runtime.js'
 
 /** What both ways of shutting down can be told. */
 export interface SignalOptions {
@@ -23,9 +23,6 @@ export interface ResolvedSignalOptions {
   readonly runtime: Runtime
 }
 
-/** A longer timer of Node's would fire at once. */
-const LONGEST_TIMER_MS = 2_147_483_647
-
 /** @throws SessionStoreError `E_CONFIG`, naming the first option that cannot be used. */
 export const resolveSignalOptions = (
   options: SignalOptions & { readonly deadlineMs?: number },
@@ -40,7 +37,8 @@ export const resolveSignalOptions = (
   if (!Array.isArray(signals) || signals.length === 0 || signals.some((signal) => !/^SIG[A-Z0-9]+$/.test(signal)))
     throw invalidOption('signals', 'a list of names of signals', signals)
   if (typeof exit !== 'function') throw invalidOption('exit', 'a function', exit)
-  return { signals, deadlineMs, exit, runtime }
+  if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
+  return { signals, deadlineMs, exit, runtime: runtimeOf(runtime) }
 }
 
 /** Calls `first` at the first of the signals, `again` at each further one. Returns a function that stops listening. */

@@ -1,7 +1,7 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { systemRuntime } from '../../runtime.js'
+import { runtimeOf } from '../../runtime.js'
 import type { Credentials } from './authentication.js'
 import { type DatabaseNames, databaseNames, type Window } from './months.js'
 
@@ -152,7 +152,7 @@ export const resolveCouchdbOptions = (options: CouchdbOptions): ResolvedCouchdbO
     connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 2_000,
     tls: options.tls,
-    runtime: options.runtime ?? systemRuntime,
+    runtime: runtimeOf(options.runtime),
     log: options.log ?? (() => {}),
   })
 }

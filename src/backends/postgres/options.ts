@@ -1,7 +1,7 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { systemRuntime } from '../../runtime.js'
+import { runtimeOf } from '../../runtime.js'
 import type { PostgresPool } from './pool.js'
 import { checkTableNames } from './setup-names.js'
 
@@ -144,7 +144,7 @@ export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgr
     queryTimeoutMs: options.queryTimeoutMs ?? 2_000,
     statementTimeoutMs: options.statementTimeoutMs ?? 0,
     namedStatements: options.namedStatements ?? false,
-    runtime: options.runtime ?? systemRuntime,
+    runtime: runtimeOf(options.runtime),
     log: options.log ?? (() => {}),
   })
 }

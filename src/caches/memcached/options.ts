@@ -1,6 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { systemRuntime } from '../../runtime.js'
+import { runtimeOf, systemRuntime } from '../../runtime.js'
 import { type Placement, weightedRendezvous } from './placement.js'
 import { type MemcachedServers, parseServers, type ServerAddress } from './servers.js'
 
@@ -126,7 +126,7 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
     maxValueBytes: count('maxValueBytes', options.maxValueBytes ?? 1_000_000, 1_024, 1_073_741_824),
     log: functionOption('log', options.log ?? (() => {})),
     placement: functionOption('placement', options.placement ?? weightedRendezvous),
-    runtime,
+    runtime: runtimeOf(runtime),
   })
 }
 
