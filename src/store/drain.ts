@@ -1,5 +1,5 @@
 import type { CloseReport } from '../contract/session-store.js'
-import { SessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import type { Context } from './context.js'
 import type { Flushing } from './flush.js'
 import type { Noted } from './ledger.js'
@@ -31,23 +31,39 @@ export const drain = async (
 ): Promise<CloseReport> => {
   const endsAt = runtime.monotonicMs() + deadlineMs
   const letDie = runtime.keepAlive?.()
-  /** Trying again would not help: what is cached cannot be read, say, or the backend lacks its table. */
+  /** Keys of sessions that nobody here can ever flush as they stand. */
   const hopeless = new Set<string>()
+  /** Keys of sessions whose flush met what no tier has told of. */
+  const told = new Set<string>()
   let flushed = 0
   let isOver = false
 
   const flush = async ({ locator, version }: Noted): Promise<void> => {
     if (isOver) return
-    try {
-      const outcome = await flushes.flushKnown(locator, 'drain')
-      if (outcome === 'flushed') flushed += 1
-      // A call under way may have noted a newer one since.
-      if (outcome !== 'failed') ledger.forget(locator.key, version)
-    } catch (error) {
-      if (isOver) return
-      hopeless.add(locator.key)
-      telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })
+    const result = await flushes.flushKnown(locator, 'drain')
+    switch (result.outcome) {
+      case 'flushed':
+        flushed += 1
+        ledger.forget(locator.key, version) // A call under way may have noted a newer one since.
+        break
+      case 'nothing to do':
+        ledger.forget(locator.key, version)
+        break
+      case 'hopeless':
+        hopeless.add(locator.key)
+        tell(locator.key, result.error)
+        break
+      case 'failed':
+        if (!isSessionStoreError(result.error)) tell(locator.key, result.error)
+        break
+      case 'unavailable':
+        break
     }
+  }
+  const tell = (key: string, error: unknown): void => {
+    if (isOver || told.has(key)) return
+    told.add(key)
+    telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })
   }
   const owed = (): readonly Noted[] => ledger.drain().filter(({ locator }) => !hopeless.has(locator.key))
   const flushOwed = async (): Promise<void> => {

@@ -1,20 +1,27 @@
 import type { StoreStats } from '../contract/events.js'
 import type { Locator } from '../contract/locator.js'
+import { isSessionStoreError } from '../errors.js'
 import type { Context } from './context.js'
-import type { Flushing } from './flush.js'
+import type { Flushing, KnownFlush } from './flush.js'
+import type { Noted } from './ledger.js'
 import { limiter } from './limiter.js'
+import type { Tried } from './retrying.js'
 
 /** The flushes that nobody waits for: those whose time has come, and those that a reader found overdue. */
 export interface DueFlushes {
   /**
-   * Flushes what the cache holds of a session, beside the answers. Resolves to `false` where that is not possible now,
-   * and then the session is owed to the ledger. What can never be flushed is told as abandoned, and stays counted.
-   *
-   * @param sinceMs since when the session is unflushed, by the monotonic clock. @default now
+   * Flushes what the cache holds of a session, beside the answers. Never rejects: where it fails, the session goes back
+   * to the ledger. What can never be flushed is told as abandoned, once.
    */
-  flush(locator: Locator, sinceMs?: number): Promise<boolean>
+  flush(noted: Noted): Promise<Tried>
 
-  /** Keys of sessions that are out of the ledger and not yet in the backend. */
+  /**
+   * The same for a session that a reader found overdue at this version. Does nothing where this process is flushing it
+   * already, or has tried to in vain and will try again.
+   */
+  flushOverdue(locator: Locator, version: number): void
+
+  /** Keys of sessions whose flush has not ended. */
   readonly underWay: ReadonlyMap<string, unknown>
 
   /** What is unflushed as far as this process knows: in the ledger, or under way. */
@@ -25,33 +32,66 @@ export interface DueFlushes {
 const FLUSHES_AT_ONCE = 256
 
 export const dueFlushes = (
-  { runtime, ledger, background }: Pick<Context, 'runtime' | 'ledger' | 'background'>,
+  { runtime, ledger, background, telemetry }: Pick<Context, 'runtime' | 'ledger' | 'background' | 'telemetry'>,
   flushes: Pick<Flushing, 'flushKnown'>,
 ): DueFlushes => {
   const slots = limiter(FLUSHES_AT_ONCE)
   const underWay = new Map<string, { sinceMs: number; flights: number }>()
 
+  const begin = ({ locator, sinceMs }: Noted): (() => void) => {
+    const flushing = underWay.get(locator.key) ?? { sinceMs, flights: 0 }
+    underWay.set(locator.key, flushing)
+    flushing.sinceMs = Math.min(flushing.sinceMs, sinceMs)
+    flushing.flights += 1
+    return () => {
+      flushing.flights -= 1
+      if (flushing.flights === 0) underWay.delete(locator.key)
+    }
+  }
+  const settle = (noted: Noted, flushed: KnownFlush): Tried => {
+    switch (flushed.outcome) {
+      case 'flushed':
+      case 'nothing to do':
+        return flushed.outcome
+      case 'unavailable':
+        ledger.failed(noted, 'unavailable')
+        return 'failed'
+      case 'failed': {
+        const { error } = flushed
+        // What a tier rejected with was told when it did.
+        if (ledger.failed(noted, 'failed') && !isSessionStoreError(error))
+          telemetry.emit('fault', { tier: 'the session store', operation: 'flush', error })
+        return 'failed'
+      }
+      case 'hopeless': {
+        const { error } = flushed
+        if (ledger.failed(noted, 'hopeless')) telemetry.emit('abandoned', { operation: 'flush', error })
+        return 'nothing to do'
+      }
+    }
+  }
+  const flush: DueFlushes['flush'] = (noted) => {
+    const end = begin(noted)
+    return new Promise((resolve) =>
+      background.run('flush', async () => {
+        let tried: Tried = 'failed'
+        try {
+          tried = settle(noted, await slots.run(() => flushes.flushKnown(noted.locator, 'time')))
+        } finally {
+          end()
+          resolve(tried)
+        }
+      }),
+    )
+  }
+
   return {
     underWay,
-    flush: (locator, sinceMs = runtime.monotonicMs()) => {
+    flush,
+    flushOverdue: (locator, version) => {
       const { key } = locator
-      const flushing = underWay.get(key) ?? { sinceMs, flights: 0 }
-      underWay.set(key, flushing)
-      flushing.sinceMs = Math.min(flushing.sinceMs, sinceMs)
-      flushing.flights += 1
-      return new Promise((resolve) =>
-        background.run('flush', async () => {
-          try {
-            const outcome = await slots.run(() => flushes.flushKnown(locator, 'time'))
-            if (outcome === 'failed') ledger.owe(locator, 0, sinceMs)
-            if (flushing.flights === 1) underWay.delete(key)
-            resolve(outcome !== 'failed')
-          } finally {
-            flushing.flights -= 1
-            resolve(true)
-          }
-        }),
-      )
+      if (underWay.has(key) || ledger.hasFailed(key)) return
+      void flush({ locator, version, sinceMs: runtime.monotonicMs() })
     },
     unflushed: () => {
       const notInLedger = [...underWay.keys()].filter((key) => !ledger.has(key))

@@ -2,6 +2,7 @@ import type { BackendToken, InsertOutcome } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
+import { isSessionStoreError, type SessionStoreError, type SessionStoreErrorCode } from '../errors.js'
 import {
   confirmVerdict,
   type FlushVerdict,
@@ -15,6 +16,7 @@ import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../session/transitions.js'
 import type { Updated } from './backend-tier.js'
 import { type Context, isUnavailable, rowOf, userOfEnvelope } from './context.js'
+import type { FlushFault } from './ledger.js'
 import type { InCache } from './read.js'
 import { jittered, sleep } from './waiting.js'
 
@@ -27,6 +29,19 @@ export type FlushOutcome =
   /** The session is destroyed, or was never in the backend that should have it. */
   | { readonly outcome: 'destroyed' }
 
+/** What became of a flush that nobody waits for. */
+export type KnownFlush =
+  | { readonly outcome: 'flushed' | 'nothing to do' }
+  | { readonly outcome: Exclude<FlushFault, 'hopeless'>; readonly error: unknown }
+  | { readonly outcome: Extract<FlushFault, 'hopeless'>; readonly error: SessionStoreError }
+
+/** Errors that are about the session as it stands: to flush it again would meet them again. */
+const HOPELESS: ReadonlySet<unknown> = new Set<SessionStoreErrorCode>([
+  'E_SESSION_FORMAT',
+  'E_SESSION_DATA',
+  'E_SESSION_TOO_LARGE',
+])
+
 export interface Flushing {
   /**
    * Brings an envelope, which a compare-and-set accepted or a read returned, to the backend and marks it there
@@ -34,8 +49,8 @@ export interface Flushing {
    */
   flush(locator: Locator, envelope: LiveEnvelope, token: CasToken, reason: FlushReason): Promise<FlushOutcome>
 
-  /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. */
-  flushKnown(locator: Locator, reason: FlushReason): Promise<'flushed' | 'nothing to do' | 'failed'>
+  /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. Never rejects. */
+  flushKnown(locator: Locator, reason: FlushReason): Promise<KnownFlush>
 
   /** A look at the cache after a write went to the backend round it. `unseen`: the cache cannot be asked. */
   settleAfterTakeover(
@@ -158,14 +173,15 @@ export const flushing = (context: Context): Flushing => {
   const flushKnown: Flushing['flushKnown'] = async (locator, reason) => {
     try {
       const seen = await cache.get(locator.key)
-      if (seen.state !== 'live' || !isUnflushed(seen.envelope)) return 'nothing to do'
+      if (seen.state !== 'live' || !isUnflushed(seen.envelope)) return { outcome: 'nothing to do' }
       if (!owesFlush(seen.envelope, options.policy, () => userOfEnvelope(context, seen.envelope) !== undefined))
-        return 'nothing to do'
+        return { outcome: 'nothing to do' }
       const { outcome } = await flush(locator, seen.envelope, seen.token, reason)
-      return outcome === 'durable' ? 'flushed' : 'nothing to do'
+      return { outcome: outcome === 'durable' ? 'flushed' : 'nothing to do' }
     } catch (error) {
-      if (!isUnavailable(error)) throw error
-      return 'failed'
+      if (isUnavailable(error)) return { outcome: 'unavailable', error }
+      if (isSessionStoreError(error) && HOPELESS.has(error.code)) return { outcome: 'hopeless', error }
+      return { outcome: 'failed', error }
     }
   }
 

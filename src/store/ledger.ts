@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Locator } from '../contract/locator.js'
-import type { EpochMs, Runtime } from '../contract/time.js'
-import { jittered } from './waiting.js'
+import type { Runtime } from '../contract/time.js'
+import { retrying, type Tried } from './retrying.js'
 
 /**
  * The sessions whose newest acknowledged write stands in the cache only, as far as this process knows. Bounded: what
@@ -10,18 +10,22 @@ import { jittered } from './waiting.js'
 export interface Ledger {
   /** A write was acknowledged that the backend does not have. The oldest such write sets the time. */
   note(locator: Locator, version: number): void
+  /** The flush of a write is due, and the backend could not be asked: it is tried again after a pause that grows. */
+  owe(locator: Locator, version: number): void
   /**
-   * A flush that is due could not be done: it is tried again after a pause that grows. `sinceMs`, by the monotonic
-   * clock: since when the session is unflushed, if not since now.
+   * The same for a flush that this ledger, or a reader, began. Tells whether this is the first time that the session
+   * meets such a fault since it was flushed last.
    */
-  owe(locator: Locator, version: number, sinceMs?: number): void
+  failed(noted: Noted, fault: FlushFault): boolean
   /** The backend has this version; a newer one that was noted stays noted. */
   forget(key: string, version: number): void
   readonly size: number
   /** How many were owed and are no longer kept in mind, for want of room. */
   readonly abandoned: number
   has(key: string): boolean
-  /** Since when the one has been in it that was noted first, by the monotonic clock; `undefined` if it is empty. */
+  /** It is in it, and its last flush failed. */
+  hasFailed(key: string): boolean
+  /** Since when the one has been unflushed that was noted first, by the monotonic clock; `undefined` if it is empty. */
   oldestSinceMs(): number | undefined
   /**
    * Everything in it, and from the first time on nothing is flushed by itself any more. It all stays in it until it
@@ -30,144 +34,165 @@ export interface Ledger {
   drain(): readonly Noted[]
 }
 
+/** A session with a write that is not in the backend. */
 export interface Noted {
   readonly locator: Locator
+  /** The newest one that is known of. */
   readonly version: number
+  /** Since when it is unflushed, by the monotonic clock. */
+  readonly sinceMs: number
+  /** The faults that its flushes met, but for outages. */
+  readonly met?: ReadonlySet<FlushFault>
 }
+
+/** What a flush met. */
+export type FlushFault =
+  /** A tier could not be asked. It is tried again. */
+  | 'unavailable'
+  /** Anything else that may pass, such as a missing table. It is tried again, and holds up none of the former. */
+  | 'failed'
+  /** Nobody here can ever flush the session as it stands. It waits for the next write, and is counted meanwhile. */
+  | 'hopeless'
 
 export interface LedgerOptions {
   readonly runtime: Runtime
   readonly maxStaleMs: number
-  /** Of sessions whose time has not come, and of those whose flush failed, each. */
+  /** Of sessions whose time has not come, and of those whose flush met a fault of each kind. */
   readonly maxEntries: number
-  /** Resolves to `false` where it could not be done, and is owed again. */
-  readonly flush: (locator: Locator, sinceMs: number) => Promise<boolean>
+  /** Never rejects. Where it fails, it has told this ledger so. */
+  readonly flush: (noted: Noted) => Promise<Tried>
   /** One is owed for which there is no room: it is left to whoever reads the session next. */
   readonly abandon: () => void
 }
 
-interface Entry {
-  readonly locator: Locator
-  readonly dueAt: EpochMs
-  /** The newest one noted. */
+interface Entry extends Noted {
   version: number
-  sinceMs: number
 }
 
-const FIRST_PAUSE_MS = 500
-const LONGEST_PAUSE_MS = 2_000
-/** So many are tried first; the others when one of them was flushed. They need not all be on one cache server. */
-const CANARIES = 16
+interface Waiting extends Entry {
+  /** By the monotonic clock. */
+  readonly dueAtMs: number
+}
+
+const NONE: ReadonlySet<FlushFault> = new Set()
 
 export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: LedgerOptions): Ledger => {
   let draining = false
   let armed: (() => void) | undefined
-  let retryArmed: (() => void) | undefined
-  let pauseMs = FIRST_PAUSE_MS
   let abandoned = 0
 
   // Entries are only peeked at, so the order of recent use stays the order in which their time is up.
-  const entries = new LRUCache<string, Entry>({
+  const waiting = new LRUCache<string, Waiting>({
     max: maxEntries,
     dispose: (entry, _key, reason) => {
-      if (reason === 'evict') void flush(entry.locator, entry.sinceMs)
+      if (reason === 'evict') void flush(entry)
     },
   })
-  /** Those whose flush failed, the longest untried first. */
-  const owed = new Map<string, Entry>()
+  const owed = { unavailable: retrying<Entry>(runtime, flush), failed: retrying<Entry>(runtime, flush) }
+  const hopeless = new Map<string, Entry>()
 
+  const wait = (entry: Entry): void => {
+    waiting.set(entry.locator.key, { ...entry, dueAtMs: runtime.monotonicMs() + maxStaleMs })
+    arm()
+  }
   const arm = (): void => {
     if (armed !== undefined || draining) return
-    const oldest = entries.rvalues().next()
+    const oldest = waiting.rvalues().next()
     if (oldest.done === true || oldest.value === undefined) return
-    armed = runtime.after(Math.max(0, oldest.value.dueAt - runtime.now()), () => {
+    armed = runtime.after(Math.max(0, oldest.value.dueAtMs - runtime.monotonicMs()), () => {
       armed = undefined
       flushDue()
       arm()
     })
   }
   const flushDue = (): void => {
-    const now = runtime.now()
-    const due: Entry[] = []
-    for (const entry of entries.rvalues()) {
-      if (entry === undefined || entry.dueAt > now) break
+    const nowMs = runtime.monotonicMs()
+    const due: Waiting[] = []
+    for (const entry of waiting.rvalues()) {
+      if (entry === undefined || entry.dueAtMs > nowMs) break
       due.push(entry)
     }
-    for (const { locator, sinceMs } of due) {
-      entries.delete(locator.key)
-      void flush(locator, sinceMs)
+    for (const entry of due) {
+      waiting.delete(entry.locator.key)
+      void flush(entry)
     }
   }
 
-  const armRetry = (): void => {
-    if (retryArmed !== undefined || draining || owed.size === 0) return
-    retryArmed = runtime.after(jittered(runtime, pauseMs), () => void retry())
+  const toBeFlushed = (key: string): Entry | undefined =>
+    waiting.peek(key) ?? owed.unavailable.entries.get(key) ?? owed.failed.entries.get(key)
+  const find = (key: string): Entry | undefined => toBeFlushed(key) ?? hopeless.get(key)
+  const remove = (key: string): void => {
+    waiting.delete(key)
+    owed.unavailable.delete(key)
+    owed.failed.delete(key)
+    hopeless.delete(key)
   }
-  const retry = async (): Promise<void> => {
-    const tried = await Promise.all(flushOwed(CANARIES))
-    const isBack = tried.includes(true)
-    pauseMs = isBack ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-    retryArmed = undefined
-    if (isBack && !draining) void Promise.all(flushOwed(owed.size))
-    armRetry()
-  }
-  const flushOwed = (count: number): Promise<boolean>[] =>
-    [...owed.values()].slice(0, count).map(({ locator, sinceMs }) => {
-      owed.delete(locator.key)
-      return flush(locator, sinceMs)
-    })
-
   const all = function* (): Generator<Entry> {
-    yield* owed.values()
-    yield* entries.values()
+    yield* owed.unavailable.entries.values()
+    yield* owed.failed.entries.values()
+    yield* hopeless.values()
+    yield* waiting.values()
+  }
+  const makeRoomIn = (entries: ReadonlyMap<string, Entry>): void => {
+    const [oldest] = entries.keys()
+    if (oldest === undefined || entries.size < maxEntries) return
+    remove(oldest)
+    abandoned += 1
+    abandon()
+  }
+
+  const failed = ({ locator, version, sinceMs, met = NONE }: Noted, fault: FlushFault): boolean => {
+    const { key } = locator
+    const known = find(key)
+    const isNews = fault !== 'unavailable' && !met.has(fault)
+    const entry: Entry = {
+      locator,
+      version: Math.max(version, known?.version ?? 0),
+      sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
+      met: isNews ? new Set([...met, fault]) : met,
+    }
+    // What was written while the flush was under way may well be possible to flush.
+    const isOutdated = known !== undefined && known.version > version
+    remove(key)
+    if (fault === 'hopeless' && isOutdated) wait(entry)
+    else if (fault === 'hopeless') {
+      makeRoomIn(hopeless)
+      hopeless.set(key, entry)
+    } else {
+      makeRoomIn(owed[fault].entries)
+      owed[fault].add(entry)
+    }
+    return isNews
   }
 
   return {
     note: (locator, version) => {
-      const known = entries.peek(locator.key) ?? owed.get(locator.key)
+      const { key } = locator
+      const known = toBeFlushed(key)
       // The older write's time comes first, and takes this one along.
       if (known !== undefined) known.version = Math.max(known.version, version)
-      else
-        entries.set(locator.key, {
-          locator,
-          dueAt: runtime.now() + maxStaleMs,
-          version,
-          sinceMs: runtime.monotonicMs(),
-        })
-      arm()
-    },
-    owe: (locator, version, sinceMs = runtime.monotonicMs()) => {
-      const { key } = locator
-      const known = entries.peek(key) ?? owed.get(key)
-      entries.delete(key)
-      owed.delete(key)
-      const [oldest] = owed.keys()
-      if (oldest !== undefined && owed.size >= maxEntries) {
-        owed.delete(oldest)
-        abandoned += 1
-        abandon()
+      else {
+        const before = hopeless.get(key)
+        hopeless.delete(key)
+        wait({ sinceMs: runtime.monotonicMs(), ...before, locator, version })
       }
-      owed.set(key, {
-        locator,
-        dueAt: runtime.now(),
-        version: Math.max(version, known?.version ?? 0),
-        sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
-      })
-      armRetry()
     },
+    owe: (locator, version) => {
+      failed({ locator, version, sinceMs: runtime.monotonicMs() }, 'unavailable')
+    },
+    failed,
     forget: (key, version) => {
-      const known = entries.peek(key) ?? owed.get(key)
-      if (known === undefined || known.version > version) return
-      entries.delete(key)
-      owed.delete(key)
+      const known = find(key)
+      if (known !== undefined && known.version <= version) remove(key)
     },
     get size() {
-      return entries.size + owed.size
+      return waiting.size + owed.unavailable.entries.size + owed.failed.entries.size + hopeless.size
     },
     get abandoned() {
       return abandoned
     },
-    has: (key) => entries.has(key) || owed.has(key),
+    has: (key) => find(key) !== undefined,
+    hasFailed: (key) => find(key) !== undefined && !waiting.has(key),
     oldestSinceMs: () => {
       let oldest: number | undefined
       for (const { sinceMs } of all()) oldest = Math.min(oldest ?? sinceMs, sinceMs)
@@ -176,9 +201,10 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     drain: () => {
       draining = true
       armed?.()
-      retryArmed?.()
       armed = undefined
-      return [...all()].map(({ locator, version }) => ({ locator, version }))
+      owed.unavailable.stop()
+      owed.failed.stop()
+      return [...all()].map(({ locator, version, sinceMs }) => ({ locator, version, sinceMs }))
     },
   }
 }

@@ -70,7 +70,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     runtime,
     maxStaleMs,
     maxEntries: maxUnflushed,
-    flush: (locator, sinceMs) => due.flush(locator, sinceMs),
+    flush: (noted) => due.flush(noted),
     abandon: () => telemetry.emit('abandoned', { operation: 'flush', error: noRoom(options.maxUnflushed) }),
   })
   const context: Context = { ...parts, ledger }
@@ -149,7 +149,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     const identified = (): boolean => handle.userId !== undefined
     const { maxStaleMs, policy } = options
     if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
-      void due.flush(handle.locator)
+      due.flushOverdue(handle.locator, envelope.version)
     if (mayTouch && isWorthTouching(context, handle.seen))
       beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
   }
