@@ -148,12 +148,14 @@ describe('what lasts is measured by the monotonic clock', () => {
     })
     const { id } = await store.create({ count: 0 })
     await settled()
-    await increment(store, id)
     delays.length = 0
+    await increment(store, id)
     for (let day = 1; day < 30; day += 1) runtime.advance(DAY_MS)
     await settled()
     expect(await stored(id)).toMatchObject({ session: { version: 1 } })
-    expect(delays.length).toBeLessThanOrEqual(2)
+    const long = delays.filter((delayMs) => delayMs > DAY_MS)
+    expect(long.length).toBeGreaterThan(1)
+    expect(long.length).toBeLessThan(4)
     expect(Math.max(...delays)).toBeLessThan(2 ** 31)
     runtime.advance(DAY_MS)
     await settled()
@@ -219,7 +221,7 @@ describe('a flush by time that meets something else than an outage', () => {
       if (tier === 'the session store') told.push(operation)
     })
     // More of them than are tried at a time.
-    const bad = await Promise.all(Array.from({ length: 100 }, async () => (await store.create({ bad: true })).id))
+    const bad = await Promise.all(Array.from({ length: 400 }, async () => (await store.create({ bad: true })).id))
     const good = await Promise.all(Array.from({ length: 20 }, async () => (await store.create({ count: 0 })).id))
     await settled()
     for (const id of bad) await increment(store, id)
@@ -233,8 +235,8 @@ describe('a flush by time that meets something else than an outage', () => {
     backend.unreachable = false
     await seconds(runtime, 10)
     for (const id of good) expect(await stored(id)).toMatchObject({ session: { version: 2 } })
-    expect(store.stats().unflushed).toBe(100)
-    expect(told).toHaveLength(100)
+    expect(store.stats().unflushed).toBe(400)
+    expect(told).toHaveLength(400)
 
     isBroken = false
     await seconds(runtime, 60)
