@@ -10,7 +10,7 @@ import {
 import type { FlushReason } from '../contract/events.js'
 import type { EpochMs } from '../contract/time.js'
 import { type LiveEnvelope, neverPersisted } from './envelope.js'
-import { extensionIsDue, hasExpired, type LifeTimings } from './expiry.js'
+import { extensionIsDue, hasExpired, hasPassed, type LifeTimings } from './expiry.js'
 import { isUnflushed } from './transitions.js'
 
 /*
@@ -69,7 +69,7 @@ export const readerShouldFlush = (
 ): boolean =>
   owesFlush(envelope, policy, identified) &&
   envelope.unflushedAt > 0 &&
-  now - envelope.unflushedAt >= maxStaleMs + maxStaleMs / 4
+  hasPassed(maxStaleMs + maxStaleMs / 4, envelope.unflushedAt, now)
 
 /** An unflushed envelope that the time bound holds for. */
 export const owesFlush = (envelope: LiveEnvelope, { persistOn }: FlushPolicy, identified: () => boolean): boolean => {

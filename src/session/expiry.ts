@@ -33,16 +33,23 @@ export const deadlineAfterUse = (
   timings: LifeTimings,
 ): EpochMs => Math.min(now + idleTtlMs + timingsFor(idleTtlMs, timings).touchIntervalMs, absoluteExpiresAt)
 
+/**
+ * Whether `spanMs` have passed since a moment that some process's clock gave. A moment that lies as far ahead counts as
+ * well: that clock was wrong, or this one is, and what has to happen now and then must not wait until both agree.
+ */
+export const hasPassed = (spanMs: number, since: EpochMs, now: EpochMs): boolean => Math.abs(now - since) >= spanMs
+
 /** Past its deadline: the moment itself is past. */
 export const hasExpired = (session: { readonly expiresAt: EpochMs }, now: EpochMs): boolean => now >= session.expiresAt
 
 /** The cache should be told that the session is in use. */
 export const touchIsDue = (envelope: LiveEnvelope, now: EpochMs, timings: LifeTimings): boolean =>
-  now - envelope.touchedAt >= timingsFor(envelope.idleTtlMs, timings).touchIntervalMs
+  hasPassed(timingsFor(envelope.idleTtlMs, timings).touchIntervalMs, envelope.touchedAt, now)
 
 /** The backend should be told, lest its copy expire ahead of the cached one. */
 export const extensionIsDue = (envelope: LiveEnvelope, now: EpochMs, timings: LifeTimings): boolean =>
-  envelope.durableVersion > 0 && now - envelope.seenDurableAt >= timingsFor(envelope.idleTtlMs, timings).touchBackendMs
+  envelope.durableVersion > 0 &&
+  hasPassed(timingsFor(envelope.idleTtlMs, timings).touchBackendMs, envelope.seenDurableAt, now)
 
 /**
  * When the backend's copy ends, if it is told at `now` that the session is in use: later than the cached copy

@@ -84,7 +84,10 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   data: write.data,
 })
 
-/** The same session, seen in use. Data, version and trust are untouched. */
+/**
+ * The same session, seen in use. Data, version and trust are untouched. Its life is never shortened by that, unless its
+ * idle time-out has changed: a clock that is behind must not end a session that is in use.
+ */
 export const touched = (
   base: LiveEnvelope,
   now: EpochMs,
@@ -94,7 +97,10 @@ export const touched = (
 ): LiveEnvelope => ({
   ...base,
   touchedAt: now,
-  expiresAt: deadlineAfterUse(now, idleTtlMs, base.absoluteExpiresAt, timings),
+  expiresAt: Math.max(
+    deadlineAfterUse(now, idleTtlMs, base.absoluteExpiresAt, timings),
+    idleTtlMs === base.idleTtlMs ? base.expiresAt : 0,
+  ),
   idleTtlMs,
   reads: base.reads + 1,
   seenDurableAt: backendWasTold ? now : base.seenDurableAt,
@@ -113,7 +119,8 @@ export const confirmed = (
   durableAt: now,
   // Writes after the flushed one were made after it was: its own moment is a safe bound for the oldest.
   unflushedAt: envelope.version === flushed.version ? 0 : flushed.writtenAt,
-  seenDurableAt: Math.max(envelope.seenDurableAt, flushed.touchedAt),
+  // It was not told later than now: a moment ahead of that is of a clock that was wrong.
+  seenDurableAt: Math.min(now, Math.max(envelope.seenDurableAt, flushed.touchedAt)),
   backendToken,
 })
 
@@ -182,7 +189,7 @@ export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, ma
   return { ...next, lineage, version: next.version + maxStaleCount, frozen: false }
 }
 
-/** An envelope as the backend keeps it. */
+/** An envelope as the backend keeps it: never for less long than the cached copy lives. */
 export const storedSession = (
   envelope: LiveEnvelope,
   userId: string | undefined,
@@ -197,7 +204,10 @@ export const storedSession = (
   userEpoch: envelope.userEpoch,
   createdAt: envelope.createdAt,
   seenAt: envelope.touchedAt,
-  expiresAt: backendDeadline(envelope.touchedAt, envelope.idleTtlMs, envelope.absoluteExpiresAt, timings),
+  expiresAt: Math.max(
+    backendDeadline(envelope.touchedAt, envelope.idleTtlMs, envelope.absoluteExpiresAt, timings),
+    envelope.expiresAt,
+  ),
   absoluteExpiresAt: envelope.absoluteExpiresAt,
   idleTtlMs: envelope.idleTtlMs,
 })

@@ -211,6 +211,10 @@ describe('When a reader flushes what another process owes', () => {
     [1_249, false],
     [1_250, true],
     [99_999, true],
+    // A moment ahead of the reader's clock: whose clock is wrong does not matter, the change is not to wait for it.
+    [-1_249, false],
+    [-1_250, true],
+    [-3_600_000, true],
   ] as const)
     test(`${after} ms after the oldest unflushed write, with a bound of 1000 ms: ${flushes ? 'it does' : 'it does not'}`, () => {
       expect(should(ahead(1, { unflushedAt: NOW }), NOW + after)).toBe(flushes)

@@ -43,7 +43,12 @@ describe('When the tiers are told that a session is in use', () => {
   const envelope = live({ touchedAt: NOW, seenDurableAt: NOW, durableVersion: 1 })
 
   for (const [after, cache, backend] of [
-    [-5, false, false],
+    // Moments ahead of this clock: some clock is wrong, and nobody waits until it is right.
+    [-5_000, true, true],
+    [-100, true, true],
+    [-99, true, false],
+    [-10, true, false],
+    [-9, false, false],
     [0, false, false],
     [9, false, false],
     [10, true, false],
@@ -87,6 +92,47 @@ describe('Ended stays ended', () => {
     const envelope = live({ expiresAt: NOW + 7, seenDurableAt: NOW, idleTtlMs: 1_000, absoluteExpiresAt: NOW + 7 })
     expect(cacheDeadline(envelope, timings)).toBe(NOW + 7)
   })
+})
+
+test('a session in use is ended by no clock that was ahead and was set back, and by none that is behind', () => {
+  const STEP_MS = 1_000_000
+  const life = fc.record({
+    idleTtlMs: fc.integer({ min: 1, max: 500 }),
+    touchIntervalMs: fc.integer({ min: 0, max: 500 }),
+    uses: fc.array(
+      fc.record({ afterMs: fc.integer({ min: 0, max: 400 }), aheadMs: fc.constantFrom(0, -STEP_MS, STEP_MS) }),
+      { maxLength: 30 },
+    ),
+  })
+  const property = fc.property(life, ({ idleTtlMs, touchIntervalMs, uses }) => {
+    const interval = Math.min(touchIntervalMs, idleTtlMs)
+    const every = { touchIntervalMs: interval, touchBackendMs: interval, idleTtlMs }
+    let now = NOW
+    const firstDeadline = deadlineAfterUse(now, idleTtlMs, NOW * 2, every)
+    // It was never in the backend: whoever forgets it ends it.
+    let envelope = live({
+      ...{ idleTtlMs, touchedAt: now, expiresAt: firstDeadline, absoluteExpiresAt: NOW * 2 },
+      ...{ durableVersion: 0, seenDurableAt: 0 },
+    })
+    /** Memcached is told for how long, not until when. */
+    let keptUntil = now + (cacheDeadline(envelope, every) - now)
+    let lastUse = now
+    for (const { afterMs, aheadMs } of uses) {
+      now += afterMs
+      if (now >= lastUse + idleTtlMs) return
+      expect(now, 'the cache has it').toBeLessThan(keptUntil)
+      expect(hasExpired(envelope, now), 'by a clock that is right').toBe(false)
+      const mine = now + aheadMs
+      // To a clock that is ahead by more than its idle time-out it has ended: nothing is written there.
+      if (hasExpired(envelope, mine)) continue
+      // What a clock says that is behind by more than the idle time-out can lengthen no life, and must shorten none.
+      if (aheadMs >= 0) lastUse = now
+      if (!touchIsDue(envelope, mine, every)) continue
+      envelope = touched(envelope, mine, idleTtlMs, every, false)
+      keptUntil = now + (cacheDeadline(envelope, every) - mine)
+    }
+  })
+  fc.assert(property, { seed, numRuns: rounds(1_000, 20_000) })
 })
 
 test('a session in use outlives any loss of the cache: its row never ends ahead of its envelope', () => {

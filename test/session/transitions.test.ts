@@ -111,7 +111,7 @@ describe('A write', () => {
 })
 
 describe('A touch (rule 11)', () => {
-  const base = live({ version: 9, durableVersion: 7, unflushedAt: NOW - 10, idleTtlMs: 1_000 })
+  const base = live({ version: 9, durableVersion: 7, unflushedAt: NOW - 10, idleTtlMs: 1_000, expiresAt: NOW + 900 })
 
   test('it moves the time of use and the deadline and counts, and changes nothing else', () => {
     const after = touched(base, NOW + 50, 1_000, timings, false)
@@ -123,6 +123,14 @@ describe('A touch (rule 11)', () => {
     const after = touched(base, NOW + 50, 1_000, timings, true)
     expect(changedIn(base, after)).toEqual(['expiresAt', 'reads', 'seenDurableAt', 'touchedAt'])
     expect(after.seenDurableAt).toBe(NOW + 50)
+  })
+
+  test('a clock that is behind ends the session no earlier, unless its idle time-out is another now', () => {
+    expect(touched(base, NOW - 500, 1_000, timings, false)).toMatchObject({
+      touchedAt: NOW - 500,
+      expiresAt: NOW + 900,
+    })
+    expect(touched(base, NOW + 50, 500, timings, false).expiresAt).toBe(NOW + 560)
   })
 
   test('version, lineage, data and trust stay the very same, whatever it is told (M35, M36, M36b)', () => {
@@ -175,6 +183,11 @@ describe('A confirm (rule 6)', () => {
     expect(known(NOW - 500, NOW - 100)).toBe(NOW - 100)
     expect(known(NOW - 50, NOW - 100)).toBe(NOW - 50)
   })
+
+  test('a moment ahead of now, by which the backend was told, is of a wrong clock and is not kept', () => {
+    const known = confirmed(live({ seenDurableAt: NOW + 5_000 }), live({ touchedAt: NOW - 100 }), NOW, token)
+    expect(known.seenDurableAt).toBe(NOW)
+  })
 })
 
 describe('A fill (rule 2)', () => {
@@ -213,7 +226,7 @@ describe('Freezing (rule 14)', () => {
 
 describe('What the backend keeps', () => {
   test('each field of the envelope that outlives the cache is in the row, with the deadline padded', () => {
-    const envelope = live({ idleTtlMs: 1_000, touchedAt: NOW })
+    const envelope = live({ idleTtlMs: 1_000, touchedAt: NOW, expiresAt: NOW + 1_010 })
     expect(storedSession(envelope, 'ada', timings)).toStrictEqual({
       ...{ lineage: envelope.lineage, version: 7, writeIds: envelope.writeIds, codecId: 1, data: envelope.data },
       ...{ userId: 'ada', userEpoch: 2, createdAt: envelope.createdAt, seenAt: NOW, expiresAt: NOW + 1_110 },
@@ -223,9 +236,13 @@ describe('What the backend keeps', () => {
   })
 
   test('its end is counted from the last use, not from the moment of the flush', () => {
-    expect(storedSession(live({ idleTtlMs: 1_000, touchedAt: NOW - 500 }), undefined, timings).expiresAt).toBe(
-      NOW + 610,
-    )
+    const envelope = live({ idleTtlMs: 1_000, touchedAt: NOW - 500, expiresAt: NOW + 510 })
+    expect(storedSession(envelope, undefined, timings).expiresAt).toBe(NOW + 610)
+  })
+
+  test('it ends no earlier than the cached copy, also where the last use was told by a clock that is behind', () => {
+    const envelope = live({ idleTtlMs: 1_000, touchedAt: NOW - 5_000, expiresAt: NOW + 510 })
+    expect(storedSession(envelope, undefined, timings).expiresAt).toBe(NOW + 510)
   })
 })
 
