@@ -89,7 +89,7 @@ const wasAsked = (answer: unknown): boolean => {
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
   const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
-  const seen = outages(runtime.now, maxClockSkewMs)
+  const seen = outages(runtime, maxClockSkewMs)
 
   const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
 

@@ -1,4 +1,4 @@
-import type { EpochMs } from '../contract/time.js'
+import type { EpochMs, Runtime } from '../contract/time.js'
 
 /**
  * What this process saw of a cache's servers going and coming back. While one was away, sessions may have been
@@ -8,22 +8,36 @@ import type { EpochMs } from '../contract/time.js'
 export interface Outages {
   failed(server: string): void
   answered(server: string): void
-  /** Entries filled or checked before this moment may be from before an outage; 0 if there was none. */
+  /**
+   * Entries filled or checked before this moment may be from before an outage; 0 if there was none. Where the wall
+   * clock was set forward since the outage, the moment is moved along. Where it was set back, the moment stays: entries
+   * that were stamped until then are compared once more than they need be.
+   */
   trustFrom(server: string): EpochMs
 }
 
-export const outages = (now: () => EpochMs, maxClockSkewMs: number): Outages => {
+/** By less than this the two clocks of a process drift apart without anyone having set the wall clock. */
+const DRIFT_MS = 100
+
+export const outages = (
+  { now, monotonicMs }: Pick<Runtime, 'now' | 'monotonicMs'>,
+  maxClockSkewMs: number,
+): Outages => {
   const away = new Set<string>()
-  const endedAt = new Map<string, EpochMs>()
+  const ended = new Map<string, { at: EpochMs; readonly atMs: number }>()
   return {
     failed: (server) => void away.add(server),
     answered: (server) => {
-      if (away.delete(server)) endedAt.set(server, now())
+      if (away.delete(server)) ended.set(server, { at: now(), atMs: monotonicMs() })
     },
-    // The stamp in an entry is by the clock of the process that filled it.
     trustFrom: (server) => {
-      const ended = endedAt.get(server)
-      return ended === undefined ? 0 : ended + maxClockSkewMs
+      const end = ended.get(server)
+      if (end === undefined) return 0
+      const at = Math.ceil(now() - (monotonicMs() - end.atMs))
+      // As long as nobody sets the clock the moment stays the same to the millisecond: entries are stamped with it.
+      if (at - end.at > DRIFT_MS) end.at = at
+      // The stamp in an entry is by the clock of the process that filled it.
+      return end.at + maxClockSkewMs
     },
   }
 }
