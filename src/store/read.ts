@@ -4,7 +4,7 @@ import type { CacheKey, Locator } from '../contract/locator.js'
 import { tierUnavailable } from '../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../session/decisions.js'
 import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../session/envelope.js'
-import { hasExpired } from '../session/expiry.js'
+import { hasExpired, hasPassed } from '../session/expiry.js'
 import { filled, trusted } from '../session/transitions.js'
 import type { Seen } from './cache-tier.js'
 import { type Context, isUnavailable, randomName, rowOf } from './context.js'
@@ -256,7 +256,7 @@ export const reading = (context: Context): Reading => {
     for (;;) {
       const found = await observe(locator, 'writer')
       if (found.state === 'none' || !found.envelope.frozen) return found
-      if (runtime.now() - found.envelope.writtenAt >= options.thawMs) return found
+      if (hasPassed(options.thawMs, found.envelope.writtenAt, runtime.now())) return found
       await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
     }
   }
