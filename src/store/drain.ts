@@ -4,10 +4,11 @@ import type { Context } from './context.js'
 import type { Flushing } from './flush.js'
 import type { Noted } from './ledger.js'
 import { limiter } from './limiter.js'
-import { jittered, sleep } from './waiting.js'
+import { jittered, settledOrOver, sleep } from './waiting.js'
 
 /** What a store is doing as it is closed. */
 export interface UnderWay {
+  /** Calls that may still bring something. What no longer can, since its caller was told, is not waited for. */
   readonly inFlight: ReadonlySet<Promise<void>>
   /** Keys of sessions whose flush beside the answers has not ended. */
   readonly beingFlushed: ReadonlyMap<string, unknown>
@@ -82,16 +83,8 @@ export const drain = async (
       await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)
     }
   }
-  const untilDeadline = async (working: Promise<unknown>): Promise<void> => {
-    const leftMs = endsAt - runtime.monotonicMs()
-    await new Promise<void>((resolve) => {
-      const cancel = runtime.after(Math.max(0, leftMs), resolve)
-      void working.finally(() => {
-        cancel()
-        resolve()
-      })
-    })
-  }
+  const untilDeadline = (working: Promise<unknown>): Promise<void> =>
+    settledOrOver(runtime, Math.max(0, endsAt - runtime.monotonicMs()), working)
 
   await untilDeadline(
     work().catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })),

@@ -37,7 +37,7 @@ import { regenerate } from './regenerate.js'
 import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
 import { isWorthTouching, touch } from './touch.js'
 import { updating } from './update.js'
-import { within } from './waiting.js'
+import { settledOrOver, within } from './waiting.js'
 import { type Accepted, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
@@ -80,7 +80,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const writes = writing(context, reads, flushes)
   const creations = creating(context, reads)
   const queue = keyedQueue()
-  /** What was begun and has not ended, also where its caller was told that it is late. */
+  /**
+   * What was begun and has not ended: a call that changes something also where its caller was told that it is late, as
+   * long as its last step may take; one that does not, until then.
+   */
   const inFlight = new Set<Promise<void>>()
   let closing: Promise<CloseReport> | undefined
 
@@ -97,10 +100,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
       return await work()
     })()
-    const ended = working.then(
-      () => {},
-      () => {},
-    )
+    const ended = settledOrOver(runtime, isChange ? options.thawMs : deadlineMs, working)
     inFlight.add(ended)
     void ended.then(() => inFlight.delete(ended))
     return within(runtime, deadlineMs, working, () =>

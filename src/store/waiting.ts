@@ -9,6 +9,17 @@ export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
 /** `meanMs`, give or take a half, so that a fleet does not move in step. */
 export const jittered = (runtime: Runtime, meanMs: number): number => meanMs * (0.5 + runtime.random())
 
+/** Resolves when `work` has settled, in whichever way, or when `limitMs` have passed. Never rejects. */
+export const settledOrOver = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<void> =>
+  new Promise((resolve) => {
+    const cancel = runtime.after(limitMs, resolve)
+    const done = (): void => {
+      cancel()
+      resolve()
+    }
+    work.then(done, done)
+  })
+
 /**
  * What `work` settles as, or `late()`'s rejection if it has not settled after `deadlineMs`. The work itself is
  * not stopped; what becomes of it then is nobody's business any more, also if it fails.

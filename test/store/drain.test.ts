@@ -125,6 +125,29 @@ describe('a drain uses the time it has', () => {
     gate.open()
   })
 
+  test.each([
+    ['a listing', (store: SessionStore<Data>): Promise<unknown> => store.list(), 10_000],
+    [
+      'a change',
+      (store: SessionStore<Data>, id: string): Promise<unknown> => store.update(id, () => new Promise(() => {})),
+      // Its deadline, twice that of a call to the backend, and what clocks may be apart.
+      18_000,
+    ],
+  ] as const)(
+    '%s that never ends is not waited for, once its caller was told and its last step is over',
+    async (_what, begin, overAfterMs) => {
+      const leaving = await leavingWith(1)
+      leaving.backend.intercept = async (call, proceed) => await (call === 'list' ? SILENT() : proceed())
+      const late = begin(leaving.store, leaving.id).catch((error: unknown) => error)
+      await settled()
+      leaving.runtime.advance(overAfterMs)
+      await settled()
+      expect(await late).toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
+      // Time stands still from here on: a drain that waited would wait for ever.
+      expect(await leaving.store.close({ deadlineMs: 100_000 })).toEqual({ flushed: 1, left: 0, destroysLeft: 0 })
+    },
+  )
+
   test('what nobody can read is left, and holds up no other', async () => {
     const { processWithTiers, process, plantEnvelope, cached, stored } = world()
     const leaving = processWithTiers({ identify: (data) => data['userId'] as string })
