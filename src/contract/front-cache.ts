@@ -30,9 +30,15 @@ export type CasOutcome =
   | { readonly outcome: 'conflict' }
   /** Nothing stands there: never stored, expired, evicted or lost. Nothing was stored. */
   | { readonly outcome: 'missing' }
-  /** The value is larger than the cache takes. The old entry may be gone; the new one is not there. */
+  /**
+   * The value is larger than the cache takes, and was not stored. The entry that the token saw may be gone; any other is
+   * left as it is.
+   */
   | { readonly outcome: 'too-large' }
-  /** The server answers and takes no new value: out of memory, say. The old entry may be gone; the new one is not there. */
+  /**
+   * The server answers and takes no new value: out of memory, say. Nothing was stored. The entry that the token saw may be
+   * gone; any other is left as it is.
+   */
   | { readonly outcome: 'refused' }
 
 export type CacheDeleteOutcome = 'deleted' | 'conflict' | 'missing'

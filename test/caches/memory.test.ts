@@ -41,11 +41,13 @@ describe('the memory cache', () => {
     expect(left.filter((entry) => entry !== undefined).length).toBeLessThan(60)
   })
 
-  test('a refused value takes the old entry along, as in Memcached', async () => {
+  test('a change that is too large leaves the old entry, and a set that is takes it along, as in Memcached', async () => {
     const cache = memoryCache({ maxValueBytes: 100 })
     const added = await cache.add('k', bytes(100), inAMinute)
     if (added.outcome !== 'stored') throw new Error('not stored')
     expect(await cache.cas('k', bytes(101), added.token, inAMinute)).toEqual({ outcome: 'too-large' })
+    expect(await cache.get('k')).toBeDefined()
+    await expect(cache.set('k', bytes(101), inAMinute)).rejects.toMatchObject({ code: 'E_SESSION_TOO_LARGE' })
     expect(await cache.get('k')).toBeUndefined()
   })
 

@@ -74,7 +74,7 @@ export const plainMemjsCache = (options: PlainMemjsOptions): PlainMemjsCache => 
     async cas(key, value, token, expiresAt) {
       const cas = casOf(token)
       if (cas === undefined) return { outcome: 'conflict' }
-      const { header } = await ask('cas', 0x01, key, { value, extras: extras(expiresAt), cas })
+      const { header } = await ask('cas', 0x03, key, { value, extras: extras(expiresAt), cas })
       if (header.status === OK) return { outcome: 'stored', token: tokenOf(header) }
       if (header.status === EXISTS) return { outcome: 'conflict' }
       if (header.status === NOT_FOUND) return { outcome: 'missing' }

@@ -84,9 +84,11 @@ export class MemcachedCache implements FrontCache, Placed {
 
   cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome> {
     return this.#call('cas', async () => {
-      const request = { opcode: OPCODE.set, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
+      // REPLACE and not SET: a SET that Memcached refuses, for its size or for want of memory, drops what stands there
+      // before it looks at the number.
+      const request = { opcode: OPCODE.replace, key: keyBytes(key), value, expiration: this.#expiration(expiresAt) }
       const link = this.#linkOf(key)
-      // Not sent: Memcached would drop what stands there, whoever wrote it.
+      // Not sent: it would be refused once all of it had arrived.
       if (value.byteLength > this.#maxValueBytes) return { outcome: 'too-large' }
       const sent = this.#over(link, token, request)
       if (sent === undefined) return { outcome: 'conflict' }

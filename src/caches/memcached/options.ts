@@ -59,8 +59,7 @@ export interface MemcachedOptions {
 
   /**
    * The largest value that is sent, in bytes: less than what the servers take (`-I`, 1 MiB by default, their own header
-   * included), as a server that refuses a value for its size drops what stood there. A larger session is kept in the
-   * backend alone. From 1_024 to 1_073_741_824. @default 1_000_000
+   * included), so that no value travels in vain. A larger session is kept in the backend alone. From 1_024 to 1_073_741_824. @default 1_000_000
    */
   readonly maxValueBytes?: number
 

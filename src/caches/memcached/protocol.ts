@@ -2,6 +2,7 @@
 export const OPCODE = {
   set: 0x01,
   add: 0x02,
+  replace: 0x03,
   delete: 0x04,
   noop: 0x0a,
   /** A GET that answers with the key, so that an answer can be held against the question. */
@@ -46,7 +47,7 @@ export interface CacheRequest {
   readonly opcode: number
   readonly key?: Uint8Array
   readonly value?: Uint8Array
-  /** With `set` and `add`, which must have it: Memcached's number for when the entry expires. */
+  /** With `set`, `add` and `replace`, which must have it: Memcached's number for when the entry expires. */
   readonly expiration?: number
   /** The command is carried out only on the entry that has this number. */
   readonly cas?: bigint

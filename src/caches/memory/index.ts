@@ -59,8 +59,8 @@ const DEFAULT_MAX_VALUE_BYTES = 1024 * 1024 - ENTRY_OVERHEAD_BYTES
 
 /**
  * A front cache in this process's memory, on lru-cache: the embedded default and the reference
- * implementation. It behaves as a Memcached does: it forgets under pressure, a refused value takes the old
- * entry along, and a restart (`flush`) leaves nothing.
+ * implementation. It behaves as a Memcached does: it forgets under pressure, a `set` that is refused for its size takes
+ * the old entry along while a refused `cas` leaves it, and a restart (`flush`) leaves nothing.
  *
  * @throws `E_CONFIG` on an option out of range, or one that there is not.
  */
@@ -102,10 +102,8 @@ class LruFrontCache implements MemoryCache {
 
   async cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome> {
     this.#assertOpen('cas')
-    if (this.#refuses(key, value)) {
-      this.#entries.delete(key)
-      return { outcome: 'too-large' }
-    }
+    // What stands there stays, as with Memcached: the token may be an old one, and the entry another's change.
+    if (this.#refuses(key, value)) return { outcome: 'too-large' }
     const entry = this.#live(key)
     if (entry === undefined) return { outcome: 'missing' }
     if (entry.token !== token) return { outcome: 'conflict' }

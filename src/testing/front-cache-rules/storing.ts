@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Rule } from './rule.js'
-import { bytes, freshKey, holds, holdsNothing, inAMinute, stored, tokenOf } from './tools.js'
+import { bytes, freshKey, holds, holdsNothing, holdsNothingBut, inAMinute, stored, tokenOf } from './tools.js'
 
 const allBytes = Uint8Array.from({ length: 256 }, (_, index) => index)
 
@@ -101,8 +101,7 @@ export const STORING: readonly Rule[] = [
       const large = new Uint8Array(tooLargeBytes)
       const token = await stored(cache, key, bytes('old'), inAMinute(stage))
       assert.deepEqual(await cache.cas(key, large, token, inAMinute(stage)), { outcome: 'too-large' })
-      const left = await cache.get(key)
-      if (left !== undefined) assert.deepEqual(Buffer.from(left.value), Buffer.from('old'))
+      await holdsNothingBut(cache, key, bytes('old'))
 
       const other = freshKey()
       await assert.rejects(cache.set(other, large, inAMinute(stage)), { code: 'E_SESSION_TOO_LARGE' })
@@ -110,6 +109,19 @@ export const STORING: readonly Rule[] = [
       await holdsNothing(cache, other)
       await cache.set(other, bytes('small'), inAMinute(stage))
       await holds(cache, other, bytes('small'))
+    },
+  },
+  {
+    title: 'a value that is too large costs no entry that its token has not seen',
+    check: async (stage) => {
+      const { cache, tooLargeBytes } = stage
+      const key = freshKey()
+      const old = await stored(cache, key, bytes('old'), inAMinute(stage))
+      const changed = await cache.cas(key, bytes("another's"), old, inAMinute(stage))
+      assert.equal(changed.outcome, 'stored')
+      const refused = await cache.cas(key, new Uint8Array(tooLargeBytes), old, inAMinute(stage))
+      assert.ok(['too-large', 'conflict'].includes(refused.outcome), `it ended as ${refused.outcome}`)
+      await holds(cache, key, bytes("another's"))
     },
   },
   {

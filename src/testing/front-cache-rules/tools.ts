@@ -36,6 +36,12 @@ export const holdsNothing = async (cache: FrontCache, key: CacheKey): Promise<vo
   assert.equal(await cache.get(key), undefined)
 }
 
+/** The entry may be gone; what stands at `key`, if anything does, is `value`. */
+export const holdsNothingBut = async (cache: FrontCache, key: CacheKey, value: Uint8Array): Promise<void> => {
+  const entry = await cache.get(key)
+  if (entry !== undefined) assert.deepEqual(Buffer.from(entry.value), Buffer.from(value))
+}
+
 /** A token of `key` as it stands. */
 export const tokenOf = async (cache: FrontCache, key: CacheKey): Promise<CasToken> => {
   const entry = await cache.get(key)

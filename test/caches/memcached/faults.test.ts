@@ -65,7 +65,7 @@ describe('a connection that breaks', () => {
     server.faults.add({ kind: 'hang' }, { on: 'getk', times: 1 })
     const calls = [cache.get('k'), cache.get('other'), cache.cas('k', bytes('w'), token, inAMinute)]
     const settled = Promise.allSettled(calls)
-    await server.arrival('set')
+    await server.arrival('replace')
     await server.disconnect(kind)
     const [read, other, change] = await settled
     for (const call of [read, other]) expect(call).toMatchObject({ status: 'rejected', reason: unavailable() })
@@ -296,10 +296,10 @@ describe('an answer that cannot be right', () => {
 
 describe('a change', () => {
   type Change = (cache: FrontCache, token: CasToken, inAMinute: number) => Promise<unknown>
-  const changes: [string, 'set' | 'add' | 'delete', Change][] = [
+  const changes: [string, 'set' | 'add' | 'replace' | 'delete', Change][] = [
     ['add', 'add', (cache, _, inAMinute) => cache.add('new', bytes('new'), inAMinute)],
     ['set', 'set', (cache, _, inAMinute) => cache.set('k', bytes('new'), inAMinute)],
-    ['cas', 'set', (cache, token, inAMinute) => cache.cas('k', bytes('new'), token, inAMinute)],
+    ['cas', 'replace', (cache, token, inAMinute) => cache.cas('k', bytes('new'), token, inAMinute)],
     ['delete', 'delete', (cache, token) => cache.delete('k', token)],
   ]
 
@@ -355,7 +355,7 @@ describe('a change', () => {
   ] as const)('answered with status 0x%s is unavailable, applied: %s', async (status, applied) => {
     const { server, cache, inAMinute } = await scene()
     const token = await store(cache, 'k', 'v', inAMinute)
-    server.faults.add({ kind: 'status', status }, { on: ['getk', 'set', 'add', 'delete'] })
+    server.faults.add({ kind: 'status', status }, { on: ['getk', 'set', 'add', 'replace', 'delete'] })
     await expect(cache.get('k')).rejects.toEqual(unavailable({ operation: 'get', applied: undefined }))
     for (const [operation, , change] of changes)
       await expect(change(cache, token, inAMinute)).rejects.toEqual(unavailable({ operation, applied }))
@@ -378,7 +378,7 @@ describe('a token', () => {
       expect(server.connections.made).toBe(1)
       expect(text(await cache.get('k'))).toBe('v')
       await dead()
-      expect(server.received('set')).toBe(0)
+      expect(server.received('replace')).toBe(0)
       expect(server.received('delete')).toBe(0)
     },
   )

@@ -8,23 +8,24 @@ import { sharedMemcached, skipUnless } from '../../support/servers.js'
 const TOO_LARGE = new Uint8Array(2 * 1024 * 1024)
 
 skipUnless('a value that is too large for Memcached', await sharedMemcached(), ({ address }) => {
-  const refused = async (options: Partial<MemcachedOptions>): Promise<Uint8Array | undefined> => {
+  const refused = async (options: Partial<MemcachedOptions>, isStale: boolean): Promise<Uint8Array | undefined> => {
     const cache = memcached({ servers: address, ...options })
     const { key } = sampleLocator()
     const expiresAt = Date.now() + 60_000
     const { token } = (await cache.add(key, Uint8Array.of(1), expiresAt)) as { readonly token: CasToken }
+    if (isStale) await cache.set(key, Uint8Array.of(2), expiresAt)
     expect(await cache.cas(key, TOO_LARGE, token, expiresAt)).toEqual({ outcome: 'too-large' })
     const stands = await cache.get(key)
     await cache.close()
     return stands?.value
   }
 
-  test('is not sent, and what stood there stands', async () => {
-    expect(await refused({})).toEqual(Uint8Array.of(1))
-  })
-
-  test('costs what stood there, where the server takes less than it was said to', async () => {
-    expect(await refused({ maxValueBytes: 1_073_741_824 })).toBeUndefined()
+  test.each([
+    ['where it is not sent', {}],
+    ['where the server takes less than it was said to', { maxValueBytes: 1_073_741_824 }],
+  ])('costs nothing of what stands there, %s', async (_, options) => {
+    expect(await refused(options, false)).toEqual(Uint8Array.of(1))
+    expect(await refused(options, true)).toEqual(Uint8Array.of(2))
   })
 })
 

@@ -231,7 +231,7 @@ const DEFECTS: Record<string, Defect> = {
         const stored = entry && (await cache.cas('k', bytes(value), entry.token, inAMinute()))
         if (stored?.outcome !== 'stored') throw new Error('not stored')
       }
-      server.faults.add({ kind: 'stall' }, { on: 'set', times: 1 })
+      server.faults.add({ kind: 'stall' }, { on: ['set', 'replace'], times: 1 })
       expect(await happened(overwrite('older'))).toBe('an error')
       await overwrite('newer')
       server.resume()
