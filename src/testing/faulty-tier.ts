@@ -12,6 +12,12 @@ export type Interceptor = (call: string, proceed: () => Promise<unknown>) => Pro
 export interface FaultControls {
   /** Every call rejects as a tier does whose server refuses connections. */
   unreachable: boolean
+  /**
+   * Every call that would store something is refused as by a server that answers and has no room. A cache's `add` and
+   * `cas` end as `refused`, and its reads and deletes go through; every other change rejects with
+   * `E_SESSION_UNAVAILABLE`, surely not applied and `answered`.
+   */
+  refusing: boolean
   /** Runs round every call that is not refused. Default: just proceeds. */
   intercept: Interceptor
   /** The calls made so far, in order, refused ones too. */
@@ -29,6 +35,9 @@ const CHANGES: ReadonlySet<string> = new Set([
   'destroy',
   'purge',
 ])
+/** A cache deletes without any room, and answers with an outcome where others raise an error. */
+const NEEDS_NO_ROOM = 'delete'
+const REFUSED_AS_OUTCOME: ReadonlySet<string> = new Set(['add', 'cas'])
 const FREE: ReadonlySet<string> = new Set(['close'])
 
 /** A front cache whose failures a test decides. */
@@ -38,7 +47,12 @@ export const faultyCache = <Tier extends FrontCache>(tier: Tier): Tier & FaultCo
 export const faultyBackend = <Tier extends Backend>(tier: Tier): Tier & FaultControls => faulty(tier)
 
 const faulty = <Tier extends FrontCache | Backend>(tier: Tier): Tier & FaultControls => {
-  const controls: FaultControls = { unreachable: false, intercept: (_call, proceed) => proceed(), calls: [] }
+  const controls: FaultControls = {
+    unreachable: false,
+    refusing: false,
+    intercept: (_call, proceed) => proceed(),
+    calls: [],
+  }
   return new Proxy(tier, {
     get: (target, name) => {
       if (Object.hasOwn(controls, name)) return controls[name as keyof FaultControls]
@@ -50,6 +64,10 @@ const faulty = <Tier extends FrontCache | Backend>(tier: Tier): Tier & FaultCont
         if (FREE.has(name) || !isContractMethod(name)) return proceed()
         controls.calls.push(name)
         if (controls.unreachable) return Promise.reject(refused(target.name, name))
+        if (controls.refusing && CHANGES.has(name) && name !== NEEDS_NO_ROOM)
+          return REFUSED_AS_OUTCOME.has(name)
+            ? Promise.resolve({ outcome: 'refused' })
+            : Promise.reject(withoutRoom(target.name, name))
         return controls.intercept(name, async () => await proceed())
       }
     },
@@ -60,6 +78,9 @@ const faulty = <Tier extends FrontCache | Backend>(tier: Tier): Tier & FaultCont
 const READS: ReadonlySet<string> = new Set(['get', 'read', 'health', 'list', 'count', 'setUp'])
 
 const isContractMethod = (name: string): boolean => CHANGES.has(name) || READS.has(name)
+
+const withoutRoom = (tier: string, call: string): Error =>
+  tierUnavailable(tier, call, { because: 'it was made to refuse by a test', applied: 'no', answered: true })
 
 const refused = (tier: string, call: string): Error =>
   tierUnavailable(tier, call, {

@@ -3,6 +3,7 @@ import type { EpochMs } from '../contract/time.js'
 import { CLOSING } from './front-cache-rules/closing.js'
 import { COMPARING } from './front-cache-rules/comparing.js'
 import { EXPIRING } from './front-cache-rules/expiring.js'
+import { REFUSING } from './front-cache-rules/refusing.js'
 import type { Rule } from './front-cache-rules/rule.js'
 import { STORING } from './front-cache-rules/storing.js'
 
@@ -13,20 +14,31 @@ export interface FrontCacheContractTest {
   readonly skip?: (title: string, run: () => Promise<void>) => unknown
 }
 
+/** A cache opened for one rule. */
+export interface OpenedFrontCache {
+  readonly cache: FrontCache
+  /** Opens a second cache over the same entries, as another process would. */
+  another?(): Promise<FrontCache>
+  /** For what the cache does not own, such as a server that was started for it; called when the cache is closed. */
+  close?(): Promise<unknown>
+}
+
 export interface FrontCacheSubject {
   /** Stands before each title. */
   readonly name: string
 
   /**
-   * A cache that may already hold entries; called once per rule, which closes it. `another` opens a second one
-   * over the same entries, as another process would; without it, exempt the rule that needs it. `close`, where
-   * given, is called afterwards, for what the cache does not own (a server started for it).
+   * A cache that may already hold entries; called once per rule, which closes it. Without `another`, exempt the rule
+   * that needs it.
    */
-  open(): Promise<{
-    readonly cache: FrontCache
-    another?(): Promise<FrontCache>
-    close?(): Promise<unknown>
-  }>
+  open(): Promise<OpenedFrontCache>
+
+  /**
+   * The same for the rules about a server that answers and takes no new value, as a Memcached that is out of memory.
+   * `refuseValues` brings it to that, and leaves what it holds; it is called once, in the middle of a rule. Where this is
+   * missing, those rules are left out.
+   */
+  openRefusing?(): Promise<OpenedFrontCache & { refuseValues(): unknown }>
 
   /** How much longer than asked an entry may live; never is it shorter. Milliseconds; 2000 for Memcached. */
   readonly expiryResolutionMs: number
@@ -50,7 +62,7 @@ export interface FrontCacheSubject {
   readonly cannot?: Readonly<Record<string, string>>
 }
 
-const RULES: readonly Rule[] = [...STORING, ...COMPARING, ...EXPIRING, ...CLOSING]
+const RULES: readonly Rule[] = [...STORING, ...COMPARING, ...EXPIRING, ...REFUSING, ...CLOSING]
 
 const NEEDS_A_CLOCK = 'a clock moved by weeks finds entries where they should be'
 
@@ -70,6 +82,7 @@ export const frontCacheContract = (test: FrontCacheContractTest, subject: FrontC
     if (!frontCacheContractTitles.includes(title)) throw new TypeError(`There is no rule "${title}" to be exempt from`)
   for (const rule of RULES) {
     if (rule.title === NEEDS_A_CLOCK && subject.advance === undefined) continue
+    if (rule.needs === 'refusals' && subject.openRefusing === undefined) continue
     const reason = cannot.get(rule.title)
     if (reason === undefined) test(`${subject.name}: ${rule.title}`, () => tryRule(rule, subject))
     else (test.skip ?? test)(`${subject.name}: ${rule.title} (cannot: ${reason})`, async () => {})
@@ -77,7 +90,7 @@ export const frontCacheContract = (test: FrontCacheContractTest, subject: FrontC
 }
 
 const tryRule = async (rule: Rule, subject: FrontCacheSubject): Promise<void> => {
-  const opened = await subject.open()
+  const opened = await open(rule, subject)
   const caches = [opened.cache]
   try {
     await rule.check({
@@ -93,6 +106,7 @@ const tryRule = async (rule: Rule, subject: FrontCacheSubject): Promise<void> =>
         if (subject.advance === undefined) await new Promise((resolve) => setTimeout(resolve, ms))
         else await subject.advance(ms)
       },
+      refuseValues: async () => void (await opened.refuseValues?.()),
       expiryResolutionMs: subject.expiryResolutionMs,
       largeBytes: subject.largeBytes ?? 1_000_000,
       tooLargeBytes: subject.tooLargeBytes ?? 2 * 1024 * 1024,
@@ -102,3 +116,6 @@ const tryRule = async (rule: Rule, subject: FrontCacheSubject): Promise<void> =>
     await opened.close?.()
   }
 }
+
+const open = (rule: Rule, subject: FrontCacheSubject): Promise<OpenedFrontCache & { refuseValues?(): unknown }> =>
+  rule.needs === 'refusals' && subject.openRefusing !== undefined ? subject.openRefusing() : subject.open()

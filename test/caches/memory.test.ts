@@ -8,6 +8,10 @@ describe('the memory cache keeps the contract', () => {
   frontCacheContract(test, {
     name: 'memory',
     open: async () => ({ cache: memoryCache({ runtime: clock }) }),
+    openRefusing: async () => {
+      const cache = memoryCache({ runtime: clock })
+      return { cache, refuseValues: () => cache.refuseValues(true) }
+    },
     expiryResolutionMs: 1,
     now: clock.now,
     advance: clock.advance,

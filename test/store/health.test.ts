@@ -20,7 +20,7 @@ const SILENT = (): Promise<never> => new Promise(() => {})
 
 describe('the health of a store', () => {
   const up: TierHealth = { tier: 'memory', state: 'up', latencyMs: 1 }
-  const degraded: TierHealth = { ...up, state: 'degraded', reason: '1 of 2 servers do not answer' }
+  const degraded: TierHealth = { ...up, state: 'degraded', reason: '1 of 2 servers are not up' }
   const down: TierHealth = { ...up, state: 'down', reason: 'ECONNREFUSED' }
 
   test.each([
@@ -139,7 +139,7 @@ skipUnless('the health of a store on real servers', servers, ({ startMemcached, 
     await second?.kill9()
     expect(await states()).toEqual({ store: 'degraded', cache: 'degraded', servers: ['up', 'down'], backend: 'up' })
     const { cache } = await store.health()
-    expect(cache).toMatchObject({ tier: 'memcached', reason: '1 of 2 servers do not answer' })
+    expect(cache).toMatchObject({ tier: 'memcached', reason: '1 of 2 servers are not up' })
     expect(cache.servers?.[1]).toMatchObject({ tier: `memcached ${second?.address}`, reason: 'ECONNREFUSED' })
     await second?.restart()
     await expect.poll(states, { timeout: 10_000 }).toEqual(well)

@@ -50,7 +50,7 @@ export const connect: Connect = async (server, options, signal) => {
 const signIn = async (ask: Ask, { username, password }: Credentials): Promise<void> => {
   const offered = accepted(await ask({ opcode: OPCODE.saslMechanisms }))
   if (!Buffer.from(offered.value).toString('latin1').split(' ').includes('PLAIN'))
-    throw new Error('it does not offer to sign in with SASL PLAIN')
+    throw new Error('it does not offer to sign in with SASL PLAIN, the only way that is spoken here')
   const value = Buffer.from(`\0${username}\0${password}`)
   accepted(await ask({ opcode: OPCODE.saslAuthenticate, key: Buffer.from('PLAIN'), value }))
 }
@@ -59,8 +59,8 @@ const accepted = (response: CacheResponse): CacheResponse => {
   if (response.status === STATUS.ok) return response
   throw new Error(
     response.status === STATUS.unknownCommand
-      ? 'it knows no SASL, but a username and password were given'
-      : 'it refused the username and password',
+      ? 'it knows no SASL: leave out `username` and `password`, or start it with -S'
+      : 'it refused the username and password: look at `username` and `password`',
   )
 }
 
@@ -69,7 +69,7 @@ const greet = async (ask: Ask): Promise<void> => {
   if (status === STATUS.ok) return
   throw new Error(
     status === STATUS.authenticationError
-      ? 'it wants a username and password'
+      ? 'it wants a username and password: give it `username` and `password`'
       : `it answered a greeting with status 0x${status.toString(16)}`,
   )
 }

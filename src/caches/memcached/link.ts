@@ -13,6 +13,8 @@ export class ServerLink {
   readonly server: ServerAddress
   /** `memcached cache1:11211` */
   readonly label: string
+  /** Why it refused the last new value that it was to store; `undefined` where it took it. */
+  refusesValues: string | undefined
   readonly #options: ResolvedMemcachedOptions
   readonly #runtime: Runtime
   readonly #connect: Connect

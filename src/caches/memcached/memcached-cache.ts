@@ -78,7 +78,9 @@ export class MemcachedCache implements FrontCache, Placed {
       const { status } = answer.response
       if (status === STATUS.ok) return { outcome: 'stored', token: this.#token(link, 'add', answer) }
       if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'exists' }
-      throw status === STATUS.tooLarge ? tooLarge(link, 'add', value) : this.#refused(link, 'add', status)
+      if (status === STATUS.tooLarge) throw tooLarge(link, 'add', value)
+      if (refusalOf(status)?.isOutcome) return { outcome: 'refused' }
+      throw this.#refused(link, 'add', status)
     })
   }
 
@@ -98,6 +100,7 @@ export class MemcachedCache implements FrontCache, Placed {
       if (status === STATUS.exists || status === STATUS.notStored) return { outcome: 'conflict' }
       if (status === STATUS.notFound) return { outcome: 'missing' }
       if (status === STATUS.tooLarge) return { outcome: 'too-large' }
+      if (refusalOf(status)?.isOutcome) return { outcome: 'refused' }
       throw this.#refused(link, 'cas', status)
     })
   }
@@ -133,12 +136,13 @@ export class MemcachedCache implements FrontCache, Placed {
       const servers = await Promise.all(this.#links.map((link) => this.#healthOf(link)))
       const [first, ...others] = servers
       if (first !== undefined && others.length === 0) return { ...first, tier: this.name, servers }
-      const faulty = servers.filter(({ state }) => state !== 'up')
+      const impaired = servers.filter(({ state }) => state !== 'up').length
+      const allDown = servers.every(({ state }) => state === 'down')
       return {
         tier: this.name,
-        state: faulty.length === 0 ? 'up' : faulty.length < servers.length ? 'degraded' : 'down',
+        state: impaired === 0 ? 'up' : allDown ? 'down' : 'degraded',
         latencyMs: Math.max(...servers.map(({ latencyMs }) => latencyMs)),
-        ...(faulty.length === 0 ? {} : { reason: `${faulty.length} of ${servers.length} servers do not answer` }),
+        ...(impaired === 0 ? {} : { reason: `${impaired} of ${servers.length} servers are not up` }),
         servers,
       }
     })
@@ -185,11 +189,21 @@ export class MemcachedCache implements FrontCache, Placed {
 
   async #change(link: ServerLink, operation: Change, sent: Promise<Answer>): Promise<Answer> {
     try {
-      return await sent
+      const answer = await sent
+      if (operation !== 'delete') this.#noteRefusal(link, answer.response.status)
+      return answer
     } catch (cause) {
       const applied = cause instanceof Unsent ? 'no' : 'unknown'
       throw tierUnavailable(link.label, operation, { cause, applied, because: reasonOf(cause) })
     }
+  }
+
+  /** For `health`: a server that answers a greeting may take no new value. What is said of one value does not count. */
+  #noteRefusal(link: ServerLink, status: number): void {
+    const refusal = refusalOf(status)
+    if (status === STATUS.ok) link.refusesValues = undefined
+    else if (refusal?.isOutcome && status !== STATUS.tooLarge && status !== STATUS.notStored)
+      link.refusesValues = refusal.because
   }
 
   /** `undefined` where the token is dead or not of our making: then nothing was sent. */
@@ -210,11 +224,13 @@ export class MemcachedCache implements FrontCache, Placed {
     return new Token(generation, response.cas)
   }
 
+  /** Of an unknown status nobody can tell whether it is a refusal: it counts as a fault. */
   #refused(link: ServerLink, operation: 'get' | Change, status: number): SessionStoreError {
     const refusal = refusalOf(status)
     return tierUnavailable(link.label, operation, {
-      because: refusal ?? `it answered with status 0x${status.toString(16)}`,
+      because: refusal?.because ?? unknownStatus(status),
       ...(operation === 'get' ? {} : { applied: refusal === undefined ? 'unknown' : 'no' }),
+      ...(refusal === undefined ? {} : { answered: true }),
     })
   }
 
@@ -225,20 +241,22 @@ export class MemcachedCache implements FrontCache, Placed {
   async #healthOf(link: ServerLink): Promise<TierHealth> {
     link.forgetFailure()
     const startedAtMs = this.#runtime.monotonicMs()
-    const reason = await link
+    const unusable = await link
       .ask({ opcode: OPCODE.noop })
       .then(
-        ({ response: { status } }) => (status === STATUS.ok ? undefined : (refusalOf(status) ?? `status ${status}`)),
+        ({ response: { status } }) =>
+          status === STATUS.ok ? undefined : (refusalOf(status)?.because ?? unknownStatus(status)),
         reasonOf,
       )
-    return {
-      tier: link.label,
-      state: reason === undefined ? 'up' : 'down',
-      latencyMs: this.#runtime.monotonicMs() - startedAtMs,
-      ...(reason === undefined ? {} : { reason }),
-    }
+    const latencyMs = this.#runtime.monotonicMs() - startedAtMs
+    if (unusable !== undefined) return { tier: link.label, state: 'down', latencyMs, reason: unusable }
+    if (link.refusesValues === undefined) return { tier: link.label, state: 'up', latencyMs }
+    const reason = `it refused the last value that it was to store: ${link.refusesValues}`
+    return { tier: link.label, state: 'degraded', latencyMs, reason }
   }
 }
+
+const unknownStatus = (status: number): string => `it answered with status 0x${status.toString(16)}`
 
 const tooLarge = (link: ServerLink, operation: 'add' | 'set', value: Uint8Array): SessionStoreError =>
   new SessionStoreError('E_SESSION_TOO_LARGE', `${link.label} does not take a value of ${value.byteLength} bytes`, {

@@ -27,21 +27,37 @@ export const STATUS = {
   temporaryFailure: 0x86,
 } as const
 
-const REFUSALS: ReadonlyMap<number, string> = new Map([
-  [STATUS.tooLarge, 'the value is too large for it'],
-  [STATUS.invalidArguments, 'it calls the arguments invalid'],
-  [STATUS.notStored, 'it did not store the entry'],
-  [STATUS.authenticationError, 'it wants a username and password, or others than were given'],
-  [STATUS.authenticationContinue, 'it wants to go on authenticating'],
-  [STATUS.unknownCommand, 'it does not know the command'],
-  [STATUS.outOfMemory, 'it is out of memory'],
-  [STATUS.notSupported, 'it does not support the command'],
-  [STATUS.busy, 'it is busy'],
-  [STATUS.temporaryFailure, 'it has a temporary failure'],
+/** An answer which says that nothing was done, and why. */
+export interface Refusal {
+  readonly because: string
+  /** It would refuse whoever asks the same: an answer of `add` and `cas`, and not a fault of the connection or the user. */
+  readonly isOutcome: boolean
+}
+
+const REFUSALS: ReadonlyMap<number, Refusal> = new Map([
+  [STATUS.tooLarge, { because: 'the value is too large for it', isOutcome: true }],
+  [STATUS.invalidArguments, { because: 'it calls the arguments invalid', isOutcome: true }],
+  [STATUS.notStored, { because: 'it did not store the entry', isOutcome: true }],
+  [
+    STATUS.authenticationError,
+    {
+      because: 'it wants a username and password, or others than were given: look at `username` and `password`',
+      isOutcome: false,
+    },
+  ],
+  [
+    STATUS.authenticationContinue,
+    { because: 'it wants to sign in in several steps, and only SASL PLAIN is spoken here', isOutcome: false },
+  ],
+  [STATUS.unknownCommand, { because: 'it does not know the command', isOutcome: true }],
+  [STATUS.outOfMemory, { because: 'it is out of memory', isOutcome: true }],
+  [STATUS.notSupported, { because: 'it does not support the command', isOutcome: true }],
+  [STATUS.busy, { because: 'it is busy', isOutcome: true }],
+  [STATUS.temporaryFailure, { because: 'it has a temporary failure', isOutcome: true }],
 ])
 
-/** Why a server that did answer refused, if the status says that nothing was done; else `undefined`. */
-export const refusalOf = (status: number): string | undefined => REFUSALS.get(status)
+/** What a server that did answer says, if the status means that nothing was done; else `undefined`. */
+export const refusalOf = (status: number): Refusal | undefined => REFUSALS.get(status)
 
 export interface CacheRequest {
   readonly opcode: number

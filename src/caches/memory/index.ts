@@ -10,7 +10,7 @@ import type {
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions, SessionStoreError } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
 
 export interface MemoryCacheOptions {
@@ -36,6 +36,12 @@ export interface MemoryCacheOptions {
 export interface MemoryCache extends FrontCache {
   /** Forgets every entry at once, as a restarted server would. The cache stays usable. */
   flush(): void
+
+  /**
+   * For tests. From now on no new value is taken, as by a Memcached that is out of memory: `add` and `cas` end as
+   * `refused`, `set` takes the old entry along and rejects; reads and deletes are answered. `false`: as before.
+   */
+  refuseValues(isRefusing: boolean): void
 }
 
 interface Stored {
@@ -72,6 +78,7 @@ class LruFrontCache implements MemoryCache {
   readonly #maxValueBytes: number
   readonly #maxBytes: number
   readonly #entries: LRUCache<CacheKey, Stored>
+  #refusesValues = false
   #closed = false
 
   constructor(options: MemoryCacheOptions) {
@@ -96,14 +103,16 @@ class LruFrontCache implements MemoryCache {
   async add(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<AddOutcome> {
     this.#assertOpen('add')
     if (this.#live(key) !== undefined) return { outcome: 'exists' }
-    if (this.#refuses(key, value)) throw this.#tooLarge('add', value)
+    if (this.#isTooLarge(key, value)) throw this.#tooLarge('add', value)
+    if (this.#refusesValues) return { outcome: 'refused' }
     return { outcome: 'stored', token: this.#store(key, value, expiresAt) }
   }
 
   async cas(key: CacheKey, value: Uint8Array, token: CasToken, expiresAt: EpochMs): Promise<CasOutcome> {
     this.#assertOpen('cas')
     // What stands there stays, as with Memcached: the token may be an old one, and the entry another's change.
-    if (this.#refuses(key, value)) return { outcome: 'too-large' }
+    if (this.#isTooLarge(key, value)) return { outcome: 'too-large' }
+    if (this.#refusesValues) return { outcome: 'refused' }
     const entry = this.#live(key)
     if (entry === undefined) return { outcome: 'missing' }
     if (entry.token !== token) return { outcome: 'conflict' }
@@ -112,9 +121,11 @@ class LruFrontCache implements MemoryCache {
 
   async set(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<void> {
     this.#assertOpen('set')
-    if (this.#refuses(key, value)) {
+    const isTooLarge = this.#isTooLarge(key, value)
+    if (isTooLarge || this.#refusesValues) {
       this.#entries.delete(key)
-      throw this.#tooLarge('set', value)
+      if (isTooLarge) throw this.#tooLarge('set', value)
+      throw tierUnavailable(this.name, 'set', { because: 'it takes no new value', applied: 'no', answered: true })
     }
     this.#store(key, value, expiresAt)
   }
@@ -142,6 +153,10 @@ class LruFrontCache implements MemoryCache {
     this.#entries.clear()
   }
 
+  refuseValues(isRefusing: boolean): void {
+    this.#refusesValues = isRefusing
+  }
+
   #live(key: CacheKey): Stored | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined || this.#runtime.now() < entry.expiresAt) return entry
@@ -157,7 +172,7 @@ class LruFrontCache implements MemoryCache {
     return entry.token
   }
 
-  #refuses(key: CacheKey, value: Uint8Array): boolean {
+  #isTooLarge(key: CacheKey, value: Uint8Array): boolean {
     return value.byteLength > this.#maxValueBytes || sizeOf(key, value) > this.#maxBytes
   }
 

@@ -11,6 +11,8 @@ export interface Stage {
   pass(ms: number): Promise<void>
   /** How much longer than asked an entry may live. */
   readonly expiryResolutionMs: number
+  /** From here on the server answers and takes no new value. Only for rules with `needs: 'refusals'`. */
+  refuseValues(): Promise<void>
   /** A size that every implementation takes, and one that this one refuses; bytes. */
   readonly largeBytes: number
   readonly tooLargeBytes: number
@@ -19,5 +21,7 @@ export interface Stage {
 /** One sentence of the contract; `check` throws when it is not kept. */
 export interface Rule {
   readonly title: string
+  /** What not every implementation can be brought to. */
+  readonly needs?: 'refusals'
   readonly check: (stage: Stage) => Promise<void>
 }

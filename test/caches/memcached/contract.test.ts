@@ -6,8 +6,10 @@ import { afterAll, beforeAll, describe, test } from 'vitest'
 import { findMemcached, freePort } from '../../../scripts/servers/index.js'
 import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
 import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
+import { REFUSING } from '../../../src/testing/front-cache-rules/refusing.js'
 import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
 import { absent, type MemcachedServer, ownMemcached, sharedMemcached, skipUnless } from '../../support/servers.js'
+import { fillMemcached } from '../support/fill-memcached.js'
 import { movedClock } from '../support/moved-clock.js'
 
 /** Over real servers the rules run side by side, because they wait for the servers' clock. */
@@ -23,8 +25,32 @@ const contractOverReal = (name: string, options: () => MemcachedOptions): void =
 
 const own = await ownMemcached()
 
+/** One that is full of values of this size and a key as the rules have it, and evicts nothing. */
+const REFUSED_BYTES = 256
+
 skipUnless('the front cache contract over one Memcached', await sharedMemcached(), ({ address }) => {
   contractOverReal('memcached', () => ({ servers: address }))
+})
+
+skipUnless('the front cache contract over a Memcached that is out of memory', own, (start) => {
+  const name = 'full memcached'
+  const titles = new Set(REFUSING.map(({ title }) => `${name}: ${title}`))
+  const only = (title: string, run: () => Promise<void>): void => {
+    if (titles.has(title)) test(title, run)
+  }
+  frontCacheContract(only, {
+    name,
+    open: () => Promise.reject(new Error('only the rules about refusals are run here')),
+    openRefusing: async () => {
+      const server = await start({ memoryMb: 2, extraArgs: ['-M'] })
+      return {
+        cache: memcached({ servers: server.address, operationTimeoutMs: 10_000, connectTimeoutMs: 10_000 }),
+        refuseValues: () => fillMemcached(server.port, REFUSED_BYTES),
+        close: () => server.stop(),
+      }
+    },
+    expiryResolutionMs: 2200,
+  })
 })
 
 skipUnless('the front cache contract over two Memcacheds of different weight', own, (start) => {
@@ -118,6 +144,14 @@ describe('the front cache contract over the scripted server', () => {
     frontCacheContract(test, {
       name: `scripted, ${place}`,
       open: async () => ({ cache: open(), another: async () => open() }),
+      openRefusing: async () => {
+        const full = await scriptedMemcached({ now: clock.now })
+        return {
+          cache: memcached({ servers: full.address, runtime: clock }),
+          refuseValues: () => full.faults.add({ kind: 'status', status: 0x82 }, { on: ['add', 'set', 'replace'] }),
+          close: () => full.close(),
+        }
+      },
       expiryResolutionMs: 2000,
       now: clock.now,
       advance: clock.advance,

@@ -197,18 +197,14 @@ describe('a server that hangs', () => {
   })
 
   test('is not blamed for a process that was too busy to read its answer', async () => {
-    const server = await scriptedMemcached()
-    const cache = memcached({ servers: server.address, operationTimeoutMs: 60 })
-    closers.push(
-      () => cache.close(),
-      () => server.close(),
-    )
-    await store(cache, 'k', 'v', Date.now() + 60_000)
-    // The double shares our process: its answer is written just before the long computation.
+    const { server, cache, clock, inAMinute } = await scene()
+    await store(cache, 'k', 'v', inAMinute)
     const reading = cache.get('k')
     await server.arrival('getk')
-    const until = Date.now() + 200
-    while (Date.now() < until);
+    // The double shares our process: its answer is written just before a long computation, after which the deadline
+    // has come before the answer is read.
+    setTimeout(() => clock.advance(500), 0)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
     expect(text(await reading)).toBe('v')
     expect(server.connections.made).toBe(1)
   })
@@ -343,22 +339,61 @@ describe('a change', () => {
     },
   )
 
-  test.each([
-    [0x04, 'no'],
-    [0x20, 'no'],
-    [0x81, 'no'],
-    [0x82, 'no'],
-    [0x84, 'unknown'],
-    [0x85, 'no'],
-    [0x86, 'no'],
-    [0x1234, 'unknown'],
-  ] as const)('answered with status 0x%s is unavailable, applied: %s', async (status, applied) => {
+  const REFUSAL = { answered: true, applied: 'no' } as const
+  const FAULT = { answered: false, applied: 'unknown' } as const
+  const statuses: [status: string, addAndCas: 'are refused' | 'reject', other: typeof REFUSAL | typeof FAULT][] = [
+    ['0x04', 'are refused', REFUSAL],
+    ['0x20', 'reject', REFUSAL],
+    ['0x21', 'reject', REFUSAL],
+    ['0x81', 'are refused', REFUSAL],
+    ['0x82', 'are refused', REFUSAL],
+    ['0x83', 'are refused', REFUSAL],
+    ['0x84', 'reject', FAULT],
+    ['0x85', 'are refused', REFUSAL],
+    ['0x86', 'are refused', REFUSAL],
+    ['0x1234', 'reject', FAULT],
+  ]
+  test.each(statuses)(
+    'answered with %s: add and cas %s, all else rejects with %j',
+    async (status, addAndCas, other) => {
+      const { server, cache, inAMinute } = await scene()
+      const token = await store(cache, 'k', 'v', inAMinute)
+      server.faults.add({ kind: 'status', status: Number(status) }, { on: ['getk', 'set', 'add', 'replace', 'delete'] })
+      const { answered } = other
+      await expect(cache.get('k')).rejects.toEqual(unavailable({ operation: 'get', answered, applied: undefined }))
+      for (const [operation, command, change] of changes)
+        if (addAndCas === 'are refused' && (command === 'add' || command === 'replace'))
+          expect(await change(cache, token, inAMinute)).toEqual({ outcome: 'refused' })
+        else await expect(change(cache, token, inAMinute)).rejects.toEqual(unavailable({ operation, ...other }))
+      expect(server.connections.made).toBe(1)
+    },
+  )
+
+  test('that wants another password says which options to look at', async () => {
+    const { server, cache } = await scene()
+    await cache.get('k')
+    server.faults.add({ kind: 'status', status: 0x20 }, { on: 'getk' })
+    await expect(cache.get('k')).rejects.toThrow('look at `username` and `password`')
+  })
+
+  test('that is refused shows in health until a value is taken, and deletes and sizes do not count', async () => {
     const { server, cache, inAMinute } = await scene()
     const token = await store(cache, 'k', 'v', inAMinute)
-    server.faults.add({ kind: 'status', status }, { on: ['getk', 'set', 'add', 'replace', 'delete'] })
-    await expect(cache.get('k')).rejects.toEqual(unavailable({ operation: 'get', applied: undefined }))
-    for (const [operation, , change] of changes)
-      await expect(change(cache, token, inAMinute)).rejects.toEqual(unavailable({ operation, applied }))
+    server.faults.add({ kind: 'status', status: 0x03 }, { on: 'replace', times: 1 })
+    expect(await cache.cas('k', bytes('w'), token, inAMinute)).toEqual({ outcome: 'too-large' })
+    expect(await cache.health()).toMatchObject({ state: 'up' })
+    server.faults.add({ kind: 'status', status: 0x82 }, { on: ['add', 'replace'] })
+    expect(await cache.add('other', bytes('v'), inAMinute)).toEqual({ outcome: 'refused' })
+    const refusing = {
+      state: 'degraded',
+      reason: 'it refused the last value that it was to store: it is out of memory',
+    }
+    expect(await cache.health()).toMatchObject({ ...refusing, servers: [refusing] })
+    expect(await cache.delete('k', token)).toBe('deleted')
+    expect(await cache.health()).toMatchObject(refusing)
+    server.faults.clear()
+    await store(cache, 'other', 'v', inAMinute)
+    expect(await cache.health()).toMatchObject({ state: 'up' })
   })
 })
 
@@ -539,7 +574,7 @@ describe('connecting', () => {
     expect(await cache.health()).toMatchObject({
       tier: 'memcached',
       state: 'degraded',
-      reason: '1 of 2 servers do not answer',
+      reason: '1 of 2 servers are not up',
       servers: [
         { tier: `memcached ${one.address}`, state: 'up' },
         { tier: `memcached ${two.address}`, state: 'down', reason: 'ECONNREFUSED' },
@@ -560,10 +595,20 @@ describe('signing in', () => {
       'a wrong password',
       { ...credentials, password: 'wrong horse' },
       { credentials },
-      'it refused the username and password',
+      'it refused the username and password: look at `username` and `password`',
     ],
-    ['no password where one is wanted', {}, { credentials }, 'it wants a username and password'],
-    ['a password where there is no SASL', credentials, {}, 'it knows no SASL, but a username and password were given'],
+    [
+      'no password where one is wanted',
+      {},
+      { credentials },
+      'it wants a username and password: give it `username` and `password`',
+    ],
+    [
+      'a password where there is no SASL',
+      credentials,
+      {},
+      'it knows no SASL: leave out `username` and `password`, or start it with -S',
+    ],
   ])('with %s is an error that says so, and shows no credentials', async (_, options, serverOptions, because) => {
     const { server, cache, inAMinute } = await scene(options, serverOptions)
     const error = await cache.set('k', bytes('v'), inAMinute).catch((thrown: unknown) => thrown)
