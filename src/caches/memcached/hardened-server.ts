@@ -2,16 +2,25 @@ import { connect, type Socket } from 'node:net'
 import memjs from 'memjs'
 import type { Cancel, Runtime } from '../../contract/time.js'
 import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
-import { encode, type Frame, FrameReader } from './frames.js'
-import { type CacheRequest, mismatch } from './protocol.js'
+import { encode, type Frame, FrameReader, type Head } from './frames.js'
+import { type CacheRequest, longestBody, mismatch, OPCODE } from './protocol.js'
 import type { ServerAddress } from './servers.js'
+import { HUNG_UP, strangerOf } from './strangers.js'
 
 export interface ServerOptions {
   readonly log: (line: string) => void
   readonly runtime: Runtime
-  /** The number before that of the first request, from 0 to 2^32 - 1. @default 0 */
+  /** The largest value that is kept when it is answered, in bytes. @default 1_000_000 */
+  readonly maxValueBytes?: number
+  /** The number before that of the first request, from 0 to 2^32 - 1. @default the one before `TWO_LINE_ENDS` */
   readonly lastNumber?: number
 }
+
+/**
+ * The number of a connection's first request: two line ends, so that a server which speaks in lines takes what comes
+ * before them for one, and answers something by which it is recognized, instead of waiting for more.
+ */
+const TWO_LINE_ENDS = 0x0d0a_0d0a
 
 /** Begins to connect; what is asked meanwhile is sent as soon as the connection stands. */
 export const openServer = (server: ServerAddress, options: ServerOptions): Connection =>
@@ -37,8 +46,9 @@ interface Question {
  * - its time-out is an idle timer that every write puts off: here each request has a deadline;
  * - half an answer is kept and put before the next connection's bytes, so that one key can be answered with
  *   another's value: here reader, queue and socket live and die together;
- * - it looks for the question by number alone, and lets what nobody asked pass: here the answers come in the
- *   order of the questions, for the same command and the same key, or the connection ends;
+ * - it looks for the question by number alone, and keeps what nobody asked for as long as it comes: here the answers
+ *   come in the order of the questions, for the same command and the same key, or the connection ends with their first
+ *   bytes;
  * - it copies all it has with each piece of an answer, and writes each request by itself: here a value is
  *   joined once, and the requests of one tick leave together;
  * - it connects, signs in and sends again by itself: here `connecting.ts` and `ServerLink` decide that.
@@ -50,30 +60,41 @@ class HardenedServer extends memjs.Server implements Connection {
   readonly #runtime: Runtime
   readonly #socket: Socket
   readonly #isTcp: boolean
-  readonly #reader = new FrameReader()
+  readonly #reader = new FrameReader({
+    admit: (head) => this.#admit(head),
+    strange: (bytes) => new Error(this.answered > 0 ? 'it sent bytes that are no answer' : strangerOf(bytes)),
+    take: (frame) => this.#take(frame),
+  })
+  readonly #maxValueBytes: number
   /** In the order of asking, which is the order of answering. */
   readonly #questions: Question[] = []
   /** The requests of this tick. */
   #unsent: Buffer[] = []
   #asking: Question | undefined
   #alarm: { readonly dueAtMs: number; readonly cancel: Cancel } | undefined
+  #isConnected = false
   #retired = false
   #ended: Connection['ended']
 
-  constructor({ target }: ServerAddress, { log, runtime, lastNumber = 0 }: ServerOptions) {
+  constructor({ target }: ServerAddress, options: ServerOptions) {
+    const { log, runtime, maxValueBytes = 1_000_000, lastNumber = TWO_LINE_ENDS - 1 } = options
     const [host, port] = 'path' in target ? [undefined, target.path] : [target.host, target.port]
     // One attempt and no fail-over. The object is made anew: memjs writes into it.
-    const options = { retries: 1, failover: false, logger: { log: quietly(log) } }
-    super(host, port, undefined, undefined, options)
-    this.#client = new NumberingClient([this], options)
+    const memjsOptions = { retries: 1, failover: false, logger: { log: quietly(log) } }
+    super(host, port, undefined, undefined, memjsOptions)
+    this.#client = new NumberingClient([this], memjsOptions)
     this.#client.seq = lastNumber
     this.#runtime = runtime
+    this.#maxValueBytes = maxValueBytes
     this.#isTcp = 'port' in target
     this.#socket = 'path' in target ? connect(target.path) : connect(target.port, target.host)
     this.#socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS)
     this.#socket.on('data', (chunk) => this.#received(chunk))
-    this.#socket.on('error', (error) => this.destroy(error))
-    this.#socket.on('end', () => this.destroy(new Error('it closed the connection')))
+    this.#socket.once('connect', () => {
+      this.#isConnected = true
+    })
+    this.#socket.on('error', (error) => this.destroy(this.#saidNothing ? new Error(HUNG_UP, { cause: error }) : error))
+    this.#socket.on('end', () => this.destroy(new Error(this.#saidNothing ? HUNG_UP : 'it closed the connection')))
     this.#socket.on('close', () => this.destroy(new Error('the connection was closed')))
   }
 
@@ -157,19 +178,36 @@ class HardenedServer extends memjs.Server implements Connection {
     this.#socket.uncork()
   }
 
+  get #saidNothing(): boolean {
+    return this.#isConnected && this.#socket.bytesRead === 0
+  }
+
   #received(chunk: Buffer): void {
+    if (this.#ended !== undefined) return
     try {
-      this.#reader.push(chunk, (frame) => this.#take(frame))
+      this.#reader.push(chunk)
     } catch (error) {
       this.destroy(error instanceof Error ? error : new Error(String(error)))
     }
+  }
+
+  #admit(head: Head | undefined): number {
+    const [question] = this.#questions
+    if (question === undefined || (head !== undefined && head.opaque !== question.number))
+      throw new Error('it answered what was not asked')
+    const longest = longestBody(question.request, this.#maxValueBytes)
+    if (head === undefined) return longest
+    if (head.opcode !== question.request.opcode) throw new Error('it answered another command than was sent')
+    if (head.opcode !== OPCODE.getKey && head.bodyBytes > longest)
+      throw new Error('it sent an answer of an impossible length')
+    return longest
   }
 
   /** Whatever is wrong with an answer is thrown, while its question is still in flight: it fails with the others. */
   #take(frame: Frame): void {
     if (this.#ended !== undefined) return
     const [question] = this.#questions
-    if (question?.number !== frame.opaque) throw new Error('it answered what was not asked')
+    if (question === undefined) return
     const wrong = mismatch(question.request, frame)
     if (wrong !== undefined) throw new Error(wrong)
     this.#questions.shift()

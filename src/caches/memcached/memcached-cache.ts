@@ -61,9 +61,10 @@ export class MemcachedCache implements FrontCache, Placed {
       const request = { opcode: OPCODE.getKey, key: keyBytes(key) }
       const link = this.#linkOf(key)
       const answer = await this.#read(link, request)
-      const { status, value } = answer.response
+      const { status, value, omittedBytes } = answer.response
       if (status === STATUS.notFound) return undefined
       if (status !== STATUS.ok) throw this.#refused(link, 'get', status)
+      if (omittedBytes > 0) throw this.#larger(link, omittedBytes)
       // Copied: what was received is one buffer, shared by the answers in it.
       return { value: new Uint8Array(value), token: this.#token(link, 'get', answer) }
     })
@@ -232,6 +233,12 @@ export class MemcachedCache implements FrontCache, Placed {
       ...(operation === 'get' ? {} : { applied: refusal === undefined ? 'unknown' : 'no' }),
       ...(refusal === undefined ? {} : { answered: true }),
     })
+  }
+
+  /** Another process takes larger values than this one. What it stored is no miss: it may be newer than the backend. */
+  #larger(link: ServerLink, bytes: number): SessionStoreError {
+    const because = `it holds an entry of ${bytes} bytes, which is more than \`maxValueBytes\` of ${this.#maxValueBytes} allows: give every process the same`
+    return tierUnavailable(link.label, 'get', { because, answered: true })
   }
 
   #expiration(expiresAt: EpochMs): number {

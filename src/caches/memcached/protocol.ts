@@ -76,12 +76,23 @@ export interface CacheResponse {
   /** Like the value a view of what was received, which the answers around it share. */
   readonly key: Uint8Array
   readonly value: Uint8Array
+  /** How many bytes of key and value were let pass, as they were more than is taken: then both are empty. 0 else. */
+  readonly omittedBytes: number
 }
+
+const FLAGS_BYTES = 4
+
+/** What answers other than values have for a body: a sentence, a list of ways to sign in, a number. */
+const LONGEST_WORDS_BYTES = 4_096
+
+/** How large the body of an answer may be that carries no value larger than `maxValueBytes`. */
+export const longestBody = ({ opcode, key }: CacheRequest, maxValueBytes: number): number =>
+  opcode === OPCODE.getKey ? FLAGS_BYTES + (key?.length ?? 0) + maxValueBytes : LONGEST_WORDS_BYTES
 
 /** Why `response` cannot be the answer to `request`; `undefined` when it can. */
 export const mismatch = (request: CacheRequest, response: CacheResponse): string | undefined => {
   if (request.opcode !== response.opcode) return 'it answered another command than was sent'
-  if (request.opcode !== OPCODE.getKey) return undefined
+  if (request.opcode !== OPCODE.getKey || response.omittedBytes > 0) return undefined
   if (response.status === STATUS.ok || response.key.length > 0)
     return request.key !== undefined && Buffer.compare(request.key, response.key) === 0
       ? undefined

@@ -104,7 +104,7 @@ describe('a connection that breaks', () => {
       forged.writeUInt16BE(6, 2)
       forged.writeUInt8(4, 4)
       forged.writeUInt32BE(16, 8)
-      forged.writeUInt32BE(2, 12)
+      forged.writeUInt32BE(0x0d0a_0d0b, 12)
       forged.writeUInt8(1, 23)
       forged.write('victimFORGED', 28, 'latin1')
       await cache.set('mallory', Buffer.concat([forged, forged]), inAMinute)

@@ -31,26 +31,48 @@ test.each([2 ** 31, 2 ** 32])('the numbers of requests pass %i without a hitch',
   expect(server.connections.made).toBe(1)
 })
 
+const answer = (opaque: number, value: string): Buffer => {
+  const bytes = Buffer.alloc(24 + value.length)
+  bytes.writeUInt8(0x81, 0)
+  bytes.writeUInt32BE(value.length, 8)
+  bytes.writeUInt32BE(opaque, 12)
+  bytes.write(value, 24)
+  return bytes
+}
+
 test('answers are found wherever the network cuts them', () => {
-  const answer = (opaque: number, value: string): Buffer => {
-    const bytes = Buffer.alloc(24 + value.length)
-    bytes.writeUInt8(0x81, 0)
-    bytes.writeUInt32BE(value.length, 8)
-    bytes.writeUInt32BE(opaque, 12)
-    bytes.write(value, 24)
-    return bytes
-  }
   const stream = Buffer.concat([answer(1, ''), answer(2, 'two'), answer(3, 'x'.repeat(300)), answer(4, 'four')])
   for (let size = 1; size <= stream.length; size += 1) {
-    const reader = new FrameReader()
     const found: [number, number][] = []
-    for (let at = 0; at < stream.length; at += size)
-      reader.push(stream.subarray(at, at + size), ({ opaque, value }) => found.push([opaque, value.length]))
+    const reader = new FrameReader({
+      admit: () => 1_000,
+      strange: () => new Error('not reached'),
+      take: ({ opaque, value }) => found.push([opaque, value.length]),
+    })
+    for (let at = 0; at < stream.length; at += size) reader.push(stream.subarray(at, at + size))
     expect(found).toEqual([
       [1, 0],
       [2, 3],
       [3, 300],
       [4, 4],
+    ])
+  }
+})
+
+test('a value that is larger than is taken passes by, wherever the network cuts it, and costs no other answer', () => {
+  const stream = Buffer.concat([answer(1, 'one'), answer(2, 'x'.repeat(300)), answer(3, 'three')])
+  for (let size = 1; size <= stream.length; size += 1) {
+    const found: [number, string, number][] = []
+    const reader = new FrameReader({
+      admit: () => 10,
+      strange: () => new Error('not reached'),
+      take: ({ opaque, value, omittedBytes }) => found.push([opaque, Buffer.from(value).toString(), omittedBytes]),
+    })
+    for (let at = 0; at < stream.length; at += size) reader.push(stream.subarray(at, at + size))
+    expect(found).toEqual([
+      [1, 'one', 0],
+      [2, '', 300],
+      [3, 'three', 0],
     ])
   }
 })
