@@ -1,5 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
-import type { Connection } from './connection.js'
+import { type Connection, Late } from './connection.js'
 import { openServer, type ServerOptions } from './hardened-server.js'
 import { type CacheRequest, type CacheResponse, OPCODE, STATUS } from './protocol.js'
 import type { ServerAddress } from './servers.js'
@@ -48,11 +48,19 @@ export const connect: Connect = async (server, options, signal) => {
 
 /** Any status but success is a refusal. */
 const signIn = async (ask: Ask, { username, password }: Credentials): Promise<void> => {
-  const offered = accepted(await ask({ opcode: OPCODE.saslMechanisms }))
+  const offered = accepted(await ask({ opcode: OPCODE.saslMechanisms }).catch(silent))
   if (!Buffer.from(offered.value).toString('latin1').split(' ').includes('PLAIN'))
     throw new Error('it does not offer to sign in with SASL PLAIN, the only way that is spoken here')
   const value = Buffer.from(`\0${username}\0${password}`)
   accepted(await ask({ opcode: OPCODE.saslAuthenticate, key: Buffer.from('PLAIN'), value }))
+}
+
+/** A Redis waits for more where it is asked that, while it answers a greeting. */
+const silent = (cause: unknown): never => {
+  if (!(cause instanceof Late)) throw cause
+  throw new Error('it says nothing when it is to be signed in to: it hangs, or is no Memcached (a Redis, say)', {
+    cause,
+  })
 }
 
 const accepted = (response: CacheResponse): CacheResponse => {

@@ -41,3 +41,10 @@ export class Unsent extends Error {
     return 'Unsent'
   }
 }
+
+/** No answer came in time. */
+export class Late extends Error {
+  override get name(): string {
+    return 'Late'
+  }
+}

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import memjs from 'memjs'
 import type { Cancel, Runtime } from '../../contract/time.js'
-import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
+import { type Answer, type Connection, type Generation, Late, Unsent } from './connection.js'
 import { encode, type Frame, FrameReader, type Head } from './frames.js'
 import { type CacheRequest, longestBody, mismatch, OPCODE } from './protocol.js'
 import type { ServerAddress } from './servers.js'
@@ -72,7 +72,6 @@ class HardenedServer extends memjs.Server implements Connection {
   #unsent: Buffer[] = []
   #asking: Question | undefined
   #alarm: { readonly dueAtMs: number; readonly cancel: Cancel } | undefined
-  #isConnected = false
   #retired = false
   #ended: Connection['ended']
 
@@ -90,11 +89,13 @@ class HardenedServer extends memjs.Server implements Connection {
     this.#socket = 'path' in target ? connect(target.path) : connect(target.port, target.host)
     this.#socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS)
     this.#socket.on('data', (chunk) => this.#received(chunk))
-    this.#socket.once('connect', () => {
-      this.#isConnected = true
+    this.#socket.on('error', (error: NodeJS.ErrnoException) => {
+      const hungUp = this.#socket.bytesRead === 0 && HANGING_UP.has(error.code ?? '')
+      this.destroy(hungUp ? new Error(HUNG_UP, { cause: error }) : error)
     })
-    this.#socket.on('error', (error) => this.destroy(this.#saidNothing ? new Error(HUNG_UP, { cause: error }) : error))
-    this.#socket.on('end', () => this.destroy(new Error(this.#saidNothing ? HUNG_UP : 'it closed the connection')))
+    this.#socket.on('end', () => {
+      this.destroy(new Error(this.#socket.bytesRead === 0 ? HUNG_UP : 'it closed the connection'))
+    })
     this.#socket.on('close', () => this.destroy(new Error('the connection was closed')))
   }
 
@@ -178,10 +179,6 @@ class HardenedServer extends memjs.Server implements Connection {
     this.#socket.uncork()
   }
 
-  get #saidNothing(): boolean {
-    return this.#isConnected && this.#socket.bytesRead === 0
-  }
-
   #received(chunk: Buffer): void {
     if (this.#ended !== undefined) return
     try {
@@ -234,7 +231,7 @@ class HardenedServer extends memjs.Server implements Connection {
       setImmediate(() => {
         const late = this.#questions.find(isLate)
         if (late === undefined) this.#awake()
-        else this.destroy(new Error(`it did not answer within ${late.timeoutMs} ms`))
+        else this.destroy(new Late(`it did not answer within ${late.timeoutMs} ms`))
       })
     } else if (this.#questions.length > 0) {
       const dueAtMs = this.#questions.reduce((earliest, question) => Math.min(earliest, question.dueAtMs), Infinity)
@@ -249,6 +246,9 @@ class NumberingClient extends memjs.Client {
     this.seq = (this.seq + 1) >>> 0
   }
 }
+
+/** Errors of a connection that stood: the other side ended it. */
+const HANGING_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
 /** After so long without traffic the system begins to ask whether the other side is still there. */
 const KEEP_ALIVE_MS = 30_000

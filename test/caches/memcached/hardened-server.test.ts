@@ -88,3 +88,34 @@ test('answers that came before bytes of another protocol count', async () => {
   expect(calls.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
   expect(connection.ended?.cause.message).toBe('it sent bytes that are no answer')
 })
+
+/** The head of an answer that claims so many bytes behind it. */
+const head = (opcode: number, opaque: number, bodyBytes: number): Buffer => {
+  const bytes = Buffer.alloc(24)
+  bytes.writeUInt16BE(0x8100 | opcode, 0)
+  bytes.writeUInt32BE(bodyBytes, 8)
+  bytes.writeUInt32BE(opaque, 12)
+  return bytes
+}
+
+/** The number of the first request of a connection; the next have the next. */
+const FIRST = 0x0d0a_0d0a
+const GIBIBYTE = 2 ** 30
+
+test.each([
+  ['one byte that nobody asked for', 0, Buffer.from([0x81]), 'it answered what was not asked'],
+  ['a byte of another protocol', 0, Buffer.from('E'), 'it sent bytes that are no answer'],
+  ['an answer to what was never asked', 1, head(0x0b, 0xdead_beef, GIBIBYTE), 'it answered what was not asked'],
+  ['an answer to another command', 1, head(0x0c, FIRST + 1, GIBIBYTE), 'it answered another command than was sent'],
+  ['an answer larger than it can be', 1, head(0x0b, FIRST + 1, 5_000), 'it sent an answer of an impossible length'],
+] as const)('%s ends the connection before any more has come', async (_, waiting, bytes, because) => {
+  await open()
+  await connection.request(NOOP, 100)
+  server.faults.add({ kind: 'hang' }, { on: 'version' })
+  const calls = Promise.allSettled(Array.from({ length: waiting }, () => connection.request(VERSION, 100)))
+  if (waiting > 0) await server.arrival('version')
+  server.say(bytes)
+  await expect.poll(() => server.connections.open).toBe(0)
+  expect((await calls).map(({ status }) => status)).toEqual(Array.from({ length: waiting }, () => 'rejected'))
+  expect(connection.ended?.cause.message).toBe(because)
+})

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
 import { serverListNumber } from '../../../src/caches/memcached/servers.js'
-import { type CasToken, serverListOf } from '../../../src/contract/front-cache.js'
+import { type CasToken, type FrontCache, serverListOf } from '../../../src/contract/front-cache.js'
 import { sampleLocator } from '../../../src/testing/stored-session.js'
 import { sharedMemcached, skipUnless } from '../../support/servers.js'
 
@@ -26,6 +26,22 @@ skipUnless('a value that is too large for Memcached', await sharedMemcached(), (
   ])('costs nothing of what stands there, %s', async (_, options) => {
     expect(await refused(options, false)).toEqual(Uint8Array.of(1))
     expect(await refused(options, true)).toEqual(Uint8Array.of(2))
+  })
+
+  test('is told apart from a miss where another process may store it, and costs no other call', async () => {
+    const open = (maxValueBytes: number): FrontCache => memcached({ servers: address, maxValueBytes })
+    const [generous, narrow] = [open(1_000_000), open(2_000)]
+    const [small, large] = [sampleLocator().key, sampleLocator().key]
+    const expiresAt = Date.now() + 60_000
+    await narrow.add(small, new Uint8Array(2_000), expiresAt)
+    await generous.add(large, new Uint8Array(900_000), expiresAt)
+    const [one, refused, other] = await Promise.allSettled([narrow.get(small), narrow.get(large), narrow.get(small)])
+    for (const read of [one, other]) expect(read).toMatchObject({ status: 'fulfilled', value: { token: {} } })
+    expect(refused).toMatchObject({
+      status: 'rejected',
+      reason: { code: 'E_SESSION_UNAVAILABLE', answered: true, message: expect.stringContaining('`maxValueBytes`') },
+    })
+    await Promise.all([generous.close(), narrow.close()])
   })
 })
 
