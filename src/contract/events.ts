@@ -41,6 +41,11 @@ export interface StoreEvents {
    * a session may stand on two servers. Told once for each list, by its number.
    */
   serversDiffer: { readonly tier: string; readonly own: number; readonly others: number }
+  /**
+   * At least so many Memcached servers answer to one address of the list, each with sessions of its own: changes and
+   * logouts are lost to whoever meets another of them. Told once for each address. `server`: the address.
+   */
+  sharedName: { readonly tier: string; readonly server: string; readonly servers: number }
   /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
   damaged: { readonly tier: string; readonly reason: string }
   /** The backend was written. `count` is how many sessions went out together. */
@@ -157,6 +162,8 @@ export interface StoreStats {
   readonly damaged: number
   /** Entries met in the cache that a process with another list of cache servers had written. */
   readonly serversDiffer: number
+  /** How often several cache servers were found behind one address. */
+  readonly sharedNames: number
   /** Failed calls to a tier. */
   readonly faults: number
   /** Sessions this process knows to be newer in the cache than in the backend, now. */

@@ -100,6 +100,26 @@ export const serverOf = (cache: FrontCache, key: CacheKey): string =>
 /** The number of this cache's list of servers; 0 for a cache that says nothing of servers. */
 export const serverListOf = (cache: FrontCache): number => (cache as Partial<Placed>).serverList ?? 0
 
+/** Several servers, each with entries of its own, answer to one address. */
+export interface SharedName {
+  /** The address, as `serverOf` gives it. */
+  readonly server: string
+  /** How many at least. */
+  readonly servers: number
+}
+
+/** A cache that notices when several servers answer to one of its addresses. */
+export interface WatchesNames {
+  /** Calls `listener` each time that is found. Gives a function that stops it. */
+  onSharedName(listener: (found: SharedName) => void): () => void
+}
+
+/** Listens to a cache that watches its names; of another one nothing is heard. */
+export const onSharedName = (cache: FrontCache, listener: (found: SharedName) => void): (() => void) =>
+  typeof (cache as Partial<WatchesNames>).onSharedName === 'function'
+    ? (cache as FrontCache & WatchesNames).onSharedName(listener)
+    : () => {}
+
 /*
  * `expiresAt` is a moment everywhere; the cache converts it on the line that talks to its client. An entry
  * lives at least until `expiresAt` unless it is evicted or lost, and at most the cache's own resolution (one

@@ -1,4 +1,4 @@
-import { type CasToken, type FrontCache, serverListOf, serverOf } from '../contract/front-cache.js'
+import { type CasToken, type FrontCache, onSharedName, serverListOf, serverOf } from '../contract/front-cache.js'
 import type { TierHealth } from '../contract/health.js'
 import type { CacheKey } from '../contract/locator.js'
 import type { EpochMs, Runtime } from '../contract/time.js'
@@ -126,6 +126,13 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     listsTold.add(others)
     telemetry.emit('serversDiffer', { tier: cache.name, own, others })
   }
+  const sharedNamesTold = new Set<string>()
+  const unwatch = onSharedName(cache, ({ server, servers }) => {
+    telemetry.count('sharedNames')
+    if (sharedNamesTold.has(server)) return
+    sharedNamesTold.add(server)
+    telemetry.emit('sharedName', { tier: cache.name, server, servers })
+  })
   const tombstone = (): Envelope => {
     const now = runtime.now()
     return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
@@ -193,6 +200,9 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       }
     },
     health: () => calls.health(() => cache.health()),
-    close: () => cache.close(),
+    close: () => {
+      unwatch()
+      return cache.close()
+    },
   }
 }

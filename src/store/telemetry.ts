@@ -40,6 +40,7 @@ export const telemetry = (namespace: string): Telemetry => {
     quarantined: 0,
     damaged: 0,
     serversDiffer: 0,
+    sharedNames: 0,
     faults: 0,
   }
   const flushes: Record<FlushReason, number> = {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
+import { memoryCache } from '../../src/caches/memory/index.js'
 import type { StoreStats } from '../../src/contract/events.js'
+import type { FrontCache, SharedName } from '../../src/contract/front-cache.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import { encodeEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
@@ -16,6 +18,15 @@ interface Place extends ReturnType<typeof world> {
 type Moves = readonly [name: string, by: number, act: (place: Place) => Promise<unknown>, options?: StoreOptions<Data>]
 
 const userOf = { identify: (data: Data) => data['userId'] as string | undefined }
+
+/** A cache that tells the stores over it, the first of them first, what it found. */
+const listeners: ((found: SharedName) => void)[] = []
+const watching: FrontCache = Object.assign(memoryCache(), {
+  onSharedName: (listener: (found: SharedName) => void) => {
+    listeners.push(listener)
+    return () => {}
+  },
+})
 
 /** Each counter, what it counts up by, and what makes it do so. */
 const COUNTERS: readonly Moves[] = [
@@ -134,6 +145,7 @@ const COUNTERS: readonly Moves[] = [
       await loaded(store, id)
     },
   ],
+  ['sharedNames', 1, async () => listeners[0]?.({ server: 'cache1:11211', servers: 2 }), { cache: watching }],
   [
     'faults',
     1,
