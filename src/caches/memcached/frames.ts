@@ -16,8 +16,8 @@ const NOTHING: Buffer = Buffer.alloc(0)
 
 /** A request as it is sent: one allocation, every byte of it written once. `opaque` is below 2^32. */
 export const encode = (request: CacheRequest, opaque: number): Buffer => {
-  const { opcode, key = NOTHING, value = NOTHING, expiration, cas = 0n } = request
-  const keyAt = expiration === undefined ? HEADER_BYTES : HEADER_BYTES + 8
+  const { opcode, key = NOTHING, value = NOTHING, expiration, extras = NOTHING, cas = 0n } = request
+  const keyAt = HEADER_BYTES + (expiration === undefined ? extras.length : 8)
   const valueAt = keyAt + key.length
   const length = valueAt + value.length
   const bytes = Buffer.allocUnsafe(length)
@@ -27,7 +27,8 @@ export const encode = (request: CacheRequest, opaque: number): Buffer => {
   bytes.writeUInt32BE(length - HEADER_BYTES, 8)
   bytes.writeUInt32BE(opaque, 12)
   bytes.writeBigUInt64BE(cas, 16)
-  if (expiration !== undefined) {
+  if (expiration === undefined) bytes.set(extras, HEADER_BYTES)
+  else {
     bytes.writeUInt32BE(0, HEADER_BYTES)
     bytes.writeUInt32BE(expiration, HEADER_BYTES + 4)
   }

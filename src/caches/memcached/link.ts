@@ -18,6 +18,7 @@ export class ServerLink {
   readonly #options: ResolvedMemcachedOptions
   readonly #runtime: Runtime
   readonly #connect: Connect
+  readonly #onConnected: () => void
   readonly #closing = new AbortController()
   #connection: Connection | undefined
   /** How many answers it had had when it was made: those to signing in and greeting prove little. */
@@ -28,12 +29,19 @@ export class ServerLink {
   #failures = 0
   #pause: { readonly cause: unknown; readonly untilMs: number } | undefined
 
-  constructor(server: ServerAddress, options: ResolvedMemcachedOptions, connectTo: Connect = connect) {
+  /** @param onConnected called each time a connection has been made */
+  constructor(
+    server: ServerAddress,
+    options: ResolvedMemcachedOptions,
+    connectTo: Connect = connect,
+    onConnected: () => void = () => {},
+  ) {
     this.server = server
     this.label = `memcached ${server.address}`
     this.#options = options
     this.#runtime = options.runtime
     this.#connect = connectTo
+    this.#onConnected = onConnected
   }
 
   /** Settles within `operationTimeoutMs`. Rejects with `Unsent` where no connection could be had. */
@@ -106,6 +114,7 @@ export class ServerLink {
         this.#pause = undefined
         this.#connection = connection
         this.#answeredBefore = connection.answered
+        this.#onConnected()
         return connection
       },
       (cause: unknown) => {

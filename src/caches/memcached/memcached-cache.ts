@@ -6,18 +6,21 @@ import type {
   CasToken,
   FrontCache,
   Placed,
+  SharedName,
+  WatchesNames,
 } from '../../contract/front-cache.js'
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
 import { invalidOption, SessionStoreError, tierUnavailable } from '../../errors.js'
-import type { Connect } from './connecting.js'
+import { type Connect, connect } from './connecting.js'
 import { type Answer, type Generation, Unsent } from './connection.js'
 import { expirationSeconds } from './expiration.js'
 import { reasonOf, ServerLink } from './link.js'
 import type { ResolvedMemcachedOptions } from './options.js'
 import { type CacheRequest, OPCODE, refusalOf, STATUS } from './protocol.js'
-import { serverListNumber } from './servers.js'
+import { type ServerAddress, serverListNumber } from './servers.js'
+import { NameWatch } from './shared-name.js'
 
 /** The server's number for an entry, good for as long as the connection that it came over. */
 class Token {
@@ -33,10 +36,12 @@ class Token {
 type Change = 'add' | 'cas' | 'set' | 'delete'
 
 /** Translates the contract into Memcached's commands and its statuses back into outcomes; decides nothing. */
-export class MemcachedCache implements FrontCache, Placed {
+export class MemcachedCache implements FrontCache, Placed, WatchesNames {
   readonly name = 'memcached'
   readonly serverList: number
   readonly #links: readonly ServerLink[]
+  readonly #watches = new Map<ServerAddress, NameWatch>()
+  readonly #sharedNameListeners = new Set<(found: SharedName) => void>()
   readonly #indexOf: (key: CacheKey) => number
   readonly #runtime: Runtime
   readonly #maxValueBytes: number
@@ -44,8 +49,14 @@ export class MemcachedCache implements FrontCache, Placed {
   #whenIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
 
-  constructor(options: ResolvedMemcachedOptions, connectTo?: Connect) {
-    this.#links = options.servers.map((server) => new ServerLink(server, options, connectTo))
+  constructor(options: ResolvedMemcachedOptions, connectTo: Connect = connect) {
+    this.#links = options.servers.map((server) => {
+      const watch = new NameWatch(server, options, connectTo, (servers) => {
+        for (const listener of this.#sharedNameListeners) listener({ server: server.address, servers })
+      })
+      this.#watches.set(server, watch)
+      return new ServerLink(server, options, connectTo, () => watch.lookSoon())
+    })
     this.#indexOf = options.placement(options.servers)
     this.#runtime = options.runtime
     this.#maxValueBytes = options.maxValueBytes
@@ -54,6 +65,12 @@ export class MemcachedCache implements FrontCache, Placed {
 
   serverOf(key: CacheKey): string {
     return this.#linkOf(key).server.address
+  }
+
+  onSharedName(listener: (found: SharedName) => void): () => void {
+    const own = (found: SharedName): void => listener(found)
+    this.#sharedNameListeners.add(own)
+    return () => void this.#sharedNameListeners.delete(own)
   }
 
   get(key: CacheKey): Promise<CacheEntry | undefined> {
@@ -156,6 +173,7 @@ export class MemcachedCache implements FrontCache, Placed {
       if (this.#running === 0) resolve()
     }).then(() => {
       for (const link of this.#links) link.close()
+      for (const watch of this.#watches.values()) watch.close()
     })
     return this.#closed
   }
@@ -257,11 +275,21 @@ export class MemcachedCache implements FrontCache, Placed {
       )
     const latencyMs = this.#runtime.monotonicMs() - startedAtMs
     if (unusable !== undefined) return { tier: link.label, state: 'down', latencyMs, reason: unusable }
-    if (link.refusesValues === undefined) return { tier: link.label, state: 'up', latencyMs }
-    const reason = `it refused the last value that it was to store: ${link.refusesValues}`
-    return { tier: link.label, state: 'degraded', latencyMs, reason }
+    const watch = this.#watches.get(link.server)
+    watch?.lookSoon()
+    const reasons = [
+      ...(link.refusesValues === undefined
+        ? []
+        : [`it refused the last value that it was to store: ${link.refusesValues}`]),
+      ...(watch === undefined || watch.servers < 2 ? [] : [sharedBy(watch.servers)]),
+    ]
+    if (reasons.length === 0) return { tier: link.label, state: 'up', latencyMs }
+    return { tier: link.label, state: 'degraded', latencyMs, reason: reasons.join('; ') }
   }
 }
+
+const sharedBy = (servers: number): string =>
+  `at least ${servers} servers answer to this name, each with sessions of its own: list each of them by an address of its own`
 
 const unknownStatus = (status: number): string => `it answered with status 0x${status.toString(16)}`
 

@@ -63,6 +63,14 @@ export interface MemcachedOptions {
    */
   readonly maxValueBytes?: number
 
+  /**
+   * Whether to find out if several servers answer to one address, as behind a balancer: each would hold sessions of its
+   * own. A second after a connection was made, and at most once a minute, a few short connections are made to the same
+   * name and compared; calls do not wait for that. A store tells of what is found (`sharedName`), and so does health.
+   * @default true
+   */
+  readonly checkSharedNames?: boolean
+
   /** Where memjs's own lines go. @default nowhere */
   readonly log?: (line: string) => void
 
@@ -82,6 +90,7 @@ export interface ResolvedMemcachedOptions {
   readonly reconnectMaxMs: number
   readonly maxInFlight: number
   readonly maxValueBytes: number
+  readonly checkSharedNames: boolean
   readonly log: (line: string) => void
   readonly placement: Placement
   readonly runtime: Runtime
@@ -97,6 +106,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   'reconnectMaxMs',
   'maxInFlight',
   'maxValueBytes',
+  'checkSharedNames',
   'log',
   'placement',
   'runtime',
@@ -123,6 +133,7 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
     ),
     maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000, 1, 1_000_000),
     maxValueBytes: count('maxValueBytes', options.maxValueBytes ?? 1_000_000, 1_024, 1_073_741_824),
+    checkSharedNames: flag('checkSharedNames', options.checkSharedNames ?? true),
     log: functionOption('log', options.log ?? (() => {})),
     placement: functionOption('placement', options.placement ?? weightedRendezvous),
     runtime: runtimeOf(runtime),
@@ -155,6 +166,11 @@ const milliseconds = (option: string, value: number, least = 1): number => {
 const count = (option: string, value: number, least: number, most: number): number => {
   if (!Number.isSafeInteger(value) || value < least || value > most)
     throw invalidOption(option, `an integer from ${least} to ${most}`, value)
+  return value
+}
+
+const flag = (option: string, value: boolean): boolean => {
+  if (typeof value !== 'boolean') throw invalidOption(option, 'true or false', value)
   return value
 }
 

@@ -4,6 +4,7 @@ export const OPCODE = {
   add: 0x02,
   replace: 0x03,
   delete: 0x04,
+  increment: 0x05,
   noop: 0x0a,
   /** A GET that answers with the key, so that an answer can be held against the question. */
   getKey: 0x0c,
@@ -65,6 +66,8 @@ export interface CacheRequest {
   readonly value?: Uint8Array
   /** With `set`, `add` and `replace`, which must have it: Memcached's number for when the entry expires. */
   readonly expiration?: number
+  /** With `increment`, which must have it: what to add, what to begin with, and for how long, in 20 bytes. */
+  readonly extras?: Uint8Array
   /** The command is carried out only on the entry that has this number. */
   readonly cas?: bigint
 }

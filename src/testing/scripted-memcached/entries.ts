@@ -16,11 +16,15 @@ export const STATUS = {
   tooLarge: 3,
   invalidArguments: 4,
   notStored: 5,
+  notANumber: 6,
   authenticationError: 0x20,
   unknownCommand: 0x81,
 } as const
 
 const LONGEST_RELATIVE_SECONDS = 30 * 24 * 60 * 60
+
+/** As the time for which a number is to stand. */
+const NOT_TO_BEGIN = 0xffff_ffff
 
 /** About what a Memcached adds to key and value of an item. */
 const ITEM_OVERHEAD_BYTES = 59
@@ -76,6 +80,8 @@ export class ScriptedEntries {
         return this.#store(request, command)
       case 'delete':
         return this.#delete(request)
+      case 'increment':
+        return this.#increment(request)
       case 'flush':
         this.flush()
         return {}
@@ -130,6 +136,27 @@ export class ScriptedEntries {
     if (cas !== 0n && cas !== item.cas) return { status: STATUS.exists }
     this.#items.delete(name(key))
     return {}
+  }
+
+  /** Numbers stand as text and wrap at 2^64; where none stands the one to begin with is put, or not found if the time says so. */
+  #increment({ key, extras }: WireRequest): WireAnswer {
+    const item = this.#live(name(key))
+    const seconds = extras.readUInt32BE(16)
+    if (item === undefined && seconds === NOT_TO_BEGIN) return { status: STATUS.notFound }
+    const text = item?.value.toString('latin1').trimEnd()
+    if (text !== undefined && !/^\d{1,20}$/.test(text)) return { status: STATUS.notANumber }
+    const number =
+      text === undefined ? extras.readBigUInt64BE(8) : BigInt.asUintN(64, BigInt(text) + extras.readBigUInt64BE(0))
+    this.#lastCas += 1n
+    this.#items.set(name(key), {
+      value: Buffer.from(String(number)),
+      flags: item?.flags ?? Buffer.alloc(4),
+      cas: this.#lastCas,
+      expiresAtSecond: item === undefined ? this.#expiry(seconds) : item.expiresAtSecond,
+    })
+    const value = Buffer.alloc(8)
+    value.writeBigUInt64BE(number)
+    return { cas: this.#lastCas, value }
   }
 
   #compare(item: Item | undefined, cas: bigint, counter: string): WireAnswer | undefined {

@@ -6,6 +6,7 @@ export type ScriptedCommand =
   | 'add'
   | 'replace'
   | 'delete'
+  | 'increment'
   | 'touch'
   | 'flush'
   | 'version'

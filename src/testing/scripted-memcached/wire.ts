@@ -29,6 +29,7 @@ const COMMANDS: ReadonlyMap<number, ScriptedCommand> = new Map([
   [0x02, 'add'],
   [0x03, 'replace'],
   [0x04, 'delete'],
+  [0x05, 'increment'],
   [0x07, 'quit'],
   [0x08, 'flush'],
   [0x0a, 'noop'],
