@@ -136,6 +136,7 @@ describe('the options of memcached', () => {
     [{ servers, pasword: 's3cret' }, '`pasword` to be left out: there is no such option, got a string (hidden)'],
     [{ servers, runtime: Date }, '`runtime` to be a Runtime, got a function'],
     [{ servers, log: console }, '`log` to be a function, got an object'],
+    [{ servers, checkSharedNames: 'no' }, '`checkSharedNames` to be true or false, got "no" (string)'],
     [{ servers, placement: 'ketama' }, '`placement` to be a function, got "ketama" (string)'],
     [
       { servers, username: 'alice' },
