@@ -115,10 +115,11 @@ const tellable = (error: unknown, tier: string, operation: string): SessionStore
       error instanceof Error && 'code' in error && /^\w{1,40}$/.test(String(error.code)) ? error.code : undefined
     return tierUnavailable(tier, operation, code === undefined ? {} : { because: String(code) })
   }
-  const { code, message, applied } = error
+  const { code, message, applied, answered } = error
   const told = new SessionStoreError(code, message, {
     tier: error.tier ?? tier,
     operation: error.operation ?? operation,
+    answered,
     ...(applied === undefined ? {} : { applied }),
   })
   if (error.stack !== undefined) told.stack = error.stack
