@@ -1,4 +1,4 @@
-import type { SessionStoreError } from '../errors.js'
+import { invalidOption, type SessionStoreError } from '../errors.js'
 import type { TierHealth } from './health.js'
 import type { Locator } from './locator.js'
 import type { EpochMs } from './time.js'
@@ -38,7 +38,7 @@ export interface StoredSession {
   readonly createdAt: EpochMs
   /** When the session was last known to be used. */
   readonly seenAt: EpochMs
-  /** When it ends unless it is used. The store judges it; a backend only keeps it and purges by it. */
+  /** When it ends unless it is used. The store judges it; a backend only keeps it, and purges by it after a grace. */
   readonly expiresAt: EpochMs
   /** When it ends, used or not. */
   readonly absoluteExpiresAt: EpochMs
@@ -150,6 +150,26 @@ export interface PurgeOptions {
   readonly now: EpochMs
   /** At most this many are removed one by one by one call: a positive integer. What can be dropped whole is, beyond it. */
   readonly limit: number
+  /**
+   * How long a session is kept after its `expiresAt`, in milliseconds: 0 or more. While the backend was away nobody
+   * could tell it of the use of a session, so a session that has expired here may be in use by way of the cache. An
+   * outage that lasts longer than a session's idle time-out and this together, with a purge right after it, ends
+   * sessions that are in use. A session whose `absoluteExpiresAt` has passed can be in use nowhere, and needs no such
+   * time. @default 86_400_000 (a day)
+   */
+  readonly graceMs?: number
+}
+
+const DEFAULT_PURGE_GRACE_MS = 86_400_000
+
+/**
+ * The grace of a purge, for backends: what was asked for, or a day.
+ *
+ * @throws SessionStoreError `E_CONFIG` for anything but a number from 0 on
+ */
+export const purgeGraceOf = (graceMs: number = DEFAULT_PURGE_GRACE_MS): number => {
+  if (Number.isFinite(graceMs) && graceMs >= 0) return graceMs
+  throw invalidOption('graceMs', 'a number of milliseconds, 0 or more', graceMs)
 }
 
 export interface PurgeOutcome {
@@ -196,9 +216,11 @@ export interface Backend {
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
 
   /**
-   * Removes sessions whose `expiresAt` has passed and tombstones whose `keepUntil` has, oldest first. Never a session
-   * that lives: a backend that drops many at once rejects with `E_CONFIG`, naming how many live among them, once it has
-   * done all else.
+   * Removes tombstones whose `keepUntil` has passed, and sessions whose `expiresAt` has passed by `graceMs`, oldest
+   * first. A backend may remove a session as soon as both `expiresAt` and `absoluteExpiresAt` have passed, and may keep
+   * a tombstone for `graceMs` as well. It never removes a session that lives: one that drops many at once rejects with
+   * `E_CONFIG`, naming how many live among them, once it has done all else. Rejects with `E_CONFIG` for a `graceMs`
+   * that is no number from 0 on.
    */
   purge(options: PurgeOptions): Promise<PurgeOutcome>
 

@@ -79,6 +79,11 @@ const BREAKAGES: readonly (readonly [string, (backend: Backend) => Partial<Backe
     'a purge removes what has expired and tombstones past their time, and nothing early',
   ],
   [
+    'a purge without a grace',
+    (backend) => ({ purge: (options) => backend.purge({ graceMs: 0, ...options }) }),
+    'a purge leaves a session for the grace after its end, a day unless told, as it may be in use all the same',
+  ],
+  [
     'moments in whole seconds',
     (backend) => ({
       insert: (locator, session, options) =>

@@ -1,4 +1,4 @@
-import type { PurgeOptions, PurgeOutcome } from '../../contract/backend.js'
+import { type PurgeOptions, type PurgeOutcome, purgeGraceOf } from '../../contract/backend.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
 import type { Databases } from './databases.js'
@@ -18,7 +18,7 @@ export interface PurgePlan {
   readonly action: 'drop' | 'purge' | 'refuse'
   /** Sessions and tombstones that would be removed. */
   readonly removable: number
-  /** Sessions that live on; where there are more than a thousand, that many. */
+  /** Sessions that are kept; where there are more than a thousand, that many. */
   readonly living: number
 }
 
@@ -59,24 +59,26 @@ export class Purge {
 
   async plan(call: Call, now: EpochMs): Promise<readonly PurgePlan[]> {
     const plans: PurgePlan[] = []
-    for (const month of await this.#months(call, now)) plans.push(await this.#planOf(call, month, now))
+    for (const month of await this.#months(call, now)) plans.push(await this.#planOf(call, month, now, purgeGraceOf()))
     return plans
   }
 
   /** Months are dropped whole, whatever `limit` says: that costs no more for a full one than for an empty one. */
-  async run(call: Call, { now, limit }: PurgeOptions): Promise<PurgeOutcome> {
+  async run(call: Call, { now, limit, graceMs }: PurgeOptions): Promise<PurgeOutcome> {
+    const grace = purgeGraceOf(graceMs)
     let removed = 0
     const kept: Month[] = []
     const refused: PurgePlan[] = []
     for (const month of await this.#months(call, now)) {
       const plan = isOver(month, now, this.#options, this.#options.purgeGraceMs)
-        ? await this.#planOf(call, month, now)
+        ? await this.#planOf(call, month, now, grace)
         : undefined
       if (plan?.action === 'drop') removed += await this.#drop(call, plan)
       else kept.push(month)
       if (plan?.action === 'refuse') refused.push(plan)
     }
-    const doomed = await this.#doomed(call, kept, now, limit)
+    // Tombstones wait for the grace too: the index that finds them holds the sessions as well.
+    const doomed = await this.#doomed(call, kept, now - grace, limit)
     for (const month of kept) removed += await this.#remove(call, month, doomed)
     const more = doomed.length === limit
     // Said last, and only once there is nothing else to do, so that it keeps nobody from doing it.
@@ -96,13 +98,15 @@ export class Purge {
     return months.filter((month) => month !== undefined).sort()
   }
 
-  async #planOf(call: Call, month: Month, now: EpochMs): Promise<PurgePlan> {
+  async #planOf(call: Call, month: Month, now: EpochMs, graceMs: number): Promise<PurgePlan> {
     const database = this.#databases.nameOf(month)
-    const removable = await this.#indexes.count(call, month, 'ends', { endkey: now })
-    const lasting = await this.#indexes.rows(call, month, 'ends', { startkey: Math.floor(now) + 1, limit: COUNTED })
+    const over = isOver(month, now, this.#options, this.#options.purgeGraceMs)
+    // What was born in a month that is over can be in use nowhere, so nothing in it needs a grace.
+    const until = over ? now : now - graceMs
+    const removable = await this.#indexes.count(call, month, 'ends', { endkey: until })
+    const lasting = await this.#indexes.rows(call, month, 'ends', { startkey: Math.floor(until) + 1, limit: COUNTED })
     const living = lasting.filter(({ value }) => kindOf(value) === 'session').length
-    if (!isOver(month, now, this.#options, this.#options.purgeGraceMs))
-      return { database, action: 'purge', removable, living }
+    if (!over) return { database, action: 'purge', removable, living }
     if (living > 0) return { database, action: 'refuse', removable, living }
     // A tombstone that is asked to last longer than its month is waited for.
     return { database, action: lasting.length > 0 ? 'purge' : 'drop', removable, living }

@@ -15,6 +15,7 @@ import {
   type ListOptions,
   type PurgeOptions,
   type PurgeOutcome,
+  purgeGraceOf,
   type StoredSession,
   type UpdateOutcome,
   type WriteId,
@@ -105,10 +106,11 @@ class MemoryBackend implements Backend, Enumerable {
     return 'destroyed'
   }
 
-  async purge({ now, limit }: PurgeOptions): Promise<PurgeOutcome> {
+  async purge({ now, limit, graceMs }: PurgeOptions): Promise<PurgeOutcome> {
     this.#assertOpen()
+    const grace = purgeGraceOf(graceMs)
     const due = [...this.#rows]
-      .map(([key, row]) => ({ key, endsAt: row.state === 'live' ? row.session.expiresAt : row.keepUntil }))
+      .map(([key, row]) => ({ key, endsAt: row.state === 'live' ? endOf(row.session, grace) : row.keepUntil }))
       .filter(({ endsAt }) => endsAt <= now)
       .sort((one, other) => one.endsAt - other.endsAt)
       .slice(0, limit)
@@ -156,6 +158,10 @@ class MemoryBackend implements Backend, Enumerable {
     if (this.#closed) throw new SessionStoreError('E_CLOSED', 'The memory backend was closed', { tier: this.name })
   }
 }
+
+/** From when on no copy of it can be in use: after the grace, or once it has ended whether it was used or not. */
+const endOf = ({ expiresAt, absoluteExpiresAt }: StoredSession, graceMs: number): EpochMs =>
+  Math.max(expiresAt, Math.min(expiresAt + graceMs, absoluteExpiresAt))
 
 const isExactly = (row: Row | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
   row?.state === 'live' && row.session.lineage === lineage && row.session.version === version

@@ -14,6 +14,7 @@ import {
   type ListOptions,
   type PurgeOptions,
   type PurgeOutcome,
+  purgeGraceOf,
   type StoredSession,
   type UpdateOutcome,
 } from '../../contract/backend.js'
@@ -29,7 +30,9 @@ import { openPool, type PostgresResult } from './pool.js'
 import {
   addressOf,
   copyOf,
+  extensionHourOf,
   keyOf,
+  lastPurgeHourOf,
   NO_TOKEN,
   nameBytes,
   purgeHourOf,
@@ -54,8 +57,6 @@ const SET_UP_TIMEOUT_MS = 60_000
 
 /** How often an insert is sent that met a row which was gone a moment later. */
 const ATTEMPTS = 3
-
-const HOUR_MS = 3_600_000
 
 /**
  * Sessions in a PostgreSQL table, 13 or newer. Nothing connects before the first call.
@@ -148,7 +149,7 @@ class PostgresBackend implements Backend, Enumerable {
       valuesOf: ({ seenAt, expiresAt }) => [
         timestampOf(seenAt),
         timestampOf(expiresAt),
-        purgeHourOf(expiresAt),
+        extensionHourOf(expiresAt),
         seenHourOf(seenAt),
       ],
       written: { outcome: 'extended' },
@@ -172,9 +173,10 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   /** Removes a session or a tombstone up to an hour after its time: the index that finds it counts in hours. */
-  async purge({ now, limit }: PurgeOptions): Promise<PurgeOutcome> {
+  async purge({ now, limit, graceMs }: PurgeOptions): Promise<PurgeOutcome> {
+    const grace = purgeGraceOf(graceMs)
     const call = await this.#begin('purge', CHANGING)
-    const values = [Math.floor(now / HOUR_MS), timestampOf(now), limit]
+    const values = [lastPurgeHourOf(now, grace), timestampOf(now), timestampOf(now - grace), limit]
     const { rows } = await this.#ask(call, this.#statements.purge, values)
     const removed = Number(rows[0]?.['removed'] ?? 0)
     return { removed, more: removed === limit }

@@ -1,4 +1,11 @@
-import type { BackendCopy, BackendState, Lineage, StoredSession, WriteId } from '../../contract/backend.js'
+import {
+  type BackendCopy,
+  type BackendState,
+  type Lineage,
+  purgeGraceOf,
+  type StoredSession,
+  type WriteId,
+} from '../../contract/backend.js'
 import { type CacheKey, splitKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import type { PostgresResult } from './pool.js'
@@ -9,6 +16,7 @@ export type Row = PostgresResult['rows'][number]
 export const NO_TOKEN: Uint8Array = new Uint8Array(0)
 
 const HOUR_MS = 3_600_000
+const USUAL_GRACE_MS = purgeGraceOf()
 /** The end of `integer`, in the year 246953. */
 const LAST_HOUR = 2_147_483_647
 
@@ -40,6 +48,20 @@ export const timestampOf = (moment: EpochMs): string => new Date(moment).toISOSt
 
 /** Rounded up, so that a row is never purged early. */
 export const purgeHourOf = (moment: EpochMs): number => Math.min(Math.ceil(moment / HOUR_MS), LAST_HOUR)
+
+/**
+ * The hour from which on a purge with the usual grace looks at a session. The moments decide what it removes, so a purge
+ * with another grace removes the right rows too, and only looks at more of them.
+ */
+const endHourOf = ({ expiresAt, absoluteExpiresAt }: StoredSession): number =>
+  purgeHourOf(Math.max(expiresAt, Math.min(expiresAt + USUAL_GRACE_MS, absoluteExpiresAt)))
+
+/** The same for a session that was extended, as far as it does not end earlier whether it is used or not. */
+export const extensionHourOf = (expiresAt: EpochMs): number => purgeHourOf(expiresAt + USUAL_GRACE_MS)
+
+/** The last hour of the rows that a purge has to look at. */
+export const lastPurgeHourOf = (now: EpochMs, graceMs: number): number =>
+  seenHourOf(now + Math.max(0, USUAL_GRACE_MS - graceMs))
 
 export const seenHourOf = (moment: EpochMs): number => Math.min(Math.floor(moment / HOUR_MS), LAST_HOUR)
 
@@ -75,7 +97,7 @@ export const sessionValues = (session: StoredSession): unknown[] => [
   timestampOf(session.expiresAt),
   timestampOf(session.absoluteExpiresAt),
   session.idleTtlMs,
-  purgeHourOf(session.expiresAt),
+  endHourOf(session),
   seenHourOf(session.seenAt),
 ]
 

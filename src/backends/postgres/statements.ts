@@ -142,12 +142,13 @@ where t.app = entry.app and t.id_hash = entry.id_hash
     or (t.lineage = entry.parent_lineage and t.version = entry.parent_version))
 returning entry.position`
 
+/** An extension knows its hour without the end that no use moves; that one stands in the row. */
 const extend = (relation: string, size: number): string => `
 with entry as (${valuesOf([...KEY_COLUMNS, ...EXTEND_COLUMNS], size)})${lockedFirst(relation, size)}
 update ${relation} as t
-set ${namesOf(EXTEND_COLUMNS)
-  .map((name) => `${name} = greatest(t.${name}, entry.${name})`)
-  .join(', ')}
+set ${['seen_at', 'expires_at', 'seen_hour'].map((name) => `${name} = greatest(t.${name}, entry.${name})`).join(', ')},
+  purge_hour = greatest(t.purge_hour, least(entry.purge_hour,
+    ceil(extract(epoch from greatest(t.absolute_expires_at, entry.expires_at)) / 3600))::integer)
 from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
 where t.app = entry.app and t.id_hash = entry.id_hash
   and t.destroyed_at is null
@@ -206,8 +207,9 @@ with purged as (
     from ${relation}
     where purge_hour <= $1::integer
       and coalesce(keep_until, expires_at) <= $2::timestamptz
+      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)
     order by purge_hour
-    limit $3::bigint
+    limit $4::bigint
     for update skip locked))
   returning 1)
 select count(*) as removed from purged`

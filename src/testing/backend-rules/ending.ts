@@ -6,9 +6,11 @@ import { assertStands, assertState, at, insertNew, nextOf, type Rule, times } fr
 
 const HOUR_MS = 3_600_000
 
-/** Rows that other rules left behind, and whose time has come, are out of the way. */
-const purgeAll = async (backend: Backend, now: EpochMs): Promise<void> => {
-  while ((await backend.purge({ now, limit: 1_000 })).more);
+const DAY_MS = 24 * HOUR_MS
+
+/** Removes all whose time has come, without a grace unless one is given. */
+const purgeAll = async (backend: Backend, now: EpochMs, graceMs: number = 0): Promise<void> => {
+  while ((await backend.purge({ now, limit: 1_000, graceMs })).more);
 }
 
 /** `destroy` leaves a tombstone, and `purge` removes what nobody needs any longer, never early. */
@@ -164,6 +166,53 @@ export const ENDING: readonly Rule[] = [
     },
   },
   {
+    title: 'a purge leaves a session for the grace after its end, a day unless told, as it may be in use all the same',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const start = now()
+      await purgeAll(backend, start)
+      for (const graceMs of [undefined, 5 * HOUR_MS, 2 * DAY_MS]) {
+        const session = storedSession({ createdAt: start, expiresAt: start + HOUR_MS })
+        const [left, extended] = [sampleLocator(), sampleLocator()]
+        await insertNew(backend, left, session)
+        await insertNew(backend, extended, session)
+        await backend.extend([{ locator: extended, seenAt: start + 1, expiresAt: start + 3 * HOUR_MS }])
+        const purge = (at: EpochMs) =>
+          backend.purge({ now: at, limit: 1_000, ...(graceMs === undefined ? {} : { graceMs }) })
+        const grace = graceMs ?? DAY_MS
+        await purge(start + HOUR_MS + grace - 1)
+        await assertStands(backend, left, session)
+        await purge(start + HOUR_MS + grace + purgeResolutionMs)
+        await assertState(backend, left, 'absent')
+        await assertState(backend, extended, 'live')
+        await purge(start + 3 * HOUR_MS + grace + purgeResolutionMs)
+        await assertState(backend, extended, 'absent')
+      }
+    },
+  },
+  {
+    title: 'a session in its grace can be updated and extended like any other',
+    check: async ({ backend, now }) => {
+      const start = now()
+      const locator = sampleLocator()
+      const session = storedSession({ createdAt: start - 3 * HOUR_MS, expiresAt: start - HOUR_MS })
+      await insertNew(backend, locator, session)
+      await backend.purge({ now: start, limit: 1_000 })
+      const update = nextOf(locator, session)
+      assert.equal((await backend.update([update]))[0]?.outcome, 'applied')
+      const outcomes = await backend.extend([{ locator, seenAt: start, expiresAt: start + 9 * HOUR_MS }])
+      assert.equal(outcomes[0]?.outcome, 'extended')
+      await purgeAll(backend, start + 8 * HOUR_MS)
+      await assertStands(backend, locator, { ...update.session, seenAt: start, expiresAt: start + 9 * HOUR_MS })
+    },
+  },
+  {
+    title: 'a grace that is no number from 0 on is refused',
+    check: async ({ backend, now }) => {
+      for (const graceMs of [-1, Number.NaN, Number.POSITIVE_INFINITY, '1' as unknown as number])
+        await assert.rejects(backend.purge({ now: now(), limit: 1, graceMs }), { code: 'E_CONFIG' })
+    },
+  },
+  {
     title: 'an extended session is purged by its new end',
     check: async ({ backend, now, purgeResolutionMs }) => {
       const start = now()
@@ -190,11 +239,11 @@ export const ENDING: readonly Rule[] = [
           storedSession({ createdAt: start, expiresAt: start + (5 - index) * 2 * HOUR_MS }),
         )
       const moment = start + 20 * HOUR_MS + purgeResolutionMs
-      assert.deepEqual(await backend.purge({ now: moment, limit: 2 }), { removed: 2, more: true })
+      assert.deepEqual(await backend.purge({ now: moment, limit: 2, graceMs: 0 }), { removed: 2, more: true })
       for (const [index, state] of (['live', 'live', 'live', 'absent', 'absent'] as const).entries())
         await assertState(backend, at(locators, index), state)
-      assert.deepEqual(await backend.purge({ now: moment, limit: 4 }), { removed: 3, more: false })
-      assert.deepEqual(await backend.purge({ now: moment, limit: 4 }), { removed: 0, more: false })
+      assert.deepEqual(await backend.purge({ now: moment, limit: 4, graceMs: 0 }), { removed: 3, more: false })
+      assert.deepEqual(await backend.purge({ now: moment, limit: 4, graceMs: 0 }), { removed: 0, more: false })
     },
   },
   {
@@ -208,8 +257,8 @@ export const ENDING: readonly Rule[] = [
         ),
       )
       const moment = start + HOUR_MS + purgeResolutionMs
-      const outcomes = await Promise.all(times(4, () => backend.purge({ now: moment, limit: 30 })))
-      const rest = await backend.purge({ now: moment, limit: 100 })
+      const outcomes = await Promise.all(times(4, () => backend.purge({ now: moment, limit: 30, graceMs: 0 })))
+      const rest = await backend.purge({ now: moment, limit: 100, graceMs: 0 })
       assert.equal(
         [...outcomes, rest].reduce((sum, { removed }) => sum + removed, 0),
         60,

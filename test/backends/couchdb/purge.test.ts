@@ -159,7 +159,7 @@ describe('what has ended in a month that counts', () => {
     const runtime = { ...systemRuntime, now: () => clock.now }
     const purger = couchdb(couch().options({ url: server.url, database, runtime }))
     closing.push(() => purger.close())
-    expect(await purger.purge({ now: clock.now + 2_000, limit: 9 })).toEqual({ removed: 0, more: false })
+    expect(await purger.purge({ now: clock.now + 2_000, limit: 9, graceMs: 0 })).toEqual({ removed: 0, more: false })
     expect((await backend.read(locator)).state).toBe('live')
   })
 })

@@ -171,6 +171,27 @@ test('names mean themselves: case, blanks, quotes and all', async () => {
   await query(`drop schema ${pg.escapeIdentifier(schema)} cascade`)
 })
 
+test('a session that has ended whether it was used or not, and a tombstone, are purged without a grace', async () => {
+  const backend = open()
+  const hours = (count: number): number => Date.UTC(2026, 0, 1) + count * 3_600_000
+  const [ended, extended, used, tombstone] = [sampleLocator(), sampleLocator(), sampleLocator(), sampleLocator()]
+  const moments = { createdAt: hours(0), expiresAt: hours(2), absoluteExpiresAt: hours(5) }
+  await backend.insert(ended, storedSession({ ...moments, absoluteExpiresAt: hours(2) }))
+  await backend.insert(extended, storedSession(moments))
+  await backend.extend([{ locator: extended, seenAt: hours(1), expiresAt: hours(5) }])
+  await backend.insert(used, storedSession({ ...moments, absoluteExpiresAt: hours(99) }))
+  await backend.destroy(tombstone, { writeId: sampleWriteId(), at: hours(0), keepUntil: hours(2) })
+  const states = async (): Promise<string[]> =>
+    Promise.all([ended, extended, used, tombstone].map(async (locator) => (await backend.read(locator)).state))
+  await backend.purge({ now: hours(2), limit: 99 })
+  expect(await states()).toEqual(['absent', 'live', 'live', 'absent'])
+  await backend.purge({ now: hours(5), limit: 99 })
+  expect(await states()).toEqual(['absent', 'absent', 'live', 'absent'])
+  await backend.purge({ now: hours(26), limit: 99 })
+  expect(await states()).toEqual(['absent', 'absent', 'absent', 'absent'])
+  await backend.close()
+})
+
 test('nothing of a destroyed session is left in its row but that it was, and by which call', async () => {
   const { schema, table, query } = cluster()
   const backend = open()
