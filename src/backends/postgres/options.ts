@@ -2,6 +2,8 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
+import { isHost } from './connection-string.js'
+import { type Environment, isInteger, LONGEST_TIMER_MS, type OwnPoolOptions, ownPoolOptions } from './own-pool.js'
 import type { PostgresPool } from './pool.js'
 import { checkTableNames } from './setup-names.js'
 
@@ -10,7 +12,10 @@ import { checkTableNames } from './setup-names.js'
  * all means the `PG*` environment variables, as libpq and pg read them.
  */
 export interface PostgresOptions {
-  /** `postgres://user:password@host:5432/database`. It stands in no message, log or error. */
+  /**
+   * `postgres://user:password@host:5432/database`, read at once. No part of it stands in a message, log or error but
+   * host and port, and the names of parameters that cannot be obeyed (docs/set-up.md lists those that can).
+   */
   readonly connectionString?: string
   /** A `pg.Pool` of your own. It is never closed here; one without an `error` listener gets one until `close()`. */
   readonly pool?: PostgresPool
@@ -24,7 +29,10 @@ export interface PostgresOptions {
   readonly password?: string | (() => string | Promise<string>)
   /** @default PGDATABASE, else the user's name */
   readonly database?: string
-  /** Passed to `tls.connect` as it is; `true` verifies against the system's authorities. @default PGSSLMODE */
+  /**
+   * Passed to `tls.connect` as it is; `true` verifies against the system's authorities. Not beside a connection string
+   * that says something of TLS itself. @default what the connection string says, else PGSSLMODE, else `false`
+   */
   readonly ssl?: boolean | TlsOptions
 
   /** Schema of the table: 1 to 63 bytes without control characters, taken literally. @default 'nonstick' */
@@ -67,20 +75,6 @@ export interface PostgresOptions {
   readonly log?: (message: string) => void
 }
 
-/** How to reach the server with a pool of our own, in pg's words. */
-export interface OwnPoolOptions {
-  readonly connectionString?: string
-  readonly host?: string
-  readonly port?: number
-  readonly user?: string
-  readonly password?: string | (() => string | Promise<string>)
-  readonly database?: string
-  readonly ssl?: boolean | TlsOptions
-  readonly max: number
-  readonly connectionTimeoutMillis: number
-  readonly application_name: string
-}
-
 export interface ResolvedPostgresOptions {
   readonly source: { readonly pool: PostgresPool } | { readonly open: OwnPoolOptions }
   readonly schema: string
@@ -95,18 +89,18 @@ export interface ResolvedPostgresOptions {
 
 const DISCRETE = ['host', 'port', 'user', 'password', 'database'] as const
 const OF_OUR_OWN_POOL = ['ssl', 'maxConnections', 'connectTimeoutMs', 'applicationName'] as const
-const LONGEST_TIMER_MS = 2_147_483_647
 
 const KINDS: Readonly<Record<keyof PostgresOptions, (value: unknown) => string | undefined>> = {
   connectionString: (value) => (isText(value) ? undefined : 'a connection URL'),
   pool: (value) => (isPool(value) ? undefined : 'a pg.Pool'),
-  host: (value) => (isText(value) ? undefined : 'a host name, an address or a folder'),
+  host: (value) =>
+    typeof value === 'string' && isHost(value) ? undefined : 'one host name, one address, or the folder of a socket',
   port: (value) => (isInteger(value, 1, 65_535) ? undefined : 'a port, 1 to 65535'),
   user: (value) => (isText(value) ? undefined : 'a name'),
   password: (value) => (typeof value === 'string' || typeof value === 'function' ? undefined : 'a text or a function'),
   database: (value) => (isText(value) ? undefined : 'a name'),
   ssl: (value) =>
-    typeof value === 'boolean' || (typeof value === 'object' && value !== null)
+    typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value))
       ? undefined
       : 'a boolean or TLS options',
   schema: (value) => (isText(value) ? undefined : 'a name'),
@@ -124,20 +118,27 @@ const KINDS: Readonly<Record<keyof PostgresOptions, (value: unknown) => string |
 
 const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
 
-/** @throws SessionStoreError `E_CONFIG` */
-export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgresOptions => {
+/**
+ * @param env the environment, for what the options leave out
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const resolvePostgresOptions = (
+  options: PostgresOptions,
+  env: Environment = process.env,
+): ResolvedPostgresOptions => {
   if (typeof options !== 'object' || options === null)
     throw invalidOption('postgres(options)', 'an object such as `{ connectionString }`', options, { secret: true })
   refuseUnknownOptions(options, OPTION_NAMES)
   for (const [name, value] of Object.entries(options)) {
     const expected = value === undefined ? undefined : KINDS[name as keyof PostgresOptions](value)
-    const secret = name === 'password' || name === 'connectionString'
+    // A whole URL ends up in the wrong option as easily as in the right one.
+    const secret = name === 'password' || name === 'connectionString' || name === 'host'
     if (expected !== undefined) throw invalidOption(name, expected, value, { secret })
   }
   const { schema = 'nonstick', table = 'session' } = options
   checkTableNames({ schema, table })
   return Object.freeze({
-    source: sourceOf(options),
+    source: sourceOf(options, env),
     schema,
     table,
     migrate: options.migrate ?? false,
@@ -150,7 +151,7 @@ export const resolvePostgresOptions = (options: PostgresOptions): ResolvedPostgr
 }
 
 /** Two ways of naming the server would leave it to chance which one counts. */
-const sourceOf = (options: PostgresOptions): ResolvedPostgresOptions['source'] => {
+const sourceOf = (options: PostgresOptions, env: Environment): ResolvedPostgresOptions['source'] => {
   const { pool, connectionString } = options
   const refuseWith = (given: string, names: readonly (keyof PostgresOptions)[]): void => {
     for (const name of names)
@@ -162,27 +163,10 @@ const sourceOf = (options: PostgresOptions): ResolvedPostgresOptions['source'] =
     return { pool }
   }
   if (connectionString !== undefined) refuseWith('connectionString', DISCRETE)
-  const { host, port, user, password, database, ssl } = options
-  return {
-    open: {
-      ...(connectionString === undefined ? {} : { connectionString }),
-      ...(host === undefined ? {} : { host }),
-      ...(port === undefined ? {} : { port }),
-      ...(user === undefined ? {} : { user }),
-      ...(password === undefined ? {} : { password }),
-      ...(database === undefined ? {} : { database }),
-      ...(ssl === undefined ? {} : { ssl }),
-      max: options.maxConnections ?? 10,
-      connectionTimeoutMillis: options.connectTimeoutMs ?? 2_000,
-      application_name: options.applicationName ?? 'nonstick',
-    },
-  }
+  return { open: ownPoolOptions(options, env) }
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
-
-const isInteger = (value: unknown, least: number, most: number): boolean =>
-  Number.isInteger(value) && Number(value) >= least && Number(value) <= most
 
 const isPool = (value: unknown): boolean =>
   typeof value === 'object' &&

@@ -1,6 +1,8 @@
-import { Client, Pool } from 'pg'
+import { Pool } from 'pg'
 import { invalidOption } from '../../errors.js'
-import type { OwnPoolOptions, ResolvedPostgresOptions } from './options.js'
+import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
+import type { ResolvedPostgresOptions } from './options.js'
+import type { OwnPoolOptions } from './own-pool.js'
 
 export interface PostgresResult {
   readonly rows: readonly Record<string, unknown>[]
@@ -27,11 +29,12 @@ export interface PostgresPool {
   removeListener(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'connect', listener: (client: PostgresClient) => void): unknown
   listenerCount(event: 'error'): number
-  /** Read only to name the server in messages. */
+  /** Read only to name the server in messages, and to refuse what would end the process. */
   readonly options?: {
     readonly connectionString?: string | undefined
     readonly host?: string | undefined
     readonly port?: number | undefined
+    readonly ssl?: unknown
   }
 }
 
@@ -48,7 +51,8 @@ export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool =
   const own = 'open' in source ? ownPool(source.open) : undefined
   const pool = 'pool' in source ? source.pool : own
   if (pool === undefined) throw invalidOption('pool', 'a pg.Pool', pool)
-  const tier = `postgres ${addressOf('open' in source ? source.open : (source.pool.options ?? {}))}`
+  if ('pool' in source) refuseFatalSsl(source.pool.options ?? {})
+  const tier = ['postgres', addressOf('open' in source ? source.open : (source.pool.options ?? {}))].join(' ').trimEnd()
 
   // Without a listener an idle connection that breaks would end the process: that is what 'error' events do.
   const listener = (error: Error): void => log(`${tier} lost an idle connection: ${codeOf(error)}`)
@@ -77,22 +81,39 @@ export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool =
 /** The pool never keeps a process alive by itself: only a statement under way does. */
 const ownPool = (options: OwnPoolOptions): Pool => new Pool({ ...options, allowExitOnIdle: true, keepAlive: true })
 
-/** pg reads URLs and the environment its own way, so a client that never connects is asked where it would go. */
-const addressOf = ({ connectionString, host, port }: NonNullable<PostgresPool['options']>): string => {
-  const client = readByPg({
-    ...(connectionString === undefined ? {} : { connectionString }),
-    ...(host === undefined ? {} : { host }),
-    ...(port === undefined ? {} : { port }),
-  })
-  return `${client.host.includes(':') ? `[${client.host}]` : client.host}:${client.port}`
+const NOTHING_SAID: ConnectionString = { parameters: new Map() }
+
+type GivenPoolOptions = NonNullable<PostgresPool['options']>
+
+/** Where a pool leads; nothing where that cannot be told from a password. What a URL says counts more than `host`. */
+const addressOf = ({ connectionString, host, port }: GivenPoolOptions): string => {
+  const url = connectionString === undefined ? NOTHING_SAID : readOrNothing(connectionString)
+  if (url === undefined) return ''
+  const name = url.host ?? (host || process.env['PGHOST'] || 'localhost')
+  if (!isHost(name)) return ''
+  return `${name.includes(':') ? `[${name}]` : name}:${url.port ?? (port || process.env['PGPORT'] || 5432)}`
 }
 
-const readByPg = (options: { connectionString?: string; host?: string; port?: number }): Client => {
+/** The texts that pg makes a boolean or TLS options of, in a URL and as an option. */
+const SSL_IN_URL: ReadonlySet<unknown> = new Set(['true', '1', '0', 'no-verify', ''])
+const SSL_AS_OPTION: ReadonlySet<unknown> = new Set(['true', 'no-verify', ''])
+
+/** pg takes any other text for TLS options, and ends the process over it at the first connection. */
+const refuseFatalSsl = ({ connectionString, ssl }: GivenPoolOptions): void => {
+  const parameters = connectionString === undefined ? undefined : readOrNothing(connectionString)?.parameters
+  const isOverruled = ['sslmode', 'sslcert', 'sslkey', 'sslrootcert'].some((name) => parameters?.get(name))
+  const inUrl = parameters?.get('ssl')
+  const text = inUrl ?? ssl
+  const isUnderstood = typeof text !== 'string' || (inUrl === undefined ? SSL_AS_OPTION : SSL_IN_URL).has(text)
+  if (!isUnderstood && !isOverruled)
+    throw invalidOption('pool', 'a pg.Pool whose `ssl` is a boolean or TLS options', text, { secret: true })
+}
+
+const readOrNothing = (connectionString: string): ConnectionString | undefined => {
   try {
-    return new Client(options)
+    return readConnectionString(connectionString)
   } catch {
-    // The complaint of the URL parser holds the URL, and the URL holds the password.
-    throw invalidOption('connectionString', 'a connection URL', options.connectionString, { secret: true })
+    return undefined
   }
 }
 

@@ -18,7 +18,7 @@ const complaintOf = (options: unknown): string => {
 }
 
 test('the defaults are those of the documentation', () => {
-  const { source, runtime, log, ...rest } = resolvePostgresOptions({})
+  const { source, runtime, log, ...rest } = resolvePostgresOptions({}, {})
   expect(rest).toEqual({
     schema: 'nonstick',
     table: 'session',
@@ -27,7 +27,17 @@ test('the defaults are those of the documentation', () => {
     statementTimeoutMs: 0,
     namedStatements: false,
   })
-  expect(source).toEqual({ open: { max: 10, connectionTimeoutMillis: 2_000, application_name: 'nonstick' } })
+  expect(source).toEqual({
+    open: {
+      host: 'localhost',
+      port: 5432,
+      ssl: false,
+      sslnegotiation: 'postgres',
+      max: 10,
+      connectionTimeoutMillis: 2_000,
+      application_name: 'nonstick',
+    },
+  })
 })
 
 test.each([
