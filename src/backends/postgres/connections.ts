@@ -1,13 +1,17 @@
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
 import { type Deadline, DeadlinePassed, deadlineAfter } from './deadline.js'
-import { type Fault, faultOf, valueRefused } from './faults.js'
-import type { OpenedPool, PostgresClient, PostgresResult } from './pool.js'
+import { type Fault, faultOf, Unfit, valueRefused } from './faults.js'
+import { GivenUp } from './given-up.js'
+import type { OpenedPool, PostgresClient, PostgresQuery, PostgresResult } from './pool.js'
+import { VALUE_TYPES } from './types.js'
 
 export interface Statement {
   readonly text: string
   /** Under which the server may keep it parsed. */
   readonly name: string
+  /** What in a row of its answer says that this connection is not fit for our work; in words that follow "because". */
+  readonly unfit?: (row: PostgresResult['rows'][number]) => string | undefined
 }
 
 /** One call of the contract, from the first of its statements to the last. */
@@ -23,9 +27,12 @@ export interface Call {
 /** A failed statement: what the call's error would be, and of which kind. */
 export class StatementFailed extends Error {
   readonly fault: Fault
-  constructor(fault: Fault) {
+  /** The connection was to blame, and is gone: another one may do what it refused, and nothing was done. */
+  readonly mayGoElsewhere: boolean
+  constructor(fault: Fault, mayGoElsewhere: boolean = false) {
     super(fault.error.message, { cause: fault.error })
     this.fault = fault
+    this.mayGoElsewhere = mayGoElsewhere
   }
   override get name(): string {
     return 'StatementFailed'
@@ -42,6 +49,12 @@ export const contractError = (raised: unknown): unknown =>
  */
 const ATTEMPTS = 3
 
+/**
+ * A connection that is younger is not blamed for a refusal: it was opened by the same server a moment ago, so another
+ * one would be refused as well. This bounds how often connections are given up while the server itself refuses.
+ */
+const YOUNG_MS = 1_000
+
 export interface ConnectionsOptions {
   readonly relation: string
   readonly queryTimeoutMs: number
@@ -50,16 +63,28 @@ export interface ConnectionsOptions {
   readonly runtime: Runtime
 }
 
+/** A connection that is ours until `done`, which gives it back, or closes it. */
+interface Borrowed {
+  readonly client: PostgresClient
+  readonly done: (destroy?: boolean) => void
+}
+
+/** Sends one statement and waits for its answer, within the call's deadline. */
+export type Ask = (query: PostgresQuery) => Promise<PostgresResult>
+
 /** Statements over borrowed connections: each within its call's deadline, no connection ever returned in doubt. */
 export class Connections {
   readonly tier: string
   readonly #opened: OpenedPool
   readonly #options: ConnectionsOptions
+  readonly #givenUp: GivenUp
+  readonly #limited = new WeakSet<object>()
 
   constructor(opened: OpenedPool, options: ConnectionsOptions) {
     this.tier = opened.tier
     this.#opened = opened
     this.#options = options
+    this.#givenUp = new GivenUp(options.runtime, options.queryTimeoutMs)
   }
 
   call(operation: string, { isChange, isRepeatable }: Pick<Call, 'isChange' | 'isRepeatable'>): Call {
@@ -76,7 +101,7 @@ export class Connections {
       } catch (raised) {
         if (!(raised instanceof StatementFailed)) throw raised
         const { kind } = raised.fault
-        const goesOn = kind === 'conflict' || (kind === 'lost' && call.isRepeatable)
+        const goesOn = kind === 'conflict' || raised.mayGoElsewhere || (kind === 'lost' && call.isRepeatable)
         // What was lost may have been done, however clearly a later attempt failed.
         if (!goesOn || attempt === ATTEMPTS) throw lost ?? raised
         if (kind === 'lost') lost ??= raised
@@ -87,7 +112,7 @@ export class Connections {
   untouched({ operation, isChange }: Call, because: string, cause?: unknown): SessionStoreError {
     return tierUnavailable(this.tier, operation, {
       because,
-      ...(cause === undefined ? {} : { cause }),
+      ...(cause === undefined ? {} : { cause, answered: isSessionStoreError(cause) && cause.answered }),
       ...(isChange ? { applied: 'no' as const } : {}),
     })
   }
@@ -106,62 +131,103 @@ export class Connections {
   }
 
   async #runOnce(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
-    return this.borrow(call, async (client, sending) => {
+    return this.borrow(call, async (ask, sending) => {
       const { namedStatements, statementTimeoutMs } = this.#options
-      const { text, name } = statement
-      const query = { text, values: [...values], ...(namedStatements ? { name } : {}) }
+      const { text, name, unfit } = statement
+      const query = { text, values: [...values], types: VALUE_TYPES, ...(namedStatements ? { name } : {}) }
+      const checked = (result: PostgresResult): PostgresResult => {
+        const because = result.rows[0] === undefined ? undefined : unfit?.(result.rows[0])
+        if (because !== undefined) throw new Unfit(because)
+        return result
+      }
       if (statementTimeoutMs === 0) {
         sending()
-        return call.deadline.race(client.query(query))
+        return checked(await ask(query))
       }
       // One simple query for both: the server takes no parameters for either, and they need no round trip each.
-      await call.deadline.race(client.query({ text: `begin; set local statement_timeout = ${statementTimeoutMs}` }))
-      const result = await call.deadline.race(client.query(query))
+      await ask({ text: `begin; set local statement_timeout = ${statementTimeoutMs}` })
+      const result = checked(await ask(query))
       sending()
-      await call.deadline.race(client.query({ text: 'commit' }))
+      await ask({ text: 'commit' })
       return result
     })
   }
 
   /**
    * Lends a connection to `work`, which says `sending()` before the step after which a lost answer leaves open
-   * what happened. Any failure costs the connection, unless it was the server's answer to a lone statement.
+   * what happened. Any failure costs the connection, unless it was the server's answer to a lone statement that says
+   * nothing of the connection itself. A statement that is given up is cancelled at the server.
    *
    * @throws StatementFailed
    */
-  async borrow<Result>(
-    call: Call,
-    work: (client: PostgresClient, sending: () => void) => Promise<Result>,
-  ): Promise<Result> {
+  async borrow<Result>(call: Call, work: (ask: Ask, sending: () => void) => Promise<Result>): Promise<Result> {
     const { relation, statementTimeoutMs } = this.#options
     let wasSent = false
-    const failed = (raised: unknown): StatementFailed =>
-      new StatementFailed(faultOf(raised, { ...call, tier: this.tier, relation, wasSent }))
+    const faultIn = (raised: unknown): Fault => faultOf(raised, { ...call, tier: this.tier, relation, wasSent })
 
-    const client = await this.#checkOut(call).catch((raised) => {
-      throw failed(raised)
+    const { client, done } = await this.#checkOutFree(call).catch((raised) => {
+      throw new StatementFailed(faultIn(raised))
     })
-    // A connection that breaks while it is lent out has no listener but this one, and would end the process.
-    const ignore = (): void => {}
-    client.on('error', ignore)
+    let underWay: Promise<PostgresResult> | undefined
+    const ask: Ask = async (query) => {
+      underWay = client.query(query)
+      const result = await call.deadline.race(underWay)
+      underWay = undefined
+      return result
+    }
     try {
-      const result = await work(client, () => {
+      await this.#limit(client, ask)
+      const result = await work(ask, () => {
         wasSent = true
       })
-      client.release()
+      done()
       return result
     } catch (raised) {
       if (isSessionStoreError(raised)) {
-        client.release(true)
+        done(true)
         throw raised
       }
-      const failure = failed(raised)
-      const { kind } = failure.fault
-      const inDoubt = kind === 'lost' || kind === 'late' || statementTimeoutMs > 0 || !wasSent
-      client.release(inDoubt)
-      throw failure
-    } finally {
-      client.removeListener('error', ignore)
+      const fault = faultIn(raised)
+      if (fault.kind === 'late' && underWay !== undefined) this.#givenUp.take(client, underWay, done)
+      else if (fault.blames === 'connection' && !this.#isYoung(client)) {
+        this.#givenUp.dismiss(client, done)
+        throw new StatementFailed(fault, true)
+      } else done(fault.kind === 'lost' || fault.kind === 'late' || statementTimeoutMs > 0 || !wasSent)
+      throw new StatementFailed(fault)
+    }
+  }
+
+  #isYoung(client: PostgresClient): boolean {
+    const openedAt = this.#opened.openedAt(client)
+    return openedAt !== undefined && this.#options.runtime.monotonicMs() - openedAt < YOUNG_MS
+  }
+
+  /** A new connection is told how long a statement may take, where nobody has told it. */
+  async #limit(client: PostgresClient, ask: Ask): Promise<void> {
+    const { limits } = this.#opened
+    if (limits === undefined || this.#limited.has(client)) return
+    this.#limited.add(client)
+    await ask(limits(client))
+  }
+
+  /**
+   * A connection on which no transaction is open. Somebody who shares the pool may have left one: a change in it would be
+   * acknowledged, and rolled back with all else.
+   */
+  async #checkOutFree(call: Call): Promise<Borrowed> {
+    for (let attempt = 1; ; attempt++) {
+      const client = await this.#checkOut(call)
+      // A connection that breaks while it is lent out has no listener but this one, and would end the process.
+      const ignore = (): void => {}
+      client.on('error', ignore)
+      const done = (destroy?: boolean): void => {
+        client.removeListener('error', ignore)
+        client.release(destroy)
+      }
+      const status = client.getTransactionStatus?.()
+      if (status !== 'T' && status !== 'E') return { client, done }
+      this.#givenUp.dismiss(client, done)
+      if (attempt === ATTEMPTS) throw new Unfit('somebody leaves transactions open on the connections of the pool')
     }
   }
 
@@ -183,6 +249,7 @@ export class Connections {
   /** A server that has gone silent is not waited for: a goodbye is a courtesy. */
   async close(): Promise<void> {
     const { runtime, queryTimeoutMs } = this.#options
+    this.#givenUp.close()
     await deadlineAfter(runtime, queryTimeoutMs)
       .race(this.#opened.close())
       .catch((raised) => {

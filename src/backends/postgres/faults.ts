@@ -21,6 +21,15 @@ export type FaultKind =
 export interface Fault {
   readonly kind: FaultKind
   readonly error: SessionStoreError
+  /** Whether it says something of the connection it came by, which may be true of no other. */
+  readonly blames: 'connection' | 'nothing'
+}
+
+/** The answer came, and said that this connection is not fit for our work. Nothing was changed. */
+export class Unfit extends Error {
+  override get name(): string {
+    return 'Unfit'
+  }
 }
 
 export interface FaultContext {
@@ -37,13 +46,16 @@ export interface FaultContext {
 
 /** SQLSTATEs whose meaning a person should read; all others are shown as they are. */
 const MEANINGS: Readonly<Record<string, string>> = {
-  '25006': 'it only reads, as a standby does',
+  '25006': 'it only reads, as a standby does, or was made to',
   '28000': 'it refused the user',
   '28P01': 'it refused the password',
   '40001': 'it could not serialize the change',
   '40P01': 'it met a deadlock',
   '42501': 'the role lacks a right on the table; `sql/reload` grants it',
+  '53100': 'its disk is full',
+  '53200': 'it has no memory left',
   '53300': 'it has no connection left',
+  '55P03': 'a lock that the statement needs is held for longer than its `lock_timeout`',
   '57014': 'the statement was cancelled, by a time-out of the server perhaps',
   '57P01': 'it is being shut down',
   '57P02': 'it crashed',
@@ -53,22 +65,44 @@ const MEANINGS: Readonly<Record<string, string>> = {
 const SCHEMA_STATES = new Set(['3D000', '3F000', '42703', '42P01'])
 const CONFLICT_STATES = new Set(['40001', '40P01'])
 
+/**
+ * The connection ends with these, at any moment of the statement, and the server or the way to it with many of them:
+ * class 08, a connection that failed or, from a pooler, could not be made; 57P, the server is stopped, starts, or has
+ * lost the database; 25P03, 25P04 and 57P05, the connection was idle or in a transaction for too long.
+ */
+const ENDED = /^(?:08...|57P..|25P0[34])$/
+
+/** Nobody is let in as this user: no call would be answered, so it is no answer to this one. */
+const NOT_LET_IN = /^28/
+
+/**
+ * What somebody else can have done to a connection that is used in turns, or what a connection keeps from the time
+ * before a failover: it only reads (25006), its prepared statements are gone (26000), foreign (42P05) or outdated
+ * (0A000), its transaction has failed (25P02), its role is another (42501), its time-out too short (57014).
+ */
+const CONNECTION_STATES = new Set(['25006', '26000', '42P05', '0A000', '25P02', '42501', '57014'])
+
 /** What pg or the socket raised, as the contract's error. */
 export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const sqlState = sqlStateOf(raised)
+  const undone = { ...context, wasSent: false }
   if (raised instanceof DeadlinePassed) return unavailable('late', raised, context, 'no answer came in time')
+  if (raised instanceof Unfit) return { ...refused(raised, undone, raised.message), blames: 'connection' }
   const broken = context.wasSent ? 'lost' : 'unreachable'
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
   const cause = withoutData(raised, sqlState)
-  if (SCHEMA_STATES.has(sqlState)) return { kind: 'schema', error: schemaMissing(sqlState, cause, context) }
-  // The server ends the connection with these, at any moment of the statement.
-  if (/^(?:08|57P)/.test(sqlState)) return unavailable(broken, cause, context, reasonOf(sqlState))
-  // An error from the server means that the statement was rolled back.
-  const answered = { ...context, wasSent: false }
-  if (CONFLICT_STATES.has(sqlState)) return unavailable('conflict', cause, answered, reasonOf(sqlState))
+  if (SCHEMA_STATES.has(sqlState))
+    return { kind: 'schema', error: schemaMissing(sqlState, cause, context), blames: 'nothing' }
+  const reason = reasonOf(sqlState)
+  if (ENDED.test(sqlState)) return unavailable(broken, cause, context, reason)
+  // Said of a transaction whose end somebody in between lost sight of.
+  if (sqlState === '40003') return unavailable('lost', cause, context, reason)
+  // Any other error from the server means that the statement was rolled back, or was never begun.
+  if (CONFLICT_STATES.has(sqlState)) return { ...refused(cause, undone, reason), kind: 'conflict' }
   if (/^(?:22|23|54)/.test(sqlState))
-    return { kind: 'value', error: valueRefused(`SQLSTATE ${sqlState}`, cause, context) }
-  return unavailable('refused', cause, answered, reasonOf(sqlState))
+    return { kind: 'value', error: valueRefused(`SQLSTATE ${sqlState}`, cause, context), blames: 'nothing' }
+  if (NOT_LET_IN.test(sqlState)) return unavailable('unreachable', cause, undone, reason)
+  return { ...refused(cause, undone, reason), blames: CONNECTION_STATES.has(sqlState) ? 'connection' : 'nothing' }
 }
 
 /** A value that Postgres cannot keep; trying again will not help. */
@@ -106,11 +140,21 @@ const missing = (sqlState: string, relation: string): string => {
   return `${what}; run \`sql/reload\`, or let the program do it with \`postgres({ migrate: true })\``
 }
 
-const unavailable = (kind: FaultKind, cause: unknown, context: FaultContext, because: string): Fault => {
+const unavailable = (
+  kind: FaultKind,
+  cause: unknown,
+  context: FaultContext,
+  because: string,
+  answered: boolean = false,
+): Fault => {
   const applied: Applied = context.wasSent ? 'unknown' : 'no'
-  const details = { cause, because, ...(context.isChange ? { applied } : {}) }
-  return { kind, error: tierUnavailable(context.tier, context.operation, details) }
+  const details = { cause, because, answered, ...(context.isChange ? { applied } : {}) }
+  return { kind, error: tierUnavailable(context.tier, context.operation, details), blames: 'nothing' }
 }
+
+/** The server was reached, and would not: that is no silence. */
+const refused = (cause: unknown, context: FaultContext, because: string): Fault =>
+  unavailable('refused', cause, context, because, true)
 
 const reasonOf = (sqlState: string): string => `${MEANINGS[sqlState] ?? 'it answered with an error'} (${sqlState})`
 

@@ -3,18 +3,30 @@ import { invalidOption } from '../../errors.js'
 import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
 import type { ResolvedPostgresOptions } from './options.js'
 import type { OwnPoolOptions } from './own-pool.js'
+import type { ValueTypes } from './types.js'
 
 export interface PostgresResult {
   readonly rows: readonly Record<string, unknown>[]
 }
 
-/** The part of a checked-out `pg` client that is used here. */
+/** A statement as `pg` takes it. */
+export interface PostgresQuery {
+  text: string
+  values?: unknown[]
+  name?: string
+  types?: ValueTypes
+}
+
+/**
+ * The part of a checked-out `pg` client that is used here. To cancel a statement that is given up, its `host`, `port`,
+ * `ssl`, `processID` and `secretKey` are read as well, where it has them.
+ */
 export interface PostgresClient {
-  query(statement: {
-    text: string
-    values?: unknown[]
-    name?: string
-  }): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
+  query(statement: PostgresQuery): Promise<{ readonly rows: readonly Record<string, unknown>[] }>
+  /** `I`: no transaction is open. Where it is missing, that is taken for granted. */
+  getTransactionStatus?(): string | null
+  /** Lets the process end while it is open. */
+  unref?(): void
   /** Gives it back; with an error or `true` it is closed instead. */
   release(destroy?: Error | boolean): void
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -43,11 +55,15 @@ export interface OpenedPool {
   readonly pool: PostgresPool
   /** `postgres 127.0.0.1:5432`: for messages, without credentials. */
   readonly tier: string
+  /** When a connection was opened, by the monotonic clock; nothing of one that was opened before this pool was ours. */
+  openedAt(client: object): number | undefined
+  /** What a new connection is told first, where it is ours alone. */
+  readonly limits: ((client: object) => PostgresQuery) | undefined
   /** Closes a pool that was opened here; leaves a given one open, without our listener. */
   close(): Promise<void>
 }
 
-export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool => {
+export const openPool = ({ source, log, runtime, queryTimeoutMs }: ResolvedPostgresOptions): OpenedPool => {
   const own = 'open' in source ? ownPool(source.open) : undefined
   const pool = 'pool' in source ? source.pool : own
   if (pool === undefined) throw invalidOption('pool', 'a pg.Pool', pool)
@@ -61,12 +77,18 @@ export const openPool = ({ source, log }: ResolvedPostgresOptions): OpenedPool =
   // pg-pool takes its own listener off a new connection before it hands it out. What the server says in the same
   // breath as "ready" (that it is shutting down, say) would have none, and would end the process.
   const ignore = (): void => {}
-  const onConnect = (client: PostgresClient): void => void client.on('error', ignore)
+  const openedAt = new WeakMap<object, number>()
+  const onConnect = (client: PostgresClient): void => {
+    client.on('error', ignore)
+    openedAt.set(client, runtime.monotonicMs())
+  }
   pool.on('connect', onConnect)
 
   return {
     pool,
     tier,
+    openedAt: (client) => openedAt.get(client),
+    limits: own === undefined ? undefined : (client) => limitsFor(client, queryTimeoutMs),
     close: async () => {
       // Our own pool keeps its listener: its last connections may break while they are being closed.
       if (own !== undefined) await own.end()
@@ -116,5 +138,21 @@ const readOrNothing = (connectionString: string): ConnectionString | undefined =
     return undefined
   }
 }
+
+/** How much longer than a call a statement may go on at the server, whose client cannot cancel it any more. */
+const BEYOND_THE_CALL_MS = 8_000
+
+/**
+ * Time-outs of the connection, for a process that dies or freezes and cancels nothing. Only where neither role, database
+ * nor server sets them; and not through a pooler, whose connections others use as well: it shows by another process id
+ * than the server's. None of it goes into the start-up packet, since poolers refuse what they do not know there.
+ */
+const limitsFor = (client: object, queryTimeoutMs: number): PostgresQuery => ({
+  text: `
+select set_config(name, $1, false)
+from (values ('statement_timeout'), ('idle_in_transaction_session_timeout')) as missing (name)
+where current_setting(name) = '0' and pg_backend_pid() = $2::integer`,
+  values: [`${queryTimeoutMs + BEYOND_THE_CALL_MS}ms`, Number(Reflect.get(client, 'processID') ?? 0)],
+})
 
 const codeOf = (error: Error): string => String((error as { readonly code?: unknown }).code ?? error.name)

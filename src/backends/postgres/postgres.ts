@@ -44,6 +44,7 @@ import {
   timestampOf,
 } from './row.js'
 import { relationOf, type Statements, statementsFor } from './statements.js'
+import { VALUE_TYPES } from './types.js'
 import { type WritePlan, writeAll } from './write-all.js'
 
 type Manner = Pick<Call, 'isChange' | 'isRepeatable'>
@@ -54,6 +55,9 @@ const CHANGING_REPEATABLY: Manner = { isChange: true, isRepeatable: true }
 
 /** Migrations wait for those of other processes, and may have a table to rewrite. */
 const SET_UP_TIMEOUT_MS = 60_000
+
+/** How long reads do without another attempt at a migration that failed. */
+const MIGRATION_PAUSE_MS = 1_000
 
 /** How often an insert is sent that met a row which was gone a moment later. */
 const ATTEMPTS = 3
@@ -80,6 +84,9 @@ class PostgresBackend implements Backend, Enumerable {
   readonly #connections: Connections
   #isMigrated: boolean
   #migrating: Promise<void> | undefined
+  /** When a migration failed last, by the monotonic clock. */
+  #migrationFailedAt = Number.NEGATIVE_INFINITY
+  #asking: Promise<TierHealth> | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedPostgresOptions) {
@@ -168,7 +175,10 @@ class PostgresBackend implements Backend, Enumerable {
         ? await this.#ask(call, this.#statements.destroy, [...values, seenHourOf(at)])
         : await this.#ask(call, this.#statements.destroyOnly, [...values, nameBytes(only.lineage), only.version])
     const [tombstone] = rows
-    if (tombstone === undefined) return 'refused'
+    if (tombstone === undefined) {
+      await this.#assertSight(call)
+      return 'refused'
+    }
     return tombstone['mine'] === true ? 'destroyed' : 'already-destroyed'
   }
 
@@ -188,8 +198,19 @@ class PostgresBackend implements Backend, Enumerable {
     await this.#migrateOnce()
   }
 
+  /**
+   * `up` where all that the store needs is possible: the table is there and nobody keeps it locked, the role may do what
+   * it must, sees all rows, and may write. Nothing is written. However many ask at once, the server is asked once.
+   */
   async health(): Promise<TierHealth> {
     this.#assertOpen()
+    this.#asking ??= this.#askForHealth().finally(() => {
+      this.#asking = undefined
+    })
+    return await this.#asking
+  }
+
+  async #askForHealth(): Promise<TierHealth> {
     const { monotonicMs } = this.#options.runtime
     const startedAt = monotonicMs()
     const latencyMs = (): number => monotonicMs() - startedAt
@@ -214,6 +235,7 @@ class PostgresBackend implements Backend, Enumerable {
     const call = await this.#begin('list', READING)
     const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
     const { rows } = await this.#ask(call, this.#statements.list, [namespace, timestampOf(now), last, limit])
+    if (rows.length === 0) await this.#assertSight(call)
     return rows.map((row) => ({ key: keyOf(row), session: sessionOf(row) }))
   }
 
@@ -228,10 +250,17 @@ class PostgresBackend implements Backend, Enumerable {
     this.#assertOpen()
     const call = this.#connections.call(operation, manner)
     if (this.#isMigrated) return call
+    const { runtime } = this.#options
+    // A standby cannot be migrated and can be read, so a read goes on where the migration fails, and seldom tries one.
+    if (!manner.isChange && runtime.monotonicMs() - this.#migrationFailedAt < MIGRATION_PAUSE_MS) return call
     try {
       await call.deadline.race(this.#migrateOnce())
     } catch (cause) {
       if (isSessionStoreError(cause, 'E_BACKEND_SCHEMA')) throw cause
+      if (!manner.isChange && !(cause instanceof DeadlinePassed)) {
+        this.#migrationFailedAt = runtime.monotonicMs()
+        return call
+      }
       // The migration itself may go on, and the next call finds it further along.
       const because =
         cause instanceof DeadlinePassed ? 'its table is still being set up' : 'its table could not be set up'
@@ -243,6 +272,11 @@ class PostgresBackend implements Backend, Enumerable {
   /** A call that is one statement: its failure is the call's. */
   async #ask(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
     return this.#connections.run(call, statement, values).catch((raised) => this.#reject(raised))
+  }
+
+  /** Rejects where rows are hidden from this role: what was not found may be there. */
+  async #assertSight(call: Call): Promise<void> {
+    await this.#ask({ ...call, ...READING }, this.#statements.sight, [])
   }
 
   async #write<Entry extends { readonly locator: Locator }, Outcome>(
@@ -273,9 +307,9 @@ class PostgresBackend implements Backend, Enumerable {
     const deadline = deadlineAfter(runtime, SET_UP_TIMEOUT_MS)
     const call = { operation: 'set up', ...READING, deadline }
     try {
-      await this.#connections.borrow(call, async (client) => {
+      await this.#connections.borrow(call, async (ask) => {
         const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>
-          deadline.race(client.query({ text, ...(values === undefined ? {} : { values: [...values] }) }))
+          ask({ text, types: VALUE_TYPES, ...(values === undefined ? {} : { values: [...values] }) })
         await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
       })
       this.#isMigrated = true

@@ -102,14 +102,14 @@ export const sessionValues = (session: StoredSession): unknown[] => [
 ]
 
 export const copyOf = (row: Row | undefined): BackendCopy => {
-  if (row === undefined) return { state: 'absent' }
+  if (row?.['found'] !== true) return { state: 'absent' }
   return row['destroyed'] === true
     ? { state: 'destroyed' }
     : { state: 'live', session: sessionOf(row), token: NO_TOKEN }
 }
 
 export const stateOf = (row: Row | undefined): BackendState => {
-  if (row === undefined) return { state: 'absent' }
+  if (row?.['found'] !== true) return { state: 'absent' }
   if (row['destroyed'] === true) return { state: 'destroyed' }
   return {
     state: 'live',
@@ -120,7 +120,6 @@ export const stateOf = (row: Row | undefined): BackendState => {
   }
 }
 
-/** Numbers pass through `Number`: pg gives a bigint as text, and a program may have taught it otherwise. */
 export const sessionOf = (row: Row): StoredSession => {
   const data = bytesOf(row['data'])
   return {

@@ -60,6 +60,8 @@ export interface Statements {
   lookOf(size: number): Statement
   readonly destroy: Statement
   readonly destroyOnly: Statement
+  /** Whether a row that is not seen is not there. */
+  readonly sight: Statement
   readonly purge: Statement
   readonly list: Statement
   readonly count: Statement
@@ -71,30 +73,53 @@ export const relationOf = (schema: string, table: string): string =>
 
 export const statementsFor = (relation: string): Statements => {
   const mark = createHash('sha256').update(relation).digest('hex').slice(0, 8)
-  const named = (name: string, text: string): Statement => ({ name: `nonstick_${mark}_${name}`, text })
-  const perSize = (name: string, textOf: (size: number) => string): ((size: number) => Statement) => {
+  const named = (name: string, text: string, unfit?: Statement['unfit']): Statement => ({
+    name: `nonstick_${mark}_${name}`,
+    text,
+    ...(unfit === undefined ? {} : { unfit }),
+  })
+  const perSize = (
+    name: string,
+    textOf: (size: number) => string,
+    unfit?: Statement['unfit'],
+  ): ((size: number) => Statement) => {
     const made = new Map<number, Statement>()
     return (size) => {
-      const statement = made.get(size) ?? named(`${name}_${size}`, textOf(size))
+      const statement = made.get(size) ?? named(`${name}_${size}`, textOf(size), unfit)
       made.set(size, statement)
       return statement
     }
   }
   return {
-    read: named('read', read(relation)),
+    read: named('read', read(relation), hidden),
     insert: named('insert', insert(relation)),
-    lookLate: named('look_late', lookLate(relation)),
+    lookLate: named('look_late', lookLate(relation), hidden),
     updateOf: perSize('update', (size) => update(relation, size)),
     extendOf: perSize('extend', (size) => extend(relation, size)),
-    lookOf: perSize('look', (size) => look(relation, size)),
+    lookOf: perSize('look', (size) => look(relation, size), hidden),
     destroy: named('destroy', destroy(relation)),
     destroyOnly: named('destroy_only', destroyOnly(relation)),
-    purge: named('purge', purge(relation)),
+    sight: named('sight', sight(relation), hidden),
+    purge: named('purge', purge(relation), hidden),
     list: named('list', list(relation)),
-    count: named('count', count(relation)),
-    health: named('health', health(relation)),
+    count: named('count', count(relation), hidden),
+    health: named('health', health(relation), unfitForAll),
   }
 }
+
+/**
+ * Row-level security leaves rows out without a word, and a session whose row is not seen would be "no session". So each
+ * answer that can say that something is not there says too whether rows are hidden from this role.
+ */
+const hiddenOf = (relation: string): string => `row_security_active(${textOf(relation)}) as hidden`
+
+const hidden: Statement['unfit'] = (row) =>
+  row['hidden'] === true
+    ? 'row-level security hides rows of the table from this role; switch it off for the table, or give the role `bypassrls`'
+    : undefined
+
+/** A text in SQL, whatever the server takes a backslash in it for. */
+const textOf = (text: string): string => `convert_from(decode('${Buffer.from(text).toString('hex')}', 'hex'), 'UTF8')`
 
 /** Milliseconds as a number the server makes, so that no driver's idea of dates comes between. */
 const MOMENTS = ['created', 'seen', 'expires', 'absolute_expires']
@@ -104,9 +129,9 @@ const MOMENTS = ['created', 'seen', 'expires', 'absolute_expires']
 const COPY = `lineage, version, write_ids, codec, data, user_id, user_epoch, idle_ttl_ms, ${MOMENTS}`
 
 const read = (relation: string): string => `
-select ${COPY}, destroyed_at is not null as destroyed
-from ${relation}
-where app = $1 and id_hash = $2`
+select ${hiddenOf(relation)}, t.app is not null as found, destroyed_at is not null as destroyed, ${COPY}
+from (select true) as always
+left join ${relation} as t on t.app = $1 and t.id_hash = $2`
 
 /** The clock is read when the row is placed, not when the statement came: it may have waited for another insert. */
 const insert = (relation: string): string => `
@@ -117,7 +142,7 @@ on conflict do nothing
 returning true as done`
 
 const lookLate = (relation: string): string => `
-select clock_timestamp() > $3::timestamptz as late, t.app is not null as found,
+select ${hiddenOf(relation)}, clock_timestamp() > $3::timestamptz as late, t.app is not null as found,
   t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
 from (select true) as always
 left join ${relation} as t on t.app = $1 and t.id_hash = $2`
@@ -156,8 +181,10 @@ returning entry.position`
 
 const look = (relation: string, size: number): string => `
 with entry as (${valuesOf(KEY_COLUMNS, size)})
-select entry.position, t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
-from entry join ${relation} as t on t.app = entry.app and t.id_hash = entry.id_hash`
+select ${hiddenOf(relation)}, entry.position, t.app is not null as found,
+  t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
+from entry left join ${relation} as t on t.app = entry.app and t.id_hash = entry.id_hash
+where entry.app is not null`
 
 const lockedFirst = (relation: string, size: number): string =>
   size === 1
@@ -176,7 +203,7 @@ const erase = (writeId: string): string =>
 const destroy = (relation: string): string => `
 insert into ${relation} as t (app, id_hash, lineage, version, write_ids, created_at, seen_at, expires_at, absolute_expires_at,
   destroyed_at, keep_until, purge_hour, seen_hour)
-values ($1, $2, '\\x0000000000000000', 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $7::integer)
+values ($1, $2, decode('0000000000000000', 'hex'), 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $7::integer)
 on conflict (app, id_hash) do update
 set ${erase('excluded.write_ids')},
   destroyed_at = coalesce(t.destroyed_at, excluded.destroyed_at),
@@ -212,7 +239,7 @@ with purged as (
     limit $4::bigint
     for update skip locked))
   returning 1)
-select count(*) as removed from purged`
+select count(*) as removed, ${hiddenOf(relation)} from purged`
 
 const list = (relation: string): string => `
 select app, id_hash, ${COPY}
@@ -222,12 +249,25 @@ order by id_hash
 limit $4::bigint`
 
 const count = (relation: string): string => `
-select count(*) as living
+select count(*) as living, ${hiddenOf(relation)}
 from ${relation}
 where app = $1 and destroyed_at is null and expires_at > $2::timestamptz`
 
-/** Asks the table too: a server without it is of no use. */
-const health = (relation: string): string => `select 1 from ${relation} limit 0`
+const sight = (relation: string): string => `select ${hiddenOf(relation)}`
+
+/** All that the store needs of the table, without writing to it: it is there and not locked, and may be written to. */
+const health = (relation: string): string => `
+select ${hiddenOf(relation)}, pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only,
+  ${['select', 'insert', 'update', 'delete'].map((right) => `has_table_privilege(${textOf(relation)}, '${right}') as may_${right}`).join(', ')},
+  (select app from ${relation} limit 0) as nothing`
+
+const unfitForAll: Statement['unfit'] = (row) => {
+  if (row['standby'] === true) return 'it only reads: it is a standby'
+  if (row['read_only'] === true) return 'it only reads: `default_transaction_read_only` is on for it, or for this role'
+  const missing = ['select', 'insert', 'update', 'delete'].filter((right) => row[`may_${right}`] !== true)
+  if (missing.length > 0) return `the role lacks a right on the table (${missing.join(', ')}); \`sql/reload\` grants it`
+  return hidden(row)
+}
 
 const namesOf = (columns: readonly Column[]): string[] => columns.map(([name]) => name)
 

@@ -9,7 +9,7 @@ backendContract(test, {
   name: 'postgres',
   open: async () => {
     const { url, schema, table } = cluster()
-    return { backend: postgres({ connectionString: url, schema, table }) }
+    return { backend: postgres({ connectionString: url, schema, table, queryTimeoutMs: 30_000 }) }
   },
   purgeResolutionMs: 3_600_000,
 })

@@ -22,7 +22,7 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
     name: 'postgres',
     open: async () => {
       const { schema, table } = cluster()
-      return { backend: postgres({ connectionString: connectionString(), schema, table }) }
+      return { backend: postgres({ connectionString: connectionString(), schema, table, queryTimeoutMs: 30_000 }) }
     },
     purgeResolutionMs: 3_600_000,
   })
