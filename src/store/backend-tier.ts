@@ -79,14 +79,18 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       }
     }
   }
-  const updates = batcher<GuardedUpdate, UpdateOutcome>(
-    ({ locator }) => locator.key,
-    (entries) => ask('update', true, () => backend.update(entries)),
-  )
-  const extensions = batcher<Extension, ExtendOutcome>(
-    ({ locator }) => locator.key,
-    (entries) => ask('extend', true, () => backend.extend(entries)),
-  )
+  const updates = batcher<GuardedUpdate, UpdateOutcome>({
+    runtime,
+    keyOf: ({ locator }) => locator.key,
+    bytesOf: ({ session }) => session.data.byteLength,
+    send: (entries) => ask('update', true, () => backend.update(entries)),
+  })
+  const extensions = batcher<Extension, ExtendOutcome>({
+    runtime,
+    keyOf: ({ locator }) => locator.key,
+    bytesOf: () => 0,
+    send: (entries) => ask('extend', true, () => backend.extend(entries)),
+  })
 
   return {
     name: backend.name,

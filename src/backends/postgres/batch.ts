@@ -5,6 +5,8 @@ import { LARGEST_BATCH } from './statements.js'
 
 /** What a batch does with its entries; `part` is never larger than the largest statement. */
 export interface BatchSteps<Entry, Outcome> {
+  /** How many bytes an entry takes in a statement, about. */
+  bytesOf(entry: Entry): number
   /** One statement; which entries it wrote, by their places in `part`. */
   write(part: readonly Entry[]): Promise<ReadonlySet<number>>
   /** What stands where each entry of `part` would have gone. */
@@ -22,9 +24,30 @@ const LOOKS = 3
 
 const BEFORE_ITS_TURN = 'the connection failed before its turn'
 
+/** A statement holds no more than this unless it holds but one entry: pg and the server both keep all of it in memory. */
+const LARGEST_STATEMENT_BYTES = 4 * 1024 * 1024
+
+/** The entries in their order, in parts that make one statement each. */
+const partsOf = <Entry>(entries: readonly Entry[], bytesOf: (entry: Entry) => number): readonly Entry[][] => {
+  const parts: Entry[][] = []
+  let bytes = 0
+  for (const entry of entries) {
+    const last = parts.at(-1)
+    const more = bytesOf(entry)
+    if (last === undefined || last.length === LARGEST_BATCH || bytes + more > LARGEST_STATEMENT_BYTES) {
+      parts.push([entry])
+      bytes = more
+    } else {
+      last.push(entry)
+      bytes += more
+    }
+  }
+  return parts
+}
+
 /**
- * Writes the entries in statements of at most `LARGEST_BATCH`, one after the other, and gives one outcome each, in
- * their order. The entries come in the order of their keys.
+ * Writes the entries in statements that are bounded in number and bytes, one after the other, and gives one outcome
+ * each, in their order. The entries come in the order of their keys.
  *
  * @throws StatementFailed when the server answered to none of them
  */
@@ -35,8 +58,7 @@ export const writeBatch = async <Entry, Outcome>(
   const outcomes: Outcome[] = []
   let answered = false
   let broken: StatementFailed | undefined
-  for (let start = 0; start < entries.length; start += LARGEST_BATCH) {
-    const part = entries.slice(start, start + LARGEST_BATCH)
+  for (const part of partsOf(entries, (entry) => steps.bytesOf(entry))) {
     if (broken !== undefined) {
       outcomes.push(...part.map(() => steps.untouched(BEFORE_ITS_TURN)))
       continue

@@ -56,6 +56,7 @@ export const writeAll = async <Entry extends { readonly locator: Locator }, Outc
   // In the order of their keys, so that two processes with the same sessions meet at the first of them.
   sound.sort((one, other) => (one.key < other.key ? -1 : 1))
   const written = await writeBatch(sound, {
+    bytesOf: ({ values }) => values.reduce<number>((sum, value) => sum + bytesOf(value), 0),
     write: async (part) => {
       const rows = part.map(({ address, values }) => [...address, ...values])
       return new Set((await runMany(connections, call, plan.statementOf, rows)).keys())
@@ -76,6 +77,9 @@ export const writeAll = async <Entry extends { readonly locator: Locator }, Outc
   }
   return [...outcomes].sort(([one], [other]) => one - other).map(([, outcome]) => outcome)
 }
+
+/** Everything but a session's data is small. */
+const bytesOf = (value: unknown): number => (value instanceof Uint8Array ? value.byteLength : 16)
 
 const prepare = <Entry extends { readonly locator: Locator }, Outcome>(
   entry: Entry,

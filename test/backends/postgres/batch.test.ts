@@ -14,6 +14,7 @@ const failure = (kind: FaultKind): StatementFailed =>
 const ABSENT: BackendState = { state: 'absent' }
 
 const steps = (overrides: Partial<Steps>): Steps => ({
+  bytesOf: () => 100,
   write: async (part) => new Set(part.keys()),
   look: async (part) => part.map(() => ABSENT),
   written: 'written',
@@ -31,6 +32,24 @@ test('outcomes stand where their entries stood', async () => {
     steps({ write: async (part) => new Set([...part.keys()].filter((place) => place % 2 === 0)) }),
   )
   expect(outcomes).toEqual(['written', 'refused 1', 'written', 'refused 3', 'written'])
+})
+
+test('a statement is bounded by its bytes too, and what is too large for it goes alone', async () => {
+  const MB = 1024 * 1024
+  const sizes = [1, 2, 2, 9, 1, 1, 1, 1, 1]
+  const parts: number[][] = []
+  const outcomes = await writeBatch(
+    numbers(sizes.length),
+    steps({
+      bytesOf: (entry) => (sizes[entry] ?? 0) * MB,
+      write: async (part) => {
+        parts.push([...part])
+        return new Set(part.keys())
+      },
+    }),
+  )
+  expect(parts).toEqual([[0, 1], [2], [3], [4, 5, 6, 7], [8]])
+  expect(outcomes).toEqual(sizes.map(() => 'written'))
 })
 
 test('a connection that breaks in the middle leaves what was done done, one part open and the rest not sent', async () => {
