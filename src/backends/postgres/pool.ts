@@ -47,6 +47,7 @@ export interface PostgresPool {
     readonly host?: string | undefined
     readonly port?: number | undefined
     readonly ssl?: unknown
+    readonly binary?: unknown
   }
 }
 
@@ -67,7 +68,11 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: ResolvedPostg
   const own = 'open' in source ? ownPool(source.open) : undefined
   const pool = 'pool' in source ? source.pool : own
   if (pool === undefined) throw invalidOption('pool', 'a pg.Pool', pool)
-  if ('pool' in source) refuseFatalSsl(source.pool.options ?? {})
+  if ('pool' in source) {
+    refuseFatalSsl(source.pool.options ?? {})
+    if (source.pool.options?.binary)
+      throw invalidOption('pool', 'a pg.Pool without `binary`, which damages bytes', pool)
+  }
   const tier = ['postgres', addressOf('open' in source ? source.open : (source.pool.options ?? {}))].join(' ').trimEnd()
 
   // Without a listener an idle connection that breaks would end the process: that is what 'error' events do.

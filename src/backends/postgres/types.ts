@@ -17,13 +17,9 @@ const fromText = (oid: number, text: string): unknown => {
   return oid === INT8 || oid === INT2 || oid === INT4 ? Number(text) : text
 }
 
-/** Pools may be set to ask for binary values. */
-const fromBinary = (oid: number, bytes: Buffer): unknown => {
-  if (oid === BOOL) return bytes[0] === 1
-  if (oid === BYTEA) return bytes
-  if (oid === INT8) return Number(bytes.readBigInt64BE())
-  if (oid === INT4) return bytes.readInt32BE()
-  return oid === INT2 ? bytes.readInt16BE() : bytes.toString('utf8')
+/** pg makes text of all that comes before anybody can read it, which damages bytes. */
+const damaged = (): never => {
+  throw new Error('the pool asks for binary values (`binary: true`), and pg hands those on damaged')
 }
 
 /** `\x` and hexadecimal digits, or what `bytea_output = escape` makes: `\\` and `\ooo` for what is not printable. */
@@ -36,5 +32,6 @@ const bytesOf = (text: string): Buffer => {
 }
 
 export const VALUE_TYPES: ValueTypes = {
-  getTypeParser: (oid) => (value) => (typeof value === 'string' ? fromText(oid, value) : fromBinary(oid, value)),
+  getTypeParser: (oid, format) => (value) =>
+    format !== 'binary' && typeof value === 'string' ? fromText(oid, value) : damaged(),
 }

@@ -206,7 +206,9 @@ skipUnless('behind pgbouncer', pgbouncerProgram() ?? absent('there is no pgbounc
       for (const client of clients) await client.query('begin')
       for (const client of clients) await client.query('set session characteristics as transaction read only')
       for (const client of clients) await client.query('commit')
-      for (const client of clients) client.release(true)
+      const readOnly = await Promise.all(clients.map((client) => client.query('show transaction_read_only')))
+      expect(readOnly.map(({ rows }) => rows[0].transaction_read_only)).toEqual(['on', 'on'])
+      for (const client of clients) client.release()
       const insert = async () => {
         clock.laterMs += 60_000
         return (await backend.insert(sampleLocator(), storedSession()).catch(() => undefined))?.outcome
