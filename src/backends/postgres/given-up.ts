@@ -12,6 +12,9 @@ const CANCEL_MS = 1_000
  */
 const HOLD_MS = 60_000
 
+/** A pooler takes the request for a statement that it has not begun yet, and forgets it. So it is asked again. */
+const AGAIN_MS = 1_000
+
 /**
  * Ends the connection behind a pooler too, where it is really what was complained of; directly on the server, its own.
  * Outside a transaction `rollback` is but a warning.
@@ -26,7 +29,6 @@ export class GivenUp {
   readonly #cancelMs: number
   /** How to be done with each of those that are held. */
   readonly #held = new Set<() => void>()
-  #closed = false
 
   constructor(runtime: Runtime, queryTimeoutMs: number) {
     this.#runtime = runtime
@@ -45,13 +47,20 @@ export class GivenUp {
       end()
       return
     }
-    const { delivered, giveUp } = cancelStatement(key)
-    const tooLate = this.#runtime.after(this.#cancelMs, giveUp)
-    void delivered.then((wasDelivered) => {
-      tooLate()
-      if (!wasDelivered || this.#closed) end()
-      else this.#runtime.after(HOLD_MS, end)
-    })
+    const giveUpAt = this.#runtime.monotonicMs() + HOLD_MS
+    const cancel = (): void => {
+      const { delivered, giveUp } = cancelStatement(key)
+      const tooLate = this.#runtime.after(this.#cancelMs, giveUp)
+      void delivered.then((wasDelivered) => {
+        tooLate()
+        if (!wasDelivered || this.#runtime.monotonicMs() > giveUpAt) end()
+        else
+          this.#runtime.after(AGAIN_MS, () => {
+            if (this.#held.has(end)) cancel()
+          })
+      })
+    }
+    cancel()
   }
 
   /** Closes a connection that is not fit for use, and the one behind it where a pooler is in between. */
@@ -64,7 +73,6 @@ export class GivenUp {
 
   /** Nothing is held any longer; requests that are on their way to the server still go out. */
   close(): void {
-    this.#closed = true
     for (const end of this.#held) end()
   }
 
