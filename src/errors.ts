@@ -111,11 +111,16 @@ export const tierUnavailable = (
   )
 
 /** The same error, of a change that may have happened all the same: an earlier step of it got through. */
-export const butMayBeApplied = (error: unknown): unknown => {
-  if (!isSessionStoreError(error) || error.applied === 'unknown') return error
+export const butMayBeApplied = (error: unknown): unknown => withApplied(error, 'unknown')
+
+/** The same error, of a change of which nothing is left: what had been begun was taken back. */
+export const butNotApplied = (error: unknown): unknown => withApplied(error, 'no')
+
+const withApplied = (error: unknown, applied: Applied): unknown => {
+  if (!isSessionStoreError(error) || error.applied === applied) return error
   const { code, message, cause, tier, operation, answered } = error
   return new SessionStoreError(code, message, {
-    applied: 'unknown',
+    applied,
     answered,
     ...(cause === undefined ? {} : { cause }),
     ...(tier === undefined ? {} : { tier }),

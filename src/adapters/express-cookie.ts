@@ -69,11 +69,14 @@ export const revivedCookie = (stored: unknown, expiresAt: EpochMs, now: EpochMs)
 export const isSpent = ({ originalMaxAge }: StoredCookie): boolean =>
   typeof originalMaxAge === 'number' && originalMaxAge <= 0
 
-/** A `Cookie` always has `originalMaxAge`; a plain object made by hand may say it by `maxAge` or `expires`. */
+/**
+ * A `Cookie` says it by `originalMaxAge`. A plain object made by hand may say it by `maxAge` or `expires`, also where its
+ * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then.
+ */
 const maxAgeOf = (cookie: Readonly<Record<string, unknown>>, now: EpochMs): MaxAge => {
   const { originalMaxAge, maxAge, expires } = cookie
   if (originalMaxAge === false) return false
-  if (originalMaxAge !== undefined) return wholeMs(originalMaxAge)
+  if (originalMaxAge !== undefined && originalMaxAge !== null) return wholeMs(originalMaxAge)
   if (maxAge !== undefined && maxAge !== null) return wholeMs(maxAge)
   return expires instanceof Date || typeof expires === 'string' ? wholeMs(new Date(expires).getTime() - now) : null
 }

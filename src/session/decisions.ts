@@ -157,12 +157,16 @@ export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): Confi
 }
 
 /**
- * What an entry of the cache means for a write that went to the backend round it, as `taken`. `dead`: it does not
- * descend from that copy, and must be gone before the write is acknowledged. One that holds the very write may
- * stay: nobody who sees it misses anything, and its next flush or comparison tells.
+ * What an entry of the cache means for a copy, `row`, that is known to have stood in the backend. `settled`: whoever sees
+ * it misses nothing of that copy, since it descends from it, or holds the very write. `compare`: only the backend as it
+ * stands by now tells. The entry may be dead; or it descends from a later copy.
  */
-export const takeoverVerdict = (seen: LiveEnvelope, taken: LiveEnvelope, writeId: WriteId): 'settled' | 'dead' =>
-  lives(seen, taken) || seen.writeIds.includes(writeId) ? 'settled' : 'dead'
+export const afterwardsVerdict = (
+  seen: LiveEnvelope,
+  row: { readonly lineage: Lineage; readonly version: number },
+  writeId: WriteId | undefined,
+): 'settled' | 'compare' =>
+  lives(seen, row) || (writeId !== undefined && seen.writeIds.includes(writeId)) ? 'settled' : 'compare'
 
 /** Whether a write whose answer was lost is in what now stands. */
 export type RingVerdict = 'in' | 'not in' | 'cannot tell'

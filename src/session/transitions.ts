@@ -159,12 +159,27 @@ export const filled = (
 /** Compared with the backend and believed: nothing but the stamp that quarantine goes by. */
 export const trusted = (envelope: LiveEnvelope, trustedAt: EpochMs): LiveEnvelope => ({ ...envelope, trustedAt })
 
+/**
+ * The session was used round the cache since this copy was put there: the backend knows of a later use. What the copy
+ * says of a moment that has not come yet is by a clock that was ahead.
+ */
+export const usedSince = (
+  envelope: LiveEnvelope,
+  row: Pick<StoredSession, 'seenAt' | 'expiresAt'>,
+  now: EpochMs,
+): LiveEnvelope =>
+  row.seenAt <= envelope.touchedAt
+    ? envelope
+    : {
+        ...envelope,
+        touchedAt: row.seenAt,
+        seenDurableAt: Math.max(Math.min(envelope.seenDurableAt, now), row.seenAt),
+        expiresAt: Math.max(envelope.expiresAt, row.expiresAt),
+      }
+
 /** A created session whose row is in: the entry starts in the row's own lineage, already claimed. */
 export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
   confirmed(envelope, envelope, now, backendToken)
-
-/** One last write, after which the session is readable but no longer writable; `writtenAt` tells since when. */
-export const frozen = (base: LiveEnvelope, write: Write): LiveEnvelope => ({ ...written(base, write), frozen: true })
 
 /**
  * The session as it stands, readable but no longer writable; `writtenAt` tells since when. It is a version of its own,
@@ -178,6 +193,14 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   unflushedAt: isUnflushed(base) ? base.unflushedAt : now,
   writtenAt: now,
   writeIds: ringWith(base.writeIds, writeId),
+})
+
+/** A write that changes nothing of what stands. */
+export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>): Write => ({
+  ...write,
+  codecId: base.codecId,
+  data: base.data,
+  idleTtlMs: base.idleTtlMs,
 })
 
 /**

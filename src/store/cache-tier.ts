@@ -1,3 +1,4 @@
+import type { Lineage } from '../contract/backend.js'
 import { type CasToken, type FrontCache, onSharedName, serverListOf, serverOf } from '../contract/front-cache.js'
 import type { TierHealth } from '../contract/health.js'
 import type { CacheKey } from '../contract/locator.js'
@@ -18,7 +19,7 @@ import { tierCalls } from './tier-calls.js'
 /** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
 export type Seen =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
-  | { readonly state: 'lease'; readonly token: CasToken }
+  | { readonly state: 'lease'; readonly nonce: Lineage; readonly token: CasToken }
   | { readonly state: 'tombstone' }
   /** The session is in the backend alone: an envelope of so many bytes was refused. */
   | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
@@ -29,6 +30,8 @@ export type Stored =
   | { readonly outcome: 'stored'; readonly token: CasToken }
   | { readonly outcome: 'conflict' | 'missing' }
   | { readonly outcome: 'too-large'; readonly bytes: number }
+  /** The server answers and takes no new value; what stood there may be gone. */
+  | { readonly outcome: 'refused' }
   | { readonly outcome: 'lost'; readonly applied: Applied; readonly error: unknown }
 
 /**
@@ -43,6 +46,11 @@ export interface CacheTier {
    * to be compared with the backend once before they are believed. 0 where no outage was seen.
    */
   trustFrom(key: CacheKey): EpochMs
+  /**
+   * Whether the server that keeps this key is away for this process: several calls failed, and none was answered, for
+   * long enough to be no broken connection or late answer.
+   */
+  isAway(key: CacheKey): boolean
   /** A lease where nothing stands, or over the very bytes that `token` saw. */
   lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
   cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
@@ -51,12 +59,22 @@ export interface CacheTier {
    * where nothing stands. Whoever meets it asks the backend, so it can do no harm; nor does it matter if it is not there.
    */
   markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
-  /** A tombstone over the very entry that `token` saw. */
-  bury(key: CacheKey, token: CasToken): Promise<Stored>
-  /** A tombstone over whatever stands there. Rejects if the cache could not be told. */
-  setTombstone(key: CacheKey): Promise<void>
+  /** A tombstone over the very entry that `token` saw. `false` if that entry, or a successor, may still stand there. */
+  bury(key: CacheKey, token: CasToken): Promise<boolean>
+  /**
+   * A tombstone over whatever stands there. Rejects if the cache could not be told.
+   *
+   * @param orRemove where the server takes no new value: nothing stands there afterwards, and whoever fills it finds the
+   *   backend's tombstone. To be left out where the backend has none. @default true
+   */
+  setTombstone(key: CacheKey, orRemove?: boolean): Promise<void>
   /** Removes the very entry that `token` saw. `false` if the cache could not be told. */
   drop(key: CacheKey, token: CasToken): Promise<boolean>
+  /**
+   * The same, for who must know that nobody can write to that entry any more: `gone` where it was removed or nothing
+   * stands there.
+   */
+  remove(key: CacheKey, token: CasToken): Promise<'gone' | 'conflict' | 'lost'>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -67,6 +85,7 @@ export interface CacheTierOptions {
   readonly cacheTimeoutMs: number
   readonly breakerFailures: number
   readonly cacheRetryMs: number
+  readonly cacheAwayAfterMs: number
   readonly leaseMs: number
   readonly tombstoneTtlMs: number
   readonly maxClockSkewMs: number
@@ -75,6 +94,9 @@ export interface CacheTierOptions {
 
 /** A bound on how often the same is told; lists of servers are few. */
 const MAX_LISTS_TOLD = 16
+
+/** How often an entry is removed that others write to at the same moment. */
+const LOOKS_TO_EMPTY = 10
 
 /** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
 const LARGE_FOR_MS = 3_600_000
@@ -89,7 +111,7 @@ const wasAsked = (answer: unknown): boolean => {
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
   const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
-  const seen = outages(runtime, maxClockSkewMs)
+  const seen = outages({ runtime, maxClockSkewMs, awayAfterMs: options.cacheAwayAfterMs })
 
   const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
 
@@ -100,7 +122,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       if (wasAsked(answer)) seen.answered(server)
       return answer
     } catch (error) {
-      seen.failed(server)
+      if (isSessionStoreError(error) && error.answered) seen.answered(server)
+      else seen.failed(server)
       throw error
     }
   }
@@ -138,9 +161,28 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
   }
 
+  const remove: CacheTier['remove'] = async (key, token) => {
+    try {
+      const outcome = await ask(key, 'delete', true, () => cache.delete(key, token))
+      return outcome === 'conflict' ? 'conflict' : 'gone'
+    } catch {
+      return 'lost' // counted by `ask`; every caller goes on from a fresh look at the cache
+    }
+  }
+  const drop: CacheTier['drop'] = async (key, token) => (await remove(key, token)) !== 'lost'
+  /** Removes what stands there, whatever it is; `false` where the cache could not be told, or others keep writing. */
+  const isEmptied = async (key: CacheKey): Promise<boolean> => {
+    for (let looks = 0; looks < LOOKS_TO_EMPTY; looks += 1) {
+      const entry = await ask(key, 'get', false, () => cache.get(key))
+      if (entry === undefined || (await remove(key, entry.token)) === 'gone') return true
+    }
+    return false
+  }
+
   return {
     name: cache.name,
     trustFrom: (key) => seen.trustFrom(serverOf(cache, key)),
+    isAway: (key) => seen.isAway(serverOf(cache, key)),
     get: async (key) => {
       const entry = await ask(key, 'get', false, () => cache.get(key))
       if (entry === undefined) return { state: 'missing' }
@@ -152,7 +194,9 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
           return { state: 'live', envelope, token }
         case 'lease':
           // The cache should have forgotten an old lease by itself; one that stays must not block for ever.
-          return runtime.now() >= envelope.expiresAt ? { state: 'missing', token } : { state: 'lease', token }
+          return runtime.now() >= envelope.expiresAt
+            ? { state: 'missing', token }
+            : { state: 'lease', nonce: envelope.nonce, token }
         case 'tombstone':
           return { state: 'tombstone' }
         case 'large':
@@ -184,21 +228,22 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     bury: async (key, token) => {
       const envelope = tombstone()
       const bytes = encode(key, envelope)
-      return await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
+      if (put.outcome === 'refused') return (await remove(key, token)) === 'gone'
+      return put.outcome === 'stored' || put.outcome === 'missing'
     },
-    setTombstone: async (key) => {
+    setTombstone: async (key, orRemove = true) => {
       const envelope = tombstone()
       const bytes = encode(key, envelope)
-      await ask(key, 'set', true, () => cache.set(key, bytes, envelope.expiresAt))
-    },
-    drop: async (key, token) => {
       try {
-        await ask(key, 'delete', true, () => cache.delete(key, token))
-        return true
-      } catch {
-        return false // counted by `ask`; every caller goes on from a fresh look at the cache
+        await ask(key, 'set', true, () => cache.set(key, bytes, envelope.expiresAt))
+      } catch (error) {
+        const isRefused = isSessionStoreError(error) && error.answered
+        if (!isRefused || !orRemove || !(await isEmptied(key))) throw error
       }
     },
+    drop,
+    remove,
     health: () => calls.health(() => cache.health()),
     close: () => {
       unwatch()

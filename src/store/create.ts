@@ -4,6 +4,7 @@ import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailabl
 import { verdictOnRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { born, persisted, storedSession, trusted } from '../session/transitions.js'
+import type { Call } from './call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
 import type { InCache, Live, Reading } from './read.js'
 import type { Wanted } from './resolve.js'
@@ -17,6 +18,7 @@ export interface Creation {
   readonly idleTtlMs: number
   /** The id is fresh from the CSPRNG: nothing can stand under it. */
   readonly fresh: boolean
+  readonly call: Call
 }
 
 export interface Created {
@@ -36,7 +38,7 @@ const LEASE_GRACE_MS = 20
 export const creating = (context: Context, reads: Reading): Creating => {
   const { runtime, cache, backend, options } = context
 
-  const create: Creating['create'] = async ({ locator, wanted, idleTtlMs, fresh }) => {
+  const create: Creating['create'] = async ({ locator, wanted, idleTtlMs, fresh, call }) => {
     const envelope = born({
       now: runtime.now(),
       lineage: randomName(runtime),
@@ -51,11 +53,11 @@ export const creating = (context: Context, reads: Reading): Creating => {
     const deferred =
       options.policy.persistOn === 'due' || (options.policy.persistOn === 'identify' && wanted.userId === undefined)
     if (deferred) {
-      const placed = await placeAlone(locator, envelope, fresh)
+      const placed = await placeAlone(locator, envelope, fresh, call)
       if (placed !== undefined) return { now: placed, placed: undefined }
       // The cache cannot take it: a session must stand somewhere.
     }
-    return await insertAndPlace(locator, envelope, wanted, { deferred, fresh })
+    return await insertAndPlace(locator, envelope, wanted, { deferred, fresh, call })
   }
 
   /**
@@ -67,7 +69,7 @@ export const creating = (context: Context, reads: Reading): Creating => {
     locator: Locator,
     envelope: LiveEnvelope,
     wanted: Wanted,
-    { deferred, fresh }: { readonly deferred: boolean; readonly fresh: boolean },
+    { deferred, fresh, call }: { readonly deferred: boolean; readonly fresh: boolean; readonly call: Call },
   ): Promise<Created> => {
     let lease: CasToken | undefined
     let inserted = false
@@ -77,6 +79,7 @@ export const creating = (context: Context, reads: Reading): Creating => {
     })
     if (!fresh) await leasing
     try {
+      call.refuseIfLate()
       const durable = await insert(locator, envelope, wanted, deferred)
       // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
@@ -116,11 +119,16 @@ export const creating = (context: Context, reads: Reading): Creating => {
   }
 
   /** In the cache only. `undefined` if it cannot be asked. Of a foreign id the backend is asked, under the lease. */
-  const placeAlone = async (locator: Locator, envelope: LiveEnvelope, fresh: boolean): Promise<InCache | undefined> => {
-    if (!fresh) await refuseIfKnown(locator)
+  const placeAlone = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    fresh: boolean,
+    call: Call,
+  ): Promise<InCache | undefined> => {
+    if (!fresh) await refuseIfKnown(locator, call)
     const lease = await takeLease(locator)
     if (lease === undefined) {
-      if (!fresh) await refuseIfKnown(locator)
+      if (!fresh) await refuseIfKnown(locator, call)
       return undefined
     }
     if (fresh) return await put(locator, envelope, lease)
@@ -147,13 +155,13 @@ export const creating = (context: Context, reads: Reading): Creating => {
     return undefined
   }
 
-  const refuseIfKnown = async (locator: Locator): Promise<void> => {
+  const refuseIfKnown = async (locator: Locator, call: Call): Promise<void> => {
     try {
-      const found = await reads.observe(locator, 'reader')
+      const found = await reads.observe(locator, 'reader', call)
       if (found.state === 'live') throw taken()
       if (found.because === 'destroyed') throw destroyedMeanwhile()
     } catch (error) {
-      if (!isUnavailable(error)) throw error // nobody can be asked: the insert will tell
+      if (!isUnavailable(error) || call.isLate()) throw error // nobody can be asked: the insert will tell
     }
   }
 

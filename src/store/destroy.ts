@@ -37,7 +37,7 @@ export const destroy = async (context: Context, locator: Locator): Promise<Destr
   } catch (error) {
     // From the start, both tiers: a fill between the two would bring the session back.
     background.retry(name, 'destroy', tellBoth)
-    await cache.setTombstone(locator.key).catch(() => {})
+    await cache.setTombstone(locator.key, false).catch(() => {})
     throw error
   }
   ledger.forget(locator.key, Number.POSITIVE_INFINITY)

@@ -1,22 +1,24 @@
-import type { BackendToken, InsertOutcome } from '../contract/backend.js'
+import type { BackendToken, InsertOutcome, Lineage, WriteId } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
 import { isSessionStoreError, type SessionStoreError, type SessionStoreErrorCode } from '../errors.js'
 import {
+  afterwardsVerdict,
   confirmVerdict,
   type FlushVerdict,
   flushVerdict,
   insertVerdict,
   owesFlush,
   quarantineVerdict,
-  takeoverVerdict,
 } from '../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../session/transitions.js'
 import type { Updated } from './backend-tier.js'
-import { type Context, isUnavailable, rowOf, userOfEnvelope } from './context.js'
+import type { Call } from './call.js'
+import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from './context.js'
 import type { FlushFault } from './ledger.js'
+import { lookAt } from './look.js'
 import type { InCache } from './read.js'
 import { jittered, sleep } from './waiting.js'
 
@@ -46,18 +48,42 @@ export interface Flushing {
   /**
    * Brings an envelope, which a compare-and-set accepted or a read returned, to the backend and marks it there
    * in the cache, before anyone acknowledges it. Rejects if the backend cannot be asked.
+   *
+   * @param call whose write it is; left out where nobody waits
    */
-  flush(locator: Locator, envelope: LiveEnvelope, token: CasToken, reason: FlushReason): Promise<FlushOutcome>
+  flush(
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: CasToken,
+    reason: FlushReason,
+    call?: Call,
+  ): Promise<FlushOutcome>
 
   /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. Never rejects. */
   flushKnown(locator: Locator, reason: FlushReason): Promise<KnownFlush>
 
-  /** A look at the cache after a write went to the backend round it. `unseen`: the cache cannot be asked. */
-  settleAfterTakeover(
+  /**
+   * A look at the cache after a copy, `row`, was put into the backend or seen there: an entry that does not descend from
+   * what stands in the backend by now is removed. `unseen`: the cache cannot be asked, and is looked at later. Rejects
+   * if the backend cannot be asked about an entry.
+   *
+   * @param writeId an entry that holds this very write may stay: nobody who sees it misses anything
+   * @param replaced the lineage that `row` has replaced in the backend: an entry of it is dead, and nobody has to ask
+   */
+  lookAfterwards(
     locator: Locator,
-    taken: LiveEnvelope,
-    writeId: string,
+    row: LiveEnvelope,
+    writeId: WriteId | undefined,
+    call: Call,
+    replaced?: Lineage,
   ): Promise<'settled' | 'destroyed' | 'unseen'>
+
+  /**
+   * Takes an entry out of a cache that accepts no new value, so that it can be taken over from: all of it is brought to
+   * the backend first, then it is removed, and nobody can write to it any more. Gives it as it is in the backend;
+   * `undefined` where something came between. Rejects if the backend cannot be asked: then it stays.
+   */
+  withdraw(locator: Locator, found: InCache, call: Call): Promise<LiveEnvelope | undefined>
 
   /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
   isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
@@ -68,7 +94,10 @@ export interface Flushing {
    */
   giveBack(locator: Locator, frozen: Pick<InCache, 'envelope' | 'token'>, isSurelyOut: boolean): Promise<void>
 
-  /** Removes an entry if it no longer descends from what stands in the backend. `false`: not possible now. */
+  /**
+   * Removes an entry if it no longer descends from what stands in the backend. `false`: it may still stand there, and is
+   * to be looked at again.
+   */
   dropIfDead(locator: Locator): Promise<boolean>
 }
 
@@ -78,13 +107,13 @@ const PAUSE_MS = 20
 export const flushing = (context: Context): Flushing => {
   const { runtime, cache, backend, ledger, options } = context
 
-  const flush: Flushing['flush'] = async (locator, envelope, token, reason) => {
+  const flush: Flushing['flush'] = async (locator, envelope, token, reason, call) => {
     const { verdict, backendToken } = await toBackend(locator, envelope, reason)
     switch (verdict) {
       case 'applied':
       case 'superseded': {
         ledger.forget(locator.key, envelope.version)
-        return await confirm(locator, envelope, token, backendToken)
+        return await confirm(locator, envelope, token, backendToken, call)
       }
       case 'conflict':
         await dropDead(locator, envelope.lineage)
@@ -127,6 +156,7 @@ export const flushing = (context: Context): Flushing => {
     flushed: LiveEnvelope,
     token: CasToken,
     backendToken: BackendToken,
+    call: Call | undefined,
   ): Promise<FlushOutcome> => {
     const mark = confirmed(flushed, flushed, runtime.now(), backendToken)
     const marked = await cache.cas(locator.key, mark, token)
@@ -134,8 +164,8 @@ export const flushing = (context: Context): Flushing => {
       return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope: mark, token: marked.token } }
 
     for (let looks = 0; ; looks += 1) {
-      const seen = await lookOrNothing(locator)
-      if (seen === 'unreachable') {
+      const seen = await lookAt(context, locator.key, 'writer', call)
+      if (seen === 'away') {
         repairLater(locator)
         return { outcome: 'durable', now: undefined }
       }
@@ -185,10 +215,10 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  const settleAfterTakeover: Flushing['settleAfterTakeover'] = async (locator, taken, writeId) => {
+  const lookAfterwards: Flushing['lookAfterwards'] = async (locator, row, writeId, call, replaced) => {
     for (let looks = 0; ; looks += 1) {
-      const seen = await lookOrNothing(locator)
-      if (seen === 'unreachable') {
+      const seen = await lookAt(context, locator.key, 'writer', call)
+      if (seen === 'away') {
         repairLater(locator)
         return 'unseen'
       }
@@ -199,15 +229,29 @@ export const flushing = (context: Context): Flushing => {
         else await cache.drop(locator.key, seen.token)
         continue
       }
-      const { envelope, token } = seen
-      if (takeoverVerdict(envelope, taken, writeId) === 'settled') return 'settled'
+      if (afterwardsVerdict(seen.envelope, row, writeId) === 'settled') return 'settled'
+      // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
+      if (seen.envelope.lineage === replaced) await cache.drop(locator.key, seen.token)
+      else if (await isAliveOrRepairedLater(locator, seen)) return 'settled'
       if (looks >= LOOKS) {
         repairLater(locator)
         return 'unseen'
       }
       // Whoever changed the dead entry meanwhile kept it alive: only another look shows that it is gone.
-      await cache.drop(locator.key, token)
     }
+  }
+
+  const withdraw: Flushing['withdraw'] = async (locator, { envelope, token }, call) => {
+    let standing = { envelope, token }
+    if (isUnflushed(envelope)) {
+      const flushed = await flush(locator, envelope, token, 'refused', call)
+      if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+      if (flushed.outcome === 'again') return undefined
+      standing = flushed.now ?? { envelope: confirmed(envelope, envelope, runtime.now(), envelope.backendToken), token }
+      // Others have written since: that is nowhere else.
+      if (standing.envelope.version !== envelope.version) return undefined
+    }
+    return (await cache.remove(locator.key, standing.token)) === 'gone' ? standing.envelope : undefined
   }
 
   const isAlive: Flushing['isAlive'] = async (locator, { envelope, token }) => {
@@ -216,6 +260,15 @@ export const flushing = (context: Context): Flushing => {
     if (verdict === 'bury') await cache.bury(locator.key, token)
     else await cache.drop(locator.key, token)
     return false
+  }
+
+  const isAliveOrRepairedLater: Flushing['isAlive'] = async (locator, seen) => {
+    try {
+      return await isAlive(locator, seen)
+    } catch (error) {
+      repairLater(locator)
+      throw error
+    }
   }
 
   const giveBack: Flushing['giveBack'] = async (locator, frozen, isSurelyOut) => {
@@ -233,40 +286,33 @@ export const flushing = (context: Context): Flushing => {
   }
 
   const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
-    const seen = await lookOrNothing(locator)
-    if (seen === 'unreachable') return false
+    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    // Whoever holds a lease may have read the row before it was changed, and put an older copy there.
+    if (seen === 'away' || seen.state === 'lease') return false
     if (seen.state !== 'live') return true
     try {
       const verdict = quarantineVerdict(seen.envelope, rowOf(await backend.read(locator)))
       if (verdict === 'believe') return true
-      if (verdict === 'bury') return (await cache.bury(locator.key, seen.token)).outcome !== 'lost'
+      if (verdict === 'bury') return await cache.bury(locator.key, seen.token)
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false
     }
-    return await cache.drop(locator.key, seen.token)
+    // Somebody who changed it in between has kept it: only another look shows that it is gone.
+    return (await cache.remove(locator.key, seen.token)) === 'gone'
   }
 
   /** Removes what is left in the cache of a lineage that the backend refused. */
   const dropDead = async (locator: Locator, lineage: string): Promise<void> => {
-    const seen = await lookOrNothing(locator)
-    if (seen !== 'unreachable' && seen.state === 'live' && seen.envelope.lineage === lineage)
+    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    if (seen !== 'away' && seen.state === 'live' && seen.envelope.lineage === lineage)
       await cache.drop(locator.key, seen.token)
   }
 
   const repairLater = (locator: Locator): void =>
     context.background.retry(`repair ${locator.key}`, 'repair', () => dropIfDead(locator))
 
-  const lookOrNothing = async (locator: Locator): Promise<Awaited<ReturnType<typeof cache.get>> | 'unreachable'> => {
-    try {
-      return await cache.get(locator.key)
-    } catch (error) {
-      if (!isUnavailable(error)) throw error
-      return 'unreachable'
-    }
-  }
-
-  return { flush, flushKnown, settleAfterTakeover, giveBack, dropIfDead, isAlive }
+  return { flush, flushKnown, lookAfterwards, withdraw, giveBack, dropIfDead, isAlive }
 }
 
 /** The proof of what now stands in the backend, where the answer had one. */

@@ -177,6 +177,8 @@ export interface ResolvedOptions {
   readonly backendTimeoutMs: number
   readonly breakerFailures: number
   readonly cacheRetryMs: number
+  /** For so long a server of the cache must have answered nothing before a writer goes round it. */
+  readonly cacheAwayAfterMs: number
   readonly backendRetryMs: number
   readonly leaseMs: number
   readonly leaseWaitMs: number
@@ -192,6 +194,8 @@ export interface ResolvedOptions {
 }
 
 const DAY_MS = 86_400_000
+/** Longer than a broken connection takes to be made anew, and than most pauses of a busy server. */
+const AWAY_AFTER_MS = 500
 /** Moments travel as 48-bit numbers; ten years is further than any session. */
 const LONGEST_MS = 3_650 * DAY_MS
 
@@ -325,6 +329,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     backendTimeoutMs,
     breakerFailures: whole('breakerFailures', 5, 1, 1_000_000),
     cacheRetryMs: whole('cacheRetryMs', 50, 0, 600_000),
+    cacheAwayAfterMs: Math.min(AWAY_AFTER_MS, deadlineMs / 8),
     backendRetryMs: whole('backendRetryMs', 500, 0, 600_000),
     leaseMs,
     leaseWaitMs: whole('leaseWaitMs', 1_000, 0, 600_000),

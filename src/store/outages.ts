@@ -14,30 +14,49 @@ export interface Outages {
    * that were stamped until then are compared once more than they need be.
    */
   trustFrom(server: string): EpochMs
+  /** Whether its calls have failed for `awayAfterMs` now, more than one of them, and none was answered. */
+  isAway(server: string): boolean
 }
 
 /** By less than this the two clocks of a process drift apart without anyone having set the wall clock. */
 const DRIFT_MS = 100
 
-export const outages = (
-  { now, monotonicMs }: Pick<Runtime, 'now' | 'monotonicMs'>,
-  maxClockSkewMs: number,
-): Outages => {
-  const away = new Set<string>()
+export interface OutageOptions {
+  readonly runtime: Pick<Runtime, 'now' | 'monotonicMs'>
+  readonly maxClockSkewMs: number
+  /** In ms, by the monotonic clock. */
+  readonly awayAfterMs: number
+}
+
+interface Failing {
+  readonly sinceMs: number
+  calls: number
+}
+
+export const outages = ({ runtime, maxClockSkewMs, awayAfterMs }: OutageOptions): Outages => {
+  const failing = new Map<string, Failing>()
   const ended = new Map<string, { at: EpochMs; readonly atMs: number }>()
   return {
-    failed: (server) => void away.add(server),
+    failed: (server) => {
+      const known = failing.get(server)
+      if (known === undefined) failing.set(server, { sinceMs: runtime.monotonicMs(), calls: 1 })
+      else known.calls += 1
+    },
     answered: (server) => {
-      if (away.delete(server)) ended.set(server, { at: now(), atMs: monotonicMs() })
+      if (failing.delete(server)) ended.set(server, { at: runtime.now(), atMs: runtime.monotonicMs() })
     },
     trustFrom: (server) => {
       const end = ended.get(server)
       if (end === undefined) return 0
-      const at = Math.ceil(now() - (monotonicMs() - end.atMs))
+      const at = Math.ceil(runtime.now() - (runtime.monotonicMs() - end.atMs))
       // As long as nobody sets the clock the moment stays the same to the millisecond: entries are stamped with it.
       if (at - end.at > DRIFT_MS) end.at = at
       // The stamp in an entry is by the clock of the process that filled it.
       return end.at + maxClockSkewMs
+    },
+    isAway: (server) => {
+      const known = failing.get(server)
+      return known !== undefined && known.calls > 1 && runtime.monotonicMs() - known.sinceMs >= awayAfterMs
     },
   }
 }

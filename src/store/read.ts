@@ -4,10 +4,12 @@ import type { CacheKey, Locator } from '../contract/locator.js'
 import { tierUnavailable } from '../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../session/decisions.js'
 import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../session/envelope.js'
-import { hasExpired, hasPassed } from '../session/expiry.js'
-import { filled, trusted } from '../session/transitions.js'
+import { hasExpired } from '../session/expiry.js'
+import { filled, trusted, usedSince } from '../session/transitions.js'
 import type { Seen } from './cache-tier.js'
-import { type Context, isUnavailable, randomName, rowOf } from './context.js'
+import type { Call } from './call.js'
+import { type Context, randomName, rowOf } from './context.js'
+import { lookAt } from './look.js'
 import { jittered, sleep } from './waiting.js'
 
 /** A live session as it stands in the cache, with the token to change it by. */
@@ -23,7 +25,11 @@ export interface InBackend {
   readonly state: 'live'
   readonly where: 'backend'
   readonly envelope: LiveEnvelope
-  readonly why: 'unreachable' | 'too-large' | 'patience'
+  /**
+   * `unreachable`: the cache cannot be asked. `too-large`: it does not take this session. `refused`: it takes no new
+   * value at all. `patience`: others were filling it for too long.
+   */
+  readonly why: 'unreachable' | 'too-large' | 'refused' | 'patience'
 }
 
 export type Live = InCache | InBackend
@@ -57,11 +63,12 @@ export interface Reading {
    * What a session is, now: from the cache, or on a miss from the backend through a lease.
    *
    * A reader whose patience ends while others hold the lease reads the backend for itself and fills nothing. A
-   * writer must not, since it could not be told from a fork: it rejects with `E_SESSION_UNAVAILABLE`.
+   * writer must not, since it could not be told from a fork: it takes over a lease that has stood for too long, and
+   * rejects with `E_SESSION_UNAVAILABLE` where the leases change. Nobody looks any more once the call is late.
    */
-  observe(locator: Locator, as: 'reader' | 'writer'): Promise<Found>
+  observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Found>
   /** For a writer: what stands once a regeneration that is under way has ended, or has taken so long that it is dead. */
-  observeThawed(locator: Locator): Promise<Found>
+  observeThawed(locator: Locator, call: Call): Promise<Found>
   /** The backend's copy, read round the cache. */
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Found>
 }
@@ -71,19 +78,24 @@ export const reading = (context: Context): Reading => {
   const flights = new Map<CacheKey, Flight>()
   let order = 0
 
-  const observe: Reading['observe'] = async (locator, as) => {
+  const observe: Reading['observe'] = async (locator, as, call) => {
     order += 1
     const began = order
     const beganAtMs = runtime.monotonicMs()
     const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
+    /** The lease that has stood there since the first look. */
+    let lease: Extract<Seen, { state: 'lease' }> | undefined
     for (let looks = 0; ; looks += 1) {
-      const seen = await look(locator)
-      if (seen === undefined) return fromBackend(locator, 'unreachable')
+      call.refuseIfLate()
+      let seen = await lookAt(context, locator.key, as, call)
+      if (seen === 'away') return fromBackend(locator, 'unreachable')
       if (seen.state === 'live') {
         if (looks === 0) telemetry.count('cacheHits')
-        if (hasExpired(seen.envelope, runtime.now())) return none('expired')
+        // One that may be from before an outage is compared first: the session may have been used since.
         if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
-          return { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+          return hasExpired(seen.envelope, runtime.now())
+            ? none('expired')
+            : { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
       }
       if (seen.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
@@ -91,40 +103,40 @@ export const reading = (context: Context): Reading => {
       }
       if (looks === 0 && (seen.state === 'missing' || seen.state === 'lease')) telemetry.count('cacheMisses')
 
+      const isPatient = runtime.monotonicMs() - beganAtMs < patienceMs
+      if (seen.state === 'lease') {
+        if (looks === 0) {
+          telemetry.count('leaseWaits')
+          lease = seen
+        }
+        // Its holder died, and the moment at which the lease ends is by a clock that was ahead.
+        if (!isPatient && as === 'writer' && lease?.nonce === seen.nonce) seen = { state: 'missing', token: seen.token }
+      }
       if (seen.state !== 'lease') {
+        const met = seen
         const flight = flights.get(locator.key)
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
-            if (seen.state === 'live') return compare(locator, seen, onRead)
-            if (seen.state === 'large') return readLarge(locator, seen, onRead)
-            return fill(locator, seen.token, onRead)
+            if (met.state === 'live') return compare(locator, met, onRead)
+            if (met.state === 'large') return readLarge(locator, met, onRead)
+            return fill(locator, met.token, onRead)
           })
           if (result !== 'again') return result
         } else {
           const result = await flight.result
           if (result !== 'again' && flight.readFrom > began) return result
         }
-      } else if (looks === 0) telemetry.count('leaseWaits')
+      }
       // What stands in the cache may be newer than the backend's copy: no impatience makes up for comparing them.
-      if (runtime.monotonicMs() - beganAtMs < (seen.state === 'live' ? options.deadlineMs : patienceMs)) {
+      if (isPatient || seen.state === 'live') {
         await sleep(runtime, jittered(runtime, Math.min(FIRST_LOOK_MS * 2 ** looks, SLOWEST_LOOK_MS)))
         continue
       }
-      if (as === 'reader' && seen.state !== 'live') return fromBackend(locator, 'patience')
-      throw tierUnavailable(cache.name, as === 'reader' ? 'read' : 'write', {
+      if (as === 'reader') return fromBackend(locator, 'patience')
+      throw tierUnavailable(cache.name, 'write', {
         because: 'others are at work on the session for too long',
-        ...(as === 'reader' ? {} : { applied: 'no' }),
+        applied: 'no',
       })
-    }
-  }
-
-  /** `undefined` where the cache cannot be asked: the newest copy may be there, so that is no miss. */
-  const look = async (locator: Locator): Promise<Awaited<ReturnType<typeof cache.get>> | undefined> => {
-    try {
-      return await cache.get(locator.key)
-    } catch (error) {
-      if (!isUnavailable(error)) throw error
-      return undefined
     }
   }
 
@@ -158,7 +170,8 @@ export const reading = (context: Context): Reading => {
     const { key } = locator
     const stamp = trustStamp(key)
     onRead()
-    const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
+    const copy = await backend.read(locator)
+    const verdict = quarantineVerdict(envelope, rowOf(copy))
     telemetry.count('quarantined')
     if (verdict === 'bury') {
       await cache.bury(key, token)
@@ -168,9 +181,14 @@ export const reading = (context: Context): Reading => {
       await cache.drop(key, token)
       return 'again'
     }
-    const believed = trusted(envelope, stamp)
+    const now = runtime.now()
+    const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
+    if (hasExpired(used, now)) return none('expired')
+    const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
-    return put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope: believed, token: put.token } : 'again'
+    if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
+    // It holds, though the cache takes no stamp: the next reader compares it again.
+    return put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope: used, token } : 'again'
   }
 
   /**
@@ -186,6 +204,10 @@ export const reading = (context: Context): Reading => {
   const fill = async (locator: Locator, over: CasToken | undefined, onRead: () => void): Promise<Found | 'again'> => {
     const { key } = locator
     const lease = await cache.lease(key, randomName(runtime), over)
+    if (lease.outcome === 'refused') {
+      onRead()
+      return foundIn(await backend.read(locator), 'refused')
+    }
     if (lease.outcome !== 'stored') return 'again'
     const stamp = trustStamp(key)
     onRead()
@@ -202,6 +224,10 @@ export const reading = (context: Context): Reading => {
     if (put.outcome === 'too-large') {
       await cache.markLarge(key, put.bytes, lease.token)
       return inBackend(copy, 'too-large')
+    }
+    if (put.outcome === 'refused') {
+      await cache.drop(key, lease.token)
+      return inBackend(copy, 'refused')
     }
     if (put.outcome !== 'stored') return 'again'
     telemetry.count('fills')
@@ -252,11 +278,14 @@ export const reading = (context: Context): Reading => {
     why,
   })
 
-  const observeThawed: Reading['observeThawed'] = async (locator) => {
+  const observeThawed: Reading['observeThawed'] = async (locator, call) => {
     for (;;) {
-      const found = await observe(locator, 'writer')
+      const found = await observe(locator, 'writer', call)
       if (found.state === 'none' || !found.envelope.frozen) return found
-      if (hasPassed(options.thawMs, found.envelope.writtenAt, runtime.now())) return found
+      const frozenForMs = runtime.now() - found.envelope.writtenAt
+      // A moment in the future is by a clock that was wrong: nobody can tell since when it stands. To overrule one that
+      // is still under way does no harm, as it then finds that its session was claimed, and begins anew.
+      if (frozenForMs >= options.thawMs || frozenForMs < -options.maxClockSkewMs) return found
       await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
     }
   }

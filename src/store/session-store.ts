@@ -6,22 +6,16 @@ import type {
   DestroyReport,
   LoadOptions,
   SaveOptions,
-  SaveReport,
   Session,
   SessionStore,
   StoreHealth,
   TouchOptions,
 } from '../contract/session-store.js'
-import {
-  invalidOption,
-  isSessionStoreError,
-  refuseUnknownOptions,
-  SessionStoreError,
-  tierUnavailable,
-} from '../errors.js'
+import { invalidOption, isSessionStoreError, refuseUnknownOptions, SessionStoreError } from '../errors.js'
 import { readerShouldFlush } from '../session/decisions.js'
 import { checkedId, sessionIdFrom } from '../session/id.js'
 import { locate } from '../session/key.js'
+import { type Call, callOf } from './call.js'
 import { type Context, destroyedMeanwhile, isUnavailable } from './context.js'
 import { creating } from './create.js'
 import { destroy } from './destroy.js'
@@ -34,15 +28,19 @@ import { ledger as unflushedLedger } from './ledger.js'
 import { listing } from './listing.js'
 import { type Found, type Live, reading } from './read.js'
 import { regenerate } from './regenerate.js'
-import { type Customs, keeping, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
+import { type Customs, overwriting, resolving, sameBytes, type Wanted, wantedOf } from './resolve.js'
+import { saving } from './save.js'
 import { isWorthTouching, touch } from './touch.js'
 import { updating } from './update.js'
 import { settledOrOver, within } from './waiting.js'
-import { type Accepted, writing } from './write.js'
+import { noTries, writing } from './write.js'
 
 const DEFAULT_DRAIN_MS = 5_000
 /** A longer timer of Node's would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
+
+/** How long a change given to `update` may take before others of the same session no longer wait for it, at most. */
+const LONGEST_CHANGE_MS = 1_000
 
 const NONE: ReadonlySet<string> = new Set()
 const OF_A_SAVE: ReadonlySet<string> = new Set(['durable', 'idleTtlMs', 'unmergedKeys'] satisfies (keyof SaveOptions)[])
@@ -80,6 +78,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const writes = writing(context, reads, flushes)
   const creations = creating(context, reads)
   const queue = keyedQueue()
+  const { save, touchInTurn, adopt, settled, viewOf } = saving(context, customs, writes, queue)
   /**
    * What was begun and has not ended: a call that changes something also where its caller was told that it is late, as
    * long as its last step may take; one that does not, until then.
@@ -92,23 +91,18 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     operation: keyof typeof CALL_OPTIONS,
     isChange: boolean,
     callOptions: object,
-    work: () => Promise<T>,
+    work: (call: Call) => Promise<T>,
   ): Promise<T> => {
     if (closing !== undefined) return Promise.reject(closed())
-    const { deadlineMs } = options
+    const call = callOf(runtime, { operation, isChange, deadlineMs: options.deadlineMs })
     const working = (async () => {
       refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
-      return await work()
+      return await work(call)
     })()
-    const ended = settledOrOver(runtime, isChange ? options.thawMs : deadlineMs, working)
+    const ended = settledOrOver(runtime, isChange ? options.thawMs : options.deadlineMs, working)
     inFlight.add(ended)
     void ended.then(() => inFlight.delete(ended))
-    return within(runtime, deadlineMs, working, () =>
-      tierUnavailable('the session store', operation, {
-        because: `not done within ${deadlineMs} ms`,
-        ...(isChange ? { applied: 'unknown' } : {}),
-      }),
-    )
+    return within(runtime, options.deadlineMs, working, call.lateError)
   }
   const locatorOf = (id: unknown): Locator => locate(options.namespace, checkedId(id))
 
@@ -137,13 +131,6 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     background.run(operation, () => running)
   }
 
-  /** What the handle believes to stand, after what ran beside it has ended. */
-  const settled = async (handle: Handle<Data>): Promise<Live> => {
-    await handle.beside
-    handle.beside = undefined
-    return handle.seen
-  }
-
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
     const { envelope } = handle.seen
     const identified = (): boolean => handle.userId !== undefined
@@ -154,80 +141,54 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
   }
 
-  const load = async (id: string, loadOptions: LoadOptions): Promise<Handle<Data> | undefined> => {
+  const load = async (id: string, loadOptions: LoadOptions, call: Call): Promise<Handle<Data> | undefined> => {
     const locator = locatorOf(id)
-    const found = await reads.observe(locator, 'reader')
+    const found = await reads.observe(locator, 'reader', call)
     if (found.state === 'none') return undefined
     const handle = open(id, locator, found)
     afterRead(handle, loadOptions)
     return handle
   }
 
-  const create = async (data: Data, id: string, fresh: boolean, idleTtlMs: number): Promise<Handle<Data>> => {
+  const create = async (
+    data: Data,
+    id: string,
+    fresh: boolean,
+    idleTtlMs: number,
+    call: Call,
+  ): Promise<Handle<Data>> => {
     const locator = locatorOf(id)
     const wanted = wantedOf(context, customs, data)
-    const created = await creations.create({ locator, wanted, idleTtlMs, fresh })
+    const created = await creations.create({ locator, wanted, idleTtlMs, fresh, call })
     const handle = give(new Handle(id, locator, wanted.value as Data, created.now, wanted.userId))
     const { placed } = created
     if (placed !== undefined) beside(handle, 'place', () => placed)
     return handle
   }
 
-  const adopt = (handle: Handle<Data>, wanted: Wanted, { now, resolved }: Accepted): void => {
-    handle.seen = now
-    handle.view = { codecId: context.values.codecId, data: resolved.data }
-    handle.userId = resolved.userId
-    // Unless it was merged, the request's own object stays in place: others may hold on to it.
-    if (resolved.value !== wanted.value) handle.data = resolved.value as Data
-  }
-
-  const save = async (handle: Handle<Data>, saveOptions: SaveOptions): Promise<SaveReport> => {
-    const wanted = wantedOf(context, customs, handle.data)
-    const seen = await settled(handle)
-    const { durable = false, unmergedKeys = [] } = saveOptions
-    const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
-    const changed = !sameBytes({ codecId: context.values.codecId, data: wanted.data }, handle.view)
-    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== seen.envelope.idleTtlMs
-    if (!changed && !ttlChanged) return await saveUnchanged(handle, seen, durable)
-
-    const resolve = resolving(context, customs, handle.view, handle.userId, wanted, unmergedKeys)
-    const onAccepted = (accepted: Accepted): void => adopt(handle, wanted, accepted)
-    const written = await queue.run(handle.locator.key, () =>
-      writes.write({ locator: handle.locator, base: seen, resolve, idleTtlMs, durable, onAccepted }),
-    )
-    adopt(handle, wanted, written)
-    return { changed, merged: written.resolved.value !== wanted.value, durability: written.durability }
-  }
-
-  const saveUnchanged = async (handle: Handle<Data>, seen: Live, durable: boolean): Promise<SaveReport> => {
-    if (durable) handle.seen = await writes.makeDurable(handle.locator)
-    else handle.seen = await touch(context, handle.locator, seen)
-    const { envelope } = handle.seen
-    const flushed = durable || envelope.durableVersion >= envelope.version
-    return { changed: false, merged: false, durability: flushed ? 'backend' : 'cache' }
-  }
-
   /** For a put, which needs to know what it writes over only to take its place. */
-  const standing = (locator: Locator): Promise<Found> =>
-    reads.observe(locator, 'reader').catch((error: unknown) => {
-      if (!isUnavailable(error) || options.policy.persistOn === 'create') throw error
+  const standing = (locator: Locator, call: Call): Promise<Found> =>
+    reads.observe(locator, 'reader', call).catch((error: unknown) => {
+      if (!isUnavailable(error) || call.isLate() || options.policy.persistOn === 'create') throw error
       return { state: 'none', because: 'absent' }
     })
 
-  const put = async (id: string, data: Data, saveOptions: SaveOptions): Promise<Handle<Data>> => {
+  const put = async (id: string, data: Data, saveOptions: SaveOptions, call: Call): Promise<Handle<Data>> => {
     const locator = locatorOf(id)
     const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
+    const { durable = false } = saveOptions
     const wanted = wantedOf(context, customs, data)
+    const tries = noTries(runtime)
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-      const found = await standing(locator)
+      const found = await standing(locator, call)
       if (found.state === 'none' && found.because !== 'absent') throw destroyedMeanwhile()
       try {
-        if (found.state === 'none') return await create(data, id, false, idleTtlMs ?? options.idleTtlMs)
+        if (found.state === 'none') return await create(data, id, false, idleTtlMs ?? options.idleTtlMs, call)
         const resolve = overwriting(context, wanted)
-        const { durable = false } = saveOptions
-        const written = await queue.run(locator.key, () =>
-          writes.write({ locator, base: found, resolve, idleTtlMs, durable }),
-        )
+        const written = await queue.run(locator.key, async () => {
+          call.refuseIfLate()
+          return await writes.write({ locator, base: found, resolve, idleTtlMs, durable, tries, call })
+        })
         const handle = give(new Handle(id, locator, data, written.now, wanted.userId))
         adopt(handle, wanted, written)
         return handle
@@ -240,39 +201,58 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   }
 
   const update = updating<Data>({
-    load: (id) => load(id, { touch: false }),
-    write: async (handle, saveOptions) => {
+    runtime,
+    load: (id, call) => load(id, { touch: false }, call),
+    write: async (handle, { durable = false, idleTtlMs: asked }, tries, call) => {
+      const idleTtlMs = checkedTtl(asked)
       const wanted = wantedOf(context, customs, handle.data)
       const seen = await settled(handle)
-      const { durable = false } = saveOptions
-      if (sameBytes({ codecId: context.values.codecId, data: wanted.data }, handle.view) && !durable) return true
-      const resolve = resolving(context, { ...customs, conflict: 'reject' }, handle.view, handle.userId, wanted, [])
+      const { locator, base, userId } = handle
+      if (sameBytes(viewOf(wanted), base) && !durable && tries.doubt === undefined) return true
+      const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
+      const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
-        adopt(
-          handle,
-          wanted,
-          await writes.write({
-            locator: handle.locator,
-            base: seen,
-            resolve,
-            idleTtlMs: checkedTtl(saveOptions.idleTtlMs),
-            durable,
-          }),
-        )
+        adopt(handle, wanted, await writes.write({ locator, base: seen, resolve, idleTtlMs, durable, tries, call }))
         return true
       } catch (error) {
-        if (isSessionStoreError(error, 'E_SESSION_CONFLICT') && error.applied === 'no') return false
+        if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false
         throw error
       }
     },
-    fresh: (handle) => context.values.decode(handle.view) as Data,
+    fresh: (handle) => context.values.decode(handle.base) as Data,
+    copyOf: (handle) => {
+      const { id, locator, seen, base } = handle
+      const copy = give(new Handle(id, locator, context.values.decode(base) as Data, seen, handle.userId))
+      copy.base = base
+      copy.anchor = handle.anchor
+      copy.unflushedWriteId = handle.unflushedWriteId
+      return copy
+    },
     maxAttempts: options.maxAttempts,
+    patienceMs: Math.min(LONGEST_CHANGE_MS, options.deadlineMs / 4),
   })
 
   const checkedTtl = (idleTtlMs: number | undefined): number | undefined => {
     if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < 1))
       throw invalidOption('idleTtlMs', 'a positive whole number of milliseconds', idleTtlMs)
     return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, options.absoluteTtlMs)
+  }
+
+  const withTtl = (saveOptions: SaveOptions): SaveOptions => {
+    const idleTtlMs = checkedTtl(saveOptions.idleTtlMs)
+    return idleTtlMs === undefined ? saveOptions : { ...saveOptions, idleTtlMs }
+  }
+
+  const regenerateInTurn = async (handle: Handle<Data>, wanted: Wanted, call: Call): Promise<Handle<Data>> => {
+    await settled(handle)
+    const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+    const { locator: from, base: basis, userId: basisUser } = handle
+    const to = locatorOf(id)
+    const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
+    const { now, resolved } = await queue.run(from.key, () =>
+      regenerate(context, reads, flushes, { from, to, resolve, call }),
+    )
+    return give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }
 
   const listed = listing<Data>(context)
@@ -288,59 +268,34 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
 
   return {
     create: (data, createOptions: CreateOptions = {}) =>
-      timely('create', true, createOptions, () => {
+      timely('create', true, createOptions, (call) => {
         const id = createOptions.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
         const idleTtlMs = checkedTtl(createOptions.idleTtlMs) ?? options.idleTtlMs
-        return create(data, id, createOptions.id === undefined, idleTtlMs)
+        return create(data, id, createOptions.id === undefined, idleTtlMs, call)
       }),
-    load: (id, loadOptions = {}) => timely('load', false, loadOptions, () => load(id, loadOptions)),
-    save: (session, saveOptions = {}) => timely('save', true, saveOptions, () => save(mine(session), saveOptions)),
+    load: (id, loadOptions = {}) => timely('load', false, loadOptions, (call) => load(id, loadOptions, call)),
+    save: (session, saveOptions = {}) =>
+      timely('save', true, saveOptions, (call) => save(mine(session), withTtl(saveOptions), call)),
     update: (id, change, saveOptions = {}) =>
-      timely('update', true, saveOptions, () => {
+      timely('update', true, saveOptions, (call) => {
         if (typeof change !== 'function')
           throw new TypeError(`Expected \`change\` to be a function, got ${typeof change}`)
-        return update(checkedId(id), change, saveOptions)
+        return update(checkedId(id), change, saveOptions, call)
       }),
     touch: (session, touchOptions: TouchOptions = {}) =>
-      timely('touch', false, touchOptions, async () => {
-        const { idleTtlMs } = touchOptions
+      timely('touch', false, touchOptions, (call) => {
         const handle = mine(session)
-        const seen = await settled(handle)
-        const ttlMs = checkedTtl(idleTtlMs)
-        if (ttlMs === undefined || ttlMs === seen.envelope.idleTtlMs) {
-          handle.seen = await touch(context, handle.locator, seen)
-          return
-        }
-        try {
-          const { now } = await queue.run(handle.locator.key, () =>
-            writes.write({
-              locator: handle.locator,
-              base: seen,
-              resolve: keeping(context),
-              idleTtlMs: ttlMs,
-              durable: false,
-            }),
-          )
-          handle.seen = now
-        } catch (error) {
-          if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
-        }
+        const idleTtlMs = checkedTtl(touchOptions.idleTtlMs)
+        return handle.inTurn(() => touchInTurn(handle, idleTtlMs, call))
       }),
     regenerate: (session) =>
-      timely('regenerate', true, {}, async () => {
-        const lateAt = runtime.monotonicMs() + options.deadlineMs
+      timely('regenerate', true, {}, (call) => {
         const handle = mine(session)
-        await settled(handle)
-        const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
         const wanted = wantedOf(context, customs, handle.data)
-        const resolve = resolving(context, customs, handle.view, handle.userId, wanted, [])
-        const { now, resolved } = await queue.run(handle.locator.key, () =>
-          regenerate(context, reads, flushes, { from: handle.locator, to: locatorOf(id), resolve, lateAt }),
-        )
-        return give(new Handle(id, locatorOf(id), resolved.value as Data, now, resolved.userId))
+        return handle.inTurn(() => regenerateInTurn(handle, wanted, call))
       }),
     destroy: (id): Promise<DestroyReport> => timely('destroy', true, {}, () => destroy(context, locatorOf(id))),
-    put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, () => put(id, data, saveOptions)),
+    put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
     list: (listOptions = {}) => timely('list', false, listOptions, () => listed.list(listOptions)),
     count: () => timely('count', false, {}, () => listed.count()),
     clear: async () => {

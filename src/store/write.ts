@@ -1,14 +1,24 @@
-import type { Lineage } from '../contract/backend.js'
+import type { Lineage, WriteId } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { CasToken } from '../contract/front-cache.js'
 import type { Locator } from '../contract/locator.js'
+import type { Runtime } from '../contract/time.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError } from '../errors.js'
-import { flushReason, owesFlush, ringVerdict, type WriteSituation } from '../session/decisions.js'
+import {
+  flushReason,
+  type HeldVersion,
+  heldVerdict,
+  owesFlush,
+  ringVerdict,
+  type WriteSituation,
+} from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { hasExpired } from '../session/expiry.js'
-import { persisted, takenOver, type Write, written } from '../session/transitions.js'
+import { isUnflushed, persisted, takenOver, type Write, written } from '../session/transitions.js'
+import type { Call } from './call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from './context.js'
 import type { Flushing } from './flush.js'
+import type { DoubtfulSave, View } from './handle.js'
 import type { Found, InCache, Live, Reading } from './read.js'
 import { putIntoBackend } from './takeover.js'
 import { jittered, sleep } from './waiting.js'
@@ -21,35 +31,73 @@ export interface Resolved {
   readonly userId: string | undefined
   /** It is another user's than what stands there: must be durable before it is acknowledged. */
   readonly userChanged: boolean
+  /** It puts back what the cache has lost: that is not left to the cache a second time. */
+  readonly isRestored?: boolean
 }
+
+/** A write that may be in. Its id tells, in whatever was made from a copy of this version or a later one. */
+export interface Doubt {
+  readonly writeId: WriteId
+  /** The lineage that the write was put on last. */
+  readonly lineage: Lineage
+  readonly baseVersion: number
+  /** It changed the session's user. */
+  readonly userChanged: boolean
+}
+
+/**
+ * What is known of the tries of one call. They share one write id, also where the call starts over from a fresh copy:
+ * so a try that came in late is recognised, and the change is in once at most.
+ */
+export interface Tries {
+  readonly writeId: WriteId
+  doubt: Doubt | undefined
+}
+
+export const noTries = (runtime: Runtime): Tries => ({ writeId: randomName(runtime), doubt: undefined })
 
 export interface WriteIntent {
   readonly locator: Locator
+  readonly call: Call
   /** What the caller believes to stand, from its own read; the write looks for itself where there is none. */
   readonly base: Live | undefined
-  /** Called anew whenever something else stands there; throws what the write shall reject with. */
-  readonly resolve: (current: LiveEnvelope) => Resolved
+  /**
+   * Called anew whenever something else stands there; throws what the write shall reject with. `basis` is given where
+   * an earlier save of the same handle, which had rejected, turns out to be in: what the request held then.
+   */
+  readonly resolve: (current: LiveEnvelope, basis: View | undefined) => Resolved
   readonly idleTtlMs: number | undefined
   readonly durable: boolean
-  /** Told when the cache took the write, whatever becomes of it then: also of a write that rejects is this known. */
-  readonly onAccepted?: (accepted: Accepted) => void
+  readonly tries: Tries
+  /** Earlier saves of the same handle that may be in; oldest first. */
+  readonly doubtful?: readonly DoubtfulSave[]
 }
 
-export interface Accepted {
+export interface WriteResult {
+  /** The copy that this write made or, where its answer was lost, one that contains it. */
+  readonly stored: LiveEnvelope
+  /** What is known to stand now, which may be newer. */
   readonly now: Live
+  /** What `stored` holds. */
   readonly resolved: Resolved
+  readonly durability: 'cache' | 'backend'
+  /** The id of this write. */
+  readonly writeId: WriteId
 }
 
-export interface WriteResult extends Accepted {
-  readonly durability: 'cache' | 'backend'
-}
+type Ended = Omit<WriteResult, 'writeId'>
 
 export interface Writing {
   /** One change of a session, by compare-and-set, flushed where it is due, then acknowledged. */
   write(intent: WriteIntent): Promise<WriteResult>
 
-  /** Makes what stands durable without changing it. */
-  makeDurable(locator: Locator): Promise<Live>
+  /**
+   * Makes what stands durable without changing it, if it has all that the caller holds. `'lost'`: it has not, as the
+   * cache lost what was not in the backend yet; nothing was made durable.
+   *
+   * @param held what the caller holds; `undefined` where that is in the backend already
+   */
+  makeDurable(locator: Locator, held: HeldVersion | undefined, call: Call): Promise<Live | 'lost'>
 }
 
 const FIRST_PAUSE_MS = 2
@@ -59,57 +107,49 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const { runtime, cache, telemetry, ledger, options } = context
 
   const write: Writing['write'] = async (intent) => {
-    const progress = { mayBeIn: false }
     try {
-      return await tryToWrite(intent, progress)
+      return { ...(await tryToWrite(intent)), writeId: intent.tries.writeId }
     } catch (error) {
-      // A conflict is only seen where the write is known not to be in; anything else says nothing of earlier steps.
-      throw progress.mayBeIn && !isSessionStoreError(error, 'E_SESSION_CONFLICT') ? butMayBeApplied(error) : error
+      throw intent.tries.doubt === undefined ? error : butMayBeApplied(error)
     }
   }
 
-  const tryToWrite = async (intent: WriteIntent, progress: { mayBeIn: boolean }): Promise<WriteResult> => {
-    const { locator } = intent
-    const writeId = randomName(runtime)
+  const tryToWrite = async (intent: WriteIntent): Promise<Ended> => {
+    const { locator, call, tries } = intent
     let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
-    /** A write of mine that may be in already, as its answer was lost or its lineage died: the ring decides. */
-    let doubt: { readonly lineage: Lineage; readonly baseVersion: number; readonly resolved: Resolved } | undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       if (attempt > 1)
         await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)))
-      const found: Found = base ?? (await reads.observeThawed(locator))
+      const found: Found = base ?? (await reads.observeThawed(locator, call))
       base = undefined
       if (found.state === 'none') throw destroyedMeanwhile()
 
-      if (doubt !== undefined) {
-        const verdict = ringVerdict(found.envelope, writeId, doubt.baseVersion)
-        if (verdict === 'cannot tell') throw unknownOutcome()
-        if (verdict === 'in') {
-          if (found.where === 'backend') return { now: found, resolved: doubt.resolved, durability: 'backend' }
-          const settled = await settle(intent, found, doubt.resolved)
-          if (settled !== 'again') return settled
-          continue
+      if (tries.doubt !== undefined && isIn(found, tries.doubt)) {
+        const ended = await endWithWhatStands(intent, found)
+        if (ended !== 'again') return ended
+        continue
+      }
+      const { basis, missing } = earlierSaves(intent, found)
+      if (await mayBeDead(locator, found, missing)) continue
+      const resolved = intent.resolve(found.envelope, basis)
+      const step = stepOf(intent, found.envelope, resolved)
+      /** To be called before anything is sent that may come in without an answer. */
+      const mayBeIn = (): void => {
+        tries.doubt = {
+          writeId: tries.writeId,
+          lineage: found.envelope.lineage,
+          // After a loss versions start lower again: the ring must remember from the lowest on.
+          baseVersion: Math.min(tries.doubt?.baseVersion ?? found.envelope.version, found.envelope.version),
+          userChanged: resolved.userChanged || tries.doubt?.userChanged === true,
         }
-        // Another lineage may be dead, and not know what is in the backend, my write maybe among it.
-        const isOther = found.where === 'cache' && found.envelope.lineage !== doubt.lineage
-        if (isOther && !(await flushes.isAlive(locator, found))) continue
       }
-      const resolved = intent.resolve(found.envelope)
-      const step = stepOf(intent, found.envelope, resolved, writeId)
-      // After a loss versions start lower again: the ring must remember from the lowest on.
-      const doubted = {
-        lineage: found.envelope.lineage,
-        baseVersion: Math.min(doubt?.baseVersion ?? found.envelope.version, found.envelope.version),
-        resolved: doubt?.resolved ?? resolved,
-      }
+      call.refuseIfLate()
 
       if (found.where === 'backend' || found.envelope.frozen) {
-        const reason = found.where === 'backend' && found.why === 'too-large' ? 'refused' : 'bypass'
-        const taken = await takeOver(intent, found.envelope, resolved, step, reason)
-        if (taken.outcome === 'written') return taken.result
-        if (taken.mayBeIn) doubt = doubted
-        progress.mayBeIn ||= taken.mayBeIn
+        const reason = found.where === 'backend' && found.why !== 'unreachable' ? 'refused' : 'bypass'
+        const ended = await takeOver(intent, found.envelope, resolved, step, reason, mayBeIn)
+        if (ended !== 'again') return ended
         // Frozen by one that died, of a lineage that died: nobody else would ever take it away.
         if (found.where === 'cache') await flushes.isAlive(locator, found)
         continue
@@ -117,59 +157,90 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
 
       const next = written(found.envelope, step)
       const put = await cache.cas(locator.key, next, found.token)
-      if (put.outcome === 'stored') {
-        const accepted = inCache(next, put.token)
-        progress.mayBeIn = true
-        intent.onAccepted?.({ now: accepted, resolved })
-        const settled = await settle(intent, accepted, resolved)
-        if (settled !== 'again') return settled
-        doubt = doubted
-      } else if (put.outcome === 'too-large') {
-        // Others may have written since: only a copy that nobody can write to any more may be taken over from.
-        const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
-        if (halted.outcome === 'conflict' || halted.outcome === 'lost') continue
-        const giveBack = async (isSurelyOut: boolean): Promise<void> => {
-          if (halted.outcome === 'stored')
-            await flushes.giveBack(locator, { envelope: found.envelope, token: halted.token }, isSurelyOut)
+      switch (put.outcome) {
+        case 'stored': {
+          // Whoever reads it may bring it to the backend, also after its lineage has died.
+          mayBeIn()
+          const ended = await settle(intent, inCache(next, put.token), resolved)
+          if (ended !== 'again') return ended
+          break
         }
-        const taken = await takeOver(intent, found.envelope, resolved, step, 'refused').catch(
-          async (error: unknown) => {
-            if (isUnavailable(error)) await giveBack(isSessionStoreError(error) && error.applied === 'no')
-            throw error
-          },
-        )
-        if (taken.outcome === 'written') return taken.result
-        await giveBack(false)
-        if (taken.mayBeIn) doubt = doubted
-        progress.mayBeIn ||= taken.mayBeIn
-      } else if (put.outcome === 'lost') {
-        doubt = doubted
-        progress.mayBeIn ||= put.applied === 'unknown'
-        const stands = await reads.observe(locator, 'writer')
-        if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
-          // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
-          const taken = await takeOver(intent, found.envelope, resolved, step, 'bypass')
-          if (taken.outcome === 'written') return taken.result
-          progress.mayBeIn ||= taken.mayBeIn
-        } else {
-          base = stands
+        case 'too-large': {
+          // Others may have written since: only a copy that nobody can write to any more may be taken over from.
+          const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
+          if (halted.outcome === 'conflict' || halted.outcome === 'lost') break
+          const giveBack = async (isSurelyOut: boolean): Promise<void> => {
+            if (halted.outcome === 'stored')
+              await flushes.giveBack(locator, { envelope: found.envelope, token: halted.token }, isSurelyOut)
+          }
+          const ended = await takeOver(intent, found.envelope, resolved, step, 'refused', mayBeIn).catch(
+            async (error: unknown) => {
+              if (isUnavailable(error)) await giveBack(isSessionStoreError(error) && error.applied === 'no')
+              throw error
+            },
+          )
+          if (ended !== 'again') return ended
+          await giveBack(false)
+          break
         }
-      } else {
-        telemetry.count('conflicts')
+        case 'refused': {
+          const withdrawn = await flushes.withdraw(locator, found, call)
+          if (withdrawn === undefined) break
+          const ended = await takeOver(intent, withdrawn, resolved, step, 'refused', mayBeIn)
+          if (ended !== 'again') return ended
+          break
+        }
+        case 'lost': {
+          if (put.applied === 'unknown') mayBeIn()
+          const stands = await reads.observe(locator, 'writer', call)
+          if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
+            call.refuseIfLate()
+            // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
+            const ended = await takeOver(intent, found.envelope, resolved, step, 'bypass', mayBeIn)
+            if (ended !== 'again') return ended
+          } else base = stands
+          break
+        }
+        default:
+          telemetry.count('conflicts')
       }
     }
     throw new SessionStoreError(
       'E_SESSION_CONFLICT',
       `The session could not be saved in ${options.maxAttempts} attempts`,
-      {
-        applied: doubt === undefined ? 'no' : 'unknown',
-      },
+      { applied: 'no' },
     )
   }
 
-  const stepOf = (intent: WriteIntent, base: LiveEnvelope, resolved: Resolved, writeId: string): Write => ({
+  /** @throws SessionStoreError `E_SESSION_UNKNOWN_OUTCOME` where the ring no longer tells. */
+  const isIn = ({ envelope }: Live, { writeId, baseVersion }: Doubt): boolean => {
+    const verdict = ringVerdict(envelope, writeId, baseVersion)
+    if (verdict === 'cannot tell') throw unknownOutcome()
+    return verdict === 'in'
+  }
+
+  /** Which of the earlier saves are in what stands: the newest gives the basis; and those that are not. */
+  const earlierSaves = (
+    { doubtful = [], tries }: WriteIntent,
+    found: Live,
+  ): { readonly basis: View | undefined; readonly missing: readonly Doubt[] } => {
+    let basis: View | undefined
+    const missing: Doubt[] = tries.doubt === undefined ? [] : [tries.doubt]
+    for (const { doubt, wanted } of doubtful)
+      if (isIn(found, doubt)) basis = wanted
+      else missing.push(doubt)
+    return { basis, missing }
+  }
+
+  /** Another lineage than a missing write was put on may be dead, and not know what is in the backend. */
+  const mayBeDead = async (locator: Locator, found: Live, missing: readonly Doubt[]): Promise<boolean> =>
+    found.where === 'cache' &&
+    missing.some(({ lineage }) => lineage !== found.envelope.lineage) &&
+    !(await flushes.isAlive(locator, found))
+
+  const stepOf = (intent: WriteIntent, base: LiveEnvelope, resolved: Resolved): Write => ({
     now: runtime.now(),
-    writeId,
+    writeId: intent.tries.writeId,
     codecId: context.values.codecId,
     data: resolved.data,
     idleTtlMs: intent.idleTtlMs ?? base.idleTtlMs,
@@ -180,88 +251,142 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const isWritable = (base: Live | undefined): boolean =>
     base?.where === 'cache' && !base.envelope.frozen && !hasExpired(base.envelope, runtime.now())
 
-  /** A write that the cache accepted: flushed if it is due, and acknowledged. */
-  const settle = async (intent: WriteIntent, accepted: InCache, resolved: Resolved): Promise<WriteResult | 'again'> => {
+  /** What stands contains this write: only the acknowledgement is missing. */
+  const endWithWhatStands = async (intent: WriteIntent, found: Live): Promise<Ended | 'again'> => {
+    const value = context.values.decode(found.envelope)
+    const { data } = found.envelope
+    const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged: false }
+    if (found.where === 'cache') return await settle(intent, found, resolved, 'bypass')
+    await endInBackend(intent.locator, found.envelope, intent.tries.writeId, intent.call)
+    telemetry.count('writes')
+    return { stored: found.envelope, now: found, resolved, durability: 'backend' }
+  }
+
+  /** The backend has the write; a look at the cache ends it. */
+  const endInBackend = async (
+    locator: Locator,
+    row: LiveEnvelope,
+    writeId: WriteId | undefined,
+    call: Call,
+    replaced?: Lineage,
+  ): Promise<void> => {
+    const look = await flushes.lookAfterwards(locator, row, writeId, call, replaced)
+    if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
+  }
+
+  /**
+   * A write that the cache accepted: flushed if it is due, and acknowledged.
+   *
+   * @param otherwise why it is to be flushed where it is not due: a server that has just left an answer out may be about
+   *   to go, and to take the write with it
+   */
+  const settle = async (
+    intent: WriteIntent,
+    accepted: InCache,
+    resolved: Resolved,
+    otherwise?: FlushReason,
+  ): Promise<Ended | 'again'> => {
+    const { locator, call, tries, doubtful = [] } = intent
+    const { envelope } = accepted
+    // What an earlier try, or an earlier save that rejected, changed of the user is as much a change of this one's.
+    const userChanged =
+      resolved.userChanged || tries.doubt?.userChanged === true || doubtful.some(({ doubt }) => doubt.userChanged)
     const situation: WriteSituation = {
       now: runtime.now(),
-      critical: resolved.userChanged ? 'identify' : intent.durable ? 'durable' : undefined,
+      critical: userChanged ? 'identify' : intent.durable ? 'durable' : undefined,
       identified: resolved.userId !== undefined,
     }
-    const reason = flushReason(accepted.envelope, situation, options.policy)
-    if (reason === undefined) return acknowledge(intent.locator, accepted, resolved)
+    const owes = owesFlush(envelope, options.policy, () => situation.identified)
+    const unlessDue = resolved.isRestored === true ? 'claim' : otherwise
+    const reason = flushReason(envelope, situation, options.policy) ?? (owes ? unlessDue : undefined)
+    if (reason === undefined) return acknowledge(locator, accepted, resolved)
     try {
-      const flushed = await flushes.flush(intent.locator, accepted.envelope, accepted.token, reason)
+      call.refuseIfLate()
+      const flushed = await flushes.flush(locator, envelope, accepted.token, reason, call)
       if (flushed.outcome === 'again') return 'again'
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
       telemetry.count('writes')
-      return { now: flushed.now ?? inBackendNow(accepted.envelope), resolved, durability: 'backend' }
+      const stored = durable(envelope)
+      return { stored, now: flushed.now ?? asInBackend(stored), resolved, durability: 'backend' }
     } catch (error) {
+      const isRefused = isSessionStoreError(error, 'E_SESSION_DESTROYED')
+      if (!isRefused) ledger.owe(locator, envelope.version)
       if (!isUnavailable(error)) throw error
-      ledger.owe(intent.locator, accepted.envelope.version)
-      if (situation.critical !== undefined || options.onBackendDown === 'reject') throw error
+      if (situation.critical !== undefined || options.onBackendDown === 'reject' || call.isLate()) throw error
       telemetry.count('writes')
-      return { now: accepted, resolved, durability: 'cache' }
+      return { stored: envelope, now: accepted, resolved, durability: 'cache' }
     }
   }
 
-  const acknowledge = (locator: Locator, accepted: InCache, resolved: Resolved): WriteResult => {
+  const acknowledge = (locator: Locator, accepted: InCache, resolved: Resolved): Ended => {
     const { envelope } = accepted
     telemetry.count('writes')
     const owes = owesFlush(envelope, options.policy, () => resolved.userId !== undefined)
     if (owes) ledger.note(locator, envelope.version)
-    const durable = envelope.durableVersion >= envelope.version
-    return { now: accepted, resolved, durability: durable ? 'backend' : 'cache' }
+    return { stored: envelope, now: accepted, resolved, durability: isUnflushed(envelope) ? 'cache' : 'backend' }
   }
 
-  /** The same write straight into the backend, where the cache cannot take it. */
+  /** The same write straight into the backend, where the cache cannot take it. `again`: something else stands there. */
   const takeOver = async (
-    intent: WriteIntent,
+    { locator, call }: WriteIntent,
     base: LiveEnvelope,
     resolved: Resolved,
     step: Write,
     reason: Extract<FlushReason, 'bypass' | 'refused'>,
-  ): Promise<
-    | { readonly outcome: 'written'; readonly result: WriteResult }
-    | { readonly outcome: 'again'; readonly mayBeIn: boolean }
-  > => {
-    const { locator } = intent
+    mayBeIn: () => void,
+  ): Promise<Ended | 'again'> => {
     const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
-    const placed = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason)
+    const placed = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason).catch(
+      (error: unknown) => {
+        if (!isSessionStoreError(error) || error.applied !== 'no') mayBeIn()
+        throw error
+      },
+    )
     if (placed.outcome === 'refused') {
-      const { row, mayBeIn } = placed
+      const { row } = placed
       if (row.state !== 'live') {
         if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
-        throw mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
+        throw placed.mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
       }
-      if (!row.writeIds.includes(step.writeId)) return { outcome: 'again', mayBeIn }
+      // The row may have this write already, put there by a try whose answer was lost. Nothing was stored now: what
+      // stands, in the backend and in the cache, is looked at anew, and tells by the write's id.
+      if (placed.mayBeIn || row.writeIds.includes(step.writeId)) mayBeIn()
+      return 'again'
     }
+    mayBeIn()
     if (reason === 'bypass') telemetry.count('bypassed')
-    const look = await flushes.settleAfterTakeover(locator, taken, step.writeId)
-    if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
+    ledger.forget(locator.key, base.version)
+    await endInBackend(locator, taken, step.writeId, call, base.lineage)
     telemetry.count('writes')
-    ledger.forget(locator.key, taken.version)
-    return { outcome: 'written', result: { now: inBackendNow(taken), resolved, durability: 'backend' } }
+    const stored = durable(taken)
+    return { stored, now: asInBackend(stored), resolved, durability: 'backend' }
   }
 
-  const inBackendNow = (envelope: LiveEnvelope): Live =>
-    asInBackend(persisted(envelope, runtime.now(), envelope.backendToken))
+  /** The same copy, known to be in the backend. */
+  const durable = (envelope: LiveEnvelope): LiveEnvelope => persisted(envelope, runtime.now(), envelope.backendToken)
 
-  const makeDurable: Writing['makeDurable'] = async (locator) => {
+  const makeDurable: Writing['makeDurable'] = async (locator, held, call) => {
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-      const found = await reads.observe(locator, 'writer')
+      const found = await reads.observe(locator, 'writer', call)
       if (found.state === 'none') throw destroyedMeanwhile()
-      if (found.where === 'backend') return found
-      if (found.envelope.durableVersion >= found.envelope.version) return found
-      const flushed = await flushes.flush(locator, found.envelope, found.token, 'durable')
+      const { envelope } = found
+      const verdict = held === undefined ? 'in' : heldVerdict(envelope, held)
+      if (verdict === 'cannot tell') throw unknownOutcome()
+      if (verdict === 'not in') return 'lost'
+      if (found.where === 'backend') {
+        await endInBackend(locator, envelope, envelope.writeIds.at(-1), call)
+        return found
+      }
+      if (!isUnflushed(envelope)) return found
+      call.refuseIfLate()
+      const flushed = await flushes.flush(locator, envelope, found.token, 'durable', call)
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
-      if (flushed.outcome === 'durable') return flushed.now ?? inBackendNow(found.envelope)
+      if (flushed.outcome === 'durable') return flushed.now ?? asInBackend(durable(envelope))
     }
     throw new SessionStoreError(
       'E_SESSION_CONFLICT',
       `The session could not be flushed in ${options.maxAttempts} attempts`,
-      {
-        applied: 'no',
-      },
+      { applied: 'no' },
     )
   }
 
@@ -283,7 +408,7 @@ export const asInBackend = (envelope: LiveEnvelope): Live => ({
   why: 'unreachable',
 })
 
-const unknownOutcome = (): SessionStoreError =>
+export const unknownOutcome = (): SessionStoreError =>
   new SessionStoreError(
     'E_SESSION_UNKNOWN_OUTCOME',
     'The answer to a save was lost, and too many others followed to tell whether it is in',

@@ -198,6 +198,11 @@ describe('what is stored of a cookie', () => {
     ['its original maxAge', { originalMaxAge: 5_000, expires: new Date(NOW) }, { originalMaxAge: 5_000 }],
     ['a maxAge, where it was made by hand', { maxAge: 5_000 }, { originalMaxAge: 5_000 }],
     ['an expiry, where it was made by hand', { expires: new Date(NOW + 7_000) }, { originalMaxAge: 7_000 }],
+    [
+      'an expiry, also beside an original maxAge that says nothing',
+      { originalMaxAge: null, expires: new Date(NOW + 7_000) },
+      { originalMaxAge: 7_000 },
+    ],
     ['an expiry as JSON has it', { expires: new Date(NOW + 7_000).toISOString() }, { originalMaxAge: 7_000 }],
     ['false, which means the same as null', { originalMaxAge: false }, { originalMaxAge: false }],
     ['no endless maxAge', { originalMaxAge: Number.POSITIVE_INFINITY }, { originalMaxAge: null }],

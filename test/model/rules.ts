@@ -1,5 +1,6 @@
 import { guardAdmits, WRITE_ID_RING_SIZE } from '../../src/contract/backend.js'
 import {
+  afterwardsVerdict,
   confirmVerdict,
   type FlushPolicy,
   flushReason,
@@ -10,7 +11,6 @@ import {
   quarantineVerdict,
   readerShouldFlush,
   ringVerdict,
-  takeoverVerdict,
   verdictOnRow,
 } from '../../src/session/decisions.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
@@ -19,7 +19,6 @@ import {
   confirmed,
   filled,
   flushGuard,
-  frozen,
   halted,
   isUnflushed,
   persisted,
@@ -28,6 +27,7 @@ import {
   takeoverGuard,
   touched,
   trusted,
+  type Write,
   written,
 } from '../../src/session/transitions.js'
 
@@ -44,12 +44,15 @@ const decisions = {
   confirmVerdict,
   ringVerdict,
   heldVerdict,
-  takeoverVerdict,
+  afterwardsVerdict,
   owesFlush,
   readerShouldFlush,
   quarantineVerdict,
   guardAdmits,
 }
+
+/** The session with the request's own changes, frozen: what a regeneration must not do, for a control. */
+const frozen = (base: LiveEnvelope, write: Write): LiveEnvelope => ({ ...written(base, write), frozen: true })
 
 const transitions = {
   born,

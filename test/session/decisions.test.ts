@@ -8,18 +8,19 @@ import {
   type StoredSession,
 } from '../../src/contract/backend.js'
 import {
+  afterwardsVerdict,
   confirmVerdict,
   copyVerdict,
   type FlushPolicy,
   flushReason,
   flushVerdict,
+  heldVerdict,
   insertVerdict,
   lives,
   owesFlush,
   type PersistOn,
   readerShouldFlush,
   ringVerdict,
-  takeoverVerdict,
   verdictOnRow,
   type WriteSituation,
 } from '../../src/session/decisions.js'
@@ -329,19 +330,47 @@ describe('What a look at the cache after a flush means (rule 6)', () => {
     })
 })
 
-describe('What an entry means for a write that went round the cache (rule 9)', () => {
+describe('What an entry means for a copy that is known to have stood in the backend (rule 9)', () => {
   const mine = 'ffffffffffffffff'
   const taken = live({ lineage: MINE, version: 20, durableLineage: PARENT, durableVersion: 7 })
   for (const [what, seen, verdict] of [
     ['one filled from it', { lineage: OTHER, durableLineage: MINE, durableVersion: 20 }, 'settled'],
     ['one that holds the write', { lineage: PARENT, version: 8, writeIds: [mine] }, 'settled'],
-    ['the entry it left behind (M41)', { lineage: PARENT, version: 8 }, 'dead'],
-    ['one filled from an older copy', { lineage: OTHER, durableLineage: PARENT, durableVersion: 7 }, 'dead'],
-    ['one with a newer version of another lineage', { lineage: OTHER, version: 30 }, 'dead'],
+    ['the entry it left behind (M41)', { lineage: PARENT, version: 8 }, 'compare'],
+    ['one filled from an older copy', { lineage: OTHER, durableLineage: PARENT, durableVersion: 7 }, 'compare'],
+    ['one with a newer version of another lineage', { lineage: OTHER, version: 30 }, 'compare'],
   ] as const)
     test(`${what}: ${verdict}`, () => {
-      expect(takeoverVerdict(live(seen), taken, mine)).toBe(verdict)
+      expect(afterwardsVerdict(live(seen), taken, mine)).toBe(verdict)
     })
+})
+
+describe('Whether what stands has all that a caller holds', () => {
+  const mine = 'ffffffffffffffff'
+  const held = { lineage: MINE, version: 9, writeId: mine }
+  for (const [what, seen, verdict] of [
+    ['the version itself', { lineage: MINE, version: 9 }, 'in'],
+    ['a later one of its lineage', { lineage: MINE, version: 11 }, 'in'],
+    ['an older one of its lineage', { lineage: MINE, version: 8 }, 'not in'],
+    ['one filled from it', { lineage: OTHER, durableLineage: MINE, durableVersion: 9 }, 'in'],
+    [
+      'one filled from an older one',
+      { lineage: OTHER, version: 12, durableLineage: MINE, durableVersion: 8 },
+      'not in',
+    ],
+    ['another lineage that remembers the write', { lineage: OTHER, version: 30, writeIds: [mine] }, 'in'],
+    ['another lineage that does not', { lineage: OTHER, version: 10 }, 'not in'],
+    ['another lineage, too many writes later', { lineage: OTHER, version: 30 }, 'cannot tell'],
+  ] as const)
+    test(`${what}: ${verdict}`, () => {
+      const envelope = live({ durableLineage: PARENT, durableVersion: 1, writeIds: [], ...seen })
+      expect(heldVerdict(envelope, held)).toBe(verdict)
+    })
+
+  test('what was written by others is not in another lineage, whatever that remembers', () => {
+    const envelope = live({ lineage: OTHER, version: 30, durableLineage: PARENT, writeIds: [mine] })
+    expect(heldVerdict(envelope, { ...held, writeId: undefined })).toBe('not in')
+  })
 })
 
 describe('Whether a write whose answer was lost is in (rule 3)', () => {

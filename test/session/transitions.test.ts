@@ -6,13 +6,14 @@ import {
   confirmed,
   filled,
   flushGuard,
-  frozen,
+  halted,
   isUnflushed,
   persisted,
   storedSession,
   takenOver,
   takeoverGuard,
   touched,
+  usedSince,
   type Write,
   written,
 } from '../../src/session/transitions.js'
@@ -218,9 +219,34 @@ describe('A fill (rule 2)', () => {
 })
 
 describe('Freezing (rule 14)', () => {
-  test('it is one last write, and marked', () => {
+  test('it is a version of its own that changes nothing but who may write', () => {
     const base = live({ frozen: false })
-    expect(frozen(base, step)).toStrictEqual({ ...written(base, step), frozen: true })
+    const { version, writeIds, writtenAt, unflushedAt, frozen, ...rest } = halted(base, step.writeId, NOW)
+    expect(rest).toStrictEqual(
+      (({ version: _, writeIds: __, writtenAt: ___, unflushedAt: ____, frozen: _____, ...others }) => others)(base),
+    )
+    expect({ version, frozen, writtenAt }).toEqual({ version: base.version + 1, frozen: true, writtenAt: NOW })
+    expect(writeIds.at(-1)).toBe(step.writeId)
+    expect(unflushedAt).toBeGreaterThan(0)
+  })
+})
+
+describe('What the backend knows of a later use', () => {
+  const base = live({ touchedAt: NOW - 1_000, seenDurableAt: NOW - 5_000, expiresAt: NOW - 1 })
+
+  test('an earlier use changes nothing', () => {
+    expect(usedSince(base, { seenAt: NOW - 1_000, expiresAt: NOW + 1_000 }, NOW)).toBe(base)
+  })
+
+  test('a later use extends the session, and never shortens it', () => {
+    const seenAt = NOW - 10
+    expect(usedSince(base, { seenAt, expiresAt: NOW + 1_000 }, NOW)).toStrictEqual({
+      ...base,
+      touchedAt: seenAt,
+      seenDurableAt: seenAt,
+      expiresAt: NOW + 1_000,
+    })
+    expect(usedSince(base, { seenAt, expiresAt: NOW - 900 }, NOW).expiresAt).toBe(base.expiresAt)
   })
 })
 

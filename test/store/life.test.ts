@@ -538,7 +538,7 @@ describe('regenerating a session', () => {
     },
   )
 
-  test('a regeneration for which the backend is down gives the session back to its writers, with what it had changed', async () => {
+  test('a regeneration for which the backend is down gives the session back to its writers, as it was', async () => {
     const { process, processWithTiers } = world()
     const other = process()
     const regenerating = processWithTiers()
@@ -550,10 +550,10 @@ describe('regenerating a session', () => {
     session.data['userId'] = 'alice'
     await expect(regenerating.store.regenerate(session)).rejects.toMatchObject({
       code: 'E_SESSION_UNAVAILABLE',
-      applied: 'unknown',
+      applied: 'no',
     })
     await increment(other, id)
-    expect((await loaded(other, id)).data).toMatchObject({ count: 2 })
+    expect((await loaded(other, id)).data).toEqual({ count: 2 })
   })
 
   test('an entry that a dead regeneration froze, of a lineage that died since, does not stand in the way of writers', async () => {

@@ -4,11 +4,13 @@ import { increment, loaded, settled, world } from './world.js'
 
 const HOUR_MS = 3_600_000
 const SKEW_MS = 2_000
+const AWAY_AFTER_MS = 500
 
 /** A process with clocks that a test sets, and one server that was away and is back. */
 const afterAnOutage = () => {
   const clock = { at: Date.UTC(2026, 10, 21, 12), monotonicMs: 5_000 }
-  const seen = outages({ now: () => clock.at, monotonicMs: () => clock.monotonicMs }, SKEW_MS)
+  const runtime = { now: () => clock.at, monotonicMs: () => clock.monotonicMs }
+  const seen = outages({ runtime, maxClockSkewMs: SKEW_MS, awayAfterMs: AWAY_AFTER_MS })
   const pass = (ms: number): void => {
     clock.at += ms
     clock.monotonicMs += ms
@@ -67,4 +69,32 @@ test('a clock that was behind when the outage ended, and is set right, lets no o
   expect((await loaded(late.store, id)).data).toEqual({ count: 5 })
   await increment(late.store, id)
   expect((await loaded(late.store, id)).data).toEqual({ count: 6 })
+})
+
+describe('a server that is away', () => {
+  test('is one of which several calls have failed for long enough, and none was answered', () => {
+    const { seen, pass } = afterAnOutage()
+    expect(seen.isAway('a')).toBe(false)
+    seen.failed('a')
+    pass(AWAY_AFTER_MS)
+    expect(seen.isAway('a'), 'one call').toBe(false)
+    seen.failed('a')
+    expect(seen.isAway('a')).toBe(true)
+    expect(seen.isAway('b'), 'another server').toBe(false)
+    seen.answered('a')
+    expect(seen.isAway('a')).toBe(false)
+    seen.failed('a')
+    seen.failed('a')
+    expect(seen.isAway('a'), 'too soon').toBe(false)
+  })
+
+  test('goes by the clock that nobody sets', () => {
+    const { clock, seen } = afterAnOutage()
+    seen.failed('a')
+    seen.failed('a')
+    clock.at += HOUR_MS
+    expect(seen.isAway('a')).toBe(false)
+    clock.monotonicMs += AWAY_AFTER_MS
+    expect(seen.isAway('a')).toBe(true)
+  })
 })

@@ -89,16 +89,35 @@ describe('reading a session', () => {
     expect(await cached(id)).toMatchObject({ kind: 'live' })
   })
 
-  test('a writer does not write past another reader’s lease', async () => {
-    const { process, plantEnvelope, runtime, backend } = world()
+  test('a writer does not write past the leases of readers who come one after another', async () => {
+    const { process, cache, plantEnvelope, runtime, backend } = world()
     const store = process({ backendTimeoutMs: 20, leaseMs: 60, deadlineMs: 5_000 })
     const session = await store.create({ cart: ['tea'] })
     await settled()
+    let looks = 0
     await plantEnvelope(session.id, { kind: 'lease', nonce: 'aaaaaaaaaaaaaaaa', expiresAt: runtime.now() + 600_000 })
+    cache.intercept = async (call, proceed) => {
+      looks += 1
+      const nonce = looks.toString(16).padStart(16, '0')
+      if (call === 'get') await plantEnvelope(session.id, { kind: 'lease', nonce, expiresAt: runtime.now() + 600_000 })
+      return await proceed()
+    }
     const before = backend.calls.length
     session.data['cart'] = ['coffee']
     await expectCode(store.save(session), 'E_SESSION_UNAVAILABLE')
     expect(backend.calls.slice(before)).toEqual([])
+  })
+
+  test('a lease that has stood longer than any holder may take is taken over, whatever its own moment says', async () => {
+    const { process, plantEnvelope, runtime } = world()
+    const store = process({ backendTimeoutMs: 20, leaseMs: 60, deadlineMs: 5_000 })
+    const session = await store.create({ cart: ['tea'] })
+    await settled()
+    // As a process leaves it whose clock is ten minutes ahead, and which dies.
+    await plantEnvelope(session.id, { kind: 'lease', nonce: 'aaaaaaaaaaaaaaaa', expiresAt: runtime.now() + 600_000 })
+    session.data['cart'] = ['coffee']
+    expect(await store.save(session)).toMatchObject({ changed: true })
+    expect((await loaded(store, session.id)).data).toEqual({ cart: ['coffee'] })
   })
 
   test('a broken backend on a miss is an error, never "no session"', async () => {

@@ -150,7 +150,7 @@ const COUNTERS: readonly Moves[] = [
     'faults',
     1,
     async ({ store, id, cache }) => {
-      cache.unreachable = true
+      loseOneAnswer(cache, 'get')
       await loaded(store, id)
     },
   ],

@@ -5,7 +5,8 @@ import { world } from './world.js'
 describe('a save that the cache could not take', () => {
   test('is not acknowledged while someone keeps the dead entry alive', async () => {
     const { process, processWithTiers, cached } = world()
-    const ours = processWithTiers()
+    // Its breaker stays closed, so that it looks at the cache right after the takeover.
+    const ours = processWithTiers({ breakerFailures: 1_000 })
     const theirs = process()
     const { id } = await theirs.create({ cart: [] })
     const mine = await ours.store.load(id)

@@ -242,7 +242,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
         return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
       case 'live': {
         const { envelope, token } = seen
-        if (rules.takeoverVerdict(envelope, taken, ids[0] ?? '') === 'settled') return then.resume('settled', around)
+        if (rules.afterwardsVerdict(envelope, taken, ids[0] ?? '') === 'settled') return then.resume('settled', around)
         return steps.afterTakeoverBy === 'the row' && envelope.lineage !== dead
           ? read(frame(onJudgedAfterTakeover, { ...vars, envelope, token }))
           : drop(token, frame(onDroppedAfterTakeover, vars))
