@@ -93,7 +93,7 @@ export const violation = (
   // A fill from before the drain may hide a drained write until it is found dead; the row has it.
   if ((past.drained & ~eventuallyVisible(world)) !== 0) return 'I8 DRAINED WRITE LOST'
   if (endsWell && isOver(world)) {
-    if (isLive(cache.entry) && cache.entry.frozen) return 'FROZEN FOR GOOD'
+    if (moving !== 0 && isLive(cache.entry) && cache.entry.frozen) return 'FROZEN FOR GOOD'
     if ((past.durable & ~visible(world)) !== 0) return 'I5 DURABLE WRITE MISSED FOR GOOD'
   }
   const missed = count(past.acked & ~seen)
