@@ -170,15 +170,17 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly attempt: number
     /** Something may stand under the new id. */
     readonly mayBeThere: boolean
+    /** What it froze by a command that got no answer, and so may have left behind. */
+    readonly left: Version | undefined
   }
 
   interface OfHalted extends OfMove {
     readonly envelope: LiveEnvelope
   }
 
-  const moveOf = ({ write, attempt, mayBeThere }: OfMove): OfMove => ({ write, attempt, mayBeThere })
+  const moveOf = ({ write, attempt, mayBeThere, left }: OfMove): OfMove => ({ write, attempt, mayBeThere, left })
 
-  const regenerate: Replacing['regenerate'] = (write) => look({ write, attempt: 0, mayBeThere: false })
+  const regenerate: Replacing['regenerate'] = (write) => look({ write, attempt: 0, mayBeThere: false, left: undefined })
 
   const look = (vars: OfMove): Task => reads.observe('writer', frame(onFound, vars))
 
@@ -188,11 +190,16 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   }
 
   const failed = (
-    { write, mayBeThere }: OfMove,
+    { write, mayBeThere, left }: OfMove,
     ending: typeof FAILED | typeof UNKNOWN = FAILED,
     ...owes: readonly Op[]
-  ): Task =>
-    mayBeThere && steps.onFailedMove === 'forget' ? end(ending, ...owes, { do: 'forget', write }) : end(ending, ...owes)
+  ): Task => {
+    const isLeft = left !== undefined && steps.givesBack !== 'once'
+    const all = isLeft ? [...owes, giveBackLater(left, false)] : owes
+    return mayBeThere && steps.onFailedMove === 'forget'
+      ? end(ending, ...all, { do: 'forget', write })
+      : end(ending, ...all)
+  }
 
   const onFound = (found: Found, vars: OfMove, around: Around): Task => {
     if (found.state !== 'live') return failed(vars)
@@ -239,7 +246,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
         return again(move)
       case 'lost':
         return steps.onLostFreeze === 'look'
-          ? reads.observe('writer', frame(onFreezeStands, { ...move, base }))
+          ? reads.observe('writer', frame(onFreezeStands, { ...move, base, left: versionOf(envelope) }))
           : takeOver(base, move, around)
       case 'too-large':
         return cas({ ...base, frozen: true }, token, frame(onHaltedAsItIs, { ...move, base }))
@@ -314,9 +321,9 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const storeFresh = (
     envelope: LiveEnvelope,
-    { write, attempt, thaw }: OfMove & { readonly thaw: Token | undefined },
+    { write, attempt, left, thaw }: OfMove & { readonly thaw: Token | undefined },
   ): Task => {
-    const fresh: OfFresh = { write, attempt, thaw, mayBeThere: true, halted: versionOf(envelope) }
+    const fresh: OfFresh = { write, attempt, left, thaw, mayBeThere: true, halted: versionOf(envelope) }
     return putNew(
       fresh.write,
       rules.storedSession(withWrite(envelope, fresh), undefined, TIMINGS),
@@ -358,7 +365,9 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const thawed = (vars: OfFresh, ending: typeof FAILED | typeof UNKNOWN): Task => {
     const { thaw, halted } = vars
-    if (thaw === undefined) return failed(vars, ending)
+    // Where another marked the entry, its token is not known here.
+    if (thaw === undefined)
+      return steps.givesBack === 'once' ? failed(vars, ending) : failed(vars, ending, giveBackLater(halted, true))
     return drop(thaw, frame(onThawed, { ...moveOf(vars), halted, isUnknown: ending === UNKNOWN }))
   }
 
