@@ -4,6 +4,7 @@
  * port, or 0.
  */
 import { renameSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
@@ -28,9 +29,38 @@ const app = plain('express-pouchdb')(PouchDB, {
   overrideMode: { exclude: ['routes/fauxton', 'disk-size'] },
 })
 
+// In `_bulk_get` it gives one leaf of a document where CouchDB gives all, and nothing at all of one that is not there.
+const missing = (id) => ({ error: { id, rev: 'undefined', error: 'not_found', reason: 'missing' } })
+app.dbWrapper.registerWrapper((_, db, next) => {
+  const leavesOf = ({ id }) =>
+    db.get(id, { open_revs: 'all' }).then(
+      (docs) => ({ id, docs }),
+      // A list of errors in the form that its route expects would come out empty.
+      () => ({ id, docs: [{ toJSON: () => missing(id) }] }),
+    )
+  db.bulkGet = ({ docs }, callback) =>
+    Promise.all(docs.map(leavesOf)).then((results) => callback(null, { results }), callback)
+  return next()
+})
+
 const [portFile, port, admin, password] = process.argv.slice(2)
 if (admin !== undefined) app.couchConfig.set('admins', admin, password, () => {})
-const server = app.listen(Number(port), '127.0.0.1', () => {
+/** It does not know `_revs_limit`, which is by database; the number is kept and given, and has no effect. */
+const limits = new Map()
+const answer = (request, response) => {
+  const [, database] = /^\/([^/]+)\/_revs_limit$/.exec(request.url) ?? []
+  if (database === undefined) return app(request, response)
+  let text = ''
+  request.on('data', (chunk) => {
+    text += chunk
+  })
+  request.on('end', () => {
+    if (request.method === 'PUT') limits.set(database, Number(text))
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify(request.method === 'PUT' ? { ok: true } : (limits.get(database) ?? 1000)))
+  })
+}
+const server = createServer(answer).listen(Number(port), '127.0.0.1', () => {
   writeFileSync(`${portFile}.new`, String(server.address().port))
   renameSync(`${portFile}.new`, portFile)
 })
