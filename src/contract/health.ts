@@ -12,7 +12,7 @@ export interface TierHealth {
   readonly state: 'up' | 'degraded' | 'down'
   /** Of the slowest answer, in milliseconds; the time until it was given up where there was none. */
   readonly latencyMs: number
-  /** Why it is not `up`; no credentials, no ids. */
+  /** Why it is not `up`, or what is to be known of it all the same; no credentials, no ids. */
   readonly reason?: string
   /** The store's breaker before it, once it was called at all; of a tier of several servers, in each of them. */
   readonly breaker?: BreakerState
