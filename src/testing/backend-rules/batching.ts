@@ -64,7 +64,7 @@ export const BATCHING: readonly Rule[] = [
     check: async ({ backend }) => {
       const locators = times(500, () => sampleLocator())
       const sessions = times(500, () => storedSession())
-      // Fifty at once: five hundred would wait for each other longer than one call may take.
+      // Not all at once: each of these calls has a deadline, and it is not they that are looked at.
       for (let start = 0; start < 500; start += 50)
         await Promise.all(
           times(50, (index) => insertNew(backend, at(locators, start + index), at(sessions, start + index))),
