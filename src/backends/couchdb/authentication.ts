@@ -1,4 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
+import { isDone } from './answers.js'
 import { withSignal } from './deadline.js'
 import type { Server } from './options.js'
 import type { Exchange, Request, Transport } from './transport.js'
@@ -55,7 +56,8 @@ class CookieAuthentication implements Authentication {
     }
     if (this.#cookies.get(server.url) === undefined) {
       const login = await Promise.race([this.#login(server), aborted(signal)])
-      if (this.#cookies.get(server.url) === undefined) return { ...login, wasSent: false }
+      // Whatever it says, it says it about the login, and nothing about what was to be asked.
+      if (this.#cookies.get(server.url) === undefined) return { ...login, wasSent: false, isLogin: true }
     }
     return this.#sendWith(this.#cookies.get(server.url) ?? '', server, request, signal)
   }
@@ -79,7 +81,8 @@ class CookieAuthentication implements Authentication {
     const login = withSignal(runtime, requestTimeoutMs, async (signal) => {
       const exchange = await this.#transport.send(server.url, {}, request, signal)
       const cookie = sessionCookie(exchange)
-      if (cookie !== undefined && exchange.status === 200) this.#cookies.set(server.url, cookie)
+      if (cookie !== undefined && exchange.status === 200 && isDone(exchange.body))
+        this.#cookies.set(server.url, cookie)
       return exchange
     }).finally(() => this.#logins.delete(server.url))
     this.#logins.set(server.url, login)

@@ -38,7 +38,6 @@ import { Documents } from './documents.js'
 import { contractError, RequestFailed, refusedValue } from './faults.js'
 import { Indexes } from './indexes.js'
 import { Listing } from './listing.js'
-import { monthAt } from './months.js'
 import { type CouchdbOptions, type ResolvedCouchdbOptions, resolveCouchdbOptions } from './options.js'
 import { Places } from './places.js'
 import { Purge, type PurgePlan } from './purge.js'
@@ -61,12 +60,14 @@ export interface CouchdbBackend extends Backend, Enumerable {
  * Nothing connects before the first call.
  *
  * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, `list` and `count`: within a minute)
- * when no server can be asked or answers, with `E_BACKEND_SCHEMA` when a database is missing that must not be made
- * here, with `E_SESSION_TOO_LARGE` when a document exceeds the server's `max_document_size`, and with
+ * when no server can be asked, when none answers, when what answers is no CouchDB, and when a database is gone that was
+ * there; with `E_BACKEND_SCHEMA` when a database is missing that must not be made here, or keeps more copies of a
+ * document than `replicas`; with `E_SESSION_TOO_LARGE` when a document exceeds the server's `max_document_size`, and with
  * `E_SESSION_FORMAT` when a newer program wrote it.
  *
- * Acknowledged means that a quorum of the cluster has it. CouchDB has no clock that a write can be made to depend on:
- * the bound of an `insert` is judged by this process's, before it is sent and while its answer is waited for.
+ * Acknowledged means that the node which keeps the document has it on its disk; with more than one copy, that a quorum
+ * has it, which is less than a backend promises: see `replicas`. CouchDB has no clock that a write can be made to depend
+ * on: the bound of an `insert` is judged by this process's, before it is sent and while its answer is waited for.
  *
  * @throws SessionStoreError `E_CONFIG`
  */
@@ -81,6 +82,8 @@ class Couchdb implements CouchdbBackend {
   readonly #places: Places
   readonly #purge: Purge
   readonly #listing: Listing
+  /** Calls that have not settled. */
+  readonly #underWay = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
 
   constructor(options: ResolvedCouchdbOptions) {
@@ -88,13 +91,13 @@ class Couchdb implements CouchdbBackend {
     const requests = new Requests(options)
     const databases = new Databases(requests, options)
     const documents = new Documents(requests, databases, options.log)
-    const indexes = new Indexes(requests, databases)
+    const indexes = new Indexes(databases)
     this.#requests = requests
     this.#databases = databases
     this.#documents = documents
     this.#places = new Places(requests, databases, documents, options)
     this.#purge = new Purge(requests, databases, documents, indexes, options)
-    this.#listing = new Listing(requests, databases, documents, indexes, this.#places, options)
+    this.#listing = new Listing(documents, indexes, this.#places, options)
   }
 
   read(locator: Locator): Promise<BackendCopy> {
@@ -210,7 +213,7 @@ class Couchdb implements CouchdbBackend {
   /** Whether it was replaced; otherwise another write came between. */
   async #replace(call: Call, { key }: Locator, { month, leaf }: Found, content: Content): Promise<boolean> {
     const written = await this.#documents.write(call, month, { key, revision: leaf.revision, content })
-    if (written.result === 'refused') throw written.error
+    if (written.result === 'failed') throw written.error
     return written.result === 'written'
   }
 
@@ -227,7 +230,10 @@ class Couchdb implements CouchdbBackend {
     return this.#run('plan a purge', false, (call) => this.#purge.plan(call, now), LONG_TIMEOUT_MS)
   }
 
-  /** Makes the databases of the months that count now, and of the next. */
+  /**
+   * Makes the databases of the months that count now, and of the next; empty ones also in place of those that were there
+   * and are gone. What is there stays.
+   */
   setUp(): Promise<void> {
     return this.#run('set up', false, () => this.#databases.setUp())
   }
@@ -236,7 +242,9 @@ class Couchdb implements CouchdbBackend {
     this.#assertOpen()
     const servers = await Promise.all(this.#requests.servers.map((_, at) => this.#healthOf(at)))
     const ups = servers.filter(({ state }) => state === 'up').length
-    const reason = servers.find((server) => server.reason !== undefined)?.reason
+    const reason = (
+      servers.find(({ state }) => state !== 'up') ?? servers.find((server) => server.reason !== undefined)
+    )?.reason
     return {
       tier: this.name,
       state: ups === servers.length ? 'up' : ups === 0 ? 'down' : 'degraded',
@@ -246,16 +254,16 @@ class Couchdb implements CouchdbBackend {
     }
   }
 
-  /** This month's database is asked for, there or not: that takes a connection, a password that fits, and CouchDB. */
+  /** Whether it gives what the store needs: `Databases.assertServes` says what that is. */
   async #healthOf(at: number): Promise<TierHealth> {
     const { runtime } = this.#options
     const startedAt = runtime.monotonicMs()
     const tier = this.#requests.servers[at]?.tier ?? this.name
     const call = this.#requests.call('report its health', false)
     try {
-      const db = this.#databases.nameOf(monthAt(runtime.now()))
-      await this.#requests.sendTo(at, call, { method: 'get', db }, { expect: [404] })
-      return { tier, state: 'up', latencyMs: runtime.monotonicMs() - startedAt }
+      const reason = await this.#databases.assertServes(at, call)
+      const latencyMs = runtime.monotonicMs() - startedAt
+      return { tier, state: 'up', latencyMs, ...(reason === undefined ? {} : { reason }) }
     } catch (raised) {
       const error = contractError(raised)
       const reason = error instanceof Error ? error.message : String(error)
@@ -263,9 +271,9 @@ class Couchdb implements CouchdbBackend {
     }
   }
 
-  /** Waits for requests under way, at most `requestTimeoutMs`. */
+  /** Waits for calls under way, at most `requestTimeoutMs`. */
   async close(): Promise<void> {
-    this.#closing ??= this.#requests.close()
+    this.#closing ??= this.#requests.close(Promise.allSettled(this.#underWay))
     await this.#closing
   }
 
@@ -297,10 +305,14 @@ class Couchdb implements CouchdbBackend {
     timeoutMs?: number,
   ): Promise<Result> {
     this.#assertOpen()
+    const call = work(this.#requests.call(operation, isChange, timeoutMs))
+    this.#underWay.add(call)
     try {
-      return await work(this.#requests.call(operation, isChange, timeoutMs))
+      return await call
     } catch (raised) {
       throw contractError(raised)
+    } finally {
+      this.#underWay.delete(call)
     }
   }
 

@@ -1,9 +1,22 @@
-import type { EpochMs, Runtime } from '../../contract/time.js'
+import type { Runtime } from '../../contract/time.js'
+import {
+  type DatabaseThere,
+  type NoDatabase,
+  ofCopies,
+  ofDatabase,
+  ofDocument,
+  ofMaking,
+  ofPutting,
+  ofSecurity,
+  ofSession,
+  type Reader,
+} from './answers.js'
 import { DESIGN, DESIGN_ID } from './design.js'
-import { contractError, missing, RequestFailed } from './faults.js'
-import { birthMonths, candidateMonths, type Month, monthAhead } from './months.js'
+import { contractError, gone, missing, RequestFailed, unfit, unproven } from './faults.js'
+import { birthMonths, candidateMonths, type Month, monthAhead, monthAt } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
-import type { Call, Requests } from './requests.js'
+import { type Call, type Manner, type Requests, WHO } from './requests.js'
+import type { Request } from './transport.js'
 
 /** Making a database takes several requests, and a cluster its time. */
 const MAKING_TIMEOUT_MS = 30_000
@@ -11,25 +24,87 @@ const MAKING_TIMEOUT_MS = 30_000
 /** After how long a failed making ahead is tried again: there are days for it. */
 const AHEAD_AGAIN_MS = 600_000
 
+/** How long it is believed of a month in which sessions can be born that it has no database. */
+const LACKING_MS = 60_000
+
+/** Of so many of its last revisions a document remembers the names; every flush makes one. */
+const REVISIONS = 50
+
 const MAKING = { isChange: true, isRepeatable: true } as const
 
-/** The databases of the months: their names, and their making, once per process and month. */
+/** The databases of the months: their names, their making, and what may be believed of one that is not there. */
 export class Databases {
   readonly #requests: Requests
   readonly #options: ResolvedCouchdbOptions
   readonly #making = new Map<Month, Promise<void>>()
-  /** Made, or seen to be there. */
-  readonly #known = new Set<Month>()
-  /** Not to be tried ahead before this moment. */
-  #aheadAt: EpochMs = 0
+  /** Those that something was heard of. One of them that is missing is no absence of what is in it. */
+  readonly #seen = new Set<Month>()
+  /** Those that said how many copies they keep, and keep no more than they may. */
+  readonly #copies = new Map<Month, number>()
+  /** Those that were shown to be missing, and until when that is believed, by the monotonic clock. */
+  readonly #lacking = new Map<Month, number>()
+  /** Not to be tried ahead before this, by the monotonic clock. */
+  #aheadAt = 0
 
   constructor(requests: Requests, options: ResolvedCouchdbOptions) {
     this.#requests = requests
     this.#options = options
+    requests.onLookingBack((at, call) => this.assertServes(at, call))
   }
 
   nameOf(month: Month): string {
     return this.#options.names.of(month)
+  }
+
+  /** How many copies of a document are kept; 1 for a month of which nothing is known. */
+  copiesOf(month: Month): number {
+    return this.#copies.get(month) ?? 1
+  }
+
+  /**
+   * Asks about what is in a month's database. That something is not there is believed only of a database that has said
+   * its name, and that there is no database only where most of the servers say so, and none that it is.
+   *
+   * @throws RequestFailed
+   */
+  async ask<Answer extends { readonly is: string }>(
+    call: Call,
+    month: Month,
+    request: Request,
+    read: Reader<Answer | NoDatabase>,
+    manner: Manner = {},
+  ): Promise<Answer | NoDatabase> {
+    const db = this.nameOf(month)
+    const answer = await this.#requests.send(call, { ...request, db }, read, { ...manner, ...this.#known(month) })
+    if (answer.is === 'no-database') {
+      const isElsewhere = await this.#isElsewhere(call, month)
+      return isElsewhere ? this.ask(call, month, request, read, manner) : answer
+    }
+    if (answer.is === 'document' || answer.is === 'leaves') this.#seen.add(month)
+    else if (!(await this.isThere(call, month)))
+      throw unproven(`it told of what is in the database ${db}, and lacks it`, this.#requests.context(call))
+    return answer
+  }
+
+  /**
+   * Whether a month's database is there, and fit to be written to; asked once.
+   *
+   * @throws RequestFailed `E_BACKEND_SCHEMA` for one that keeps more copies than it may
+   */
+  async isThere(call: Call, month: Month): Promise<boolean> {
+    if (this.#copies.has(month)) return true
+    const db = this.nameOf(month)
+    const answer = await this.#requests.send(call, { method: 'get', db }, ofDatabase(db), this.#known(month))
+    if (answer.is === 'no-database') return false
+    this.#note(call, month, answer)
+    return true
+  }
+
+  /** It was dropped as one that is over. */
+  forget(month: Month): void {
+    this.#seen.delete(month)
+    this.#copies.delete(month)
+    this.#lacking.delete(month)
   }
 
   /**
@@ -40,13 +115,15 @@ export class Databases {
    */
   async make(call: Call, month: Month): Promise<void> {
     const { createDatabases, runtime } = this.#options
-    this.#known.delete(month)
-    if (!createDatabases || !this.isBornIn(month)) throw this.missing(call, month)
+    if (!createDatabases || !this.isBornIn(month)) throw this.#missing(call, month)
     try {
       await within(runtime, call.deadline.remainingMs(), this.#makeOnce(month))
     } catch (cause) {
-      if (isForbidden(cause)) throw this.missing(call, month, cause)
-      throw this.#requests.untouched(call, 'the database of the month could not be made', contractError(cause))
+      if (isForbidden(cause)) throw this.#missing(call, month, cause)
+      // It is asked once more, so that what is wrong is said in the words of this call.
+      if (isFault(cause, 'unfit') && (await this.isThere(call, month))) return
+      const because = `the database of the month could not be made: ${reasonOf(contractError(cause))}`
+      throw this.#requests.untouched(call, because, contractError(cause))
     }
   }
 
@@ -55,54 +132,145 @@ export class Databases {
     return birthMonths(this.#options.runtime.now(), this.#options).includes(month)
   }
 
-  /** What to reject with where a month's database is not there and will not be made. */
-  missing(call: Call, month: Month, cause?: unknown, what = 'the database'): RequestFailed {
-    const cure = 'call `setUp()` as a server administrator, once a month'
-    return missing(`${what} ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
-  }
-
-  /** Whether the database is there, as far as it matters: one that programs make by themselves may be missing. */
-  async assertThere(call: Call, month: Month): Promise<void> {
-    if (this.#options.createDatabases || this.#known.has(month) || !this.isBornIn(month)) return
-    const { status } = await this.#requests.send(call, { method: 'get', db: this.nameOf(month) }, { expect: [404] })
-    if (status === 404) throw this.missing(call, month)
-    this.#known.add(month)
-  }
-
   /** Makes the next month's database some days before it is needed, beside the calls; once per process and month. */
   makeAhead(): void {
     const { createDatabases, runtime, log } = this.#options
-    const now = runtime.now()
-    const month = createDatabases ? monthAhead(now) : undefined
-    if (month === undefined || this.#known.has(month) || now < this.#aheadAt) return
-    this.#aheadAt = now + AHEAD_AGAIN_MS
+    const month = createDatabases ? monthAhead(runtime.now()) : undefined
+    if (month === undefined || this.#copies.has(month) || runtime.monotonicMs() < this.#aheadAt) return
+    this.#aheadAt = runtime.monotonicMs() + AHEAD_AGAIN_MS
     this.#makeOnce(month).catch((raised) => {
       log(`${this.nameOf(month)} could not be made ahead: ${reasonOf(contractError(raised))}`)
     })
   }
 
-  /** Makes what can be needed now, and the next month's. @throws RequestFailed */
+  /**
+   * Makes what can be needed now, and the next month's; also what was there and is gone, since whoever calls this has
+   * been told so. @throws RequestFailed
+   */
   async setUp(): Promise<void> {
     const now = this.#options.runtime.now()
     const months = new Set([
       ...candidateMonths(now, this.#options),
       monthAhead(now) ?? candidateMonths(now, this.#options)[0],
     ])
-    for (const month of months) if (month !== undefined) await this.#makeOnce(month)
+    for (const month of months)
+      if (month !== undefined) {
+        this.forget(month)
+        await this.#makeOnce(month)
+      }
   }
 
   /** Puts the indexes where they are missing, as in a database that somebody made by hand. @throws RequestFailed */
   async putIndexes(call: Call, month: Month): Promise<void> {
     const at = { db: this.nameOf(month), path: DESIGN_ID }
-    const { status } = await this.#requests.send(call, { method: 'get', ...at }, { expect: [404] })
-    if (status !== 404) return
-    const request = { method: 'put', ...at, body: DESIGN } as const
+    const known = { mustExist: at.db }
+    const { is } = await this.#requests.send(call, { method: 'get', ...at }, ofDocument(DESIGN_ID), known)
+    if (is === 'document') return
     try {
-      await this.#requests.send(call, request, { ...MAKING, expect: [202, 404, 409] })
+      await this.#requests.send(call, { method: 'put', ...at, body: DESIGN }, ofPutting, { ...MAKING, ...known })
     } catch (raised) {
-      if (isForbidden(raised)) throw this.missing(call, month, raised, 'the indexes of')
+      if (isForbidden(raised)) throw this.missingIndexes(call, month, raised)
       throw raised
     }
+  }
+
+  /** What to reject with where a database has no indexes, and does not get any. */
+  missingIndexes(call: Call, month: Month, cause?: unknown): RequestFailed {
+    return this.#missing(call, month, cause, 'the indexes of')
+  }
+
+  /**
+   * Whether one of the servers gives what the store needs at this moment: CouchDB, a user whom it lets in, and this
+   * month's database, or the right to make it.
+   *
+   * @returns what is to be known of it all the same
+   * @throws RequestFailed
+   */
+  async assertServes(at: number, call: Call): Promise<string | undefined> {
+    const month = monthAt(this.#options.runtime.now())
+    const db = this.nameOf(month)
+    const answer = await this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), this.#known(month))
+    if (answer.is === 'database') return this.#note(call, month, answer)
+    const { isAdministrator } = await this.#requests.sendTo(at, call, WHO, ofSession)
+    if (!this.#options.createDatabases || !isAdministrator) throw this.#missing(call, month)
+    // Another server that has it may have been asked at the same time.
+    if (await this.#hasAnother(call, month)) throw gone(db, this.#requests.context(call))
+    return undefined
+  }
+
+  /**
+   * Keeps in mind what a database has said of itself.
+   *
+   * @returns what is to be known of it all the same
+   * @throws RequestFailed `E_BACKEND_SCHEMA` for one that keeps more copies than it may
+   */
+  #note(call: Call, month: Month, { copies }: DatabaseThere): string | undefined {
+    this.#seen.add(month)
+    this.#lacking.delete(month)
+    const { replicas } = this.#options
+    const what = `${this.nameOf(month)} keeps ${copies} copies of each document (n = ${copies})`
+    if (copies > replicas)
+      throw unfit(
+        what,
+        'nothing can be promised of it: replace it by one that was made with `?n=1`, as docs/couchdb.md tells, or say ' +
+          `\`replicas: ${copies}\` to do without the promises`,
+        this.#requests.context(call),
+      )
+    this.#copies.set(month, copies)
+    return copies > 1 ? `${what}: what is promised holds for n = 1 only` : undefined
+  }
+
+  #known(month: Month): Manner {
+    return this.#seen.has(month) ? { mustExist: this.nameOf(month) } : {}
+  }
+
+  /**
+   * Whether a month's database, which the server that was asked first lacks, is on another one.
+   *
+   * @throws RequestFailed where it cannot be said, or where it is missing and must not be
+   */
+  async #isElsewhere(call: Call, month: Month): Promise<boolean> {
+    const { createDatabases, runtime } = this.#options
+    if (runtime.monotonicMs() < (this.#lacking.get(month) ?? 0)) return false
+    // A path of the URL that leads elsewhere can give the same words about databases, but not this answer.
+    await this.#requests.send(call, WHO, ofSession)
+    if (await this.#hasAnother(call, month)) return true
+    // One that programs make by themselves may be missing, and one of a month that is past.
+    if (!createDatabases && this.isBornIn(month)) throw this.#missing(call, month)
+    const until = this.isBornIn(month) ? runtime.monotonicMs() + LACKING_MS : Number.POSITIVE_INFINITY
+    this.#lacking.set(month, until)
+    return false
+  }
+
+  /**
+   * Asks all servers of a list for a database that one of them lacks. That one may not have joined the cluster, and what
+   * it makes by itself would be a second truth. A database that another has is missed by this one from now on.
+   *
+   * @throws RequestFailed if no more than half of them could be asked
+   */
+  async #hasAnother(call: Call, month: Month): Promise<boolean> {
+    const { servers } = this.#requests
+    // One that is alone has said it already.
+    if (servers.length === 1) return false
+    const db = this.nameOf(month)
+    const ms = call.deadline.remainingMs() / 2
+    const answers = await Promise.allSettled(
+      servers.map((_, at) => this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), {}, ms)),
+    )
+    const said = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.is] : []))
+    if (said.includes('database')) {
+      this.#seen.add(month)
+      return true
+    }
+    if (said.length * 2 > servers.length) return false
+    const because = `the database ${db} is lacking, and too few of the other servers could be asked for it`
+    throw unproven(because, this.#requests.context(call))
+  }
+
+  /** What to reject with where a month's database is not there and will not be made. */
+  #missing(call: Call, month: Month, cause?: unknown, what = 'the database'): RequestFailed {
+    const cure = 'call `setUp()` as a server administrator, once a month'
+    return missing(`${what} ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
   }
 
   #makeOnce(month: Month): Promise<void> {
@@ -116,13 +284,25 @@ export class Databases {
   async #make(month: Month): Promise<void> {
     const call = this.#requests.call('set up', false, MAKING_TIMEOUT_MS)
     const db = this.nameOf(month)
-    const { status } = await this.#requests.send(call, { method: 'get', db }, { expect: [404] })
-    // 412: another process was faster.
-    if (status === 404) await this.#requests.send(call, { method: 'put', db }, { ...MAKING, expect: [202, 412] })
+    const isOurs = !(await this.isThere(call, month)) && (await this.#put(call, month))
     // Also for one that was there, since whoever made it may have died over the rest.
-    await this.#secure(call, month, status === 404)
-    await this.putIndexes(call, month)
-    this.#known.add(month)
+    await this.#secure(call, month, isOurs)
+    if (isOurs) await this.#forgetRevisions(call, month)
+    if (isOurs) await this.#requests.send(call, { method: 'put', db, path: DESIGN_ID, body: DESIGN }, ofPutting, MAKING)
+    else await this.putIndexes(call, month)
+    // A rule of the server's about placement overrides the number that was asked for.
+    if (isOurs) this.#note(call, month, await this.#requests.send(call, { method: 'get', db }, ofCopies))
+    else if (!(await this.isThere(call, month))) throw gone(db, this.#requests.context(call))
+  }
+
+  /** Whether it was made here, and not by another process that was faster. */
+  async #put(call: Call, month: Month): Promise<boolean> {
+    // With what is known now, the servers that lack it are passed over.
+    if (await this.#hasAnother(call, month)) return !(await this.isThere(call, month))
+    const request = { method: 'put', db: this.nameOf(month), qs: { n: this.#options.replicas } } as const
+    const { is } = await this.#requests.send(call, request, ofMaking, MAKING)
+    this.#seen.add(month)
+    return is === 'made'
   }
 
   /** Lets the members in and all others not; names that somebody else put there stay. */
@@ -130,21 +310,33 @@ export class Databases {
     const { members } = this.#options
     if (members.length === 0) return
     const at = { db: this.nameOf(month), path: '_security' }
-    const { body } = await this.#requests.send(call, { method: 'get', ...at })
-    const standing = (body['members'] as { readonly names?: readonly unknown[] } | undefined)?.names ?? []
-    if (standing.length > 0) return
+    if (!isOurs && (await this.#requests.send(call, { method: 'get', ...at }, ofSecurity)).members.length > 0) return
     const security = { admins: { names: [], roles: ['_admin'] }, members: { names: members, roles: ['_admin'] } }
     try {
-      await this.#requests.send(call, { method: 'put', ...at, body: security }, { ...MAKING, expect: [202] })
+      await this.#requests.send(call, { method: 'put', ...at, body: security }, ofPutting, MAKING)
     } catch (raised) {
       // One that an administrator made for all who may connect is theirs to close.
       if (isOurs || !isForbidden(raised)) throw raised
     }
   }
+
+  /** Without it each busy session carries the names of a thousand revisions. A database works without it. */
+  async #forgetRevisions(call: Call, month: Month): Promise<void> {
+    const request = { method: 'put', db: this.nameOf(month), path: '_revs_limit', body: REVISIONS } as const
+    try {
+      await this.#requests.send(call, request, ofPutting, MAKING)
+    } catch (raised) {
+      if (!(raised instanceof RequestFailed)) throw raised
+      this.#options.log(`${request.db} keeps the names of more than ${REVISIONS} revisions: ${raised.message}`)
+    }
+  }
 }
 
+const isFault = (raised: unknown, kind: RequestFailed['fault']['kind']): raised is RequestFailed =>
+  raised instanceof RequestFailed && raised.fault.kind === kind
+
 const isForbidden = (raised: unknown): boolean =>
-  raised instanceof RequestFailed && raised.fault.kind === 'refused' && /HTTP 40[13]/.test(raised.fault.error.message)
+  isFault(raised, 'refused') && /HTTP 40[13]/.test(raised.fault.error.message)
 
 const reasonOf = (raised: unknown): string => (raised instanceof Error ? raised.message : String(raised))
 

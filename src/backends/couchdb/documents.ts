@@ -1,10 +1,11 @@
 import type { CacheKey } from '../../contract/locator.js'
 import type { SessionStoreError } from '../../errors.js'
+import { ofDocument, ofLeaves, ofManyDocuments, ofManyWrites, ofWrite, type RowAnswer } from './answers.js'
 import type { Databases } from './databases.js'
 import { type Content, idOf, type Leaf, leafOf, type Revision, winnerOf } from './document.js'
 import { faultOf, RequestFailed } from './faults.js'
 import type { Month } from './months.js'
-import type { Answer, Call, Requests } from './requests.js'
+import type { Call, Requests } from './requests.js'
 
 /** A document on its way to the server. */
 export interface Written {
@@ -19,8 +20,8 @@ export type WriteResult =
   | { readonly result: 'written'; readonly revision: Revision }
   | { readonly result: 'conflict' }
   | { readonly result: 'no-database' }
-  /** The server would not have this one; a `validate_doc_update` function, perhaps. */
-  | { readonly result: 'refused'; readonly error: SessionStoreError }
+  /** This one was not acknowledged, for a reason of its own; `error.applied` says whether it may be there. */
+  | { readonly result: 'failed'; readonly error: SessionStoreError }
 
 /** The documents of the months' databases, with all their leaves in sight. */
 export class Documents {
@@ -36,40 +37,38 @@ export class Documents {
 
   /** The leaf that counts; `undefined` where there is none. */
   async read(call: Call, month: Month, key: CacheKey): Promise<Leaf | undefined> {
-    const at = this.#at(month, key)
-    const { status, body } = await this.#requests.send(
-      call,
-      { method: 'get', ...at, qs: { conflicts: true } },
-      { expect: [404] },
-    )
-    if (status === 404) {
-      await this.#databases.assertThere(call, month)
-      return undefined
-    }
-    const { _rev: revision, _conflicts: conflicts } = body
-    if (typeof revision !== 'string') throw this.#odd(call)
-    if (!Array.isArray(conflicts) || conflicts.length === 0) return leafOf(body)
-    return this.settle(call, month, key, await this.#leavesOf(call, at))
+    const leaf = await this.#read(call, month, key, {})
+    const copies = this.#databases.copiesOf(month)
+    // Of several copies the majority that was asked may be the one that does not have it yet.
+    return leaf === undefined && copies > 1 ? this.#read(call, month, key, { r: copies }) : leaf
+  }
+
+  async #read(call: Call, month: Month, key: CacheKey, quorum: { readonly r?: number }): Promise<Leaf | undefined> {
+    const id = idOf(key)
+    const path = encodeURIComponent(id)
+    const request = { method: 'get', path, qs: { conflicts: true, ...quorum } } as const
+    const answer = await this.#databases.ask(call, month, request, ofDocument(id))
+    if (answer.is !== 'document') return undefined
+    const { _conflicts: conflicts } = answer.document
+    if (!Array.isArray(conflicts) || conflicts.length === 0) return leafOf(answer.document)
+    const all = { method: 'get', path, qs: { open_revs: 'all', ...quorum } } as const
+    const leaves = await this.#databases.ask(call, month, all, ofLeaves(id))
+    return this.#settle(call, month, key, leaves.is === 'leaves' ? standing(leaves.leaves) : [])
   }
 
   /** The leaves that count, of those of many documents that have one. */
   async look(call: Call, month: Month, keys: readonly CacheKey[]): Promise<ReadonlyMap<CacheKey, Leaf>> {
     const found = new Map<CacheKey, Leaf>()
     if (keys.length === 0) return found
-    const docs = keys.map((key) => ({ id: idOf(key) }))
+    const ids = keys.map(idOf)
     // It asks a quorum of a cluster for all leaves, where `_all_docs` asks one node for one.
-    const request = { method: 'post', db: this.#databases.nameOf(month), path: '_bulk_get', body: { docs } } as const
-    const { status, body } = await this.#requests.send(call, request, { expect: [404] })
-    if (status === 404) {
-      await this.#databases.assertThere(call, month)
-      return found
-    }
-    const results = new Map(listOf(body['results']).map(({ id, docs: leaves }) => [id, listOf(leaves)]))
+    const request = { method: 'post', path: '_bulk_get', body: { docs: ids.map((id) => ({ id })) } } as const
+    const answer = await this.#databases.ask(call, month, request, ofManyDocuments(ids))
+    if (answer.is === 'no-database') return found
     for (const key of keys) {
-      const answers = results.get(idOf(key))
-      if (answers === undefined) throw this.#odd(call)
-      for (const { error } of answers) if (isRecord(error) && error['error'] !== 'not_found') throw this.#odd(call)
-      const leaf = await this.settle(call, month, key, standing(answers))
+      const leaves = standing(answer.leaves.get(idOf(key)) ?? [])
+      const isConfirmed = leaves.length > 0 || this.#databases.copiesOf(month) === 1
+      const leaf = await (isConfirmed ? this.#settle(call, month, key, leaves) : this.read(call, month, key))
       if (leaf !== undefined) found.set(key, leaf)
     }
     return found
@@ -77,34 +76,47 @@ export class Documents {
 
   /** One document, created or replaced. */
   async write(call: Call, month: Month, { key, revision, content }: Written): Promise<WriteResult> {
-    const body = { ...content, ...(revision === undefined ? {} : { _rev: revision }) }
-    const request = { method: 'put', ...this.#at(month, key), body } as const
-    const { status, body: answer } = await this.#requests.send(call, request, { expect: [404, 409], isChange: true })
-    if (status === 404) return { result: 'no-database' }
-    if (status === 409) return { result: 'conflict' }
-    if (typeof answer['rev'] !== 'string') throw this.#odd(call, true)
-    return { result: 'written', revision: answer['rev'] }
+    if (!(await this.#databases.isThere(call, month))) return { result: 'no-database' }
+    const id = idOf(key)
+    const body = { _id: id, ...(revision === undefined ? {} : { _rev: revision }), ...content }
+    const request = { method: 'put', path: encodeURIComponent(id), body } as const
+    const answer = await this.#databases.ask(call, month, request, ofWrite(id), { isChange: true })
+    return answer.is === 'no-database' ? { result: 'no-database' } : this.#resultOf(call, answer)
   }
 
-  /** Many documents in one request; one result each, in their order. */
+  /**
+   * Many documents in one request; one result each, in their order. A request that is refused because of one document
+   * is tried again in halves, until that one stands alone.
+   */
   async writeMany(call: Call, month: Month, documents: readonly Written[]): Promise<readonly WriteResult[]> {
-    const docs = documents.map(({ key, revision, content }) => ({
-      _id: idOf(key),
-      ...(revision === undefined ? {} : { _rev: revision }),
-      ...content,
-    }))
-    const answer = await this.#bulk(call, month, docs)
-    if (answer.status === 404) return documents.map(() => ({ result: 'no-database' }))
-    const rows = new Map(listOf(answer.body).map((row) => [row['id'], row]))
-    return documents.map(({ key }): WriteResult => {
-      const row = rows.get(idOf(key))
-      if (row === undefined) throw this.#odd(call, true)
-      if (typeof row['rev'] === 'string' && row['error'] === undefined) {
-        if (row['accepted'] === true) return this.#failed(call, 202)
-        return { result: 'written', revision: row['rev'] }
-      }
-      return row['error'] === 'conflict' ? { result: 'conflict' } : this.#failed(call, 403)
-    })
+    if (!(await this.#databases.isThere(call, month))) return documents.map(() => ({ result: 'no-database' }))
+    try {
+      const ids = documents.map(({ key }) => idOf(key))
+      const docs = documents.map(({ revision, content }, at) => ({
+        _id: ids[at],
+        ...(revision === undefined ? {} : { _rev: revision }),
+        ...content,
+      }))
+      const answer = await this.#bulk(call, month, ids, docs)
+      if (answer === undefined) return documents.map(() => ({ result: 'no-database' }))
+      return answer.map((row) => this.#resultOf(call, row))
+    } catch (raised) {
+      if (!(raised instanceof RequestFailed && raised.fault.kind === 'value')) throw raised
+      if (documents.length === 1) return [{ result: 'failed', error: raised.fault.error }]
+      const middle = Math.ceil(documents.length / 2)
+      const first = await this.#writeHalf(call, month, documents.slice(0, middle))
+      return [...first, ...(await this.#writeHalf(call, month, documents.slice(middle)))]
+    }
+  }
+
+  /** What went well in the other half is not to be forgotten over the failure of this one. */
+  async #writeHalf(call: Call, month: Month, documents: readonly Written[]): Promise<readonly WriteResult[]> {
+    try {
+      return await this.writeMany(call, month, documents)
+    } catch (raised) {
+      if (!(raised instanceof RequestFailed)) throw raised
+      return documents.map(() => ({ result: 'failed', error: raised.fault.error }))
+    }
   }
 
   /** Removes leaves; how many were still there. */
@@ -115,13 +127,19 @@ export class Documents {
   ): Promise<number> {
     if (leaves.length === 0) return 0
     const docs = leaves.map(({ id, revision }) => ({ _id: id, _rev: revision, _deleted: true }))
-    const { status, body } = await this.#bulk(call, month, docs)
-    return status === 404 ? 0 : listOf(body).filter(({ rev, error }) => rev !== undefined && error === undefined).length
+    const ids = leaves.map(({ id }) => id)
+    const rows = (await this.#bulk(call, month, ids, docs)) ?? []
+    return rows.filter(({ is }) => is === 'written').length
   }
 
   /** Of several leaves the one that counts; the others are removed, if that can be done. */
-  async settle(call: Call, month: Month, key: CacheKey, leaves: readonly Leaf[]): Promise<Leaf | undefined> {
+  async #settle(call: Call, month: Month, key: CacheKey, leaves: readonly Leaf[]): Promise<Leaf | undefined> {
     const winner = winnerOf(leaves)
+    if (leaves.length < 2) return winner
+    await this.#databases.isThere(call, month)
+    // Where there are several copies, the leaf that wins may be on few of them, and one that loses be what a quorum
+    // acknowledged: none is removed.
+    if (this.#databases.copiesOf(month) > 1) return winner
     // A leaf of a newer program's is not ours to judge.
     const losers = leaves
       .filter((leaf) => leaf !== winner && leaf.kind !== 'unreadable')
@@ -137,44 +155,29 @@ export class Documents {
     return winner
   }
 
-  async #leavesOf(call: Call, at: { readonly db: string; readonly path: string }): Promise<readonly Leaf[]> {
-    const { status, body } = await this.#requests.send(
-      call,
-      { method: 'get', ...at, qs: { open_revs: 'all' } },
-      { expect: [404] },
-    )
-    return status === 404 ? [] : standing(listOf(body))
+  /** `undefined` where the month has no database. */
+  async #bulk(
+    call: Call,
+    month: Month,
+    ids: readonly string[],
+    docs: readonly Content[],
+  ): Promise<readonly RowAnswer[] | undefined> {
+    const request = { method: 'post', path: '_bulk_docs', body: { docs } } as const
+    const answer = await this.#databases.ask(call, month, request, ofManyWrites(ids), { isChange: true })
+    return answer.is === 'no-database' ? undefined : answer.rows
   }
 
-  #bulk(call: Call, month: Month, docs: readonly Content[]): Promise<Answer> {
-    const request = { method: 'post', db: this.#databases.nameOf(month), path: '_bulk_docs', body: { docs } } as const
-    return this.#requests.send(call, request, { expect: [404], isChange: true })
-  }
-
-  #at(month: Month, key: CacheKey): { readonly db: string; readonly path: string } {
-    return { db: this.#databases.nameOf(month), path: encodeURIComponent(idOf(key)) }
-  }
-
-  #failed(call: Call, status: number): WriteResult {
-    const exchange = { wasSent: true, status, headers: {}, body: {}, failure: undefined }
-    const fault = faultOf(exchange, false, [], this.#requests.context(call))
-    if (fault === undefined) throw new TypeError('neither 202 nor 403 is expected')
-    return { result: 'refused', error: fault.error }
-  }
-
-  /** An answer of another shape than CouchDB's is no answer. */
-  #odd(call: Call, isSentToChange = false): RequestFailed {
-    const exchange = { wasSent: true, status: 200, headers: {}, body: '', failure: undefined }
-    const fault = faultOf(exchange, false, [], { ...this.#requests.context(call), isSentToChange })
-    if (fault === undefined) throw new TypeError('an empty body is always a fault')
-    return new RequestFailed(fault)
+  #resultOf(call: Call, answer: RowAnswer): WriteResult {
+    if (answer.is === 'written') return { result: 'written', revision: answer.revision }
+    if (answer.is === 'conflict') return { result: 'conflict' }
+    const exchange = { wasSent: true, status: STATUSES[answer.is], headers: {}, body: {}, failure: undefined }
+    return { result: 'failed', error: faultOf(exchange, false, this.#requests.context(call)).error }
   }
 }
 
-const standing = (answers: readonly Content[]): readonly Leaf[] =>
-  answers.flatMap(({ ok }) => (isRecord(ok) && ok['_deleted'] !== true ? [leafOf(ok)] : []))
+/** The status that an answer about this document alone would have. */
+const STATUSES = { refused: 403, accepted: 202, failed: 500 } as const
 
-const isRecord = (value: unknown): value is Content =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const listOf = (value: unknown): readonly Content[] => (Array.isArray(value) ? value.filter(isRecord) : [])
+/** Leaves that were deleted say nothing. */
+const standing = (leaves: readonly Content[]): readonly Leaf[] =>
+  leaves.flatMap((leaf) => (leaf['_deleted'] === true ? [] : [leafOf(leaf)]))

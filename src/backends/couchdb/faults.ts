@@ -1,4 +1,5 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { isRecord, saysNoDatabase } from './answers.js'
 import type { Exchange } from './transport.js'
 
 /** What went wrong, as far as it decides what to do next. */
@@ -7,6 +8,8 @@ export type FaultKind =
   | 'value'
   /** A database or an index is missing, and could not be made. */
   | 'schema'
+  /** A database is there, and is not what it must be. */
+  | 'unfit'
   /** The server answered, and would not. */
   | 'refused'
   /** There was no connection to be had. */
@@ -49,6 +52,7 @@ export interface FaultContext {
 
 /** Statuses whose meaning a person should read. */
 const MEANINGS: Readonly<Record<number, string>> = {
+  202: 'fewer nodes than its quorum have the change',
   301: 'it redirects; look at the URL',
   302: 'it redirects; look at the URL',
   307: 'it redirects; look at the URL',
@@ -62,43 +66,77 @@ const MEANINGS: Readonly<Record<number, string>> = {
   504: 'what stands in front of it got no answer',
 }
 
-/** CouchDB's word beside a status that can be an answer: something else in its place says others, or none. */
-const WORDS: Readonly<Record<number, string>> = { 404: 'not_found', 409: 'conflict', 412: 'file_exists' }
+const LOCKED = 'it has locked this user out at this address for some minutes, after too many wrong passwords'
+const NO_NODE = 'the nodes of the cluster that keep the document are away'
+const NO_DATABASE = 'it lacks the database'
+const NO_JSON = 'its answer is no JSON; a proxy, perhaps'
+const ODD = 'its answer is none that CouchDB gives; look at the URL, and at what stands in front of the server'
+const NO_COOKIE = 'it gave no cookie; something in front of it keeps it back, or it is no CouchDB'
 
 /** Said before anything is done. */
 const isUndone = (status: number): boolean => status >= 300 && status < 500 && status !== 408
 
+/** An answer after which it is worth asking the same server for something else. */
+const isAnswered = (status: number): boolean => status < 500 && status !== 202 && status !== 408 && status !== 429
+
 /**
- * What is wrong with an exchange, or nothing.
+ * What is wrong with an exchange whose answer is none to its request.
  *
  * @param late the deadline passed over it
- * @param expected statuses of 4xx that are an answer to this request, if they come from CouchDB
  */
-export const faultOf = (
-  exchange: Exchange,
-  late: boolean,
-  expected: readonly number[],
-  context: FaultContext,
-): Fault | undefined => {
-  const { status, wasSent, failure, body } = exchange
+export const faultOf = (exchange: Exchange, late: boolean, context: FaultContext): Fault => {
+  const { status, wasSent, failure, body, isLogin = false } = exchange
   const unlessSent: Applied = wasSent ? 'unknown' : 'no'
+  const at = isLogin ? 'at the login, ' : ''
   if (status === undefined) {
-    if (late) return unavailable('late', failure, context, unlessSent, 'no answer came in time')
-    return unavailable(wasSent ? 'lost' : 'unreachable', failure, context, unlessSent, networkReason(failure))
+    const because = late ? 'no answer came in time' : networkReason(failure)
+    return unavailable(late ? 'late' : wasSent ? 'lost' : 'unreachable', context, unlessSent, at + because, failure)
   }
-  const isJson = typeof body === 'object' && body !== null
-  const because = `${MEANINGS[status] ?? 'it answered with an error'} (HTTP ${status})`
-  if (status < 300) {
-    if (!isJson) return unavailable('lost', undefined, context, 'unknown', 'its answer is no JSON; a proxy, perhaps')
-    if (status !== 202 || expected.includes(202)) return undefined
-    return unavailable('lost', undefined, context, 'unknown', 'fewer nodes than its quorum have the change (HTTP 202)')
-  }
-  if (isJson && expected.includes(status) && isCouchdbs(status, body)) return undefined
-  if (status === 413) return { kind: 'value', error: refusedValue('E_SESSION_TOO_LARGE', 'it is too large', context) }
-  if (status === 400 && isJson) return { kind: 'value', error: refusedValue('E_SESSION_DATA', because, context) }
-  if (isUndone(status)) return unavailable('refused', withoutData(status, body), context, 'no', because)
-  return unavailable(status >= 500 ? 'lost' : 'refused', withoutData(status, body), context, 'unknown', because)
+  const { error, reason } = wordsOf(body)
+  const isAway = error === 'nodedown'
+  const hasValue = !isLogin && context.isChange && context.isSentToChange !== false
+  if (hasValue && status === 413)
+    return { kind: 'value', error: refusedValue('E_SESSION_TOO_LARGE', 'it is too large', context) }
+  if (hasValue && status === 400 && error !== undefined)
+    return { kind: 'value', error: refusedValue('E_SESSION_DATA', meaningOf(status), context) }
+  const because = at + (isAway ? NO_NODE : (known(exchange, reason) ?? meaningOf(status)))
+  const applied = isUndone(status) && !isAway ? 'no' : unlessSent
+  const answered = isAnswered(status) && !isAway
+  return unavailable(kindOf(status, isAway), context, applied, because, withoutData(status, error), answered)
 }
+
+/** What another server may answer rightly is `lost`; a refusal would only be given by all. */
+const kindOf = (status: number, isAway: boolean): FaultKind =>
+  isAway || status < 400 || status === 404 || status >= 500 ? 'lost' : 'refused'
+
+/** What is to be said in place of the status's own meaning. */
+const known = ({ status = 0, body, isLogin = false }: Exchange, reason: string | undefined): string | undefined => {
+  if (isLogin && status < 300) return NO_COOKIE
+  if (status < 300 && status !== 202) return typeof body === 'object' && body !== null ? ODD : NO_JSON
+  if (status === 403 && /\blocked\b/i.test(reason ?? '')) return `${LOCKED} (HTTP 403)`
+  if (saysNoDatabase(status, body) !== undefined) return `${NO_DATABASE} (HTTP 404)`
+  return undefined
+}
+
+const meaningOf = (status: number): string => `${MEANINGS[status] ?? 'it answered with an error'} (HTTP ${status})`
+
+/** The database is not there, and was: it holds sessions, wherever it is. */
+export const gone = (database: string, context: FaultContext): RequestFailed =>
+  new RequestFailed(
+    unavailable(
+      'lost',
+      context,
+      'no',
+      `the database ${database} was there and is gone: it was dropped, or this server is none of the cluster that keeps it; ` +
+        'bring it back, or have `setUp()` make an empty one',
+      new Error('HTTP 404 not_found'),
+      true,
+    ),
+  )
+
+/** Nothing about the database can be said, for `because`. Nothing was done. */
+export const unproven = (because: string, context: FaultContext): RequestFailed =>
+  new RequestFailed(unavailable('lost', context, 'no', because, undefined, true))
 
 /** A value that CouchDB does not keep; trying again will not help. */
 export const refusedValue = (
@@ -130,18 +168,35 @@ export const missing = (what: string, because: string, context: FaultContext, ca
     ),
   })
 
+/** The database is there, and is not what it must be. */
+export const unfit = (what: string, because: string, context: FaultContext): RequestFailed =>
+  new RequestFailed({
+    kind: 'unfit',
+    error: new SessionStoreError(
+      'E_BACKEND_SCHEMA',
+      `${context.tier} could not be asked to ${context.operation}: ${what}; ${because}`,
+      {
+        tier: context.tier,
+        operation: context.operation,
+        ...(context.isChange ? { applied: 'no' as const } : {}),
+      },
+    ),
+  })
+
 const unavailable = (
   kind: FaultKind,
-  cause: unknown,
   { tier, operation, isChange, isSentToChange = isChange }: FaultContext,
   applied: Applied,
   because: string,
+  cause?: unknown,
+  answered = false,
 ): Fault => ({
   kind,
   error: tierUnavailable(tier, operation, {
     because,
     ...(cause === undefined ? {} : { cause }),
     ...(isChange ? { applied: isSentToChange ? applied : 'no' } : {}),
+    ...(answered ? { answered } : {}),
   }),
 })
 
@@ -151,15 +206,14 @@ const networkReason = (failure: unknown): string => {
   return typeof code === 'string' ? code : 'the connection failed'
 }
 
-const isCouchdbs = (status: number, body: object): boolean => {
-  const { error } = body as { readonly error?: unknown }
-  return typeof error === 'string' && (WORDS[status] ?? error) === error
+const wordsOf = (body: unknown): { readonly error?: string; readonly reason?: string } => {
+  const { error, reason } = isRecord(body) ? body : {}
+  return {
+    ...(typeof error === 'string' ? { error } : {}),
+    ...(typeof reason === 'string' ? { reason } : {}),
+  }
 }
 
 /** CouchDB's word for the error and not its reason, which may quote a document. nano's error holds the request. */
-const withoutData = (status: number, body: unknown): Error => {
-  const { error } = (typeof body === 'object' && body !== null ? body : {}) as { readonly error?: unknown }
-  return new Error(
-    typeof error === 'string' && /^[a-z_]{1,40}$/.test(error) ? `HTTP ${status} ${error}` : `HTTP ${status}`,
-  )
-}
+const withoutData = (status: number, error: string | undefined): Error =>
+  new Error(/^[a-z_]{1,40}$/.test(error ?? '') ? `HTTP ${status} ${error}` : `HTTP ${status}`)

@@ -28,7 +28,8 @@ export interface CouchdbOptions {
   readonly auth?: 'basic' | 'cookie'
   /**
    * The name of a month's database, with `{yyyy}` and `{mm}` in it once each: lower-case letters, digits and
-   * `_$()+-/`, a letter first, at most 200 characters. @default 'nonstick-{yyyy}-{mm}'
+   * `_$()+-`, a letter first, at most 200 characters. CouchDB takes a slash too; proxies do not leave it as it is, so
+   * that it is refused here. @default 'nonstick-{yyyy}-{mm}'
    */
   readonly database?: string
   /**
@@ -41,6 +42,12 @@ export interface CouchdbOptions {
    * @default the user of these options; without one, the server's own default (administrators only)
    */
   readonly members?: readonly string[]
+  /**
+   * How many copies of each document a cluster may keep, CouchDB's `n`: 1 to 100. Databases are made with so many, and
+   * one that keeps more is refused with `E_BACKEND_SCHEMA`. With more than one, what the store promises holds no longer:
+   * see docs/couchdb.md. @default 1
+   */
+  readonly replicas?: number
   /** How far the clocks of two processes may be apart, in ms: 0 to an hour. @default 60_000 */
   readonly maxClockSkewMs?: number
   /** How long a month's database outlives the last moment it could be needed, in ms: 0 to ten years. @default a day */
@@ -78,6 +85,7 @@ export interface ResolvedCouchdbOptions extends Window {
   readonly names: DatabaseNames
   readonly createDatabases: boolean
   readonly members: readonly string[]
+  readonly replicas: number
   readonly purgeGraceMs: number
   readonly rememberedMonths: number
   readonly maxConnections: number
@@ -92,18 +100,23 @@ const DAY_MS = 24 * HOUR_MS
 const TEN_YEARS_MS = 3_653 * DAY_MS
 const LONGEST_TIMER_MS = 2_147_483_647
 
+const URLS =
+  'an http or https URL, or a list of them, without a query; in a user or a password each of / ? # @ : % is to be ' +
+  'written with %, or `username` and `password` are to be given'
+
 /** CouchDB takes 238 bytes, of which its files need some. */
 const LONGEST_NAME = 200
 
 const KINDS: Readonly<Record<keyof CouchdbOptions, (value: unknown) => string | undefined>> = {
-  url: (value) => (isUrls(value) ? undefined : 'an http or https URL, or a list of them, without a query'),
+  url: (value) => (isUrls(value) ? undefined : URLS),
   absoluteTtlMs: integer(1, TEN_YEARS_MS),
   username: (value) => (isText(value) && !value.includes(':') ? undefined : 'a name without a colon'),
   password: (value) => (typeof value === 'string' ? undefined : 'a text'),
   auth: (value) => (value === 'basic' || value === 'cookie' ? undefined : "'basic' or 'cookie'"),
   database: (value) =>
-    isPattern(value) ? undefined : 'a database name of CouchDB with {yyyy} and {mm} in it, once each',
+    isPattern(value) ? undefined : 'a database name of CouchDB without a slash, with {yyyy} and {mm} in it, once each',
   createDatabases: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
+  replicas: integer(1, 100),
   members: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'a list of names'),
   maxClockSkewMs: integer(0, HOUR_MS),
   purgeGraceMs: integer(0, TEN_YEARS_MS),
@@ -144,6 +157,7 @@ export const resolveCouchdbOptions = (options: CouchdbOptions): ResolvedCouchdbO
     names: databaseNames(options.database ?? 'nonstick-{yyyy}-{mm}'),
     createDatabases: options.createDatabases ?? true,
     members: options.members ?? (user === undefined ? [] : [user]),
+    replicas: options.replicas ?? 1,
     absoluteTtlMs: options.absoluteTtlMs,
     maxClockSkewMs: options.maxClockSkewMs ?? 60_000,
     purgeGraceMs: options.purgeGraceMs ?? DAY_MS,
@@ -194,7 +208,9 @@ const isUrls = (value: unknown): boolean =>
 
 const isUrl = (value: unknown): boolean => {
   if (!isText(value) || !URL.canParse(value)) return false
-  const { protocol, search, hash, username, password } = new URL(value)
+  const { protocol, search, hash, username, password, pathname } = new URL(value)
+  // Part of a password with a slash in it: the name before it would pass for the host, and be shown.
+  if (pathname.includes('@')) return false
   if (search !== '' || hash !== '' || (username === '') !== (password === '')) return false
   return (protocol === 'http:' || protocol === 'https:') && isDecodable(username) && isDecodable(password)
 }
@@ -210,5 +226,5 @@ const isDecodable = (text: string): boolean => {
 const isPattern = (value: unknown): boolean => {
   if (!isText(value) || value.length > LONGEST_NAME) return false
   if (value.split('{yyyy}').length !== 2 || value.split('{mm}').length !== 2) return false
-  return /^[a-z][a-z0-9_$()+/-]*$/.test(value.replace('{yyyy}', '2026').replace('{mm}', '11'))
+  return /^[a-z][a-z0-9_$()+-]*$/.test(value.replace('{yyyy}', '2026').replace('{mm}', '11'))
 }

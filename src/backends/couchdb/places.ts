@@ -84,7 +84,7 @@ export class Places {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const written = await this.#documents.write(call, month, { key, revision: undefined, content })
       if (written.result === 'written') return undefined
-      if (written.result === 'refused') throw written.error
+      if (written.result === 'failed') throw written.error
       // Another process that is still in that month could make the database at this very moment.
       if (written.result === 'no-database') await this.#databases.make(call, month)
       else {
@@ -102,7 +102,7 @@ export class Places {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const written = await this.#documents.write(call, month, { key, revision: undefined, content })
       if (written.result === 'written') return { created: true, month, revision: written.revision }
-      if (written.result === 'refused') throw written.error
+      if (written.result === 'failed') throw written.error
       if (written.result === 'no-database') {
         await this.#databases.make(call, month)
         continue

@@ -1,12 +1,13 @@
 import { type PurgeOptions, type PurgeOutcome, purgeGraceOf } from '../../contract/backend.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
+import { ofDatabaseNames, ofDropping, ofSession } from './answers.js'
 import type { Databases } from './databases.js'
 import type { Documents } from './documents.js'
 import type { Indexes } from './indexes.js'
 import { candidateMonths, isOver, type Month } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
-import type { Call, Requests } from './requests.js'
+import { type Call, type Requests, WHO } from './requests.js'
 
 /** What `purge` would do with a month's database. */
 export interface PurgePlan {
@@ -73,7 +74,7 @@ export class Purge {
       const plan = isOver(month, now, this.#options, this.#options.purgeGraceMs)
         ? await this.#planOf(call, month, now, grace)
         : undefined
-      if (plan?.action === 'drop') removed += await this.#drop(call, plan)
+      if (plan?.action === 'drop') removed += await this.#drop(call, month, plan)
       else kept.push(month)
       if (plan?.action === 'refuse') refused.push(plan)
     }
@@ -88,14 +89,13 @@ export class Purge {
 
   /** Oldest first. Whoever may not list databases may not drop any either, and is left the months that count now. */
   async #months(call: Call, now: EpochMs): Promise<readonly Month[]> {
-    const { status, body } = await this.#requests.send(
-      call,
-      { method: 'get', path: '_all_dbs' },
-      { expect: [401, 403] },
-    )
-    if (status !== 200 || !Array.isArray(body)) return [...candidateMonths(now, this.#options)].reverse()
-    const months = body.map((name) => this.#options.names.monthOf(String(name)))
-    return months.filter((month) => month !== undefined).sort()
+    const answer = await this.#requests.send(call, { method: 'get', path: '_all_dbs' }, ofDatabaseNames)
+    if (answer.is === 'forbidden') return [...candidateMonths(now, this.#options)].reverse()
+    const months = answer.names.map((name) => this.#options.names.monthOf(name))
+    const ours = months.filter((month) => month !== undefined).sort()
+    // An empty list is what something else could answer too.
+    if (ours.length === 0) await this.#requests.send(call, WHO, ofSession)
+    return ours
   }
 
   async #planOf(call: Call, month: Month, now: EpochMs, graceMs: number): Promise<PurgePlan> {
@@ -112,13 +112,11 @@ export class Purge {
     return { database, action: lasting.length > 0 ? 'purge' : 'drop', removable, living }
   }
 
-  async #drop(call: Call, { database, removable }: PurgePlan): Promise<number> {
-    const { status } = await this.#requests.send(
-      call,
-      { method: 'delete', db: database },
-      { expect: [202, 404], isChange: true },
-    )
-    return status === 404 ? 0 : removable
+  async #drop(call: Call, month: Month, { removable }: PurgePlan): Promise<number> {
+    const request = { method: 'delete', db: this.#databases.nameOf(month) } as const
+    const { is } = await this.#requests.send(call, request, ofDropping, { isChange: true })
+    this.#databases.forget(month)
+    return is === 'dropped' ? removable : 0
   }
 
   async #doomed(call: Call, months: readonly Month[], now: EpochMs, limit: number): Promise<readonly Doomed[]> {

@@ -26,6 +26,8 @@ export interface Exchange {
   body: unknown
   /** Why there is no complete answer. */
   failure: unknown
+  /** It is the login's, without which the request was not sent. */
+  isLogin?: boolean
 }
 
 /** Requests over bounded, kept-alive connections. */
@@ -85,8 +87,8 @@ export const openTransport = ({ maxConnections, connectTimeoutMs, tls }: Transpo
 
 /** nano lays the fields of CouchDB's `{ error, reason }` over its own error. */
 const errorBodyOf = (raised: unknown): unknown => {
-  const { error } = raised as { readonly error?: unknown }
-  return typeof error === 'string' ? { error } : ''
+  const { error, reason } = raised as { readonly error?: unknown; readonly reason?: unknown }
+  return typeof error === 'string' ? { error, reason } : ''
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Content, Found, Leaf, Revision } from './document.js'
 import type { Documents, WriteResult, Written } from './documents.js'
 import { RequestFailed, refusedValue } from './faults.js'
 import type { Month } from './months.js'
+import { partsOf } from './parts.js'
 import type { Places } from './places.js'
 import type { Call, Requests } from './requests.js'
 
@@ -34,12 +35,6 @@ export interface Desk {
   readonly places: Places
   readonly call: Call
 }
-
-/** A request holds at most this many documents, */
-const LARGEST_BATCH = 200
-
-/** and, unless it holds a single one, at most about this many characters of their data. */
-const LARGEST_BODY = 4_000_000
 
 /** A look brings the data along, so it is at fewer at once. */
 const LARGEST_LOOK = 50
@@ -174,7 +169,8 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
     for (const one of ready) push(months, one.put.month, one)
     const conflicts: Item<Entry>[] = []
     for (const [month, those] of months)
-      for (const part of partsOf(those)) conflicts.push(...(await this.#writePart(month, part)))
+      for (const part of partsOf(those, ({ put }) => put.content))
+        conflicts.push(...(await this.#writePart(month, part)))
     return conflicts
   }
 
@@ -190,7 +186,8 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
       const written = part.map(({ item: { key }, put }): Written => ({ key, ...put }))
       results = await documents.writeMany(call, month, written)
     } catch (raised) {
-      return this.#writeFailed(raised, month, part)
+      this.#failAll(items, this.#brokenBy(raised))
+      return []
     }
     this.#answered = true
     return part.flatMap(({ item, put }, at) => {
@@ -198,27 +195,10 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
       if (result?.result === 'written') {
         this.#desk.places.remember(item.entry.locator, month)
         this.#outcomes.set(item.index, this.#plan.written(item.entry, put, result.revision))
-      } else if (result?.result === 'refused') this.#failAll([item], result.error)
+      } else if (result?.result === 'failed') this.#failAll([item], result.error)
       else return [item]
       return []
     })
-  }
-
-  /** A request that was refused because of one document is tried again in halves, until that one stands alone. */
-  async #writeFailed(raised: unknown, month: Month, part: readonly Ready<Entry>[]): Promise<readonly Item<Entry>[]> {
-    const items = part.map(({ item }) => item)
-    if (!(raised instanceof RequestFailed && raised.fault.kind === 'value')) {
-      this.#failAll(items, this.#brokenBy(raised))
-      return []
-    }
-    this.#answered = true
-    if (part.length === 1) {
-      this.#failAll(items, raised.fault.error)
-      return []
-    }
-    const middle = Math.ceil(part.length / 2)
-    const first = await this.#writePart(month, part.slice(0, middle))
-    return [...first, ...(await this.#writePart(month, part.slice(middle)))]
   }
 
   /** What `work` gives; an error in the entry itself is its failure, and `false`. */
@@ -257,22 +237,4 @@ const push = <Key, Value>(groups: Map<Key, Value[]>, key: Key, value: Value): vo
   const group = groups.get(key)
   if (group === undefined) groups.set(key, [value])
   else group.push(value)
-}
-
-const partsOf = <Entry>(ready: readonly Ready<Entry>[]): readonly (readonly Ready<Entry>[])[] => {
-  const parts: Ready<Entry>[][] = []
-  let size = 0
-  for (const one of ready) {
-    const part = parts.at(-1)
-    const { data } = one.put.content
-    const length = typeof data === 'string' ? data.length : 0
-    if (part !== undefined && part.length < LARGEST_BATCH && size + length <= LARGEST_BODY) {
-      part.push(one)
-      size += length
-    } else {
-      parts.push([one])
-      size = length
-    }
-  }
-  return parts
 }

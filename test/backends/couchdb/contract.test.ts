@@ -11,6 +11,7 @@ backendContract(test, {
   name: 'couchdb',
   open: async () => {
     database ??= couch().pattern()
-    return { backend: couchdb(couch().options({ database })) }
+    // Each call settles within its time, which is enough for five hundred documents on a busy machine.
+    return { backend: couchdb(couch().options({ database, requestTimeoutMs: 60_000 })) }
   },
 })

@@ -20,9 +20,10 @@ const at = (moment: string): number => Date.parse(moment)
 
 /** A backend with databases of its own and a clock that is set. */
 const world = (moment: string, more: Partial<CouchdbOptions> = {}) => {
-  const clock = { now: at(moment) }
+  const clock = { now: at(moment), elapsed: 0 }
   const database = more.database ?? couch().pattern()
-  const runtime = { ...systemRuntime, now: () => clock.now }
+  const monotonicMs = () => systemRuntime.monotonicMs() + clock.elapsed
+  const runtime = { ...systemRuntime, now: () => clock.now, monotonicMs }
   const backend = couchdb(couch().options({ database, runtime, ...more }))
   closing.push(() => backend.close())
   const months = async (): Promise<string[]> => (await couch().databases(database)).map((name) => name.slice(-7))
@@ -40,7 +41,7 @@ describe('a month’s database', () => {
     expect(outcomes.every(({ outcome }) => outcome === 'inserted')).toBe(true)
     expect(await months()).toEqual(['2026-11'])
     const [name] = await couch().databases(database)
-    expect((await couch().ask(`${name}/_design/nonstick-1`)).status).toBe(200)
+    expect((await couch().ask(`${name}/_design/nonstick-2`)).status).toBe(200)
   })
 
   test('is made by several processes at once', async () => {
@@ -62,12 +63,18 @@ describe('a month’s database', () => {
 
   test('that cannot be made ahead is tried again some minutes later, and told of, and disturbs nobody', async () => {
     let puts = 0
-    const server = await scripted(({ method, path }, response) => {
-      if (method !== 'PUT') return json(response, 404, { error: 'not_found' })
-      if (path.includes('s%3A')) return json(response, 201, { ok: true, id: 'x', rev: '1-a' })
-      puts++
-      json(response, 403, { error: 'forbidden' })
-    })
+    const server = await scripted(
+      ({ method, path }, response) => {
+        if (path.startsWith('/a-2026-12')) {
+          if (method === 'GET') return json(response, 200, { db_name: 'a-2026-12' })
+          return json(response, 201, { ok: true, rev: '1-a' })
+        }
+        if (method !== 'PUT') return json(response, 404, { error: 'not_found', reason: 'Database does not exist.' })
+        puts++
+        json(response, 403, { error: 'forbidden' })
+      },
+      { hasMonths: false },
+    )
     closing.push(() => server.close())
     const logged: string[] = []
     const log = (line: string): number => logged.push(line)
@@ -75,7 +82,7 @@ describe('a month’s database', () => {
     for (let index = 0; index < 5; index++)
       expect((await backend.insert(born(), storedSession())).outcome).toBe('inserted')
     await expect.poll(() => logged).toEqual([expect.stringMatching(/^a-2027-01 could not be made ahead: .*403/)])
-    clock.now += 600_000
+    clock.elapsed += 600_000
     await backend.insert(born(), storedSession())
     await expect.poll(() => puts).toBe(2)
   })
@@ -131,14 +138,43 @@ describe('a month’s database', () => {
     expect(await backend.insert(here, storedSession())).toEqual({ outcome: 'exists', row: { state: 'destroyed' } })
   })
 
-  test('that is dropped under a running program is made again', async () => {
-    const { backend, database, born } = world('2026-11-10T12:00:00Z')
+  test('that is dropped under a running program is missed, until somebody sets it up anew', async () => {
+    const { backend, database, born, clock, months } = world('2026-11-10T12:00:00Z')
     const locator = born()
-    await backend.insert(locator, storedSession())
+    const session = storedSession()
+    const inserted = await backend.insert(locator, session)
+    if (inserted.outcome !== 'inserted') expect.fail(inserted.outcome)
     const [name = ''] = await couch().databases(database)
     await couch().ask(name, { method: 'DELETE' })
+    const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
+    const gone = {
+      code: 'E_SESSION_UNAVAILABLE',
+      answered: true,
+      message: expect.stringMatching(/was there and is gone/),
+    }
+    await expect(backend.read(locator)).rejects.toMatchObject(gone)
+    await expect(backend.list({ namespace: 'contract', now: clock.now, limit: 9 })).rejects.toMatchObject(gone)
+    await expect(backend.count({ namespace: 'contract', now: clock.now })).rejects.toMatchObject(gone)
+    await expect(backend.insert(born(), session)).rejects.toMatchObject({ ...gone, applied: 'no' })
+    await expect(backend.destroy(locator, tombstone(clock.now))).rejects.toMatchObject({ ...gone, applied: 'no' })
+    for (const token of [inserted.token, new Uint8Array(0)])
+      await expect(backend.update([{ locator, guard, session, token }])).rejects.toMatchObject({
+        ...gone,
+        applied: 'no',
+      })
+    expect(await backend.health()).toMatchObject({ state: 'down', reason: gone.message })
+    expect(await months()).toEqual([])
+    await backend.setUp()
+    expect(await backend.health()).toMatchObject({ state: 'up' })
     expect(await backend.read(locator)).toEqual({ state: 'absent' })
     expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
+  })
+
+  test('keeps the names of fifty revisions of a document, and not of a thousand', async () => {
+    const { backend, database, born } = world('2026-11-10T12:00:00Z')
+    await backend.insert(born(), storedSession())
+    const [name = ''] = await couch().databases(database)
+    expect((await couch().ask(`${name}/_revs_limit`)).body).toBe(50)
   })
 })
 
@@ -148,7 +184,7 @@ describe('setting up', () => {
     await backend.setUp()
     expect(await months()).toEqual(['2026-11', '2026-12', '2027-01'])
     for (const name of await couch().databases(database))
-      expect((await couch().ask(`${name}/_design/nonstick-1`)).status).toBe(200)
+      expect((await couch().ask(`${name}/_design/nonstick-2`)).status).toBe(200)
     await backend.setUp()
     expect(await months()).toHaveLength(3)
   })
@@ -197,9 +233,9 @@ describe('a program that must not make databases', () => {
   test('or may not, by the server’s judgement: it is said likewise', async () => {
     const forbid = ({ method, path }: Asked, response: ServerResponse): void => {
       if (method === 'PUT' && !path.includes('s%3A')) json(response, 403, { error: 'forbidden', reason: 'x' })
-      else json(response, 404, { error: 'not_found', reason: 'x' })
+      else json(response, 404, { error: 'not_found', reason: 'Database does not exist.' })
     }
-    const server = await scripted(forbid)
+    const server = await scripted(forbid, { hasMonths: false })
     closing.push(() => server.close())
     const { backend, born } = world('2026-11-10T12:00:00Z', { url: server.url })
     await expect(backend.insert(born(), storedSession())).rejects.toMatchObject({

@@ -101,7 +101,13 @@ describe('what an answer means', () => {
     ['a page', (to) => html(to, 200), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
     ['nothing', (to) => json(to, 200, undefined), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
     ['a number', (to) => json(to, 200, 7), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
-    ['an object of another shape', (to) => json(to, 200, {}), 'E_SESSION_UNAVAILABLE', 'unknown', /no JSON/],
+    [
+      'an object of another shape',
+      (to) => json(to, 200, {}),
+      'E_SESSION_UNAVAILABLE',
+      'unknown',
+      /none that CouchDB gives/,
+    ],
     ['a connection that breaks', (to) => to.destroy(), 'E_SESSION_UNAVAILABLE', 'unknown', /UND_ERR_SOCKET/],
     ['silence', SILENCE, 'E_SESSION_UNAVAILABLE', 'unknown', /no answer came in time/],
   ]
@@ -134,13 +140,11 @@ describe('what an answer means', () => {
   })
 
   test('a write that too few nodes have is not acknowledged', async () => {
-    const { url } = await serverThat(({ path }, response) =>
-      json(
-        response,
-        202,
-        path.endsWith('_bulk_docs') ? [{ ok: true, rev: '2-a', accepted: true }] : { ok: true, rev: '1-a' },
-      ),
-    )
+    const { url } = await serverThat(({ path, body }, response) => {
+      const { docs: [document] = [] } = JSON.parse(body) as { docs?: { _id: string }[] }
+      const row = { ok: true, id: document?._id, rev: '2-a', accepted: true }
+      json(response, 202, path.endsWith('_bulk_docs') ? [row] : { ok: true, rev: '1-a' })
+    })
     for (const change of [insert, update]) {
       const raised = await errorOf(change(backendOf(url)))
       expect(raised).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
@@ -152,8 +156,8 @@ describe('what an answer means', () => {
     let document: Record<string, unknown> | undefined
     const { url, asked } = await serverThat(({ method, body }, response) => {
       if (method === 'GET') {
-        if (document === undefined) json(response, 404, { error: 'not_found' })
-        else json(response, 200, { _id: 'x', _rev: '1-a', ...document })
+        if (document === undefined) json(response, 404, { error: 'not_found', reason: 'missing' })
+        else json(response, 200, { _rev: '1-a', ...document })
         return
       }
       if (document !== undefined) return json(response, 409, { error: 'conflict' })

@@ -1,10 +1,13 @@
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
+import { contentOf, idOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
 import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { countingFor } from './counting.js'
+import { fixedRuntime, NOW } from './fixed.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
@@ -90,4 +93,57 @@ test('a store’s clear() ends all of its sessions where they are, in whichever 
     }),
   )
   expect(tombstones).toEqual([1, 2])
+})
+
+describe('a page costs the same few requests', () => {
+  const filled = async () => {
+    const wire = await countingFor(couch().url)
+    closing.push(() => wire.close())
+    const database = couch().pattern()
+    const backend = couchdb(couch().options({ database, url: wire.url, runtime: fixedRuntime }))
+    closing.push(() => backend.close())
+    await backend.setUp()
+    const [, name = ''] = await couch().databases(database)
+    const put = (docs: readonly object[]) => couch().ask(`${name}/_bulk_docs`, { method: 'POST', body: { docs } })
+    const keys = Array.from({ length: 3 }, () => sampleLocator({ namespace: 'shop', bornMonth: '2611' }).key).sort()
+    const session = storedSession({ createdAt: NOW, expiresAt: NOW + DAY_MS })
+    await put(keys.map((key) => ({ _id: idOf(key), ...contentOf(session) })))
+    const page = async (after?: string) => {
+      const options = { namespace: 'shop', now: NOW, limit: 1, ...(after === undefined ? {} : { after }) }
+      const listed: string[] = []
+      const asked = await wire.during(async () => {
+        listed.push(...(await backend.list(options)).map(({ key }) => key))
+      })
+      return { listed, requests: asked.filter((line) => line.includes(name)).length }
+    }
+    /** So many of others, before, between and behind ours. */
+    const others = (count: number, content: object) =>
+      put(
+        Array.from({ length: count }, (_, at) => ({
+          _id: idOf(`shop:${'-_09AZaz'[at % 8]}${String(at).padStart(6, '0')}`),
+          ...content,
+        })),
+      )
+    return { page, others, keys }
+  }
+
+  test('whatever was logged out, and is not purged yet', async () => {
+    const { page, others, keys } = await filled()
+    expect(await page()).toEqual({ listed: keys.slice(0, 1), requests: 2 })
+    await others(1_000, tombstoneOf('0011223344556677', NOW - 1, NOW + DAY_MS))
+    expect(await page()).toEqual({ listed: keys.slice(0, 1), requests: 2 })
+    expect(await page(keys[1])).toEqual({ listed: keys.slice(2), requests: 2 })
+    expect(await page(keys[2])).toEqual({ listed: [], requests: 1 })
+  })
+
+  test('or hardly more, whatever has ended, and is not purged yet', async () => {
+    const { page, others, keys } = await filled()
+    await others(1_000, contentOf(storedSession({ expiresAt: NOW })))
+    const first = await page()
+    expect(first.listed).toEqual(keys.slice(0, 1))
+    expect(first.requests).toBeLessThanOrEqual(4)
+    const last = await page(keys[2])
+    expect(last.listed).toEqual([])
+    expect(last.requests).toBeLessThanOrEqual(4)
+  })
 })

@@ -151,7 +151,7 @@ describe('a month is over', () => {
 describe('names of databases', () => {
   test.each([
     ['nonstick-{yyyy}-{mm}', 'nonstick-2026-11'],
-    ['shop/{yyyy}/{mm}', 'shop/2026/11'],
+    ['shop{yyyy}_{mm}', 'shop2026_11'],
     ['a_$()+{mm}x{yyyy}z', 'a_$()+11x2026z'],
   ])('%s gives %s, and back', (pattern, name) => {
     const names = databaseNames(pattern)

@@ -74,7 +74,11 @@ const askerOf = (url: string): Couch['ask'] => {
   return async (path, { method = 'GET', body } = {}) => {
     const response = await fetch(`${base}/${path}`, {
       method,
-      headers: { 'content-type': 'application/json', ...(username === '' ? {} : authorization) },
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/json',
+        ...(username === '' ? {} : authorization),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await response.text()

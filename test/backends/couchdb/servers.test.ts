@@ -8,18 +8,20 @@ import { startCouchdb } from '../../../scripts/servers/couchdb.js'
 import { freePort } from '../../../scripts/servers/index.js'
 import { contentOf, idOf } from '../../../src/backends/couchdb/document.js'
 import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
 import { absent, type Found, skipUnless } from '../../support/skip.js'
-import { type Asked, html, json, type Script, type Scripted, scripted } from './scripted.js'
+import { bornNow, fixedRuntime } from './fixed.js'
+import { type Asked, html, json, type Script, type Scripted, type ScriptedOptions, scripted } from './scripted.js'
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-const serverThat = async (script: Script): Promise<Scripted> => {
-  const server = await scripted(script)
+const serverThat = async (script: Script, options?: ScriptedOptions): Promise<Scripted> => {
+  const server = await scripted(script, options)
   closing.push(() => server.close())
   return server
 }
@@ -31,8 +33,9 @@ const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions
 }
 
 const locator = () => sampleLocator({ bornMonth: monthOf(Date.now()) })
-const missing = (_: Asked, response: ServerResponse): void => json(response, 404, { error: 'not_found' })
-const created = (_: Asked, response: ServerResponse): void => json(response, 201, { ok: true, id: 'x', rev: '1-a' })
+const missing = (_: Asked, response: ServerResponse): void =>
+  json(response, 404, { error: 'not_found', reason: 'missing' })
+const created = (_: Asked, response: ServerResponse): void => json(response, 201, { ok: true, rev: '1-a' })
 
 describe('several servers of one cluster', () => {
   test.each<[string, Script]>([
@@ -44,7 +47,7 @@ describe('several servers of one cluster', () => {
   ])(
     'a read is answered by the second when the first one %s, and the second is asked first from then on',
     async (_, script) => {
-      const first = await serverThat(script)
+      const first = await serverThat(script, { hasMonths: false })
       const second = await serverThat(missing)
       const backend = backendOf([first.url, second.url])
       for (let round = 0; round < 3; round++) expect(await backend.read(locator())).toEqual({ state: 'absent' })
@@ -91,7 +94,84 @@ describe('several servers of one cluster', () => {
   })
 })
 
-test('a real stand-in that is frozen, ended and back again is said so, and works again', async () => {
+describe('the first server of the list', () => {
+  /** A first server that can be silent, a second one, and a clock for how long things take. */
+  const twoServers = async (answer?: (response: ServerResponse) => void) => {
+    let isAway = true
+    const first = await serverThat(
+      ({ path }, response) => {
+        if (isAway) return response.destroy()
+        if (answer !== undefined) return answer(response)
+        if (path.includes('s%3A')) return json(response, 404, { error: 'not_found', reason: 'missing' })
+        json(response, 200, { db_name: path.slice(1) })
+      },
+      { hasMonths: false },
+    )
+    const second = await serverThat(missing)
+    let elapsed = 0
+    const monotonicMs = () => systemRuntime.monotonicMs() + elapsed
+    const runtime = { ...fixedRuntime, monotonicMs, random: () => 0.5 }
+    const backend = backendOf([first.url, second.url], { runtime })
+    const read = async () => expect(await backend.read(bornNow())).toEqual({ state: 'absent' })
+    await read()
+    return {
+      first,
+      second,
+      read,
+      pass: (ms: number) => {
+        elapsed += ms
+      },
+      comeBack: () => {
+        isAway = false
+      },
+    }
+  }
+
+  test('is asked first again some time after it answers again, so that processes do not scatter', async () => {
+    const { first, second, read, pass, comeBack } = await twoServers()
+    comeBack()
+    await read()
+    expect(first.asked).toHaveLength(1)
+    pass(30_000)
+    await read()
+    // It was looked for beside that call, by asking for this month’s database.
+    await expect.poll(() => first.asked.map(({ path }) => path).slice(1)).toEqual(['/nonstick-2026-11'])
+    const before = second.asked.length
+    await expect
+      .poll(async () => {
+        await read()
+        return first.asked.length
+      })
+      .toBeGreaterThan(2)
+    const after = second.asked.length
+    await read()
+    expect(second.asked.length).toBe(after)
+    expect(after).toBeGreaterThanOrEqual(before)
+  })
+
+  test('is looked for once in a while as long as it is away, and no call waits for it', async () => {
+    const { first, second, read, pass } = await twoServers()
+    for (let round = 1; round <= 3; round++) {
+      pass(30_000)
+      await Promise.all([read(), read(), read()])
+      await expect.poll(() => first.asked.length).toBe(1 + round)
+    }
+    expect(second.asked).toHaveLength(10)
+  })
+
+  test('is not gone back to while it lacks the database that the second one has', async () => {
+    const lacks = { error: 'not_found', reason: 'Database does not exist.' }
+    const { first, read, pass, comeBack } = await twoServers((response) => json(response, 404, lacks))
+    comeBack()
+    pass(30_000)
+    await read()
+    await expect.poll(() => first.asked.length).toBe(2)
+    for (let round = 0; round < 3; round++) await read()
+    expect(first.asked).toHaveLength(2)
+  })
+})
+
+test('a real stand-in that is frozen is said so, and works again when it is not', async () => {
   const server = await startCouchdb()
   closing.push(() => server.stop())
   const backend = backendOf(server.url, { requestTimeoutMs: 3_000 })
@@ -104,10 +184,22 @@ test('a real stand-in that is frozen, ended and back again is said so, and works
   server.resume()
   await expect.poll(async () => (await backend.health()).state).toBe('up')
   expect((await backend.read(one)).state).toBe('live')
+})
+
+test('one that is ended, and back without what was in it, is said so, until somebody sets it up anew', async () => {
+  const server = await startCouchdb()
+  closing.push(() => server.stop())
+  const backend = backendOf(server.url, { runtime: fixedRuntime, requestTimeoutMs: 10_000 })
+  const one = bornNow()
+  expect((await backend.insert(one, storedSession())).outcome).toBe('inserted')
   await server.kill9()
   await expect(backend.read(one)).rejects.toThrow(/ECONNREFUSED|UND_ERR_SOCKET|ECONNRESET/)
   await server.restart()
-  // It forgot everything, the month's database too, which is made anew.
+  // It forgot everything, the month's database too: what was in it is not absent, and nobody makes it anew unasked.
+  await expect(backend.read(one)).rejects.toThrow(/was there and is gone/)
+  await expect(backend.insert(one, storedSession())).rejects.toMatchObject({ applied: 'no', answered: true })
+  expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringMatching(/is gone/) })
+  await backend.setUp()
   expect((await backend.read(one)).state).toBe('absent')
   expect((await backend.insert(one, storedSession())).outcome).toBe('inserted')
 })
@@ -205,7 +297,7 @@ describe('who asks', () => {
     const server = await serverThat((asked, response) => {
       const fresh = { 'set-cookie': `AuthSession=${asked.path === '/_session' ? 'one' : 'two'}; Path=/` }
       if (asked.path === '/_session') json(response, 200, { ok: true }, fresh)
-      else json(response, 404, { error: 'not_found' }, fresh)
+      else json(response, 404, { error: 'not_found', reason: 'missing' }, fresh)
     })
     const backend = backendOf(server.url, cookie)
     for (let index = 0; index < 2; index++) await backend.read(locator())
@@ -243,7 +335,7 @@ skipUnless('CouchDB through HTTPS', certificate(), ({ key, cert }) => {
     const session = storedSession()
     const where = locator()
     const document = { _id: idOf(where.key), _rev: '1-a', ...contentOf(session) }
-    const server = await scripted((_, response) => json(response, 200, document), { key, cert })
+    const server = await scripted((_, response) => json(response, 200, document), { tls: { key, cert } })
     closing.push(() => server.close())
     expect(await backendOf(server.url, { tls: { ca: cert } }).read(where)).toMatchObject({ state: 'live', session })
     await expect(backendOf(server.url).insert(where, session)).rejects.toMatchObject({
