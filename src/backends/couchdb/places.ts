@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { CacheKey, Locator } from '../../contract/locator.js'
+import { Creations } from './creations.js'
 import type { Databases } from './databases.js'
 import { type Content, type Found, type Leaf, movedOf, type Revision } from './document.js'
 import type { Documents } from './documents.js'
@@ -22,6 +23,7 @@ export class Places {
   readonly #requests: Requests
   readonly #databases: Databases
   readonly #documents: Documents
+  readonly #creations: Creations
   readonly #options: ResolvedCouchdbOptions
   readonly #remembered: LRUCache<CacheKey, Month>
 
@@ -29,6 +31,7 @@ export class Places {
     this.#requests = requests
     this.#databases = databases
     this.#documents = documents
+    this.#creations = new Creations(documents, requests, options.runtime)
     this.#options = options
     this.#remembered = new LRUCache({ max: options.rememberedMonths })
   }
@@ -100,7 +103,7 @@ export class Places {
   async #createIn(call: Call, { key, bornMonth }: Locator, content: Content, home: Month): Promise<Created> {
     let month = home
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const written = await this.#documents.write(call, month, { key, revision: undefined, content })
+      const written = await this.#creations.create(call, month, { key, revision: undefined, content })
       if (written.result === 'written') return { created: true, month, revision: written.revision }
       if (written.result === 'failed') throw written.error
       if (written.result === 'no-database') {
