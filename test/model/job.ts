@@ -1,6 +1,7 @@
 import { type Configuration, described } from './configuration.js'
 import { CONFIGURATIONS } from './configurations.js'
 import { MUTATIONS, type Mutation } from './mutations.js'
+import { replicaNames, replicaOutcomeOf } from './replicas/job.js'
 import { picture } from './report.js'
 import { RULES } from './rules.js'
 import { searchConfiguration } from './run.js'
@@ -23,14 +24,17 @@ export interface Outcome {
 export const allNames = (isDeep: boolean): string[] => [
   ...CONFIGURATIONS.filter((configuration) => isDeep || !configuration.isDeep).map(({ name }) => name),
   ...MUTATIONS.map(({ name }) => name),
+  ...replicaNames(isDeep),
 ]
 
 export const outcomeOf = (name: string, meanwhile: () => void): Outcome => {
   const configuration = CONFIGURATIONS.find((each) => each.name === name)
   if (configuration !== undefined) return searched(configuration, meanwhile)
   const mutation = MUTATIONS.find((each) => each.name === name)
-  if (mutation === undefined) throw new Error(`Nothing is called ${name}`)
-  return controlled(mutation, meanwhile)
+  if (mutation !== undefined) return controlled(mutation, meanwhile)
+  const ofReplicas = replicaOutcomeOf(name, meanwhile)
+  if (ofReplicas === undefined) throw new Error(`Nothing is called ${name}`)
+  return ofReplicas
 }
 
 const searched = (configuration: Configuration, meanwhile: () => void): Outcome => {
