@@ -1,7 +1,6 @@
 /** The backend of the demo, whichever it is: as the app processes reach it, and as it counts. */
-import { randomBytes } from 'node:crypto'
 import { couchdb } from 'nonstick/couchdb'
-import { couchdbUrl, startCouchdb } from '../servers/couchdb.js'
+import { couchdbUrl, ownDatabases, startCouchdb, welcomeOf } from '../servers/couchdb.js'
 import { type Passed, passingTo } from '../servers/couchdb-wire.js'
 import type { CleanUp } from './clean-up.js'
 import { type BackendCounters, TableWatch } from './counters.js'
@@ -70,20 +69,25 @@ const startCouchdbBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> =
     () => passingTo(server.url, wire.tell),
     (started) => started.close(),
   )
-  const database = `nonstick_demo_${randomBytes(6).toString('hex')}-{yyyy}-{mm}`
+  // Before the backend, so that it goes last.
+  const own =
+    given === undefined
+      ? undefined
+      : await cleanUp.start(
+          'the databases of the demo',
+          async () => ownDatabases(given, 'nonstick_demo_'),
+          (databases) => databases.end(),
+        )
+  const database = own?.pattern ?? 'nonstick-{yyyy}-{mm}'
   const backend = couchdb({ url: server.url, absoluteTtlMs: 30 * 86_400_000, database, requestTimeoutMs: 10_000 })
   await cleanUp.start(
-    'the databases of the demo',
+    'the set-up of CouchDB',
     () => backend.setUp(),
-    async () => {
-      // Ten years from now nothing of today can be alive, so that everything goes.
-      if (given !== undefined) await backend.purge({ now: Date.now() + 3_653 * 86_400_000, limit: 1 })
-      await backend.close()
-    },
+    () => backend.close(),
   )
-  const { version } = (await (await fetch(new URL('/', passing.url.replace(/\/\/.*@/, '//')))).json()) as Welcome
-  const called = given === undefined ? `a stand-in that is no CouchDB (express-pouchdb ${version})` : version
-  say(given === undefined ? 'A STAND-IN takes the place of CouchDB: it is NO CouchDB.' : `CouchDB ${version}`)
+  const { version, isStandIn } = await welcomeOf(server.url)
+  const called = isStandIn ? `a stand-in that is no CouchDB (express-pouchdb ${version})` : version
+  say(isStandIn ? 'A STAND-IN takes the place of CouchDB: it is NO CouchDB.' : `CouchDB ${version}`)
   return {
     kind: 'couchdb',
     name: 'CouchDB',
@@ -93,10 +97,6 @@ const startCouchdbBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> =
     read: async () => wire.counters(),
     rows: () => backend.count({ namespace: 'nonstick', now: Date.now() }),
   }
-}
-
-interface Welcome {
-  readonly version: string
 }
 
 interface Row {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { Agent, createServer, request as forward } from 'node:http'
+import { Agent, createServer, request as plainly } from 'node:http'
+import { request as overTls, Agent as TlsAgent } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /** A request and its answer, once all of both is there. */
@@ -18,10 +19,12 @@ export interface Passing {
   close(): Promise<void>
 }
 
-/** @param url of the server, with the password if it takes one: it is passed on too */
+/** @param url of the server, with the password and a path if it has them: they are passed on too */
 export const passingTo = async (url: string, tell: (passed: Passed) => void): Promise<Passing> => {
-  const { hostname, port, username, password } = new URL(url)
-  const agent = new Agent({ keepAlive: true })
+  const { protocol, host, hostname, port, pathname, username, password } = new URL(url)
+  const isTls = protocol === 'https:'
+  const agent = isTls ? new TlsAgent({ keepAlive: true }) : new Agent({ keepAlive: true })
+  const forward = isTls ? overTls : plainly
   const server = createServer((near, reply) => {
     const chunks: Buffer[] = []
     near.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -29,7 +32,7 @@ export const passingTo = async (url: string, tell: (passed: Passed) => void): Pr
       const { method = '', url: path = '' } = near
       const body = Buffer.concat(chunks)
       // Whoever tells must be able to read.
-      const headers = { ...near.headers, 'accept-encoding': 'identity' }
+      const headers = { ...near.headers, host, 'accept-encoding': 'identity' }
       const far = forward({ hostname, port, path, method, headers, agent }, (answered) => {
         const parts: Buffer[] = []
         answered.on('data', (part: Buffer) => parts.push(part))
@@ -51,7 +54,8 @@ export const passingTo = async (url: string, tell: (passed: Passed) => void): Pr
   await once(server, 'listening')
   const who = username === '' ? '' : `${username}:${password}@`
   return {
-    url: `http://${who}127.0.0.1:${(server.address() as AddressInfo).port}`,
+    // What comes in has the server's own path in it already.
+    url: `http://${who}127.0.0.1:${(server.address() as AddressInfo).port}${pathname.replace(/\/+$/, '')}`,
     close: async () => {
       agent.destroy()
       server.closeAllConnections()

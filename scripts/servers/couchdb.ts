@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -105,3 +108,60 @@ export const startCouchdb = async ({ logFile: given, admin }: CouchdbOptions = {
 
 /** The server that COUCHDB_URL names, its password included, or `undefined`. */
 export const couchdbUrl = (): string | undefined => process.env['COUCHDB_URL'] || undefined
+
+/** What a server says of itself. */
+export interface Welcome {
+  readonly version: string
+  /** It is the stand-in and no CouchDB. */
+  readonly isStandIn: boolean
+}
+
+/** Asks the server at a URL who it is. Rejects if no CouchDB answers, nor its stand-in. */
+export const welcomeOf = async (url: string): Promise<Welcome> => {
+  const { origin, pathname, host } = new URL(url)
+  const complaint = `Expected a CouchDB at ${host}; what answers there is none`
+  const response = await fetch(`${origin}${pathname}`, { signal: AbortSignal.timeout(10_000) })
+  const body: unknown = await response.json().catch(() => undefined)
+  if (typeof body !== 'object' || body === null) throw new Error(complaint)
+  const standIn: unknown = Reflect.get(body, 'express-pouchdb')
+  const version: unknown = Reflect.get(body, 'version')
+  if ((standIn === undefined && Reflect.get(body, 'couchdb') !== 'Welcome') || typeof version !== 'string')
+    throw new Error(complaint)
+  return { version, isStandIn: standIn !== undefined }
+}
+
+/** Databases of one's own on a server that is somebody else's. */
+export interface OwnDatabases {
+  /** For the option `database`: months behind a prefix that nobody else has. */
+  readonly pattern: string
+  /** Removes them all. They are removed as well if this program ends without a word. May be called twice. */
+  end(): Promise<void>
+}
+
+/** How names begin that nobody but our own programs gives to a database. */
+export const OWN_PREFIXES = ['nonstick_chaos_', 'nonstick_demo_', 'test_'] as const
+
+/** @param prefix how their names begin, before what makes them our own */
+export const ownDatabases = (url: string, prefix: (typeof OWN_PREFIXES)[number]): OwnDatabases => {
+  const name = `${prefix}${randomBytes(6).toString('hex')}`
+  const program = fileURLToPath(new URL('couchdb-guard.mjs', import.meta.url))
+  const guard = spawn(process.execPath, [program, `${name}-`], {
+    // By the environment, which others cannot read, and not by the command line.
+    env: { ...process.env, NONSTICK_GUARDED_URL: url },
+    detached: true,
+    stdio: ['pipe', 'ignore', 'inherit'],
+  })
+  guard.unref()
+  guard.stdin.on('error', () => {})
+  // As in `process.ts`: it must not keep us alive.
+  ;(guard.stdin as unknown as { unref(): void }).unref()
+  const gone = once(guard, 'exit').then(([code]) => code === 0)
+  return {
+    pattern: `${name}-{yyyy}-{mm}`,
+    end: async () => {
+      guard.ref()
+      guard.stdin.end()
+      if (!(await gone)) throw new Error(`The databases ${name}-… of this run stay on the server: remove them by hand`)
+    },
+  }
+}

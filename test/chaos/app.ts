@@ -30,11 +30,17 @@ const openCache = async (): Promise<FrontCache> => {
   return Object.assign(plain, { serverOf: (key: string) => servers[plain.client.getServer(key)] ?? '' })
 }
 
-const openBackend = ({ kind, url }: BackendPlace): Backend => {
+const openBackend = ({ kind, url, database }: BackendPlace): Backend => {
   const { connectTimeoutMs, answerTimeoutMs } = BACKEND_TIMEOUTS
   const patience = { maxConnections: 6, connectTimeoutMs }
   return kind === 'couchdb'
-    ? couchdb({ url, absoluteTtlMs: ABSOLUTE_TTL_MS, ...patience, requestTimeoutMs: answerTimeoutMs })
+    ? couchdb({
+        url,
+        absoluteTtlMs: ABSOLUTE_TTL_MS,
+        ...patience,
+        requestTimeoutMs: answerTimeoutMs,
+        ...(database === undefined ? {} : { database }),
+      })
     : postgres({ connectionString: url, ...patience, queryTimeoutMs: answerTimeoutMs })
 }
 

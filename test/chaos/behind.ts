@@ -2,19 +2,21 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { startCouchdb } from '../../scripts/servers/couchdb.js'
+import { couchdbUrl, ownDatabases, startCouchdb } from '../../scripts/servers/couchdb.js'
 import { passingTo } from '../../scripts/servers/couchdb-wire.js'
 import { startPostgres } from '../../scripts/servers/index.js'
 import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { documentJournal } from '../concurrency/document-journal.js'
 import { type RowState, rowJournal } from '../concurrency/row-journal.js'
-import type { BackendFault, BackendKind } from './faults.js'
+import type { BackendFault, BackendKind, Weather } from './faults.js'
 import type { BackendPlace } from './messages.js'
 import { ABSOLUTE_TTL_MS } from './store-options.js'
 
 /** One server, ready for sessions. */
 export interface Behind {
+  /** Which faults it may see. */
+  readonly weather: Weather
   /** Where every wire to it leads. */
   port(): number
   /** As the processes are told, with a name for a host that each of them finds at a wire of its own. */
@@ -28,9 +30,12 @@ export interface Behind {
 /** @param ending gets what is to be done in the end, in reverse */
 export type Ending = (() => Promise<unknown> | unknown)[]
 
-/** Starts one, and puts what ends it into `ending`. */
-export const startBehind = (kind: BackendKind, folder: string, ending: Ending): Promise<Behind> =>
-  kind === 'couchdb' ? startCouchdbBehind(folder, ending) : startPostgresBehind(folder, ending)
+/** Starts one, and puts what ends it into `ending`. The CouchDB that `COUCHDB_URL` names is only used. */
+export const startBehind = (kind: BackendKind, folder: string, ending: Ending): Promise<Behind> => {
+  if (kind === 'postgres') return startPostgresBehind(folder, ending)
+  const given = couchdbUrl()
+  return given === undefined ? startStandInBehind(folder, ending) : useCouchdbBehind(given, ending)
+}
 
 const impossible = (kind: BackendFault): Error => new Error(`This backend cannot suffer "${kind}"`)
 
@@ -48,6 +53,7 @@ const startPostgresBehind = async (folder: string, ending: Ending): Promise<Behi
   const url = new URL(server.adminUrl)
   url.host = 'backend:5432'
   return {
+    weather: 'postgres',
     port: () => server.port,
     place: { kind: 'postgres', url: url.href },
     rows: () => journal.take(),
@@ -68,29 +74,52 @@ const startPostgresBehind = async (folder: string, ending: Ending): Promise<Behi
   }
 }
 
-/**
- * The stand-in, as a real one cannot be stopped by us. It keeps everything in memory: killed, it would lose what it
- * committed, which no promise covers. Behind all wires one more looks at what is written.
- */
-const startCouchdbBehind = async (folder: string, ending: Ending): Promise<Behind> => {
+/** It keeps everything in memory: killed, it would lose what it committed, which no promise covers. */
+const startStandInBehind = async (folder: string, ending: Ending): Promise<Behind> => {
   const server = await startCouchdb({ logFile: join(folder, 'backend.log') })
   ending.push(() => server.stop())
-  const { journal, tell } = documentJournal()
-  const passing = await passingTo(server.url, tell)
-  ending.push(() => passing.close())
-  const setUp = couchdb({ url: server.url, absoluteTtlMs: ABSOLUTE_TTL_MS, requestTimeoutMs: 10_000 })
-  await setUp.setUp()
-  await setUp.close()
-  const port = Number(new URL(passing.url).port)
   return {
-    port: () => port,
-    place: { kind: 'couchdb', url: 'http://backend:5984' },
-    rows: () => journal.take(),
+    ...(await couchdbAt(server.url, undefined, ending)),
+    weather: 'couchdb',
     suffer: async (kind, forMs) => {
       if (kind !== 'backend stop') throw impossible(kind)
       server.pause()
       await sleep(forMs)
       server.resume()
     },
+  }
+}
+
+/** Somebody else's server: only wires to it fail, and the databases of this run are removed when it ends. */
+const useCouchdbBehind = async (url: string, ending: Ending): Promise<Behind> => {
+  const own = ownDatabases(url, 'nonstick_chaos_')
+  ending.push(() => own.end())
+  return {
+    ...(await couchdbAt(url, own.pattern, ending)),
+    weather: 'given couchdb',
+    suffer: (kind) => Promise.reject(impossible(kind)),
+  }
+}
+
+/** Behind all wires one more looks at what is written. */
+const couchdbAt = async (
+  server: string,
+  database: string | undefined,
+  ending: Ending,
+): Promise<Pick<Behind, 'port' | 'place' | 'rows'>> => {
+  const { journal, tell } = documentJournal()
+  const passing = await passingTo(server, tell)
+  ending.push(() => passing.close())
+  const where = database === undefined ? {} : { database }
+  const setUp = couchdb({ url: server, absoluteTtlMs: ABSOLUTE_TTL_MS, requestTimeoutMs: 10_000, ...where })
+  await setUp.setUp()
+  await setUp.close()
+  const url = new URL(passing.url)
+  const port = Number(url.port)
+  url.host = 'backend:5984'
+  return {
+    port: () => port,
+    place: { kind: 'couchdb', url: url.href.replace(/\/+$/, ''), ...where },
+    rows: () => journal.take(),
   }
 }

@@ -1,32 +1,34 @@
 import { expect, test } from 'vitest'
 import { lotsOf } from '../simulation/random.js'
 import { readArguments, UsageError } from './arguments.js'
-import { type BackendKind, drawFaults, FAULT_KINDS } from './faults.js'
+import { drawFaults, FAULT_KINDS, type Weather } from './faults.js'
 
-const drawn = (seed: number, seconds = 60, backend: BackendKind = 'postgres') =>
-  drawFaults(lotsOf(seed, 'faults'), seconds, backend)
-const BACKENDS = ['postgres', 'couchdb'] as const
+const drawn = (seed: number, seconds = 60, weather: Weather = 'postgres') =>
+  drawFaults(lotsOf(seed, 'faults'), seconds, weather)
+const WEATHERS = ['postgres', 'couchdb', 'given couchdb'] as const
 
 test('one seed draws the same faults, another others', () => {
   expect(drawn(1)).toEqual(drawn(1))
   expect(drawn(1)).not.toEqual(drawn(2))
 })
 
-test.for(BACKENDS)('on %s a minute has at least thirty-two faults, of every kind two, all within it', (backend) => {
+test.for(WEATHERS)('on %s a minute has at least thirty-two faults, of every kind two, all within it', (weather) => {
   for (let seed = 1; seed <= 200; seed += 1) {
-    const faults = drawn(seed, 60, backend)
+    const faults = drawn(seed, 60, weather)
     expect(faults.length, `seed ${seed}`).toBeGreaterThanOrEqual(32)
-    for (const kind of FAULT_KINDS[backend])
+    for (const kind of FAULT_KINDS[weather])
       expect(faults.filter((fault) => fault.kind === kind).length, `seed ${seed}: ${kind}`).toBeGreaterThanOrEqual(2)
     for (const { at, forMs } of faults) expect(at + forMs).toBeLessThan(60_000)
   }
 })
 
-test('a backend that keeps everything in memory is stopped, never ended', () => {
-  const kinds = (backend: BackendKind): string[] => drawn(1, 600, backend).map(({ kind }) => kind)
+test('a backend that keeps everything in memory is stopped, never ended; one that is not ours is left alone', () => {
+  const kinds = (weather: Weather): string[] => drawn(1, 600, weather).map(({ kind }) => kind)
   const only = (mine: string[], others: string[]) => [...new Set(mine)].filter((kind) => !others.includes(kind)).sort()
   expect(only(kinds('couchdb'), kinds('postgres'))).toEqual(['backend stop'])
   expect(only(kinds('postgres'), kinds('couchdb'))).toEqual(['backend crash', 'backend restart', 'terminate'])
+  expect(only(kinds('couchdb'), kinds('given couchdb'))).toEqual(['backend stop'])
+  expect(only(kinds('given couchdb'), kinds('couchdb'))).toEqual([])
 })
 
 test('a fault of a process strikes one, a fault of a wire one or all', () => {

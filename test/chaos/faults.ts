@@ -25,10 +25,15 @@ const OF_PROCESSES = ['app kill', 'app stop', 'app drain'] as const
 export type BackendFault = (typeof OF_POSTGRES | typeof OF_COUCHDB)[number]
 export type FaultKind = (typeof OF_WIRES_AND_CACHES | typeof OF_PROCESSES)[number] | BackendFault
 
+/** Which faults there are: by the backend, and whether it is ours to stop. */
+export type Weather = BackendKind | 'given couchdb'
+
 /** Everything that goes wrong in a run. */
-export const FAULT_KINDS: Readonly<Record<BackendKind, readonly FaultKind[]>> = {
+export const FAULT_KINDS: Readonly<Record<Weather, readonly FaultKind[]>> = {
   postgres: [...OF_WIRES_AND_CACHES, ...OF_POSTGRES, ...OF_PROCESSES],
   couchdb: [...OF_WIRES_AND_CACHES, ...OF_COUCHDB, ...OF_PROCESSES],
+  // Somebody else's server is not stopped; the wires to it are ours.
+  'given couchdb': [...OF_WIRES_AND_CACHES, ...OF_PROCESSES],
 }
 
 export const PLACES = ['A', 'B', 'C'] as const
@@ -63,12 +68,12 @@ const SHORTEST_MS = 100
 const LONGEST_MS = 2_500
 
 /** As many as fit into so many seconds: every kind once before any comes twice. */
-export const drawFaults = (lots: Lots, seconds: number, backend: BackendKind): readonly Fault[] => {
+export const drawFaults = (lots: Lots, seconds: number, weather: Weather): readonly Fault[] => {
   const faults: Fault[] = []
   let deck: FaultKind[] = []
   const end = seconds * 1_000 - 500
   for (let at = QUIET_MS; at < end; at += EVERY_MS * lots.between(0.4, 1.6)) {
-    if (deck.length === 0) deck = shuffled(FAULT_KINDS[backend], lots)
+    if (deck.length === 0) deck = shuffled(FAULT_KINDS[weather], lots)
     const kind = deck.pop() ?? 'reset'
     const forMs = Math.round(SHORTEST_MS * (LONGEST_MS / SHORTEST_MS) ** lots.next())
     faults.push({

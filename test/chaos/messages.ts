@@ -10,6 +10,8 @@ export interface Known {
 export interface BackendPlace {
   readonly kind: BackendKind
   readonly url: string
+  /** The pattern of CouchDB's databases, where they are not named as usual. */
+  readonly database?: string
 }
 
 /** What a process is told when it is started. */

@@ -41,7 +41,7 @@ export const run = async ({ seconds, seed, transport, backend, keep, print }: Ru
   let keepFolder = true
   const cluster = await openCluster({ folder, seed, transport, backend, notes: book })
   try {
-    const counts = await underLoad(cluster, book, seconds, seed, backend)
+    const counts = await underLoad(cluster, book, seconds, seed)
     const closed = await toTheEnd(cluster, book)
     const rows = await cluster.rows()
     const { judgement, record } = judge(cluster, book, rows, { began, epochMs, seconds, counts, closed })
@@ -84,7 +84,6 @@ const underLoad = async (
   book: Notes,
   seconds: number,
   seed: number,
-  backend: BackendKind,
 ): Promise<Partial<Record<string, number>>> => {
   await Promise.all(PLACES.map((place) => cluster.fill(place)))
   moment(book, 'load')
@@ -92,7 +91,7 @@ const underLoad = async (
   const endsAt = book.now() + seconds * 1_000
   const began = book.now()
   const striking = strikes(cluster, book, () => book.now() >= endsAt)
-  const faults = drawFaults(lotsOf(seed, 'faults'), seconds, backend)
+  const faults = drawFaults(lotsOf(seed, 'faults'), seconds, cluster.behind.weather)
   await Promise.all(
     faults.map(async (fault) => {
       await sleep(began + fault.at - book.now())
