@@ -116,18 +116,30 @@ export interface Welcome {
   readonly isStandIn: boolean
 }
 
-/** Asks the server at a URL who it is. Rejects if no CouchDB answers, nor its stand-in. */
+/** One question to the server at a URL, with the name and password in it. */
+export const couchdbAnswer = async (
+  url: string,
+  path: string,
+): Promise<{ readonly status: number; readonly body: unknown }> => {
+  const { origin, pathname, username, password } = new URL(url)
+  const who = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const headers = username === '' ? {} : { authorization: `Basic ${Buffer.from(who).toString('base64')}` }
+  const signal = AbortSignal.timeout(10_000)
+  const response = await fetch(`${origin}${pathname.replace(/\/+$/, '')}/${path}`, { headers, signal })
+  return { status: response.status, body: await response.json().catch(() => undefined) }
+}
+
+/** Asks the server at a URL who it is. Rejects if neither a CouchDB answers nor its stand-in. */
 export const welcomeOf = async (url: string): Promise<Welcome> => {
-  const { origin, pathname, host } = new URL(url)
-  const complaint = `Expected a CouchDB at ${host}; what answers there is none`
-  const response = await fetch(`${origin}${pathname}`, { signal: AbortSignal.timeout(10_000) })
-  const body: unknown = await response.json().catch(() => undefined)
-  if (typeof body !== 'object' || body === null) throw new Error(complaint)
-  const standIn: unknown = Reflect.get(body, 'express-pouchdb')
-  const version: unknown = Reflect.get(body, 'version')
-  if ((standIn === undefined && Reflect.get(body, 'couchdb') !== 'Welcome') || typeof version !== 'string')
-    throw new Error(complaint)
-  return { version, isStandIn: standIn !== undefined }
+  const { status, body } = await couchdbAnswer(url, '').catch((cause: unknown) => {
+    throw new Error(`There is no answer from ${new URL(url).host}`, { cause })
+  })
+  const fields = (typeof body === 'object' && body !== null ? body : {}) as Readonly<Record<string, unknown>>
+  const { version } = fields
+  const isStandIn = 'express-pouchdb' in fields
+  if (typeof version !== 'string' || !(isStandIn || fields['couchdb'] === 'Welcome'))
+    throw new Error(`Expected a CouchDB at ${new URL(url).host}; what answers there (HTTP ${status}) is none`)
+  return { version, isStandIn }
 }
 
 /** Databases of one's own on a server that is somebody else's. */

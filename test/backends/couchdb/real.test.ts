@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
-import { couchdbUrl } from '../../../scripts/servers/couchdb.js'
+import { couchdbUrl, welcomeOf } from '../../../scripts/servers/couchdb.js'
 import { contentOf, idOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
 import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
 import { monthOf } from '../../../src/session/id.js'
@@ -8,7 +8,9 @@ import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testin
 import { absent, skipUnless } from '../../support/skip.js'
 import { couchForThisFile } from './server.js'
 
-const real = couchdbUrl() ?? absent('COUCHDB_URL names no server; the stand-in does not do this')
+const given = couchdbUrl()
+const isReal = given !== undefined && !(await welcomeOf(given)).isStandIn
+const real = isReal ? given : absent('COUCHDB_URL names no CouchDB; the stand-in does not do this')
 
 skipUnless('what only a real CouchDB does', real, () => {
   const couch = couchForThisFile()
