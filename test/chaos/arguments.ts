@@ -11,9 +11,12 @@ against the promises of docs/guarantees.md. docs/chaos.md says how to read what 
   --seed <number>      which faults, and when                                (default: drawn and printed)
   --runs <number>      so many runs, with this seed and the next ones        (default: 1)
   --transport <name>   what is under the cache: nonstick, or memjs as it is  (default: nonstick)
-  --backend <name>     what is behind it: postgres, or couchdb: a stand-in   (default: postgres)
+  --backend <name>     what is behind it: postgres, or couchdb               (default: postgres)
   --keep               keeps histories and logs of a run that kept every promise too
   --help               this text
+
+CouchDB is the one that COUCHDB_URL names, as an administrator, in databases of this run's own (nonstick_chaos_…), which
+are removed at its end; it is not stopped. Without COUCHDB_URL it is a stand-in, which is.
 
 The last line is JSON (of several runs, of the last one; each prints its own). Ends with 0 if every promise held and at
 least 95 % of the requests succeeded that could, with 1 if not, with 2 for a mistake in the command line.`

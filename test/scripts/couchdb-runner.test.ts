@@ -1,10 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readArguments, readServer, UsageError } from '../../scripts/couchdb-runner/arguments.js'
 import { complaintsAbout, databasesOf } from '../../scripts/couchdb-runner/databases.js'
 import { type CouchdbServer, ownDatabases, startCouchdb, welcomeOf } from '../../scripts/servers/couchdb.js'
+import { passingTo } from '../../scripts/servers/couchdb-wire.js'
 import { waitUntil } from '../../scripts/servers/process.js'
 
 test('the command line says how long chaos lasts, how often, and with which seed', () => {
@@ -40,6 +43,22 @@ test('what a run leaves behind is a complaint, what others make is none', () => 
   expect(complaintsAbout(['test_old'], ['test_old', 'orders', 'test_new-2026-11', 'nonstick-2026-11'])).toEqual([
     expect.stringMatching(/^test_new-2026-11 was left behind/),
   ])
+})
+
+test('a wire before a server passes its path and its name on', async () => {
+  const asked: string[] = []
+  const server = createServer(({ url = '', headers }, response) => {
+    asked.push(`${headers.host}${url}`)
+    response.end('{}')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const host = `localhost:${(server.address() as AddressInfo).port}`
+  const passing = await passingTo(`http://${host}/couch/`, () => {})
+  await fetch(`${passing.url}/_all_dbs`)
+  expect(asked).toEqual([`${host}/couch/_all_dbs`])
+  await passing.close()
+  server.close()
 })
 
 describe('databases of one’s own on a server that is somebody else’s', () => {

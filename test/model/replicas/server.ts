@@ -14,8 +14,8 @@ import {
 import type { Answer, Change, Heard, Look, Node, Request, World } from './world.js'
 
 /*
- * What a replica does with a request, and what the coordinator makes of the replicas' answers, as CouchDB 3.3 to 3.5
- * do it: `fabric_doc_update`, `fabric_doc_open` and `fabric_doc_open_revs` of its sources.
+ * What a replica does with a request, and what the coordinator makes of the replicas' answers, as CouchDB 3.5
+ * does it: `fabric_doc_update`, `fabric_doc_open` and `fabric_doc_open_revs` of its sources.
  */
 
 export const NODES = 3
