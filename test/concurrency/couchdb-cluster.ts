@@ -1,8 +1,9 @@
 import { passingTo } from '../../scripts/servers/couchdb-wire.js'
 import { idOf } from '../../src/backends/couchdb/document.js'
-import { couchdb } from '../../src/backends/couchdb/index.js'
 import { locate } from '../../src/session/key.js'
+import { couchdb } from '../backends/couchdb/backend.js'
 import { openCouch } from '../backends/couchdb/server.js'
+import { QUIET_DAY, runtimeMovedBy, shiftTo } from '../support/calendar.js'
 import { type Cluster, clusterOn, openCache, type Servers } from './cluster.js'
 import { documentJournal } from './document-journal.js'
 
@@ -12,11 +13,12 @@ export const openCouchdbCluster = async (startMemcached: Servers['startMemcached
   const { journal, tell } = documentJournal()
   const wire = await passingTo(couch.url, tell)
   const database = couch.pattern()
-  const backend = couchdb(couch.options({ database }))
+  const clockShiftMs = shiftTo(QUIET_DAY)
+  const backend = couchdb(couch.options({ database, runtime: runtimeMovedBy(clockShiftMs) }))
   await backend.setUp()
   return await clusterOn({
     cacheAddress: cache.cacheAddress,
-    backend: { kind: 'couchdb', url: wire.url, database },
+    backend: { kind: 'couchdb', url: wire.url, database, clockShiftMs },
     journal,
     emptyCache: cache.emptyCache,
     isTombstone: async (id) => {

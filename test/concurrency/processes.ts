@@ -15,7 +15,13 @@ export interface OpenOptions
 /** Where a store keeps its sessions, in words that go from process to process. */
 export type BackendPlace =
   | { readonly kind: 'postgres'; readonly connectionString: string; readonly schema: string }
-  | { readonly kind: 'couchdb'; readonly url: string; readonly database: string }
+  | {
+      readonly kind: 'couchdb'
+      readonly url: string
+      readonly database: string
+      /** By how much the stores' clock differs from the system's, so that the date is the test's choice. */
+      readonly clockShiftMs: number
+    }
 
 /** What a process does next to a session, `afterMs` (fractions count) after what it did before. */
 export type Step = { readonly afterMs?: number } & (

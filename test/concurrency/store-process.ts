@@ -2,12 +2,15 @@
  * One process of a cluster: session stores on real servers, driven over IPC by `processes.ts`. It ends with whoever
  * started it.
  */
-import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import type { Backend } from '../../src/contract/backend.js'
+import type { Runtime } from '../../src/contract/time.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { createSessionStore, type Session, type SessionStore } from '../../src/index.js'
+import { systemRuntime } from '../../src/runtime.js'
+import { couchdb } from '../backends/couchdb/backend.js'
+import { runtimeMovedBy } from '../support/calendar.js'
 import type { Operation, Token } from './history.js'
 import type { BackendPlace, Data, Message, OpenOptions, Reply, Script, Step } from './processes.js'
 
@@ -18,20 +21,26 @@ const stores = new Map<string, SessionStore<Data>>()
 const held = new Map<string, Session<Data>>()
 const here = Number(process.argv[2])
 
-const backendAt = (place: BackendPlace): Backend => {
+/** PostgreSQL goes by a clock of its own, which nobody can move: its clients have the system's. */
+const runtimeFor = (place: BackendPlace): Runtime =>
+  place.kind === 'couchdb' ? runtimeMovedBy(place.clockShiftMs) : systemRuntime
+
+const backendAt = (place: BackendPlace, runtime: Runtime): Backend => {
   const patience = { connectTimeoutMs: 8_000, maxConnections: 6 }
   if (place.kind === 'couchdb') {
     const { url, database } = place
-    return couchdb({ url, database, ...patience, requestTimeoutMs: 8_000, absoluteTtlMs: 30 * 86_400_000 })
+    return couchdb({ url, database, ...patience, requestTimeoutMs: 8_000, absoluteTtlMs: 30 * 86_400_000, runtime })
   }
   const { connectionString, schema } = place
-  return postgres({ connectionString, schema, ...patience, queryTimeoutMs: 8_000 })
+  return postgres({ connectionString, schema, ...patience, queryTimeoutMs: 8_000, runtime })
 }
 
 const open = (name: string, { cacheAddress, backend, ...options }: OpenOptions): void => {
+  const runtime = runtimeFor(backend)
   const store = createSessionStore<Data>({
-    cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000 }),
-    backend: backendAt(backend),
+    cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000, runtime }),
+    backend: backendAt(backend, runtime),
+    runtime,
     ...PATIENT,
     ...options,
   })

@@ -1,20 +1,22 @@
 import { describe, expect, test } from 'vitest'
 import { contentOf, idOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import type { StoredSession } from '../../../src/contract/backend.js'
 import type { Locator } from '../../../src/contract/locator.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
+import { couchdb } from './backend.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
+const { now } = quietRuntime
 
 /** A session with further leaves beside its own, as two halves of a cluster make them while they are apart. */
 const withLeaves = async (session: StoredSession, others: readonly object[]) => {
   const database = couch().pattern()
   const logged: string[] = []
   const backend = couchdb(couch().options({ database, log: (line) => logged.push(line) }))
-  const locator: Locator = sampleLocator({ bornMonth: monthOf(Date.now()) })
+  const locator: Locator = sampleLocator({ bornMonth: monthOf(now()) })
   await backend.insert(locator, session)
   const [name = ''] = await couch().databases(database)
   const docs = others.map((other, at) => ({ _id: idOf(locator.key), _rev: `${at + 2}-${'0'.repeat(32)}`, ...other }))
@@ -29,7 +31,7 @@ const withLeaves = async (session: StoredSession, others: readonly object[]) => 
   return { backend, locator, leaves, logged }
 }
 
-const destroyed = (): object => tombstoneOf(sampleWriteId(), Date.now(), Date.now() + 86_400_000)
+const destroyed = (): object => tombstoneOf(sampleWriteId(), now(), now() + 86_400_000)
 
 describe('leaves in conflict', () => {
   test('a destroyed one wins, and the live ones are removed', async () => {
@@ -68,7 +70,7 @@ describe('leaves in conflict', () => {
     await backend.close()
 
     const live = await withLeaves(storedSession(), [contentOf(storedSession({ version: 2 }))])
-    const tombstone = { writeId: sampleWriteId(), at: Date.now(), keepUntil: Date.now() + 1_000 }
+    const tombstone = { writeId: sampleWriteId(), at: now(), keepUntil: now() + 1_000 }
     expect(await live.backend.destroy(live.locator, tombstone)).toBe('destroyed')
     expect(await live.leaves()).toMatchObject([{ kind: 'tombstone', writeId: tombstone.writeId }])
     expect(await leaves()).toHaveLength(1)
@@ -76,12 +78,12 @@ describe('leaves in conflict', () => {
   })
 
   test('a listing shows no session with a destroyed leaf', async () => {
-    const { backend, locator } = await withLeaves(storedSession({ version: 9 }), [
+    const { backend, locator } = await withLeaves(storedSession({ version: 9, createdAt: now() }), [
       destroyed(),
-      contentOf(storedSession({ version: 10 })),
+      contentOf(storedSession({ version: 10, createdAt: now() })),
     ])
     const [namespace = ''] = locator.key.split(':')
-    expect(await backend.list({ namespace, now: Date.now(), limit: 10 })).toEqual([])
+    expect(await backend.list({ namespace, now: now(), limit: 10 })).toEqual([])
     await backend.close()
   })
 })

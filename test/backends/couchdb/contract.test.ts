@@ -1,6 +1,7 @@
 import { test } from 'vitest'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { backendContract } from '../../../src/testing/backend-contract.js'
+import { quietRuntime } from '../../support/calendar.js'
+import { couchdb } from './backend.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
@@ -9,6 +10,7 @@ let database: string | undefined
 
 backendContract(test, {
   name: 'couchdb',
+  now: quietRuntime.now,
   open: async () => {
     database ??= couch().pattern()
     // Each call settles within its time, which is enough for five hundred documents on a busy machine.

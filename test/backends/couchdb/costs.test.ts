@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
+import { couchdb } from './backend.js'
 import { type Counting, countingFor } from './counting.js'
 import { couchForThisFile } from './server.js'
 
@@ -35,7 +36,13 @@ const kinds = (asked: readonly string[]): readonly string[] =>
 describe('counted on the wire', () => {
   const newStore = async (database?: string) => {
     const backend = await backendOnTheWire(database)
-    const sessions = createSessionStore({ cache: memoryCache(), backend, maxStaleCount: 10, maxStaleMs: 600_000 })
+    const sessions = createSessionStore({
+      cache: memoryCache({ runtime: quietRuntime }),
+      backend,
+      runtime: quietRuntime,
+      maxStaleCount: 10,
+      maxStaleMs: 600_000,
+    })
     closing.push(() => sessions.close())
     return sessions
   }
@@ -82,7 +89,7 @@ describe('counted on the wire', () => {
 })
 
 describe('the backend alone', () => {
-  const own = () => sampleLocator({ bornMonth: monthOf(Date.now()) })
+  const own = () => sampleLocator({ bornMonth: monthOf(quietRuntime.now()) })
 
   test('flushes of many sessions go out together', async () => {
     const backend = await backendOnTheWire()
@@ -128,7 +135,8 @@ describe('the backend alone', () => {
     const backend = await backendOnTheWire()
     const locator = own()
     await backend.insert(locator, storedSession())
-    const destroy = () => backend.destroy(locator, { writeId: sampleWriteId(), at: 1, keepUntil: Date.now() + 1_000 })
+    const destroy = () =>
+      backend.destroy(locator, { writeId: sampleWriteId(), at: 1, keepUntil: quietRuntime.now() + 1_000 })
     expect(kinds(await wire.during(destroy))).toEqual(['GET /document', 'PUT /document'])
   })
 

@@ -1,10 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { couchdb } from './backend.js'
 import { type Asked, json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 

@@ -3,15 +3,20 @@ import { inspect } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
+import { monthAt } from '../../../src/backends/couchdb/months.js'
 import type { Backend } from '../../../src/contract/backend.js'
 import { isSessionStoreError, type SessionStoreError } from '../../../src/errors.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
+import { couchdb } from './backend.js'
 import { half, html, json, type Script, type Scripted, scripted } from './scripted.js'
 
 const SECRET = 'b4d-s3cret'
 const DAY_MS = 86_400_000
+
+const { now } = quietRuntime
 
 const REVISION = `1-${'a0'.repeat(16)}`
 
@@ -27,7 +32,14 @@ const serverThat = async (script: Script): Promise<Scripted> => {
 }
 
 const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const options = { url, username: 'someone', password: SECRET, absoluteTtlMs: 30 * DAY_MS, requestTimeoutMs: 10_000 }
+  const options = {
+    url,
+    username: 'someone',
+    password: SECRET,
+    absoluteTtlMs: 30 * DAY_MS,
+    requestTimeoutMs: 10_000,
+    runtime: quietRuntime,
+  }
   const backend = couchdb({ ...options, ...more })
   closing.push(() => backend.close())
   return backend
@@ -46,15 +58,15 @@ const errorOf = async (call: Promise<unknown>): Promise<SessionStoreError> => {
   return error
 }
 
-const locator = () => sampleLocator({ bornMonth: monthOf(Date.now()) })
+const locator = () => sampleLocator({ bornMonth: monthOf(now()) })
 const insert = (backend: Backend) => backend.insert(locator(), storedSession())
-const tombstone = () => ({ writeId: sampleWriteId(), at: Date.now(), keepUntil: Date.now() + 1_000 })
+const tombstone = () => ({ writeId: sampleWriteId(), at: now(), keepUntil: now() + 1_000 })
 
 /** An update whose token says where its document is, so that it is one write. */
 const update = async (backend: Backend) => {
   const session = storedSession()
   const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-  const month = new Date().toISOString().slice(0, 7)
+  const month = monthAt(now())
   const token = tokenOf({ ...session, month, revision: REVISION })
   const outcomes = await backend.update([{ locator: locator(), guard, session, token }])
   const [outcome] = outcomes
@@ -201,7 +213,7 @@ describe('nobody there', () => {
     const { url } = await serverThat(() => {})
     const backend = backendOf(url, { maxConnections: 1, requestTimeoutMs: 1_500 })
     const first = errorOf(insert(backend))
-    const second = errorOf(backend.insert(locator(), storedSession(), { notAfter: Date.now() + 200 }))
+    const second = errorOf(backend.insert(locator(), storedSession(), { notAfter: now() + 200 }))
     expect((await second).applied).toBe('no')
     expect((await first).applied).toBe('unknown')
   })
@@ -209,7 +221,7 @@ describe('nobody there', () => {
   test('an insert that counts until a moment is not waited for beyond it', async () => {
     const { url } = await serverThat(() => {})
     const backend = backendOf(url, { requestTimeoutMs: 600_000 })
-    const insertion = backend.insert(locator(), storedSession(), { notAfter: Date.now() + 300 })
+    const insertion = backend.insert(locator(), storedSession(), { notAfter: now() + 300 })
     expect(await errorOf(insertion)).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'unknown' })
   })
 
@@ -217,8 +229,7 @@ describe('nobody there', () => {
     const session = storedSession()
     const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
     const token = (month: string) => tokenOf({ ...session, month, revision: REVISION })
-    const [now, before] = [new Date(), new Date(Date.now() - 25 * DAY_MS)]
-    const [month, other] = [now.toISOString().slice(0, 7), before.toISOString().slice(0, 7)]
+    const [month, other] = [monthAt(now()), monthAt(now() - 25 * DAY_MS)]
     const entries = [
       { locator: { key: 'a:1' }, guard, session, token: token(month) },
       { locator: { key: 'a:2' }, guard, session, token: token(other) },
@@ -232,10 +243,8 @@ describe('nobody there', () => {
         docs.map(({ _id }) => ({ ok: true, id: _id, rev: '2-b' })),
       )
     })
-    if (month !== other) {
-      const outcomes = await backendOf(url).update(entries)
-      expect(outcomes).toMatchObject([{ outcome: 'applied' }, { outcome: 'failed', error: { applied: 'unknown' } }])
-    }
+    const outcomes = await backendOf(url).update(entries)
+    expect(outcomes).toMatchObject([{ outcome: 'applied' }, { outcome: 'failed', error: { applied: 'unknown' } }])
     const silent = await serverThat((_, response) => void response.destroy())
     expect(await errorOf(backendOf(silent.url).update(entries))).toMatchObject({
       operation: 'update',
@@ -245,7 +254,7 @@ describe('nobody there', () => {
 })
 
 test('documents that a server refuses one by one fail alone, and a batch is halved until the large one stands alone', async () => {
-  const month = new Date().toISOString().slice(0, 7)
+  const month = monthAt(now())
   const { url, asked } = await serverThat(({ body }, response) => {
     const { docs } = JSON.parse(body) as { docs: { _id: string; userId?: string }[] }
     if (docs.some(({ userId }) => userId === 'large')) return json(response, 413, { error: 'document_too_large' })

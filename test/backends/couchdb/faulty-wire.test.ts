@@ -1,18 +1,21 @@
 import { afterEach, expect, test } from 'vitest'
 import { startCouchdb } from '../../../scripts/servers/couchdb.js'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { msgpackCodec } from '../../../src/codecs/index.js'
 import { createSessionStore, isSessionStoreError, type SessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { locate } from '../../../src/session/key.js'
 import { type FaultProxy, faultProxy } from '../../chaos/fault-proxy.js'
 import { type Chance, chance } from '../../concurrency/chance.js'
+import { quietRuntime } from '../../support/calendar.js'
 import { rounds, seed } from '../../support/seed.js'
+import { couchdb } from './backend.js'
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
+
+const runtime = quietRuntime
 
 type Data = Record<string, unknown>
 
@@ -48,9 +51,9 @@ test('with wires that break and a server that freezes, what was acknowledged is 
   const wires = await Promise.all(CLIENTS.map(() => faultProxy(() => server.port)))
   for (const wire of wires) closing.push(() => wire.close())
   // One cache, which keeps what it has: what is lost now, the backend's faults have lost.
-  const cache = memoryCache()
+  const cache = memoryCache({ runtime })
   const backendAt = (port: number) =>
-    couchdb({ url: `http://127.0.0.1:${port}`, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 600 })
+    couchdb({ url: `http://127.0.0.1:${port}`, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 600, runtime })
   const storeAt = (port: number): SessionStore<Data> =>
     createSessionStore<Data>({
       cache,
@@ -60,6 +63,7 @@ test('with wires that break and a server that freezes, what was acknowledged is 
       backendTimeoutMs: 800,
       leaseMs: 1_000,
       deadlineMs: 5_000,
+      runtime,
     })
   const stores = wires.map(({ port }) => storeAt(port))
   let [acknowledged, destroys, numbered] = [0, 0, 0]
@@ -128,7 +132,7 @@ test('with wires that break and a server that freezes, what was acknowledged is 
       ).toEqual([])
     }
   }
-  const bystander = couchdb({ url: server.url, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 10_000 })
+  const bystander = couchdb({ url: server.url, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 10_000, runtime })
   closing.push(() => bystander.close())
   const clients = Promise.all(CLIENTS.map(client))
   clients.catch(() => {})
@@ -159,7 +163,7 @@ test('with wires that break and a server that freezes, what was acknowledged is 
     expect(await store.close({ deadlineMs: 10_000 })).toMatchObject({ left: 0, destroysLeft: 0 })
 
   // Without the cache, and over a wire of its own: what the backend has.
-  const fresh = createSessionStore<Data>({ cache: memoryCache(), backend: backendAt(server.port) })
+  const fresh = createSessionStore<Data>({ cache: memoryCache({ runtime }), backend: backendAt(server.port), runtime })
   closing.push(() => fresh.close())
   for (const known of sessions) {
     const found = await fresh.load(known.id)

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { couchdb } from './backend.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()

@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { movableRuntime } from '../../../src/testing/movable-runtime.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { couchdb } from './backend.js'
 import { json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 

@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
 import { couchdbUrl, welcomeOf } from '../../../scripts/servers/couchdb.js'
 import { contentOf, idOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
 import { absent, skipUnless } from '../../support/skip.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { couchForThisFile } from './server.js'
+
+const { now } = quietRuntime
 
 const given = couchdbUrl()
 const isReal = given !== undefined && !(await welcomeOf(given)).isStandIn
@@ -18,8 +21,8 @@ skipUnless('what only a real CouchDB does', real, () => {
   afterEach(async () => {
     for (const close of closing.splice(0).reverse()) await close()
   })
-  const born = () => sampleLocator({ bornMonth: monthOf(Date.now()) })
-  const backendOf = (options: CouchdbOptions) => {
+  const born = () => sampleLocator({ bornMonth: monthOf(now()) })
+  const backendOf = (options: DatedOptions) => {
     const backend = couchdb(options)
     closing.push(() => backend.close())
     return backend
@@ -60,9 +63,11 @@ skipUnless('what only a real CouchDB does', real, () => {
       await expect(member.insert(born(), storedSession())).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA' })
       await backendOf(options).setUp()
       const locator = born()
-      expect((await member.insert(locator, storedSession({ expiresAt: Date.now() }))).outcome).toBe('inserted')
+      expect((await member.insert(locator, storedSession({ createdAt: now(), expiresAt: now() }))).outcome).toBe(
+        'inserted',
+      )
       expect((await member.read(locator)).state).toBe('live')
-      expect(await member.purge({ now: Date.now() + 1_000, limit: 9, graceMs: 0 })).toEqual({ removed: 1, more: false })
+      expect(await member.purge({ now: now() + 1_000, limit: 9, graceMs: 0 })).toEqual({ removed: 1, more: false })
       await member.setUp()
     },
   )
@@ -74,7 +79,7 @@ skipUnless('what only a real CouchDB does', real, () => {
     const session = storedSession({ version: 9 })
     await backend.insert(locator, session)
     const [name = ''] = await couch().databases(options.database ?? '')
-    const leaves = [tombstoneOf(sampleWriteId(), 1, Date.now() + 60_000), contentOf(storedSession({ version: 10 }))]
+    const leaves = [tombstoneOf(sampleWriteId(), 1, now() + 60_000), contentOf(storedSession({ version: 10 }))]
     const docs = leaves.map((leaf, at) => ({ _id: idOf(locator.key), _rev: `${at + 2}-${'0'.repeat(32)}`, ...leaf }))
     await couch().ask(`${name}/_bulk_docs`, { method: 'POST', body: { docs, new_edits: false } })
     const guard = { lineage: session.lineage, belowVersion: 10, parentLineage: session.lineage, parentVersion: 9 }

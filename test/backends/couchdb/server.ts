@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll } from 'vitest'
 import { couchdbUrl, startCouchdb } from '../../../scripts/servers/couchdb.js'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
+import { quietRuntime } from '../../support/calendar.js'
+import type { DatedOptions } from './backend.js'
 
 /** A CouchDB for one test file, and names of databases that nobody else has. */
 export interface Couch {
@@ -11,8 +13,8 @@ export interface Couch {
   readonly isReal: boolean
   /** The pattern of the databases' names, new with each call; all that fit it are removed after the file. */
   pattern(): string
-  /** Options for a backend with databases of its own. */
-  options(more?: Partial<CouchdbOptions>): CouchdbOptions
+  /** Options for a backend with databases of its own, on the quiet day where nothing else is said. */
+  options(more?: Partial<CouchdbOptions>): DatedOptions
   /** As the administrator; for looking at what the backend did, and for doing it harm. */
   ask(path: string, init?: { method?: string; body?: unknown }): Promise<{ status: number; body: unknown }>
   /** The databases of a pattern. */
@@ -41,6 +43,7 @@ export const openCouch = async (): Promise<Couch & { stop(): Promise<void> }> =>
       absoluteTtlMs: 30 * DAY_MS,
       database: pattern(),
       requestTimeoutMs: 15_000,
+      runtime: quietRuntime,
       ...more,
     }),
     ask,

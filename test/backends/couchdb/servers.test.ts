@@ -7,13 +7,18 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { startCouchdb } from '../../../scripts/servers/couchdb.js'
 import { freePort } from '../../../scripts/servers/index.js'
 import { contentOf, idOf } from '../../../src/backends/couchdb/document.js'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
+import { monthAt } from '../../../src/backends/couchdb/months.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
 import { absent, type Found, skipUnless } from '../../support/skip.js'
+import { couchdb } from './backend.js'
 import { bornNow, fixedRuntime } from './fixed.js'
 import { type Asked, html, json, type Script, type Scripted, type ScriptedOptions, scripted } from './scripted.js'
+
+const { now } = quietRuntime
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -27,12 +32,18 @@ const serverThat = async (script: Script, options?: ScriptedOptions): Promise<Sc
 }
 
 const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const backend = couchdb({ url, absoluteTtlMs: 30 * 86_400_000, requestTimeoutMs: 4_000, ...more })
+  const backend = couchdb({
+    url,
+    absoluteTtlMs: 30 * 86_400_000,
+    requestTimeoutMs: 4_000,
+    runtime: quietRuntime,
+    ...more,
+  })
   closing.push(() => backend.close())
   return backend
 }
 
-const locator = () => sampleLocator({ bornMonth: monthOf(Date.now()) })
+const locator = () => sampleLocator({ bornMonth: monthOf(now()) })
 const missing = (_: Asked, response: ServerResponse): void =>
   json(response, 404, { error: 'not_found', reason: 'missing' })
 const created = (_: Asked, response: ServerResponse): void => json(response, 201, { ok: true, rev: '1-a' })
@@ -307,9 +318,8 @@ describe('who asks', () => {
 
 test('a path of the URL is kept, for a server behind a proxy', async () => {
   const server = await serverThat(missing)
-  await backendOf(`${server.url}/couch/`).read({ key: 'a:b', bornMonth: monthOf(Date.now()) })
-  const month = new Date().toISOString().slice(0, 7)
-  expect(server.asked[0]?.path).toBe(`/couch/nonstick-${month}/s%3Aa%3Ab?conflicts=true`)
+  await backendOf(`${server.url}/couch/`).read({ key: 'a:b', bornMonth: monthOf(now()) })
+  expect(server.asked[0]?.path).toBe(`/couch/nonstick-${monthAt(now())}/s%3Aa%3Ab?conflicts=true`)
 })
 
 /** For 127.0.0.1, signed by itself. */

@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
-import { couchdb } from '../../../src/backends/couchdb/index.js'
 import type { BackendToken, Guard, StoredSession } from '../../../src/contract/backend.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLineage, sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { quietRuntime } from '../../support/calendar.js'
+import { couchdb } from './backend.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
@@ -15,7 +16,7 @@ afterEach(async () => {
 const standing = async () => {
   const backend = couchdb(couch().options())
   closing.push(() => backend.close())
-  const locator = sampleLocator({ bornMonth: monthOf(Date.now()) })
+  const locator = sampleLocator({ bornMonth: monthOf(quietRuntime.now()) })
   const session = storedSession({ version: 5 })
   const inserted = await backend.insert(locator, session)
   if (inserted.outcome !== 'inserted') expect.fail(inserted.outcome)
