@@ -6,6 +6,9 @@ Without paths: builds, lints, checks types, starts a real memcached and a real P
 started. With paths: only the tests under them.
 
   --long                  random and chaos tests run their long counts
+  --at MOMENT             the tests run as if it were that moment, such as 2028-02-29T12:00:00Z; without scripts/chaos,
+                          which compares its clock with that of the servers
+  --tz ZONE               everything runs in that time zone, such as Pacific/Kiritimati
   --also STEP=ok|failed   counts a step that ran before, as .ci/run does with the demo
   --help                  this text
 
@@ -22,6 +25,10 @@ step. What failed leaves its logs in .evidence/.`
 export interface Arguments {
   readonly help: boolean
   readonly long: boolean
+  /** The moment that the clock is to show when the tests begin. */
+  readonly at: number | undefined
+  /** As the environment variable `TZ` takes it. */
+  readonly timeZone: string | undefined
   /** Handed to vitest: paths, and options that are not ours. */
   readonly forVitest: readonly string[]
   /** Steps that ran before and are to be counted. */
@@ -30,14 +37,23 @@ export interface Arguments {
   readonly onlySome: boolean
 }
 
+const WITH_A_VALUE: ReadonlySet<string> = new Set(['--at', '--tz', '--also'])
+
 export const readArguments = (words: readonly string[]): Arguments => {
-  const ofSteps = words.flatMap((word, at) => (word === '--also' ? [at, at + 1] : []))
-  const forVitest = words.filter((word, at) => !['--long', '--help', '-h'].includes(word) && !ofSteps.includes(at))
+  const withTheirValues = words.flatMap((word, index) => (WITH_A_VALUE.has(word) ? [index, index + 1] : []))
+  const forVitest = words.filter(
+    (word, index) => !['--long', '--help', '-h'].includes(word) && !withTheirValues.includes(index),
+  )
+  /** What follows each occurrence of an option. */
+  const valuesOf = (option: string): readonly (string | undefined)[] =>
+    words.flatMap((word, index) => (word === option ? [words[index + 1]] : []))
   return {
     help: words.includes('--help') || words.includes('-h'),
     long: words.includes('--long'),
     forVitest,
-    also: words.flatMap((word, at) => (word === '--also' ? [readStep(words[at + 1])] : [])),
+    at: valuesOf('--at').map(readMoment).at(-1),
+    timeZone: valuesOf('--tz').map(readTimeZone).at(-1),
+    also: valuesOf('--also').map(readStep),
     onlySome: forVitest.length > 0,
   }
 }
@@ -46,4 +62,21 @@ const readStep = (word: string | undefined): { readonly name: string; readonly o
   const [, name, result] = /^([\w-]+)=(ok|failed)$/.exec(word ?? '') ?? []
   if (name === undefined) throw new Error(`Expected --also to be followed by STEP=ok or STEP=failed, got ${word}`)
   return { name, ok: result === 'ok' }
+}
+
+/** With its zone, since a moment without one would mean another in each. */
+const readMoment = (word: string | undefined): number => {
+  const moment = /T.*(?:Z|[+-]\d\d:\d\d)$/.test(word ?? '') ? Date.parse(word ?? '') : Number.NaN
+  if (Number.isNaN(moment))
+    throw new Error(`Expected --at to be followed by a moment such as 2028-02-29T12:00:00Z, got ${word}`)
+  return moment
+}
+
+const readTimeZone = (word: string | undefined): string => {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: word ?? '' })
+    return word ?? ''
+  } catch (cause) {
+    throw new Error(`Expected --tz to be followed by a time zone such as Pacific/Kiritimati, got ${word}`, { cause })
+  }
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openServerDesk, type ServerDesk } from '../../test/support/desk.js'
 import { ensureTestPrograms } from '../servers/index.js'
-import { HELP, readArguments } from './arguments.js'
+import { type Arguments, HELP, readArguments } from './arguments.js'
+import { movedCalendar } from './calendar.js'
 import { type Outcome, runCommand } from './command.js'
 import { type AllowedSkip, countTests, type Share, unexpectedSkips, type VitestReport } from './vitest-report.js'
 
@@ -24,6 +25,7 @@ const main = async (): Promise<void> => {
     console.log(HELP)
     return
   }
+  if (wanted.timeZone !== undefined) process.env['TZ'] = wanted.timeZone
   // One folder per run, so that two runs at once do not tread on each other.
   const evidence = join(root, '.evidence', String(process.pid))
   rmSync(evidence, { recursive: true, force: true })
@@ -38,11 +40,14 @@ const main = async (): Promise<void> => {
   const desk = await openServerDesk({ logFolder: evidence })
   try {
     if (!wanted.onlySome) await announceServers(desk)
-    await runTests(tally, evidence, desk, wanted.forVitest, wanted.long)
+    await runTests(tally, evidence, desk, wanted)
   } finally {
     await desk.close()
   }
-  if (!wanted.onlySome) await runChaos(tally, evidence)
+  if (!wanted.onlySome) {
+    if (wanted.at === undefined) await runChaos(tally, evidence)
+    else console.log('left out: chaos, which compares its clock with that of the servers')
+  }
 
   if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
   else console.log(`\nLogs of this run: .evidence/${process.pid}/`)
@@ -89,11 +94,11 @@ const runTests = async (
   tally: Tally,
   evidence: string,
   desk: ServerDesk,
-  forVitest: readonly string[],
-  long: boolean,
+  { forVitest, long, at }: Arguments,
 ): Promise<void> => {
   const seed = process.env['NONSTICK_SEED'] ?? String(Date.now() % 2 ** 31)
   console.log(`seed: ${seed}\n`)
+  if (at !== undefined) console.log(`The tests begin at ${new Date(at).toISOString()}, by their clock.\n`)
   const reportFile = join(evidence, 'vitest.json')
   const outcome = await runCommand(
     process.execPath,
@@ -109,7 +114,12 @@ const runTests = async (
       patienceMs: (long ? 60 : 9) * minutes,
       logFile: join(evidence, 'vitest.log'),
       live: true,
-      env: { NONSTICK_SERVER_DESK: desk.url, NONSTICK_SEED: seed, ...(long ? { NONSTICK_LONG: '1' } : {}) },
+      env: {
+        NONSTICK_SERVER_DESK: desk.url,
+        NONSTICK_SEED: seed,
+        ...(long ? { NONSTICK_LONG: '1' } : {}),
+        ...(at === undefined ? {} : movedCalendar(at)),
+      },
     },
   )
   if (!existsSync(reportFile)) {

@@ -41,11 +41,21 @@ test('a skip is expected only if the list names the beginning of its title', () 
 })
 
 test('paths and vitest’s options are passed on, ours are not', () => {
-  expect(readArguments([])).toEqual({ help: false, long: false, forVitest: [], also: [], onlySome: false })
+  expect(readArguments([])).toEqual({
+    help: false,
+    long: false,
+    at: undefined,
+    timeZone: undefined,
+    forVitest: [],
+    also: [],
+    onlySome: false,
+  })
   expect(readArguments(['--long'])).toMatchObject({ long: true, onlySome: false })
   expect(readArguments(['test/store', '--long', '-t', 'reads'])).toEqual({
     help: false,
     long: true,
+    at: undefined,
+    timeZone: undefined,
     forVitest: ['test/store', '-t', 'reads'],
     also: [],
     onlySome: true,
@@ -59,4 +69,26 @@ test('a step that ran before is counted, and does not keep the others away', () 
     onlySome: false,
   })
   expect(() => readArguments(['--also', 'demo'])).toThrow('STEP=ok')
+})
+
+test('another date and another time zone are for the whole run, and are no paths', () => {
+  expect(readArguments(['--at', '2028-02-29T12:00:00Z', '--tz', 'Pacific/Kiritimati'])).toMatchObject({
+    at: Date.UTC(2028, 1, 29, 12),
+    timeZone: 'Pacific/Kiritimati',
+    forVitest: [],
+    onlySome: false,
+  })
+  expect(readArguments(['test/store', '--at', '2028-02-29T12:00:00+14:00'])).toMatchObject({
+    at: Date.UTC(2028, 1, 28, 22),
+    forVitest: ['test/store'],
+  })
+})
+
+test.each([
+  ['--at', '2028-02-29T12:00:00', 'Expected --at to be followed by a moment such as 2028-02-29T12:00:00Z'],
+  ['--at', 'tomorrow', 'got tomorrow'],
+  ['--tz', 'Atlantis', 'Expected --tz to be followed by a time zone such as Pacific/Kiritimati, got Atlantis'],
+])('%s %s is refused with what it should be', (option, value, complaint) => {
+  expect(() => readArguments([option, value])).toThrow(complaint)
+  expect(() => readArguments([option])).toThrow(/undefined$/)
 })

@@ -1,0 +1,22 @@
+/**
+ * For `node --import`: moves the wall clock of a process by `NONSTICK_CLOCK_SHIFT_MS` milliseconds, so that time passes
+ * as ever on another day. `Date` is all of the wall clock that programs see; `performance`, `process.hrtime` and timers
+ * measure how long something takes, and stay. In `NODE_OPTIONS` it reaches all processes and threads that a run starts,
+ * but no server that is not written in JavaScript: those keep the true time. `scripts/test --at …` does that.
+ */
+const given = process.env['NONSTICK_CLOCK_SHIFT_MS']
+const shiftMs = Number(given)
+if (given === undefined || given.trim() === '' || !Number.isSafeInteger(shiftMs))
+  throw new Error(`Expected NONSTICK_CLOCK_SHIFT_MS to be a whole number of milliseconds, got ${given}`)
+
+const TrueDate = Date
+const now = () => TrueDate.now() + shiftMs
+
+globalThis.Date = new Proxy(TrueDate, {
+  // Called as a function it gives the present moment as a text, whatever it is given.
+  apply: () => new TrueDate(now()).toString(),
+  construct: (target, args, newTarget) => Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget),
+  get: (target, name, receiver) => (name === 'now' ? now : Reflect.get(target, name, receiver)),
+})
+// So that every date that was made by either is seen to be one of ours.
+TrueDate.prototype.constructor = globalThis.Date
