@@ -7,11 +7,9 @@ export const movedCalendar = (
   at: number,
   nodeOptions: string | undefined = process.env['NODE_OPTIONS'],
 ): NodeJS.ProcessEnv => {
-  const loader = new URL('../../test/support/moved-calendar.mjs', import.meta.url).href
+  const loader = new URL('../../test/support/moved-calendar.mjs', import.meta.url)
   // Not by `Date`, which may have been moved in this process too.
   const trueNow = performance.timeOrigin + performance.now()
-  return {
-    NONSTICK_CLOCK_SHIFT_MS: String(Math.round(at - trueNow)),
-    NODE_OPTIONS: [nodeOptions ?? '', `--import=${loader}`].join(' ').trim(),
-  }
+  loader.searchParams.set('shiftMs', String(Math.round(at - trueNow)))
+  return { NODE_OPTIONS: [nodeOptions ?? '', `--import=${loader.href}`].join(' ').trim() }
 }

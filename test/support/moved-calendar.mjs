@@ -1,13 +1,14 @@
 /**
- * For `node --import`: moves the wall clock of a process by `NONSTICK_CLOCK_SHIFT_MS` milliseconds, so that time passes
- * as ever on another day. `Date` is all of the wall clock that programs see; `performance`, `process.hrtime` and timers
- * measure how long something takes, and stay. In `NODE_OPTIONS` it reaches all processes and threads that a run starts,
- * but no server that is not written in JavaScript: those keep the true time. `scripts/test --at …` does that.
+ * For `node --import`: moves the wall clock of a process by as many milliseconds as its own URL says (`?shiftMs=…`), so
+ * that time passes as ever on another day. `Date` is all of the wall clock that programs see; `performance`,
+ * `process.hrtime` and timers measure how long something takes, and stay. In `NODE_OPTIONS` it reaches all processes and
+ * threads that a run starts, but no server that is not written in JavaScript: those keep the true time.
+ * `scripts/test --at …` does that.
  */
-const given = process.env['NONSTICK_CLOCK_SHIFT_MS']
+const given = new URL(import.meta.url).searchParams.get('shiftMs')
+if (!/^-?\d+$/.test(given ?? ''))
+  throw new Error(`Expected moved-calendar.mjs?shiftMs= to be followed by a whole number of milliseconds, got ${given}`)
 const shiftMs = Number(given)
-if (given === undefined || given.trim() === '' || !Number.isSafeInteger(shiftMs))
-  throw new Error(`Expected NONSTICK_CLOCK_SHIFT_MS to be a whole number of milliseconds, got ${given}`)
 
 const TrueDate = Date
 const now = () => TrueDate.now() + shiftMs

@@ -64,15 +64,16 @@ test('a run at another date sees that date in its processes, their children and 
 
 test('what a run before it asked of Node stays asked', () => {
   expect(movedCalendar(LEAP_DAY, '--trace-warnings')['NODE_OPTIONS']).toMatch(
-    /^--trace-warnings --import=file:.*moved-calendar\.mjs$/,
+    /^--trace-warnings --import=file:.*moved-calendar\.mjs\?shiftMs=\d+$/,
   )
 })
 
 test('a process that is not told by how much refuses to run, rather than to run on a wrong day', async () => {
-  const env = { ...process.env, ...movedCalendar(LEAP_DAY, ''), NONSTICK_CLOCK_SHIFT_MS: 'a week' }
-  await expect(promisify(execFile)(process.execPath, ['--eval', '0'], { env })).rejects.toMatchObject({
-    stderr: expect.stringContaining(
-      'Expected NONSTICK_CLOCK_SHIFT_MS to be a whole number of milliseconds, got a week',
-    ),
-  })
+  for (const query of ['', '?shiftMs=', '?shiftMs=a+week']) {
+    const loader = new URL(`moved-calendar.mjs${query}`, import.meta.url).href
+    const running = promisify(execFile)(process.execPath, ['--import', loader, '--eval', '0'])
+    await expect(running).rejects.toMatchObject({
+      stderr: expect.stringContaining('Expected moved-calendar.mjs?shiftMs= to be followed by a whole number'),
+    })
+  }
 })

@@ -12,6 +12,8 @@ export interface Cluster {
   readonly table: string
   /** As the owner of everything; for looking at what the backend did, and for doing it harm. */
   query(text: string, values?: unknown[]): Promise<pg.QueryResult>
+  /** The server's clock, which is what its own judgements go by. */
+  now(): number
 }
 
 /** Starts before the file's tests and ends after them. */
@@ -37,7 +39,10 @@ export const clusterForThisFile = (): (() => Cluster) => {
     } finally {
       client.release()
     }
-    cluster = { server, url: server.adminUrl, schema, table, query }
+    const { rows } = await query('select extract(epoch from clock_timestamp()) * 1000 as now')
+    const aheadMs = Number(rows[0].now) - Date.now()
+    const now = (): number => Date.now() + Math.round(aheadMs)
+    cluster = { server, url: server.adminUrl, schema, table, query, now }
   })
   afterAll(() => end())
 

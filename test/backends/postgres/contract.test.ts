@@ -11,5 +11,6 @@ backendContract(test, {
     const { url, schema, table } = cluster()
     return { backend: postgres({ connectionString: url, schema, table, queryTimeoutMs: 30_000 }) }
   },
+  now: () => cluster().now(),
   purgeResolutionMs: 3_600_000,
 })

@@ -24,6 +24,7 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
       const { schema, table } = cluster()
       return { backend: postgres({ connectionString: connectionString(), schema, table, queryTimeoutMs: 30_000 }) }
     },
+    now: () => cluster().now(),
     purgeResolutionMs: 3_600_000,
   })
 
