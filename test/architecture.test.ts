@@ -12,6 +12,7 @@ import {
   nothingIsLeftUndone,
   nothingIsPrinted,
   sessionIsPure,
+  testsChooseTheirDate,
 } from './support/architecture-rules.js'
 import type { SourceFile } from './support/source-text.js'
 
@@ -31,6 +32,7 @@ const programs = [
   ...sources,
   ...['test', 'scripts', 'docs', '.ci'].flatMap((folder) => filesIn(folder, /\.(m?ts|c?js)$/)),
 ]
+const tests = filesIn('test', /\.(m?ts|c?js)$/)
 const everything = ['src', 'test', 'scripts', 'docs', 'sql', '.ci'].flatMap((folder) => filesIn(folder, /./))
 
 /** Dependencies that nothing imports yet. */
@@ -53,6 +55,7 @@ describe('in this repository', () => {
   holds('imports point inwards', () => importsPointInwards(sources))
   holds('src/session does no I/O', () => sessionIsPure(sources))
   holds('only src/runtime.ts reads the clock, sets timers and draws lots', () => clockAndChanceAreArguments(sources))
+  holds('no test goes by the day on which it runs', () => testsChooseTheirDate(tests))
   holds('the library prints nothing', () => nothingIsPrinted(sources))
   holds('every file says what it is for', () => everyFileIsExplained(sources))
   holds('every package that is imported is declared, and the other way round', () =>
@@ -124,6 +127,21 @@ describe('the rules notice', () => {
   test('no wrong where the runtime is asked', () => {
     const line = 'const nonce = runtime.randomBytes(8) // not Date.now()'
     expect(clockAndChanceAreArguments([file('src/store/read.ts', line)])).toEqual([])
+  })
+
+  test('a test that goes by the day on which it runs', () => {
+    noticed(testsChooseTheirDate([file('test/store/a.test.ts', 'const now = Date.now()')]))
+    noticed(testsChooseTheirDate([file('test/store/a.test.ts', 'const month = new Date().toISOString()')]))
+    const from = "from '../../src/backends/couchdb/index.js'"
+    for (const names of ['couchdb', 'type CouchdbOptions, couchdb', 'couchdb, type CouchdbOptions', 'couchdb as make'])
+      noticed(testsChooseTheirDate([file('test/store/a.test.ts', `import { ${names} } ${from}`)]))
+    expect(
+      testsChooseTheirDate([
+        file('test/store/a.test.ts', `import type { CouchdbOptions } ${from}`, 'new Date(0)', '// Date.now()'),
+        file('test/store/b.test.ts', "import { couchdb } from '../backends/couchdb/backend.js'"),
+      ]),
+    ).toEqual([])
+    noticed(testsChooseTheirDate([file('test/support/seed.ts', 'export const seed = 1')]))
   })
 
   test('printing', () => {

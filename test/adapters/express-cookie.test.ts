@@ -1,7 +1,8 @@
 import type { Express } from 'express'
 import type { Cookie } from 'express-session'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { isSpent, revivedCookie, storedCookie, withoutDrift } from '../../src/adapters/express-cookie.js'
+import { QUIET_DAY } from '../support/calendar.js'
 import { type App, Browser, bag, idOf, openCluster } from './express-cluster.js'
 
 const HOUR_MS = 3_600_000
@@ -43,14 +44,17 @@ const cookieSeen = async (browser: Browser, { url }: App): Promise<SeenCookie> =
 const idleTtlMs = async ({ store }: App, browser: Browser): Promise<number | undefined> =>
   (await store.sessions.load(idOf(browser), { touch: false }))?.idleTtlMs
 
+/** The wall clock stands still; timers go on as they are. */
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: QUIET_DAY })
+})
 afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Moves the wall clock of express-session and of the stores; timers go on as they are. */
+/** Moves the wall clock of express-session and of the stores. */
 const moveClock = (ms: number): void => {
-  const now = Date.now()
-  vi.useFakeTimers({ toFake: ['Date'], now: now + ms })
+  vi.setSystemTime(Date.now() + ms)
 }
 
 describe("a session's cookie", () => {

@@ -72,6 +72,56 @@ export const clockAndChanceAreArguments = (files: readonly SourceFile[]): Compla
     .flatMap((file) => placesOf({ path: file.path, text: codeOf(file.text) }, CLOCKS_AND_CHANCE))
     .map(({ where, found }) => `${where} uses ${found}: ask the Runtime instead`)
 
+/** Tests and their helpers that may read the system's calendar, each with the reason. */
+const MAY_READ_THE_DATE: Readonly<Record<string, string>> = {
+  'test/adapters/express-cookie.test.ts': 'it moves the date',
+  'test/architecture.test.ts': 'it spells out what these rules look for',
+  'test/backends/postgres/cluster.ts': 'it compares the clock with that of the server',
+  'test/caches/memory.test.ts': 'entries that live for a minute, whatever the date',
+  'test/caches/memcached/faults.test.ts': 'entries that live for a minute, whatever the date',
+  'test/caches/memcached/large.test.ts': 'entries that live for a minute, whatever the date',
+  'test/caches/memcached/memjs-defects.test.ts': 'entries that live for a minute, whatever the date',
+  'test/chaos/cluster.ts': 'it compares the clock with that of the server',
+  'test/chaos/run.ts': 'real processes for a minute, which go by the real clock',
+  'test/support/moved-calendar.mjs': 'it moves the date',
+  'test/support/moved-calendar.test.ts': 'it looks whether the date is moved',
+  'test/support/plain-memjs-cache.ts': 'a cache, which goes by the system unless told otherwise',
+  'test/support/seed.ts': 'a number that is another in each run',
+}
+
+/** Files that may make a CouchDB backend without saying by which clock it goes, each with the reason. */
+const MAY_MAKE_UNDATED_BACKENDS: Readonly<Record<string, string>> = {
+  'test/backends/couchdb/backend.ts': 'it asks its callers for the clock',
+  'test/backends/couchdb/options.test.ts': 'its backends are never used',
+  'test/chaos/app.ts': 'a real process, which goes by the real clock',
+  'test/chaos/behind.ts': 'it looks at what real processes did, which go by the real clock',
+}
+
+const IMPORT_OF_COUCHDB =
+  /\bimport\s*\{(?:[^}]*[{,\s])??couchdb\b[^}]*\}\s*from\s*'[^']*src\/backends\/couchdb\/index\.js'/g
+
+/** A test passes on any day: it chooses the date that it and the parts that it makes go by. */
+export const testsChooseTheirDate = (files: readonly SourceFile[]): Complaints => [
+  ...unexcused(files, /\b(?:Date\.now\b|new Date\(\s*\))/g, MAY_READ_THE_DATE).map(
+    (place) => `${place}: take the time from a runtime of test/support/calendar.ts`,
+  ),
+  ...unexcused(files, IMPORT_OF_COUCHDB, MAY_MAKE_UNDATED_BACKENDS).map(
+    (place) => `${place}: take couchdb from test/backends/couchdb/backend.js, which asks for a clock`,
+  ),
+]
+
+/** What the pattern finds in files that have no excuse, and the excuses of files in which it finds nothing. */
+const unexcused = (
+  files: readonly SourceFile[],
+  pattern: RegExp,
+  excuses: Readonly<Record<string, string>>,
+): Complaints =>
+  files.flatMap((file) => {
+    const places = placesOf({ path: file.path, text: codeOf(file.text) }, pattern)
+    if (excuses[file.path] === undefined) return places.map(({ where, found }) => `${where} has ${found}`)
+    return places.length > 0 ? [] : [`${file.path} needs no excuse any more`]
+  })
+
 /** A library is silent unless asked: what it has to say goes to events and to the caller. */
 export const nothingIsPrinted = (files: readonly SourceFile[]): Complaints =>
   files
