@@ -14,6 +14,7 @@ import {
   sharedPostgres,
   skipUnless,
 } from '../support/servers.js'
+import { startWatch } from '../support/stopwatch.js'
 import { type Data, expectCode, increment, loaded } from './world.js'
 
 const [postgresFound, memcachedFound] = [await sharedPostgres(), await ownMemcached()]
@@ -195,9 +196,9 @@ test('a port that nobody listens on is an error within the deadline, naming tier
     cache: memcached({ servers: `127.0.0.1:${free}` }),
     backend: postgres({ connectionString: `postgres://user:very-secret@127.0.0.1:${free}/db` }),
   })
-  const started = performance.now()
+  const watch = startWatch()
   const error: unknown = await store.load('some-id').catch((reason: unknown) => reason)
-  expect(performance.now() - started).toBeLessThan(3_000)
+  expect(watch()).toBeLessThan(3_000)
   expect(error).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', message: expect.stringContaining(`127.0.0.1:${free}`) })
   expect(`${String(error)} ${JSON.stringify(error)}`).not.toContain('very-secret')
   await expectCode(store.create({}), 'E_SESSION_UNAVAILABLE')

@@ -4,6 +4,7 @@ import { memcached } from '../../src/caches/memcached/index.js'
 import { createSessionStore, type SessionStore, type StoreOptions } from '../../src/index.js'
 import { rounds } from '../support/seed.js'
 import { type MemcachedServer, ownMemcached, ownPostgres, type PostgresServer, skipUnless } from '../support/servers.js'
+import { startWatch } from '../support/stopwatch.js'
 import { type Data, increment, loaded } from './world.js'
 
 const [startMemcached, startPostgres] = [await ownMemcached(), ownPostgres()]
@@ -49,22 +50,36 @@ skipUnless('on the worst night, with real Memcached and PostgreSQL', servers, (s
     for (let made = 0; made < count; made += 1) ids.push((await store.create({ count: 0 })).id)
     return ids
   }
-  /** Calls one after the other until `over`; how long each took, and what it failed with. */
+  /** Calls one after the other until `over`; how long each took, less what the machine withheld, and what it failed with. */
   const underLoad = async (work: (turn: number) => Promise<unknown>, over: () => boolean) => {
+    const watch = startWatch()
     const tookMs: number[] = []
     const failed: unknown[] = []
     for (let turn = 0; !over(); turn += 1) {
-      const startedAt = performance.now()
+      const startedAt = watch()
       await work(turn).catch((error: unknown) => failed.push(error))
-      tookMs.push(performance.now() - startedAt)
+      tookMs.push(watch() - startedAt)
     }
     return { failed, longestMs: Math.max(...tookMs), turns: tookMs.length }
   }
 
-  test('a cold cache costs one read of the backend for each session, however many processes and requests ask', async () => {
-    // On a busy machine a second is soon over; whoever runs out of patience reads for itself, as he should.
-    const patient = { maxBackendReads: 4, leaseMs: 60_000, leaseWaitMs: 60_000, deadlineMs: 60_000 }
-    const three = [process(patient), process(patient), process(patient)]
+  test('a cold cache costs one read of the backend for each session, however many processes and requests ask', {
+    timeout: 120_000,
+  }, async () => {
+    // On a busy machine a second is soon over; whoever runs out of patience, with the cache too, reads for itself, as he
+    // should.
+    const patient = (): SessionStore<Data> =>
+      process({
+        cache: memcached({ servers: cache.address, operationTimeoutMs: 60_000, connectTimeoutMs: 60_000 }),
+        backend: postgres({ connectionString: database.adminUrl, queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }),
+        maxBackendReads: 4,
+        cacheTimeoutMs: 60_000,
+        backendTimeoutMs: 60_000,
+        leaseMs: 120_000,
+        leaseWaitMs: 120_000,
+        deadlineMs: 120_000,
+      })
+    const three = [patient(), patient(), patient()]
     const ids = await sessionsOf(three[0] as SessionStore<Data>, 60)
     await Promise.all(three.map((store) => loaded(store, ids[0] ?? '')))
     await cache.restart()

@@ -10,6 +10,7 @@ import {
   scriptedMemcached,
 } from '../../../src/testing/scripted-memcached.js'
 import { ownMemcached, skipUnless } from '../../support/servers.js'
+import { startWatch } from '../../support/stopwatch.js'
 import { type MovedClock, movedClock } from '../support/moved-clock.js'
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
@@ -330,13 +331,13 @@ describe('a change', () => {
       const { server: elsewhere, cache: other, inAMinute } = await scene()
       const token = await store(other, 'k', 'old', inAMinute)
       expect(elsewhere.connections.made).toBe(1)
-      const startedAt = performance.now()
+      const watch = startWatch()
       if (operation === 'add' || operation === 'set')
         await expect(change(cache, token, inAMinute)).rejects.toEqual(
           unavailable({ operation, applied: 'no', message: expect.stringContaining('ECONNREFUSED') }),
         )
       else expect(JSON.stringify(await change(cache, token, inAMinute))).toContain('conflict')
-      expect(performance.now() - startedAt).toBeLessThan(400)
+      expect(watch()).toBeLessThan(400)
     },
   )
 
@@ -737,13 +738,13 @@ skipUnless('a real Memcached that fails', await ownMemcached(), (start) => {
       server.pause()
       // The signal takes a moment to reach all of its threads.
       await new Promise((resolve) => setTimeout(resolve, 100))
-      const startedAt = performance.now()
+      const watch = startWatch()
       const calls = await Promise.allSettled([
         cache.get('k'),
         cache.set('k', bytes('w'), Date.now() + 60_000),
         cache.get('k'),
       ])
-      expect(performance.now() - startedAt).toBeLessThan(1000)
+      expect(watch()).toBeLessThan(1000)
       for (const call of calls) expect(call).toMatchObject({ status: 'rejected', reason: unavailable() })
       server.resume()
       await vi.waitFor(async () => expect(text(await cache.get('k'))).toMatch(/[vw]/), 5000)
