@@ -72,7 +72,7 @@ const checkText = async (tally: Tally, evidence: string, onlyBuild: boolean): Pr
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   for (const [name, [command, args]] of steps.slice(0, onlyBuild ? 1 : steps.length)) {
     const logFile = join(evidence, `${name}.log`)
-    record(tally, name, await runCommand(command, args, { root, patienceMs: 3 * minutes, logFile }))
+    record(tally, name, await runCommand(command, args, { root, patienceMs: 10 * minutes, logFile }))
   }
 }
 
@@ -111,7 +111,7 @@ const runTests = async (
     ],
     {
       root,
-      patienceMs: (long ? 60 : 9) * minutes,
+      patienceMs: (long ? 90 : 30) * minutes,
       logFile: join(evidence, 'vitest.log'),
       live: true,
       env: {
@@ -144,11 +144,12 @@ const runChaos = async (tally: Tally, evidence: string): Promise<void> => {
   const logFile = join(evidence, 'chaos.log')
   const outcome = await runCommand(join(root, 'scripts/chaos'), ['--seconds', '60'], {
     root,
-    patienceMs: 5 * minutes,
+    patienceMs: 10 * minutes,
     logFile,
   })
   record(tally, 'chaos', outcome)
-  console.log(outcome.output.trimEnd().split('\n').at(-1))
+  const lines = outcome.output.trimEnd().split('\n')
+  for (const line of [...lines.filter((each) => each.startsWith('NOT SHOWN')), lines.at(-1)]) console.log(line)
 }
 
 const printShares = (shares: readonly Share[]): void => {

@@ -19,7 +19,8 @@ CouchDB is the one that COUCHDB_URL names, as an administrator, in databases of 
 are removed at its end; it is not stopped. Without COUCHDB_URL it is a stand-in, which is.
 
 The last line is JSON (of several runs, of the last one; each prints its own). Ends with 0 if every promise held and at
-least 95 % of the requests succeeded that could, with 1 if not, with 2 for a mistake in the command line.`
+least 95 % of the requests succeeded that could, with 1 if not, with 2 for a mistake in the command line. Above the JSON
+stands why it is 1 (FAILED: …), or that the machine was too busy for the requests to be judged (NOT SHOWN: …).`
 
 /** The command line of `scripts/chaos`, understood. */
 export interface Arguments {

@@ -3,6 +3,7 @@ import type { RowState } from '../concurrency/row-journal.js'
 import { type AppProcess, type ControlDesk, controlDesk } from './app-process.js'
 import { type Behind, type Ending, startBehind } from './behind.js'
 import { type CacheServer, cacheServer } from './cache-server.js'
+import { startControl } from './control.js'
 import { type FaultProxy, faultProxy } from './fault-proxy.js'
 import { type BackendKind, PLACES, type Place, WIRES, type WireName } from './faults.js'
 import type { Known } from './messages.js'
@@ -61,6 +62,8 @@ export const openCluster = async ({ folder, seed, transport, backend, notes }: C
       'cache-2': () => caches[1]?.port ?? 0,
       backend: behind.port,
     }
+    const control = await startControl(portOf, backend, notes.note)
+    ending.push(() => control.close())
     const wires = new Map<string, FaultProxy>()
     for (const place of PLACES)
       for (const name of WIRES) {

@@ -11,6 +11,8 @@ export type Note =
   | { readonly is: 'evicted'; readonly at: number; readonly key: string }
   /** A tier could not be asked, or not be relied on, from a place. */
   | { readonly is: 'down'; readonly at: number; readonly until: number; readonly place: Place; readonly wire: WireName }
+  /** A server was not quick enough for a control that no fault befalls: the machine had other things to do. */
+  | { readonly is: 'late'; readonly at: number; readonly until: number; readonly wire: WireName }
   /** The process is gone, killed or closed. */
   | { readonly is: 'gone'; readonly at: number; readonly app: string; readonly closed: boolean }
   | { readonly is: 'moment'; readonly at: number; readonly what: 'load' | 'end of load' | 'end' | 'written' | 'over' }

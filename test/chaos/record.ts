@@ -42,6 +42,8 @@ export interface RunRecord {
   readonly writtenAt: number
   readonly overAt: number
   readonly downs: readonly (Span & { readonly place: Place; readonly wire: WireName })[]
+  /** When the machine was too busy for a server to answer in time, as a control saw it. */
+  readonly lates: readonly (Span & { readonly wire: WireName })[]
 }
 
 /** A tier that has just answered again may still be gone round by who decided so a moment before. */
@@ -97,6 +99,9 @@ export const recordOf = (
     downs: notes
       .filter((note) => note.is === 'down')
       .map(({ at, until, place, wire }) => ({ from: at - began, to: until - began, place, wire })),
+    lates: notes
+      .filter((note) => note.is === 'late')
+      .map(({ at, until, wire }) => ({ from: at - began, to: until - began, wire })),
   }
 }
 

@@ -5,7 +5,7 @@ import type { Line, Seen } from './lines.js'
 import type { Note } from './notes.js'
 import { recordOf } from './record.js'
 import { CACHES, STORE } from './store-options.js'
-import { type Judgement, judgementOf } from './verdict.js'
+import { complaintsAbout, type Judgement, judgementOf, reservationsAbout, type Verdict } from './verdict.js'
 
 /** A run of two processes, written by hand, one step every ten ms. */
 class Story {
@@ -129,6 +129,7 @@ describe('a history without fault', () => {
       acknowledged: 3,
       errors: 0,
       succeededWithOneTierUp: 1,
+      hinderedByMachine: 0,
       lostWithinBound: 0,
       lostBeyondBound: 0,
       resurrected: 0,
@@ -395,5 +396,72 @@ describe('the share of requests that succeeded', () => {
     expect(failing('load', 'backend', 'cache-1')).toBe(1)
     expect(failing('destroy', 'backend')).toBe(1)
     expect(failing('create', 'backend')).toBe(1)
+  })
+
+  /** A failed load, long enough after the creation, and what was down or late at that moment. */
+  const hindered = (
+    { down, late }: { readonly down?: 'backend' | 'cache-1'; readonly late?: 'backend' | 'cache-1' | 'cache-2' },
+    stalled = false,
+    laterMs = 0,
+  ): Partial<Verdict> => {
+    const story = new Story().created().wait(LONG)
+    if (down !== undefined) story.note({ is: 'down', until: 1_000_000, place: 'A', wire: down })
+    story.wait(100)
+    if (late !== undefined) story.note({ is: 'late', until: 3 * LONG, wire: late })
+    if (stalled) story.line('A1', { is: 'stalled', from: LONG })
+    if (laterMs > 0) story.wait(3 * LONG + laterMs)
+    const { verdict } = story.does('A1', 'load', { outcome: FAILED }).isJudged()
+    const { succeededWithOneTierUp, judgedForSuccess, hinderedByMachine } = verdict
+    return { succeededWithOneTierUp, judgedForSuccess, hinderedByMachine }
+  }
+  const COUNTED = { succeededWithOneTierUp: 0.5, judgedForSuccess: 2, hinderedByMachine: 0 }
+  const LEFT_OUT = { succeededWithOneTierUp: 1, judgedForSuccess: 1, hinderedByMachine: 1 }
+
+  test('counts none for which the machine let one tier be late while the other was down', () => {
+    expect(hindered({ down: 'backend', late: 'cache-1' })).toEqual(LEFT_OUT)
+    expect(hindered({ down: 'cache-1', late: 'backend' })).toEqual(LEFT_OUT)
+    expect(hindered({}, true)).toEqual(LEFT_OUT)
+  })
+
+  test('counts one that failed although one of its tiers was in time, or the machine was well again', () => {
+    expect(hindered({ late: 'backend' })).toEqual(COUNTED)
+    expect(hindered({ late: 'cache-1' })).toEqual(COUNTED)
+    expect(hindered({ down: 'backend', late: 'cache-2' })).toEqual(COUNTED)
+    expect(hindered({ down: 'backend', late: 'cache-1' }, false, 10_000)).toEqual(COUNTED)
+  })
+})
+
+describe('what is said of a run', () => {
+  const { verdict: good } = new Story().created().isJudged()
+  const of = (change: Partial<Verdict>) => {
+    const verdict = { ...good, judgedForSuccess: 1_000, ...change }
+    return [complaintsAbout(verdict), reservationsAbout(verdict)]
+  }
+
+  test('a good one gets no complaint and no reservation', () => {
+    expect(of({})).toEqual([[], []])
+    expect(of({ succeededWithOneTierUp: 0.95, hinderedByMachine: 1_000 })).toEqual([[], []])
+  })
+
+  test.each<[string, Partial<Verdict>, string]>([
+    ['broken promises', { violations: 3 }, 'promises were broken: 3 calls or states show it'],
+    ['lost changes', { lostBeyondBound: 2 }, '2 acknowledged changes were lost beyond what the losses may cost'],
+    ['calls that did not settle', { unsettled: 1 }, '1 calls settled after their deadline or never'],
+    [
+      'requests that failed',
+      { succeededWithOneTierUp: 0.9412, hinderedByMachine: 999 },
+      'only 94.12 % of the 1000 requests succeeded that could, where at least 95 % must',
+    ],
+  ])('%s are complained of, in words', (_, change, complaint) => {
+    expect(of(change)).toEqual([[complaint], []])
+  })
+
+  test('a share of what is left on a machine that hindered most requests is no complaint but a reservation', () => {
+    expect(of({ succeededWithOneTierUp: 0.5, hinderedByMachine: 1_001 })).toEqual([
+      [],
+      ['how many requests succeed, since the machine was too busy for 1001 of the 2001 that could'],
+    ])
+    // Promises are kept on any machine.
+    expect(of({ violations: 1, hinderedByMachine: 5_000 })[0]).toHaveLength(1)
   })
 })

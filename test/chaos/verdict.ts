@@ -1,8 +1,8 @@
 import { type RowState, rowJudge } from '../concurrency/row-journal.js'
 import type { Operation, Violation } from '../simulation/history.js'
 import { judge, writesAmong } from '../simulation/judge.js'
-import { type Place, WIRES, type WireName } from './faults.js'
-import { type ProcessRecord, type RunRecord, type SessionRecord, sumWithin, within } from './record.js'
+import { WIRES, type WireName } from './faults.js'
+import { type ProcessRecord, type RunRecord, type SessionRecord, type Span, sumWithin, within } from './record.js'
 import { ABSOLUTE_TTL_MS, CACHES, CLOCK_SKEW_MS, IDLE_TTL_MS, STORE } from './store-options.js'
 
 /** What a run came to, as the last line of `scripts/chaos` tells it. */
@@ -12,6 +12,10 @@ export interface Verdict {
   readonly acknowledged: number
   readonly destroys: number
   readonly succeededWithOneTierUp: number
+  /** The requests that this share is of. */
+  readonly judgedForSuccess: number
+  /** Those that are left out of it as the machine did not let their tiers, or their process, answer in time. */
+  readonly hinderedByMachine: number
   readonly faults: Readonly<Record<string, number>>
   readonly violations: number
   readonly lostWithinBound: number
@@ -91,12 +95,15 @@ export const judgementOf = (
       completed === undefined ? [] : [completed - invoked - pausedMs],
     )
     .sort((a, b) => a - b)
+  const { judged, succeeded, hindered } = successesOf(load, record)
   const verdict: Verdict = {
     seconds,
     requests: load.length,
     acknowledged: load.filter(({ operation: { token, outcome } }) => token !== undefined && outcome.is === 'ok').length,
     destroys: load.filter(({ operation: { kind, outcome } }) => kind === 'destroy' && outcome.is === 'ok').length,
-    succeededWithOneTierUp: Number(successRate(load, record).toFixed(4)),
+    succeededWithOneTierUp: Number((judged === 0 ? 1 : succeeded / judged).toFixed(4)),
+    judgedForSuccess: judged,
+    hinderedByMachine: hindered,
     faults,
     violations: violations.length,
     lostWithinBound,
@@ -195,36 +202,84 @@ const needsBackend = ({ kind, outcome }: Operation): boolean =>
   ['create', 'destroy', 'regenerate', 'save user'].includes(kind) ||
   (outcome.is === 'ok' && outcome.durability === 'backend')
 
+/** The share of requests that must succeed while one tier is up. */
+export const LEAST_SUCCESS = 0.95
+
+/** For so long after an answer that did not come in time a store goes on without asking that tier, and a little longer. */
+const AFTERMATH_MS = 2_000
+
 /**
- * The share that succeeded of those requests that could: at no moment of theirs were both of their tiers in a fault,
- * nor was the one that they must have by contract. A tier is in a fault from a place's view while one is done to it or
- * to the wire there.
+ * How many succeeded of those requests that could: at no moment of theirs were both of their tiers in a fault, nor was
+ * the one that they must have by contract. A tier is in a fault from a place's view while one is done to it or to the
+ * wire there.
+ *
+ * A machine that is too busy lets answers come too late as a fault does. When it did so, a control has seen, or the
+ * process itself, which did not run; a request for which only that makes the difference is hindered, and not judged.
  */
-const successRate = (load: readonly Done[], { downs }: RunRecord): number => {
-  const of = new Map<string, { from: number; to: number }[]>()
-  for (const { place, wire, from, to } of downs) {
-    const spans = of.get(`${place} ${wire}`) ?? []
-    of.set(`${place} ${wire}`, [...spans, { from, to }])
-  }
-  let counted = 0
-  let succeeded = 0
+const successesOf = (
+  load: readonly Done[],
+  { downs, lates, processes }: RunRecord,
+): { readonly judged: number; readonly succeeded: number; readonly hindered: number } => {
+  const faults = spansBy(downs.map(({ place, wire, ...span }) => [`${place} ${wire}`, span]))
+  const late = spansBy(lates.map(({ wire, from, to }) => [wire, { from, to: to + AFTERMATH_MS }]))
+  const stalls = spansBy(
+    processes.flatMap(({ name, stalls }) => stalls.map(({ from, to }) => [name, { from, to: to + AFTERMATH_MS }])),
+  )
+  let [judged, succeeded, hindered] = [0, 0, 0]
   for (const { operation, session } of load) {
     if (operation.completed === undefined && operation.outcome.is === 'unknown') continue
-    const place = operation.process[0] as Place
-    const { invoked, completed = Number.POSITIVE_INFINITY } = operation
-    const isDown = (wire: WireName): boolean =>
-      (of.get(`${place} ${wire}`) ?? []).some((span) => within(span, invoked, completed))
+    const { process, invoked, completed = Number.POSITIVE_INFINITY } = operation
     const cache = WIRES[(CACHES as readonly string[]).indexOf(session.server)] ?? 'cache-1'
-    if (
-      isDown('backend') &&
-      (isDown(cache) || needsBackend(operation) || session.durableTokens.has(operation.token ?? ''))
-    )
-      continue
-    counted += 1
-    if (!isFailure(operation)) succeeded += 1
+    const meets = (spans: readonly Span[] | undefined): boolean =>
+      (spans ?? []).some((span) => within(span, invoked, completed))
+    const inFault = (wire: WireName): boolean => meets(faults.get(`${process[0]} ${wire}`))
+    const isHindered = (wire: WireName): boolean => inFault(wire) || meets(late.get(wire)) || meets(stalls.get(process))
+    const needsIt = needsBackend(operation) || session.durableTokens.has(operation.token ?? '')
+    const couldNot = (isDown: (wire: WireName) => boolean): boolean => isDown('backend') && (isDown(cache) || needsIt)
+    if (couldNot(inFault)) continue
+    if (couldNot(isHindered)) hindered += 1
+    else {
+      judged += 1
+      if (!isFailure(operation)) succeeded += 1
+    }
   }
-  return counted === 0 ? 1 : succeeded / counted
+  return { judged, succeeded, hindered }
 }
+
+const spansBy = (entries: readonly (readonly [string, Span])[]): ReadonlyMap<string, readonly Span[]> => {
+  const spans = new Map<string, Span[]>()
+  for (const [name, span] of entries) spans.set(name, [...(spans.get(name) ?? []), span])
+  return spans
+}
+
+/** Why a run is not good, in words; nothing where it is. */
+export const complaintsAbout = (verdict: Verdict): readonly string[] => {
+  const { violations, lostBeyondBound, unsettled, succeededWithOneTierUp, judgedForSuccess } = verdict
+  const percent = (share: number): string => `${Number((share * 100).toFixed(2))} %`
+  return [
+    ...(violations > 0 ? [`promises were broken: ${violations} calls or states show it`] : []),
+    ...(lostBeyondBound > 0
+      ? [`${lostBeyondBound} acknowledged changes were lost beyond what the losses may cost`]
+      : []),
+    ...(unsettled > 0 ? [`${unsettled} calls settled after their deadline or never`] : []),
+    ...(succeededWithOneTierUp < LEAST_SUCCESS && isJudgeable(verdict)
+      ? [
+          `only ${percent(succeededWithOneTierUp)} of the ${judgedForSuccess} requests succeeded that could, where at least ${percent(LEAST_SUCCESS)} must`,
+        ]
+      : []),
+  ]
+}
+
+/** What a run could not show, in words; nothing where it shows all that it is for. */
+export const reservationsAbout = (verdict: Verdict): readonly string[] =>
+  isJudgeable(verdict)
+    ? []
+    : [
+        `how many requests succeed, since the machine was too busy for ${verdict.hinderedByMachine} of the ${verdict.hinderedByMachine + verdict.judgedForSuccess} that could`,
+      ]
+
+/** Where the machine hindered most requests, the few others are no fair sample: they came close to what hindered those. */
+const isJudgeable = ({ judgedForSuccess, hinderedByMachine }: Verdict): boolean => judgedForSuccess >= hinderedByMachine
 
 const cutOffOf = (load: readonly Done[], { processes, writtenAt }: RunRecord): CutOff => {
   const troubled = (name: string, server: string, from: number, to: number): boolean =>
