@@ -18,7 +18,7 @@ const at = (moment: string): number => Date.parse(moment)
 const processAt = (moment: string, database: string) => {
   const clock = { now: at(moment) }
   const runtime = { ...systemRuntime, now: () => clock.now }
-  const backend = couchdb(couch().options({ database, runtime, requestTimeoutMs: 15_000 }))
+  const backend = couchdb(couch().options({ database, runtime }))
   closing.push(() => backend.close())
   return { backend, clock }
 }

@@ -5,11 +5,14 @@ import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
 
+/** The rules are about what is done, and not about how fast. */
+const PATIENCE = { queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }
+
 backendContract(test, {
   name: 'postgres',
   open: async () => {
     const { url, schema, table } = cluster()
-    return { backend: postgres({ connectionString: url, schema, table, queryTimeoutMs: 30_000 }) }
+    return { backend: postgres({ connectionString: url, schema, table, ...PATIENCE }) }
   },
   now: () => cluster().now(),
   purgeResolutionMs: 3_600_000,

@@ -18,11 +18,13 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
   afterAll(() => pgbouncer?.stop())
   const connectionString = (): string => pgbouncer?.url ?? ''
 
+  /** The rules are about what is done, and not about how fast. */
+  const PATIENCE = { queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }
   backendContract(test, {
     name: 'postgres',
     open: async () => {
       const { schema, table } = cluster()
-      return { backend: postgres({ connectionString: connectionString(), schema, table, queryTimeoutMs: 30_000 }) }
+      return { backend: postgres({ connectionString: connectionString(), schema, table, ...PATIENCE }) }
     },
     now: () => cluster().now(),
     purgeResolutionMs: 3_600_000,
@@ -31,7 +33,7 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
   test('migrations run at first use, from several backends at once', async () => {
     const schema = `test_${randomBytes(6).toString('hex')}`
     const backends = Array.from({ length: 3 }, () =>
-      postgres({ connectionString: connectionString(), schema, migrate: true, queryTimeoutMs: 10_000 }),
+      postgres({ connectionString: connectionString(), schema, migrate: true, ...PATIENCE }),
     )
     try {
       const locator = sampleLocator()
@@ -46,7 +48,7 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
   test('a statement time-out is set for one transaction and stays on no connection', async () => {
     const { schema, table } = cluster()
     const backend = postgres({ connectionString: connectionString(), schema, table, statementTimeoutMs: 1_234 })
-    const plain = postgres({ connectionString: connectionString(), schema, table })
+    const plain = postgres({ connectionString: connectionString(), schema, table, ...PATIENCE })
     try {
       const locator = sampleLocator()
       expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
