@@ -5,6 +5,7 @@ import type { ChannelMessages, StoreEventName } from '../../src/contract/events.
 import type { SessionStore } from '../../src/contract/session-store.js'
 import { publish, timed } from '../../src/store/channels.js'
 import { movableRuntime } from '../../src/testing/movable-runtime.js'
+import { QUIET_DAY } from '../support/calendar.js'
 import { textsIn } from '../support/texts.js'
 import { change, type Data, expectCode, increment, loaded, settled, world } from './world.js'
 
@@ -183,7 +184,7 @@ describe('a message', () => {
 
   test('a duration is of the monotonic clock, whatever the clock on the wall does', async () => {
     const { process, runtime } = world()
-    const store = process({ runtime: { ...runtime, now: () => Date.UTC(2026, 10, 21) - performance.now() } })
+    const store = process({ runtime: { ...runtime, now: () => QUIET_DAY - Math.round(performance.now()) } })
     const heard = listen('nonstick:read')
     await store.load('nobody')
     expect(heard[0]?.message['durationMs']).toBeGreaterThanOrEqual(0)

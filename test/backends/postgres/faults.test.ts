@@ -130,6 +130,8 @@ const startSilencer = async (target: URL): Promise<{ port: number; silent: boole
 }
 
 test('a server that falls silent costs one deadline per call and its connections, and then all is well again', async () => {
+  // What a whole server answers comes within that on a busy machine too.
+  const WITHIN_MS = 1_500
   const { url, schema, table } = cluster()
   const through = new URL(url)
   const silencer = await startSilencer(new URL(url))
@@ -139,8 +141,8 @@ test('a server that falls silent costs one deadline per call and its connections
     connectionString: through.href,
     schema,
     table,
-    queryTimeoutMs: 1_000,
-    connectTimeoutMs: 1_000,
+    queryTimeoutMs: WITHIN_MS,
+    connectTimeoutMs: WITHIN_MS,
     maxConnections: 2,
   })
   // A busy machine may take longer for a new connection than one call has.
@@ -159,7 +161,7 @@ test('a server that falls silent costs one deadline per call and its connections
     // Its connection was new, and did not get so far as to send anything.
     expect(destroy.applied).toBe('no')
     expect((await backend.health()).state).toBe('down')
-    expect(watch()).toBeLessThan(3 * 1_000 + 5_000)
+    expect(watch()).toBeLessThan(3 * WITHIN_MS + 600)
     silencer.silent = false
     await wellAgain(locator)
     silencer.silent = true
@@ -170,7 +172,7 @@ test('a server that falls silent costs one deadline per call and its connections
     silencer.silent = true
     const closing = startWatch()
     await backend.close()
-    expect(closing()).toBeLessThan(1_000 + 5_000)
+    expect(closing()).toBeLessThan(WITHIN_MS + 600)
   } finally {
     await backend.close()
     silencer.stop()

@@ -30,7 +30,7 @@ interface Defect {
 }
 
 /** Of both, so that what hangs is soon seen to hang. */
-const TIMEOUT_MS = 200
+const TIMEOUT_MS = 500
 
 interface Transport {
   readonly kind: 'plain' | 'ours'
@@ -361,7 +361,7 @@ const DEFECTS: Record<string, Defect> = {
         serialize: (_: number, value: unknown, extras: unknown) => ({ value, extras }),
         deserialize: decode,
       }
-      const { client } = plainMemjsCache({ servers: server.address, memjs: { serializer } })
+      const { client } = plainMemjsCache({ servers: server.address, memjs: { serializer, timeout: 60 } })
       closers.push(async () => client.close())
       const uncaught = new Promise((resolve) => process.setUncaughtExceptionCaptureCallback(resolve))
       try {
