@@ -13,7 +13,7 @@ import { chance } from './chance.js'
 import { findServers, openTiers, type Tiers } from './cluster.js'
 
 const ROUNDS = rounds(100, 1_000)
-vi.setConfig({ testTimeout: rounds(60_000, 20 * 60_000) })
+vi.setConfig({ testTimeout: rounds(300_000, 30 * 60_000) })
 
 /** One app for each process that a load balancer would choose from, each with connections of its own. */
 interface Apps {

@@ -12,7 +12,7 @@ import {
 import { type Program, startProgram } from './programs.js'
 
 /** A busy machine takes its time to start a program. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 300_000
 
 let running: Program[] = []
 afterEach(async () => {

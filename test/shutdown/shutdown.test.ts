@@ -14,7 +14,7 @@ import {
 import { get, type Program, startProgram } from './programs.js'
 
 // A busy machine takes its time to start a program.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 const [postgresFound, memcachedFound] = [await sharedPostgres(), await ownMemcached()]
 const servers =

@@ -20,7 +20,7 @@ const servers =
 
 skipUnless('what is told of real servers', servers, ({ startMemcached, startPostgres }) => {
   test('says which server failed, and never an id, a key, data, a user or a password', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const [cache, backend] = await Promise.all([startMemcached(), startPostgres({ fsync: false })])
     const store = createSessionStore<Data>({

@@ -12,7 +12,7 @@ import { connected, type Ended, elsewhere, RELOAD, run } from './reload-support.
 import { dumpSchema } from './schema-dump.js'
 
 // Processes by the dozen, on whatever machine.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 const ALL = MIGRATIONS.map(({ name }) => name)
 const SNAPSHOT = readFileSync(new URL('../../snapshots/schema.sql', import.meta.url), 'utf8')
