@@ -134,7 +134,10 @@ skipUnless('the health of a store on real servers', servers, ({ startMemcached, 
     expect(await states()).toEqual(well)
     const [, second] = caches
     second?.pause()
-    expect(await states()).toEqual({ store: 'degraded', cache: 'degraded', servers: ['up', 'down'], backend: 'up' })
+    // The signal takes a moment to reach all threads of a server.
+    await expect
+      .poll(states, { timeout: 30_000 })
+      .toEqual({ store: 'degraded', cache: 'degraded', servers: ['up', 'down'], backend: 'up' })
     second?.resume()
     await second?.kill9()
     expect(await states()).toEqual({ store: 'degraded', cache: 'degraded', servers: ['up', 'down'], backend: 'up' })
@@ -163,6 +166,7 @@ skipUnless('the health of a store on real servers', servers, ({ startMemcached, 
 
   test('is degraded while PostgreSQL is frozen, within its deadline, and up when it goes on', async () => {
     backend.pause()
+    await expect.poll(states, { timeout: 30_000 }).toMatchObject({ backend: 'down' })
     const { state, backend: postgres } = await store.health()
     expect([state, postgres.state]).toEqual(['degraded', 'down'])
     expect(postgres.reason).not.toMatch(/postgres:\/\/|password/)
@@ -174,6 +178,8 @@ skipUnless('the health of a store on real servers', servers, ({ startMemcached, 
   test('is down while nobody answers', async () => {
     for (const cache of caches) cache.pause()
     backend.pause()
-    expect(await states()).toEqual({ store: 'down', cache: 'down', servers: ['down', 'down'], backend: 'down' })
+    await expect
+      .poll(states, { timeout: 30_000 })
+      .toEqual({ store: 'down', cache: 'down', servers: ['down', 'down'], backend: 'down' })
   })
 })
