@@ -104,11 +104,17 @@ export class BackendServer {
     this.#put(key, { state: 'live', session }, 'no')
   }
 
-  /** What has expired, and as long again as is asked for; and tombstones whose time is up. Gives what it removed. */
+  /**
+   * What has expired for longer than the grace, or past its absolute lifetime; and tombstones whose time is up. Gives what
+   * it removed.
+   */
   purge(graceMs: number): readonly CacheKey[] {
     const now = this.#epochNow()
     const isOver = (row: Row): boolean =>
-      row.state === 'live' ? row.session.expiresAt + graceMs <= now : row.keepUntil <= now
+      row.state === 'live'
+        ? row.session.expiresAt + graceMs <= now ||
+          Math.max(row.session.expiresAt, row.session.absoluteExpiresAt) <= now
+        : row.keepUntil <= now
     const keys = [...this.rows].filter(([, row]) => isOver(row)).map(([key]) => key)
     for (const key of keys) this.rows.delete(key)
     return keys

@@ -116,7 +116,8 @@ export const configOf = (lots: Lots): Config => {
     noise: lots.pick([0.01, 0.03, 0.08]),
     maxValueBytes: faults.has('value too large') ? lots.pick([700, 1_000, 1_500]) : 1_000_000,
     refusalEvicts: lots.happens(0.3),
-    purgeGraceMs: 0,
+    // As the backends have it by default: a day.
+    purgeGraceMs: 86_400_000,
   }
 }
 

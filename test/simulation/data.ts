@@ -27,6 +27,7 @@ export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; 
   const merged: Data = { ...current }
   for (const [name, value] of Object.entries(mine))
     if (name.startsWith(OWN) && !(name in base)) Object.assign(merged, { [name]: value })
+  for (const name of Object.keys(base).filter(isOwn)) if (!(name in mine)) delete merged[name]
   if (mine.shared !== undefined && mine.shared !== base.shared) merged.shared = mine.shared
   if (mine.pad !== base.pad) setOrDelete(merged, 'pad', mine.pad)
   return merged

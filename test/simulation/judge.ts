@@ -133,6 +133,11 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
   // The same handle's next save stores it all the same.
   for (const operation of operations)
     if (!saysNotApplied(operation)) for (const token of operation.carries ?? []) refused.delete(token)
+  // And so does a regeneration of what the handle holds.
+  for (const { kind, outcome, client, invoked } of operations)
+    if (kind === 'regenerate' && outcome.is === 'ok')
+      for (const [token, writer] of refused)
+        if (writer.client === client && writer.invoked < invoked) refused.delete(token)
   for (const { sight, order, kind, completed } of operations) {
     if (sight === undefined) continue
     for (const token of repeatedIn(sight.log))

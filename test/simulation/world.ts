@@ -214,10 +214,15 @@ export class World {
   }
 
   /** What a handle holds after its save was acknowledged, of what that save had stored or taken back. */
-  judgeHandle({ name }: SessionHistory, data: Data, stored: readonly string[], takenBack: readonly string[]): void {
+  judgeHandle(session: SessionHistory, data: Data, stored: readonly string[], takenBack: readonly string[]): void {
+    const { name, operations } = session
     const held = tokensOf(data)
+    // What was stored and put over since is not what stands; a save whose answer was lost takes what stands.
+    const since = this.clock.now - this.config.deadlineMs
+    const isPutOver = operations.some(({ kind, completed }) => kind === 'put' && (completed ?? since) >= since)
     for (const token of stored)
-      if (!held.has(token)) this.violated('handle', name, `a handle lacks ${token}, which its last save had stored`)
+      if (!held.has(token) && !isPutOver)
+        this.violated('handle', name, `a handle lacks ${token}, which its last save had stored`)
     for (const token of takenBack)
       if (held.has(token)) this.violated('handle', name, `a handle holds ${token}, which its last save had taken back`)
   }
