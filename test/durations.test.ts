@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { couchdb } from '../src/backends/couchdb/index.js'
 import { postgres } from '../src/backends/postgres/index.js'
 import { memcached } from '../src/caches/memcached/index.js'
 import { createSessionStore } from '../src/create-session-store.js'
 import { drainOnSignal } from '../src/shutdown/drain-on-signal.js'
 import { drainWorkersOnSignal } from '../src/shutdown/drain-workers-on-signal.js'
+import { couchdb } from './backends/couchdb/backend.js'
+import { quietRuntime } from './support/calendar.js'
 
 /** The names of a file's options that are durations, as its types have them. */
 const durationsIn = (file: string): readonly string[] => {
@@ -22,7 +23,8 @@ const parts: [string, string, (options: object) => unknown][] = [
   [
     'couchdb',
     'backends/couchdb/options.ts',
-    (options) => couchdb({ url: 'http://localhost:5984', absoluteTtlMs: 86_400_000, ...options }),
+    (options) =>
+      couchdb({ url: 'http://localhost:5984', absoluteTtlMs: 86_400_000, runtime: quietRuntime, ...options }),
   ],
   ['drainOnSignal', 'shutdown/drain-on-signal.ts', (options) => drainOnSignal({ sessions, ...options })],
   [

@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type CouchdbOptions, couchdb } from '../../../src/backends/couchdb/index.js'
+import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { partsOf } from '../../../src/backends/couchdb/parts.js'
 import { sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { couchdb } from './backend.js'
 import { type Counting, countingFor } from './counting.js'
 import { bornNow, fixedRuntime, NOW } from './fixed.js'
 import { type Asked, json, type Script, scripted } from './scripted.js'
@@ -20,7 +21,7 @@ afterEach(async () => {
 afterAll(() => wire.close())
 
 const backendOf = (options: CouchdbOptions) => {
-  const backend = couchdb({ runtime: fixedRuntime, ...options })
+  const backend = couchdb({ ...options, runtime: fixedRuntime })
   closing.push(() => backend.close())
   return backend
 }

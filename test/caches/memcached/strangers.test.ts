@@ -12,6 +12,7 @@ import { startProcess } from '../../../scripts/servers/process.js'
 import { memcached } from '../../../src/caches/memcached/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryBackend } from '../../../src/memory.js'
+import { quietRuntime } from '../../support/calendar.js'
 import { absent, type MemcachedServer, ownMemcached, skipUnless } from '../../support/servers.js'
 
 const CREDENTIALS = { username: 'alice', password: 'correct horse' }
@@ -28,7 +29,7 @@ const complaints = async (servers: string, options: object = {}): Promise<string
     const error = await cache.get('k').catch((raised: unknown) => raised)
     expect(error).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', tier: `memcached ${servers}`, answered: false })
     expect(inspect(error, { depth: 10, showHidden: true })).not.toMatch(/s3cret|alice|horse/)
-    await expect(cache.set('k', Buffer.from('v'), Date.now() + 60_000)).rejects.toMatchObject({ applied: 'no' })
+    await expect(cache.set('k', Buffer.from('v'), quietRuntime.now() + 60_000)).rejects.toMatchObject({ applied: 'no' })
     const health = await cache.health()
     expect(health.state).toBe('down')
     await store.load('nobody')
