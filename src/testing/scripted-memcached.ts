@@ -151,7 +151,8 @@ class Double implements ScriptedMemcached {
   }
 
   async disconnect(how: 'fin' | 'reset'): Promise<void> {
-    const closed = [...this.#sockets].map((socket) => once(socket, 'close'))
+    // Also one that the client has reset already, which is an error of the socket and none of this.
+    const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
     for (const socket of this.#sockets) end(socket, how)
     await Promise.all(closed)
   }
