@@ -15,6 +15,7 @@ import {
   type StartedProcess,
   startProcess,
   waitUntil,
+  waitUntilStopped,
 } from './process.js'
 
 export interface PostgresOptions {
@@ -174,7 +175,9 @@ const ownServer = async (binaries: PostgresBinaries, options: PostgresOptions): 
   }
   const signalAll = (signal: NodeJS.Signals): void => {
     if (current.isGone()) return
-    for (const pid of [current.pid, ...childrenOf(current.pid)]) signalIfThere(pid, signal)
+    const pids = [current.pid, ...childrenOf(current.pid)]
+    for (const pid of pids) signalIfThere(pid, signal)
+    if (signal === 'SIGSTOP') for (const pid of pids) waitUntilStopped(pid)
   }
   const stopServer = async (): Promise<void> => {
     signalAll('SIGCONT')

@@ -9,7 +9,7 @@ export interface StartedProcess {
   /** Resolves, never rejects, when the process is gone for whatever reason. */
   readonly exited: Promise<void>
   isGone(): boolean
-  /** Sends a signal; does nothing if the process is gone. */
+  /** Sends a signal; does nothing if the process is gone. After SIGSTOP none of its threads runs any more. */
   signal(signal: NodeJS.Signals): void
   /** Sends the signal, waits `patienceMs`, then SIGKILL. A paused process is woken first. */
   end(signal: NodeJS.Signals, patienceMs?: number): Promise<void>
@@ -55,7 +55,9 @@ export const startProcess = (options: {
         })
       })
       const signal = (name: NodeJS.Signals): void => {
-        if (!gone) child.kill(name)
+        if (gone) return
+        child.kill(name)
+        if (name === 'SIGSTOP') waitUntilStopped(pid)
       }
       const end = async (name: NodeJS.Signals, patienceMs = 10_000): Promise<void> => {
         signal('SIGCONT')
@@ -131,6 +133,27 @@ const parentOf = (pid: number): number | undefined => {
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
   } catch {
     return undefined
+  }
+}
+
+/**
+ * A signal takes a moment to reach all threads of a process, and until then it goes on answering. This holds the caller
+ * up until none runs any more, or for five seconds; where there is no /proc nobody can tell.
+ */
+export const waitUntilStopped = (pid: number): void => {
+  const giveUpAt = performance.now() + 5_000
+  while (!isStopped(pid) && performance.now() < giveUpAt);
+}
+
+const isStopped = (pid: number): boolean => {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+      // Stopped, or dead and not yet buried.
+      return 'TtZX'.includes(stat[stat.lastIndexOf(')') + 2] ?? '')
+    })
+  } catch {
+    return true
   }
 }
 
