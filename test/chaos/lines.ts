@@ -54,8 +54,8 @@ export type Line =
   | { readonly is: 'lease'; readonly at: number; readonly key: string }
   /** An entry was removed by its token: a lease, or one that the backend has left behind. */
   | { readonly is: 'dropped'; readonly at: number; readonly key: string }
-  /** The cache refused a value as too large, and dropped what stood there. */
-  | { readonly is: 'too large'; readonly at: number; readonly key: string }
+  /** The cache refused a value as too large, and dropped what stood there, at some moment since `from`. */
+  | { readonly is: 'too large'; readonly at: number; readonly from: number; readonly key: string }
   /** This process did not run for so long, for whatever reason. */
   | { readonly is: 'stalled'; readonly at: number; readonly from: number }
   | { readonly is: 'close'; readonly at: number; readonly deadlineMs: number }

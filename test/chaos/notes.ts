@@ -13,6 +13,8 @@ export type Note =
   | { readonly is: 'down'; readonly at: number; readonly until: number; readonly place: Place; readonly wire: WireName }
   /** A server was not quick enough for a control that no fault befalls: the machine had other things to do. */
   | { readonly is: 'late'; readonly at: number; readonly until: number; readonly wire: WireName }
+  /** The process was stopped, and went on. */
+  | { readonly is: 'stopped'; readonly at: number; readonly until: number; readonly app: string }
   /** The process is gone, killed or closed. */
   | { readonly is: 'gone'; readonly at: number; readonly app: string; readonly closed: boolean }
   | { readonly is: 'moment'; readonly at: number; readonly what: 'load' | 'end of load' | 'end' | 'written' | 'over' }

@@ -42,6 +42,8 @@ export interface RunRecord {
   readonly writtenAt: number
   readonly overAt: number
   readonly downs: readonly (Span & { readonly place: Place; readonly wire: WireName })[]
+  /** When a process was stopped on purpose. */
+  readonly stops: readonly (Span & { readonly process: string })[]
   /** When the machine was too busy for a server to answer in time, as a control saw it. */
   readonly lates: readonly (Span & { readonly wire: WireName })[]
 }
@@ -99,6 +101,9 @@ export const recordOf = (
     downs: notes
       .filter((note) => note.is === 'down')
       .map(({ at, until, place, wire }) => ({ from: at - began, to: until - began, place, wire })),
+    stops: notes
+      .filter((note) => note.is === 'stopped')
+      .map(({ at, until, app }) => ({ from: at - began, to: until - began, process: app })),
     lates: notes
       .filter((note) => note.is === 'late')
       .map(({ at, until, wire }) => ({ from: at - began, to: until - began, wire })),
@@ -279,8 +284,10 @@ const addDisturbances = (
         add(session?.name, { at, why: 'lease' })
       }
       if (line.is === 'dropped') byKey.get(line.key)?.disturbances.push({ what: 'dropped', at })
-      else if (line.is === 'too large') add(byKey.get(line.key)?.name, { at, why: 'too large' })
-      else if (line.is === 'takeover' && taken.has(line.lineage))
+      else if (line.is === 'too large') {
+        const name = byKey.get(line.key)?.name
+        for (const moment of [line.from - began, at]) add(name, { at: moment, why: 'too large' })
+      } else if (line.is === 'takeover' && taken.has(line.lineage))
         add(byKey.get(line.key)?.name, { at, why: 'takeover' })
     }
   for (const note of notes) {

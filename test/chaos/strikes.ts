@@ -125,10 +125,11 @@ export const strikes = (cluster: Cluster, { note, tell, now }: Notes, isOver: ()
     const app = place === undefined ? undefined : cluster.apps.get(place)
     if (place === undefined || app === undefined || app.isGone()) return
     if (kind === 'app stop') {
-      begins(kind, `app stop: ${app.name} for ${forMs} ms`)
+      const from = begins(kind, `app stop: ${app.name} for ${forMs} ms`)
       app.pause()
       await sleep(forMs)
       app.resume()
+      note({ is: 'stopped', at: from, until: now(), app: app.name })
       return
     }
     if (kind === 'app kill') {

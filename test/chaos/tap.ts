@@ -65,8 +65,9 @@ export const tappedCache = (cache: FrontCache, write: LineWriter['write'], timeo
       }
     },
     cas: async (key, value, token, expiresAt) => {
+      const from = monotonicMs()
       const outcome = await ask(key, () => cache.cas(key, value, token, expiresAt))
-      if (outcome.outcome === 'too-large') write({ is: 'too large', at: monotonicMs(), key })
+      if (outcome.outcome === 'too-large') write({ is: 'too large', at: monotonicMs(), from, key })
       return outcome
     },
     set: (key, value, expiresAt) => ask(key, () => cache.set(key, value, expiresAt)),

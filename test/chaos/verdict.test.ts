@@ -414,6 +414,22 @@ describe('the share of requests that succeeded', () => {
     const { succeededWithOneTierUp, judgedForSuccess, hinderedByMachine } = verdict
     return { succeededWithOneTierUp, judgedForSuccess, hinderedByMachine }
   }
+  test('counts one that failed after its server was late, or its process stood still, by a fault', () => {
+    const afterFault = (): Story => new Story().created().wait(LONG)
+    const stopped = afterFault()
+      .note({ is: 'stopped', until: LONG + 500, app: 'A1' })
+      .wait(500)
+    const stalled = stopped.line('A1', { is: 'stalled', from: LONG + 20 }).does('A1', 'load', { outcome: FAILED })
+    expect(stalled.isJudged().verdict).toMatchObject({ succeededWithOneTierUp: 0.5, hinderedByMachine: 0 })
+
+    const killed = afterFault()
+    for (const place of ['A', 'B', 'C'] as const) killed.note({ is: 'down', until: LONG + 500, place, wire: 'cache-1' })
+    killed.note({ is: 'down', until: 3 * LONG, place: 'A', wire: 'backend' })
+    killed.note({ is: 'late', until: LONG + 600, wire: 'cache-1' }).wait(700)
+    killed.does('A1', 'load', { outcome: FAILED })
+    expect(killed.isJudged().verdict).toMatchObject({ succeededWithOneTierUp: 0.5, hinderedByMachine: 0 })
+  })
+
   const COUNTED = { succeededWithOneTierUp: 0.5, judgedForSuccess: 2, hinderedByMachine: 0 }
   const LEFT_OUT = { succeededWithOneTierUp: 1, judgedForSuccess: 1, hinderedByMachine: 1 }
 

@@ -1,7 +1,7 @@
 import { type RowState, rowJudge } from '../concurrency/row-journal.js'
 import type { Operation, Violation } from '../simulation/history.js'
 import { judge, writesAmong } from '../simulation/judge.js'
-import { WIRES, type WireName } from './faults.js'
+import { PLACES, WIRES, type WireName } from './faults.js'
 import { type ProcessRecord, type RunRecord, type SessionRecord, type Span, sumWithin, within } from './record.js'
 import { ABSOLUTE_TTL_MS, CACHES, CLOCK_SKEW_MS, IDLE_TTL_MS, STORE } from './store-options.js'
 
@@ -205,8 +205,8 @@ const needsBackend = ({ kind, outcome }: Operation): boolean =>
 /** The share of requests that must succeed while one tier is up. */
 export const LEAST_SUCCESS = 0.95
 
-/** For so long after an answer that did not come in time a store goes on without asking that tier, and a little longer. */
-const AFTERMATH_MS = 2_000
+/** For about so long after an answer that did not come in time a store goes on without asking that tier. */
+const AFTERMATH_MS = 1_000
 
 /**
  * How many succeeded of those requests that could: at no moment of theirs were both of their tiers in a fault, nor was
@@ -214,16 +214,25 @@ const AFTERMATH_MS = 2_000
  * wire there.
  *
  * A machine that is too busy lets answers come too late as a fault does. When it did so, a control has seen, or the
- * process itself, which did not run; a request for which only that makes the difference is hindered, and not judged.
+ * process itself, which did not run; a request for which only that makes the difference is hindered, and not judged. What
+ * was done to a server or to a process on purpose is no such reason, nor is what follows from it.
  */
 const successesOf = (
   load: readonly Done[],
-  { downs, lates, processes }: RunRecord,
+  { downs, lates, stops, processes }: RunRecord,
 ): { readonly judged: number; readonly succeeded: number; readonly hindered: number } => {
   const faults = spansBy(downs.map(({ place, wire, ...span }) => [`${place} ${wire}`, span]))
-  const late = spansBy(lates.map(({ wire, from, to }) => [wire, { from, to: to + AFTERMATH_MS }]))
+  const withAftermath = ({ from, to }: Span): Span => ({ from, to: to + AFTERMATH_MS })
+  const isOnPurpose = ({ wire, from, to }: RunRecord['lates'][number]): boolean =>
+    PLACES.every((place) => (faults.get(`${place} ${wire}`) ?? []).some((span) => within(span, from, to)))
+  const late = spansBy(lates.filter((each) => !isOnPurpose(each)).map((each) => [each.wire, withAftermath(each)]))
+  const stopped = spansBy(stops.map((stop) => [stop.process, stop]))
   const stalls = spansBy(
-    processes.flatMap(({ name, stalls }) => stalls.map(({ from, to }) => [name, { from, to: to + AFTERMATH_MS }])),
+    processes.flatMap(({ name, stalls }) =>
+      stalls
+        .filter(({ from, to }) => !(stopped.get(name) ?? []).some((span) => within(span, from, to)))
+        .map((stall) => [name, withAftermath(stall)]),
+    ),
   )
   let [judged, succeeded, hindered] = [0, 0, 0]
   for (const { operation, session } of load) {
