@@ -13,7 +13,7 @@ import { findServers, openTiers, type Tiers } from './cluster.js'
 import { type Counted, type CountingProxy, countingProxy } from './counting-proxy.js'
 
 const GET = ['> 0c', '< 0c']
-const SET = ['> 01', '< 01']
+const REPLACE = ['> 03', '< 03']
 
 /** What passed on both wires at once. */
 interface Traffic {
@@ -46,7 +46,12 @@ skipUnless('counted on the wire', await findServers(), (servers) => {
     const connectionString = new URL(tiers.connectionString)
     connectionString.host = `127.0.0.1:${toBackend.port}`
     return {
-      cache: memcached({ servers: `127.0.0.1:${toCache.port}`, operationTimeoutMs: 8_000 }),
+      // What looks for several servers behind one name has connections of its own, now and then.
+      cache: memcached({
+        servers: `127.0.0.1:${toCache.port}`,
+        operationTimeoutMs: 8_000,
+        checkSharedNames: false,
+      }),
       backend: postgres({
         connectionString: connectionString.href,
         schema: tiers.schema,
@@ -112,8 +117,11 @@ skipUnless('counted on the wire', await findServers(), (servers) => {
     const id = await warm(store)
     const found = await loaded(store, id)
     found.data['value'] = 3
-    expect(await during(() => store.save(found))).toEqual({ cache: times(1, SET), backend: NOTHING })
-    expect(await during(() => change(store, id, 4))).toEqual({ cache: times(1, [...GET, ...SET]), backend: NOTHING })
+    expect(await during(() => store.save(found))).toEqual({ cache: times(1, REPLACE), backend: NOTHING })
+    expect(await during(() => change(store, id, 4))).toEqual({
+      cache: times(1, [...GET, ...REPLACE]),
+      backend: NOTHING,
+    })
   })
 
   test('also in another process that reads and saves the session for the first time', async () => {
@@ -121,7 +129,7 @@ skipUnless('counted on the wire', await findServers(), (servers) => {
     const other = open()
     await other.load('some other session, so that the connections are there')
     const cost = await during(() => change(other, id, 3))
-    expect(cost).toEqual({ cache: times(1, [...GET, ...SET]), backend: NOTHING })
+    expect(cost).toEqual({ cache: times(1, [...GET, ...REPLACE]), backend: NOTHING })
   })
 
   test('of ten saves one tells PostgreSQL, and marks it in Memcached with one round trip more', async () => {
@@ -130,9 +138,9 @@ skipUnless('counted on the wire', await findServers(), (servers) => {
     const nine = await during(async () => {
       for (let n = 1; n <= 9; n += 1) await change(store, id, 10 + n)
     })
-    expect(nine).toEqual({ cache: times(9, [...GET, ...SET]), backend: NOTHING })
+    expect(nine).toEqual({ cache: times(9, [...GET, ...REPLACE]), backend: NOTHING })
     const tenth = await during(() => change(store, id, 20))
-    expect(tenth.cache).toEqual(times(1, [...GET, ...SET, ...SET]))
+    expect(tenth.cache).toEqual(times(1, [...GET, ...REPLACE, ...REPLACE]))
     expect(tenth.backend.roundTrips).toBe(1)
     expect(tenth.backend.frames.filter((frame) => frame === '> S')).toHaveLength(1)
   })
@@ -172,7 +180,7 @@ skipUnless('counted on the wire', await findServers(), (servers) => {
       })
       expect(reads).toEqual({ cache: times(50, GET), backend: NOTHING })
       const changed = await during(() => browser.get(`${url}/change/3`))
-      expect(changed).toEqual({ cache: times(1, [...GET, ...SET]), backend: NOTHING })
+      expect(changed).toEqual({ cache: times(1, [...GET, ...REPLACE]), backend: NOTHING })
     },
   )
 })
