@@ -63,7 +63,8 @@ const answer = (request, response) => {
     response.end(JSON.stringify(request.method === 'PUT' ? { ok: true } : (limits.get(database) ?? 1000)))
   })
 }
-const server = createServer(answer).listen(Number(port), '127.0.0.1', () => {
+// Node would close an idle connection after five seconds, maybe just as a request goes out on it.
+const server = createServer({ keepAliveTimeout: 60_000 }, answer).listen(Number(port), '127.0.0.1', () => {
   writeFileSync(`${portFile}.new`, String(server.address().port))
   renameSync(`${portFile}.new`, portFile)
 })
