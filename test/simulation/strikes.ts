@@ -45,6 +45,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
   // Some faults are shorter than a deadline, some longer than several.
   const lastsMs = lots.pick([0.3, 1, 3]) * lots.between(config.cacheTimeoutMs * 0.1, config.cacheTimeoutMs)
   const living = world.processes.filter(({ alive, leaving }) => alive && !leaving)
+  const anyOf = <Each>(those: readonly Each[]): Each | undefined => (those.length === 0 ? undefined : lots.pick(those))
   switch (kind) {
     case 'entry evicted': {
       const entries = world.cacheServers.flatMap((server) => [...server.entries.keys()].map((key) => ({ server, key })))
@@ -73,7 +74,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       return
     }
     case 'server cut off': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined) return
       const server = lots.pick(process.cacheLink.servers)
       // As a broken route is: also for as long as several requests take.
@@ -83,7 +84,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       return
     }
     case 'outage slept through': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined || process.paused || living.length < 2) return
       const server = lots.pick(process.cacheLink.servers)
       world.note(process, `sleeps while ${server.name} cannot be reached for ${lastsMs.toFixed(0)} ms`)
@@ -103,7 +104,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       cluster.changeList()
       return
     case 'connection cut': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined) return
       const { name } = lots.pick(process.cacheLink.servers)
       world.note(process, `its connection to ${name} is cut`)
@@ -120,7 +121,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       world.stopBackend(lastsMs, lots.pick(['refusing', 'silent']))
       return
     case 'process paused': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined || process.paused) return
       world.note(process, `is paused for ${lastsMs.toFixed(0)} ms`)
       world.strikeFelt(kind)
@@ -129,8 +130,8 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       return
     }
     case 'process died': {
-      if (living.length === 0) return
-      const process = lots.pick(living)
+      const process = anyOf(living)
+      if (process === undefined) return
       world.note(process, 'dies')
       world.strikeFelt(kind)
       process.die()
@@ -138,7 +139,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       return
     }
     case 'call failed': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined) return
       const link = lots.happens(0.7) ? process.cacheLink : process.backendLink
       link.failing = lots.pick([1, 1, 2, 3])
@@ -149,7 +150,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       world.traps.push(...trapsOf(world, lots, cluster))
       return
     case 'cache slow': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined) return
       // Each call just comes in time, but for the unlucky ones.
       process.cacheLink.slowMs = config.cacheTimeoutMs * lots.pick([0.15, 0.3, 0.38])
@@ -172,7 +173,7 @@ export const strike = (world: World, lots: Lots, cluster: Cluster): void => {
       world.loseTable(lastsMs)
       return
     case 'clock stepped': {
-      const process = lots.pick(living)
+      const process = anyOf(living)
       if (process === undefined) return
       const HOUR_MS = 3_600_000
       const stepMs = lots.pick([-1, 1]) * lots.pick([lots.between(1_000, 30_000), lots.between(0, HOUR_MS), HOUR_MS])
@@ -249,8 +250,10 @@ const RECIPES: readonly Recipe[] = [
 ]
 
 const trapsOf = (world: World, lots: Lots, cluster: Cluster): readonly Trap[] => {
-  const process = lots.pick(world.processes.filter(({ alive, leaving }) => alive && !leaving))
-  const only = process !== undefined && lots.happens(0.5) ? process.name : undefined
+  const living = world.processes.filter(({ alive, leaving }) => alive && !leaving)
+  if (living.length === 0) return []
+  const process = lots.pick(living)
+  const only = lots.happens(0.5) ? process.name : undefined
   const recipe: Recipe = lots.happens(0.7) ? lots.pick(RECIPES) : [chanceOf(lots)]
   return recipe.map(([on, troubles]) => trapOf(world, lots, cluster, on, only, { ...NO_TROUBLES, ...troubles }))
 }

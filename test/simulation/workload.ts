@@ -80,8 +80,10 @@ export class Workload {
     while (clock.now < until) {
       await clock.sleep(config.idleTtlMs * lots.between(0.06, 0.15))
       session ??= [...sessions.values()].filter((each) => isMade(each) && !isOver(each)).at(-1)
-      const process = lots.pick(processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused))
-      if (session === undefined || process === undefined) continue
+      const awake = processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused)
+      if (awake.length === 0) continue
+      const process = lots.pick(awake)
+      if (session === undefined) continue
       const { id } = session
       const using = perform(this.#world, process, 'keeper', 'load', session, undefined, async (operation) => {
         const found = await process.store.load(id)
