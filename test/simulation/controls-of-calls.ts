@@ -137,7 +137,11 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
   {
     name: 'S07 durations go by the wall clock',
     runtime: (runtime) => ({ ...runtime, monotonicMs: () => runtime.now() - EPOCH }),
-    config: where(['clock stepped'], { idleTtlMs: 86_400_000, absoluteTtlMs: 30 * 86_400_000 }),
+    config: where(['clock stepped'], {
+      idleTtlMs: 86_400_000,
+      absoluteTtlMs: 30 * 86_400_000,
+      tombstoneTtlMs: 31 * 86_400_000,
+    }),
   },
   {
     name: 'S08 nothing is flushed by time',
