@@ -47,8 +47,8 @@ export interface CacheTier {
    */
   trustFrom(key: CacheKey): EpochMs
   /**
-   * Whether the server that keeps this key is away for this process: several calls failed, and none was answered, for
-   * long enough to be no broken connection or late answer.
+   * Whether the server that keeps this key is away for this process: nobody listens at its address, or several calls
+   * failed, and none was answered, for long enough to be no broken connection or late answer.
    */
   isAway(key: CacheKey): boolean
   /** A lease where nothing stands, or over the very bytes that `token` saw. */
@@ -101,6 +101,20 @@ const LOOKS_TO_EMPTY = 10
 /** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
 const LARGE_FOR_MS = 3_600_000
 
+/** That nobody listens at the server's address, by the codes that the system gives for it. */
+const NOBODY_LISTENS: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOENT'])
+/** How many causes an error may have one below the other. */
+const DEEPEST_CAUSE = 8
+
+const isConnectionRefused = (error: unknown): boolean => {
+  let each = error
+  for (let depth = 0; depth < DEEPEST_CAUSE && each instanceof Error; depth += 1) {
+    if (NOBODY_LISTENS.has((each as { readonly code?: unknown }).code)) return true
+    each = each.cause
+  }
+  return false
+}
+
 /** A token that died with its connection is a conflict, and nobody had to be asked for that. */
 const wasAsked = (answer: unknown): boolean => {
   const outcome =
@@ -123,7 +137,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       return answer
     } catch (error) {
       if (isSessionStoreError(error) && error.answered) seen.answered(server)
-      else seen.failed(server)
+      else seen.failed(server, isConnectionRefused(error))
       throw error
     }
   }

@@ -6,7 +6,8 @@ import type { EpochMs, Runtime } from '../contract/time.js'
  * unseen. Kept for each server that ever failed, so as many entries as there are servers.
  */
 export interface Outages {
-  failed(server: string): void
+  /** @param isDown nobody listens at its address: that is no late answer, and it is away at once. @default false */
+  failed(server: string, isDown?: boolean): void
   answered(server: string): void
   /**
    * Entries filled or checked before this moment may be from before an outage; 0 if there was none. Where the wall
@@ -14,7 +15,7 @@ export interface Outages {
    * that were stamped until then are compared once more than they need be.
    */
   trustFrom(server: string): EpochMs
-  /** Whether its calls have failed for `awayAfterMs` now, more than one of them, and none was answered. */
+  /** Whether nobody listens there, or its calls have failed for `awayAfterMs` now, more than one, and none was answered. */
   isAway(server: string): boolean
 }
 
@@ -31,16 +32,18 @@ export interface OutageOptions {
 interface Failing {
   readonly sinceMs: number
   calls: number
+  isDown: boolean
 }
 
 export const outages = ({ runtime, maxClockSkewMs, awayAfterMs }: OutageOptions): Outages => {
   const failing = new Map<string, Failing>()
   const ended = new Map<string, { at: EpochMs; readonly atMs: number }>()
   return {
-    failed: (server) => {
-      const known = failing.get(server)
-      if (known === undefined) failing.set(server, { sinceMs: runtime.monotonicMs(), calls: 1 })
-      else known.calls += 1
+    failed: (server, isDown = false) => {
+      const known = failing.get(server) ?? { sinceMs: runtime.monotonicMs(), calls: 0, isDown: false }
+      failing.set(server, known)
+      known.calls += 1
+      known.isDown ||= isDown
     },
     answered: (server) => {
       if (failing.delete(server)) ended.set(server, { at: runtime.now(), atMs: runtime.monotonicMs() })
@@ -56,7 +59,8 @@ export const outages = ({ runtime, maxClockSkewMs, awayAfterMs }: OutageOptions)
     },
     isAway: (server) => {
       const known = failing.get(server)
-      return known !== undefined && known.calls > 1 && runtime.monotonicMs() - known.sinceMs >= awayAfterMs
+      if (known === undefined) return false
+      return known.isDown || (known.calls > 1 && runtime.monotonicMs() - known.sinceMs >= awayAfterMs)
     },
   }
 }

@@ -88,6 +88,14 @@ describe('a server that is away', () => {
     expect(seen.isAway('a'), 'too soon').toBe(false)
   })
 
+  test('is at once one at whose address nobody listens', () => {
+    const { seen } = afterAnOutage()
+    seen.failed('a', true)
+    expect(seen.isAway('a')).toBe(true)
+    seen.answered('a')
+    expect(seen.isAway('a')).toBe(false)
+  })
+
   test('goes by the clock that nobody sets', () => {
     const { clock, seen } = afterAnOutage()
     seen.failed('a')
