@@ -69,15 +69,15 @@ describe('the rules notice', () => {
   const noticed = (complaints: Complaints): void => expect(complaints).toHaveLength(1)
 
   test.each([
-    ['the store importing a cache', 'src/store/read.ts', '../caches/memcached/index.js'],
-    ['the store importing a backend', 'src/store/flush.ts', '../backends/postgres/index.js'],
-    ['the store importing a codec', 'src/store/flush.ts', '../codecs/index.js'],
-    ['the store importing an adapter', 'src/store/flush.ts', '../adapters/express.js'],
+    ['the store importing a cache', 'src/store/protocol/read.ts', '../../caches/memcached/index.js'],
+    ['the store importing a backend', 'src/store/protocol/flush.ts', '../../backends/postgres/index.js'],
+    ['the store importing a codec', 'src/store/protocol/flush.ts', '../../codecs/index.js'],
+    ['the store importing an adapter', 'src/store/protocol/flush.ts', '../../adapters/express.js'],
     ['a session rule importing the runtime', 'src/session/id.ts', '../runtime.js'],
     ['a cache importing another', 'src/caches/memory/index.ts', '../memcached/index.js'],
     ['a backend importing another', 'src/backends/postgres/index.ts', '../memory/index.js'],
     ['a backend importing a cache', 'src/backends/postgres/index.ts', '../../caches/memory/index.js'],
-    ['a cache importing the store', 'src/caches/memcached/index.ts', '../../store/read.js'],
+    ['a cache importing the store', 'src/caches/memcached/index.ts', '../../store/protocol/read.js'],
     ['a contract importing a session rule', 'src/contract/codec.ts', '../session/key.js'],
     ['a contract suite importing what it judges', 'src/testing/suite.ts', '../backends/memory/index.js'],
     ['an adapter importing a cache', 'src/adapters/express.ts', '../caches/memcached/index.js'],
@@ -96,7 +96,7 @@ describe('the rules notice', () => {
 
   test('neither comments nor composition, which may import everything', () => {
     const cache = 'caches/memory/index.js'
-    expect(importsPointInwards([file('src/store/read.ts', `// import { a } from '../${cache}'`)])).toEqual([])
+    expect(importsPointInwards([file('src/store/protocol/read.ts', `// import { a } from '../${cache}'`)])).toEqual([])
     expect(importsPointInwards([file('src/create-session-store.ts', `import { a } from './${cache}'`)])).toEqual([])
   })
 
@@ -119,14 +119,14 @@ describe('the rules notice', () => {
     'fetch(url, { signal: AbortSignal.timeout(5) })',
     'const pattern = /[/"]/\nconst at = Date.now() // "',
   ])('the clock or chance in %j', (line) => {
-    noticed(clockAndChanceAreArguments([file('src/store/read.ts', line)]))
+    noticed(clockAndChanceAreArguments([file('src/store/protocol/read.ts', line)]))
     expect(clockAndChanceAreArguments([file('src/runtime.ts', line)])).toEqual([])
-    expect(clockAndChanceAreArguments([file('src/store/read.ts', `/* ${line} */`)])).toEqual([])
+    expect(clockAndChanceAreArguments([file('src/store/protocol/read.ts', `/* ${line} */`)])).toEqual([])
   })
 
   test('no wrong where the runtime is asked', () => {
     const line = 'const nonce = runtime.randomBytes(8) // not Date.now()'
-    expect(clockAndChanceAreArguments([file('src/store/read.ts', line)])).toEqual([])
+    expect(clockAndChanceAreArguments([file('src/store/protocol/read.ts', line)])).toEqual([])
   })
 
   test('a test that goes by the day on which it runs', () => {
@@ -145,9 +145,11 @@ describe('the rules notice', () => {
   })
 
   test('printing', () => {
-    noticed(nothingIsPrinted([file('src/store/read.ts', "console.warn('careful')")]))
-    noticed(nothingIsPrinted([file('src/store/read.ts', "process.stderr.write('careful')")]))
-    expect(nothingIsPrinted([file('src/store/read.ts', "const advice = 'use console.log' // console.log")])).toEqual([])
+    noticed(nothingIsPrinted([file('src/store/protocol/read.ts', "console.warn('careful')")]))
+    noticed(nothingIsPrinted([file('src/store/protocol/read.ts', "process.stderr.write('careful')")]))
+    expect(
+      nothingIsPrinted([file('src/store/protocol/read.ts', "const advice = 'use console.log' // console.log")]),
+    ).toEqual([])
   })
 
   test('a file that does not say what it is for', () => {

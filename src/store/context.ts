@@ -4,12 +4,12 @@ import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import type { QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
-import type { BackendTier } from './backend-tier.js'
-import type { Background } from './background.js'
-import type { CacheTier } from './cache-tier.js'
-import type { Ledger } from './ledger.js'
+import type { Telemetry } from './observed/telemetry.js'
 import type { ResolvedOptions } from './options.js'
-import type { Telemetry } from './telemetry.js'
+import type { Background } from './owed/background.js'
+import type { Ledger } from './owed/ledger.js'
+import type { BackendTier } from './tiers/backend-tier.js'
+import type { CacheTier } from './tiers/cache-tier.js'
 
 /** What every step of the protocol works with. */
 export interface Context {

@@ -117,7 +117,7 @@ export interface World {
   readonly other: Cache | undefined
   /**
    * `one`: all know of every outage of the cache. `own`: each knows of those in which a call of its own failed, as
-   * `src/store/outages.ts` keeps them; who starts afterwards, or slept, knows of none.
+   * `src/store/tiers/outages.ts` keeps them; who starts afterwards, or slept, knows of none.
    */
   readonly view: 'one' | 'own'
   readonly row: Row

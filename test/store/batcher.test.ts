@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { batcher } from '../../src/store/batcher.js'
+import { batcher } from '../../src/store/tiers/batcher.js'
 
 interface Entry {
   readonly key: string

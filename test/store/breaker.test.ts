@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StoreEvents } from '../../src/contract/events.js'
 import type { BreakerState } from '../../src/contract/health.js'
-import { breaker, type Told } from '../../src/store/breaker.js'
+import { breaker, type Told } from '../../src/store/tiers/breaker.js'
 import { movableRuntime } from '../../src/testing/movable-runtime.js'
 import { calls, expectCode, held, loaded, settled, world } from './world.js'
 

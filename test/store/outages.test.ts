@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { outages } from '../../src/store/outages.js'
+import { outages } from '../../src/store/tiers/outages.js'
 import { increment, loaded, settled, world } from './world.js'
 
 const HOUR_MS = 3_600_000

@@ -23,13 +23,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'runtime.ts': ['contract', 'errors.ts'],
   'generate-session-id.ts': ['contract', 'errors.ts', 'runtime.ts', 'session'],
   session: ['contract', 'errors.ts'],
-  store: ['contract', 'errors.ts', 'runtime.ts', 'session'],
-  codecs: ['contract', 'errors.ts', 'runtime.ts'],
-  caches: ['contract', 'errors.ts', 'runtime.ts'],
-  backends: ['contract', 'errors.ts', 'runtime.ts'],
-  adapters: ['contract', 'errors.ts', 'runtime.ts', 'create-session-store.ts', 'store'],
-  testing: ['contract', 'errors.ts', 'runtime.ts', 'session'],
-  shutdown: ['contract', 'errors.ts', 'runtime.ts'],
+  tools: ['contract', 'errors.ts', 'runtime.ts'],
+  store: ['contract', 'errors.ts', 'runtime.ts', 'session', 'tools'],
+  codecs: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
+  caches: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
+  backends: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
+  adapters: ['contract', 'errors.ts', 'runtime.ts', 'create-session-store.ts', 'store', 'tools'],
+  testing: ['contract', 'errors.ts', 'runtime.ts', 'session', 'tools'],
+  shutdown: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
 }
 
 /** Who may import whom. */

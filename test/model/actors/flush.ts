@@ -28,7 +28,7 @@ import {
 
 /*
  * Rules 5, 6, 7, 8 and the look of rule 9: an envelope to the backend, the look at the cache after it, and what
- * becomes of a lineage that the backend refused. Follows `src/store/flush.ts` step by step.
+ * becomes of a lineage that the backend refused. Follows `src/store/protocol/flush.ts` step by step.
  */
 
 const NO_TOKEN = new Uint8Array(0)

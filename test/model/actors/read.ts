@@ -26,7 +26,7 @@ import {
 
 /*
  * Rules 1, 2 and 10: what a session is, from the cache, through a lease, or round the cache; and the comparison
- * of an entry from before an outage. Follows `src/store/read.ts` step by step.
+ * of an entry from before an outage. Follows `src/store/protocol/read.ts` step by step.
  */
 
 /** `unavailable`: nobody could tell. */

@@ -33,8 +33,8 @@ import type { Found, Reading } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
- * Rules 13 and 14: a session that begins, and one that moves to a new id. Follow `src/store/create.ts` and
- * `src/store/regenerate.ts` step by step.
+ * Rules 13 and 14: a session that begins, and one that moves to a new id. Follow `src/store/calls/create.ts` and
+ * `src/store/calls/regenerate.ts` step by step.
  */
 
 export interface Replacing {

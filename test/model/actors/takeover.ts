@@ -5,7 +5,7 @@ import type { Rules } from '../rules.js'
 import { type Around, type Frame, frame, insert, type Refusable, type Task } from '../task.js'
 import type { Flushing } from './flush.js'
 
-/* Rule 9: a copy that goes to the backend round the cache. Follows `src/store/takeover.ts` step by step. */
+/* Rule 9: a copy that goes to the backend round the cache. Follows `src/store/protocol/takeover.ts` step by step. */
 
 /** `mayBeIn`: it may have been in, and what stands there came after it. */
 export type Put = 'in' | 'unavailable' | { readonly row: BackendState; readonly mayBeIn: boolean }

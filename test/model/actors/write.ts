@@ -26,7 +26,7 @@ import { type Put, takingOver } from './takeover.js'
 /*
  * Rules 3, 4, 9 and 15: one change of a session: loaded, saved by compare-and-set, flushed where it is due, taken
  * over where the cache cannot take it, acknowledged; and what the caller's handle then takes for stored. Follows
- * `src/store/write.ts`, and `save` and `update` of `src/store/session-store.ts`, step by step.
+ * `src/store/protocol/write.ts`, and `save` and `update` of `src/store/session-store.ts`, step by step.
  */
 
 /** The write that one operation makes. */

@@ -1,0 +1,108 @@
+import type { WriteId } from '../../contract/backend.js'
+import type { Locator } from '../../contract/locator.js'
+import type { Session } from '../../contract/session-store.js'
+import type { EpochMs } from '../../contract/time.js'
+import type { LiveEnvelope } from '../../session/envelope.js'
+import type { Live } from '../protocol/read.js'
+import type { Doubt } from '../protocol/write.js'
+
+/** The bytes of a session's data, and the codec that wrote them. */
+export interface View {
+  readonly codecId: number
+  readonly data: Uint8Array
+}
+
+/** A save that rejected although it may be in, and what the request held when it was made. */
+export interface DoubtfulSave {
+  readonly doubt: Doubt
+  readonly wanted: View
+}
+
+/** A save that has not ended, and what the request held when it was called. */
+export interface SaveInLine {
+  readonly wanted: View
+  /** What its changes are told from: known once the saves before it have ended. */
+  basis: View | undefined
+  /** Whether it was acknowledged. */
+  isStored: boolean
+}
+
+/**
+ * A session as one request holds it.
+ *
+ * The request's changes are the difference between `data` and the data of `base`, the copy that the request knows of.
+ * `data`, `base` and `userId` therefore change together, and only when something was acknowledged, or is known to
+ * stand. `seen` may be newer: it is what was met last in the tiers, for the next compare-and-set to be tried on.
+ */
+export class Handle<Data> implements Session<Data> {
+  readonly id: string
+  readonly locator: Locator
+  data: Data
+  base: LiveEnvelope
+  /** The user of `base`. */
+  userId: string | undefined
+  seen: Live
+  /**
+   * The data without those changes of this request that were acknowledged and are not known to be in the backend: what
+   * they are told from where the cache has lost them.
+   */
+  anchor: View
+  /** The write id of the last of these changes; `undefined` where there is none. */
+  unflushedWriteId: WriteId | undefined
+  /** The saves of this request that rejected, and of which nobody can tell yet whether they are in; oldest first. */
+  doubtful: readonly DoubtfulSave[] = []
+  /** The save of this handle that was called last, while it has not ended. */
+  lastSave: SaveInLine | undefined
+  /** A touch or a placing in the cache that is under way beside the answer; what it stored is in `seen` after. */
+  beside: Promise<void> | undefined
+  /** Resolves when the calls of this handle that were made so far have ended. */
+  #ended: Promise<unknown> = Promise.resolve()
+
+  constructor(id: string, locator: Locator, data: Data, seen: Live, userId: string | undefined) {
+    this.id = id
+    this.locator = locator
+    this.data = data
+    this.base = seen.envelope
+    this.userId = userId
+    this.seen = seen
+    this.anchor = seen.envelope
+    // What the store needs of a handle is nobody else's: it must not show in a log or be copied along.
+    for (const hidden of HIDDEN)
+      Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
+  }
+
+  /** Runs the calls of one handle one after another, in the order in which they were made. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#ended.then(work)
+    this.#ended = turn.catch(() => {})
+    return turn
+  }
+
+  get createdAt(): EpochMs {
+    return this.#envelope.createdAt
+  }
+  get expiresAt(): EpochMs {
+    return this.#envelope.expiresAt
+  }
+  get absoluteExpiresAt(): EpochMs {
+    return this.#envelope.absoluteExpiresAt
+  }
+  get idleTtlMs(): number {
+    return this.#envelope.idleTtlMs
+  }
+  get #envelope(): LiveEnvelope {
+    return this.seen.envelope
+  }
+}
+
+const HIDDEN = [
+  'locator',
+  'base',
+  'userId',
+  'seen',
+  'anchor',
+  'unflushedWriteId',
+  'doubtful',
+  'lastSave',
+  'beside',
+] as const

@@ -1,0 +1,274 @@
+import type { DestroyOutcome } from '../../contract/backend.js'
+import type { Locator } from '../../contract/locator.js'
+import { butMayBeApplied, butNotApplied, SessionStoreError } from '../../errors.js'
+import { insertVerdict, verdictOnRow } from '../../session/decisions.js'
+import type { LiveEnvelope } from '../../session/envelope.js'
+import {
+  asItStands,
+  born,
+  halted,
+  persisted,
+  storedSession,
+  takenOver,
+  takeoverGuard,
+  type Write,
+} from '../../session/transitions.js'
+import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
+import type { Flushing } from '../protocol/flush.js'
+import { lookAt } from '../protocol/look.js'
+import type { Live, Reading } from '../protocol/read.js'
+import { putIntoBackend } from '../protocol/takeover.js'
+import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
+import type { Call } from './call.js'
+
+export interface Regeneration {
+  readonly from: Locator
+  readonly to: Locator
+  readonly resolve: WriteIntent['resolve']
+  readonly call: Call
+}
+
+export interface Regenerated {
+  readonly now: Live
+  readonly resolved: Resolved
+}
+
+/** The step that halts the old session: its write id names the frozen version. */
+type Halting = Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>
+
+/**
+ * The same data under a new id. The old session is frozen first, as it stands, so that no write is acknowledged that the
+ * new one would not have; then the new one is made durable; then the old one is destroyed, if it is still what was
+ * frozen. Where it is not, the new session takes up what came between, and it is tried again.
+ *
+ * What the request changed, a login say, goes into the new session only: others may know the old id (session fixation).
+ */
+export const regenerate = async (
+  context: Context,
+  reads: Reading,
+  flushes: Flushing,
+  { from, to, resolve, call }: Regeneration,
+): Promise<Regenerated> => {
+  const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  /** This call's own name in the tombstones it leaves, so that it never takes another's for its own. */
+  const destruction = randomName(runtime)
+  const { maxStaleCount } = options.policy
+  let fresh: LiveEnvelope | undefined
+  let mayBeThere = false
+
+  const halting = (): Halting => ({
+    now: runtime.now(),
+    writeId: randomName(runtime),
+    timings: options.timings,
+  })
+
+  /**
+   * Brings the old session, as it stands, to the backend at a version that no write can follow. `undefined`: something
+   * came between.
+   */
+  const halt = async (found: Live, step: Halting): Promise<LiveEnvelope | undefined> => {
+    let base = found.envelope
+    if (found.where === 'cache') {
+      const envelope = halted(base, step.writeId, step.now)
+      const put = await cache.cas(from.key, envelope, found.token)
+      switch (put.outcome) {
+        case 'stored': {
+          const flushed = await flushes.flush(from, envelope, put.token, 'regenerate', call)
+          if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+          if (flushed.outcome === 'again') return undefined
+          const { backendToken } = flushed.now?.envelope ?? envelope
+          return persisted(envelope, runtime.now(), backendToken)
+        }
+        case 'lost': {
+          // Is it frozen by me, or written to by another? Only where nobody can be asked is it taken over unseen.
+          const stands = await reads.observe(from, 'writer', call)
+          const isUnreachable = stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable'
+          if (!isUnreachable) return undefined
+          break
+        }
+        case 'too-large':
+        case 'refused': {
+          const withdrawn = await flushes.withdraw(from, found, call)
+          if (withdrawn === undefined) return undefined
+          base = withdrawn
+          break
+        }
+        default:
+          return undefined
+      }
+    }
+    const taken = takenOver(base, asItStands(base, step), randomName(runtime), maxStaleCount)
+    const userId = userOfEnvelope(context, base)
+    const placed = await putIntoBackend(context, { locator: from, base, taken, userId }, 'regenerate')
+    if (placed.outcome === 'in') return persisted(taken, runtime.now(), taken.backendToken)
+    if (placed.row.state !== 'live') throw destroyedMeanwhile()
+    return undefined
+  }
+
+  /**
+   * Gives the session back to its writers where this step has frozen it in the cache, now or later: also where the answer
+   * to that was lost, or others have confirmed the frozen version since.
+   *
+   * @param how `remove` where the row may have been changed since: then the next reader fills the cache anew
+   */
+  const giveBack = async ({ writeId }: Halting, how: 'thaw' | 'remove'): Promise<void> => {
+    const isGivenBack = async (): Promise<boolean> => {
+      const seen = await lookAt(context, from.key, 'reader', undefined)
+      if (seen === 'away') return false
+      if (seen.state !== 'live' || !seen.envelope.frozen || seen.envelope.writeIds.at(-1) !== writeId) return true
+      if (how === 'remove') return (await cache.remove(from.key, seen.token)) === 'gone'
+      const put = await cache.cas(from.key, { ...seen.envelope, frozen: false }, seen.token)
+      return put.outcome === 'stored' || put.outcome === 'missing'
+    }
+    if (!(await isGivenBack())) background.retry(`thaw ${from.key}`, 'repair', isGivenBack)
+  }
+
+  const storeFresh = async (old: LiveEnvelope, resolved: Resolved): Promise<LiveEnvelope> => {
+    if (fresh === undefined) {
+      const first = born({
+        now: runtime.now(),
+        lineage: randomName(runtime),
+        writeId: randomName(runtime),
+        codecId: context.values.codecId,
+        data: resolved.data,
+        idleTtlMs: old.idleTtlMs,
+        absoluteTtlMs: options.absoluteTtlMs,
+        userEpoch: old.userEpoch,
+        timings: options.timings,
+      })
+      mayBeThere = true
+      const outcome = await backend.insert(to, storedSession(first, resolved.userId, options.timings), 'regenerate')
+      const verdict = insertVerdict(first, outcome)
+      if (verdict !== 'applied' && verdict !== 'superseded')
+        throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+      return persisted(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
+    }
+    const { codecId } = context.values
+    const step: Write = { ...halting(), codecId, data: resolved.data, idleTtlMs: fresh.idleTtlMs }
+    const next = takenOver(fresh, step, randomName(runtime), 0)
+    const session = storedSession(next, resolved.userId, options.timings)
+    const outcome = await backend.update(
+      { locator: to, guard: takeoverGuard(fresh), session, token: fresh.backendToken },
+      'regenerate',
+    )
+    if (outcome.outcome === 'applied') return persisted(next, runtime.now(), outcome.token)
+    const { row } = outcome
+    if (row.state !== 'live' || verdictOnRow(next, row) !== 'superseded') throw destroyedMeanwhile()
+    return persisted(next, runtime.now(), row.token)
+  }
+
+  /** If the old session is still what was halted, it is destroyed. */
+  const destroyOld = async ({ lineage, version }: LiveEnvelope): Promise<DestroyOutcome> => {
+    const at = runtime.now()
+    const keepUntil = at + options.tombstoneTtlMs
+    return await backend.destroy(from, { writeId: destruction, at, keepUntil, only: { lineage, version } })
+  }
+
+  /**
+   * The old session's tombstone was sent, and no answer came. The session is given back by claiming it: under another
+   * lineage, so that the tombstone, should it come later, no longer fits. Where it is in already, the regeneration has
+   * come to its end after all.
+   */
+  const claimBack = async (old: LiveEnvelope, step: Halting): Promise<'given back' | DestroyOutcome> => {
+    const taken = takenOver(old, asItStands(old, halting()), randomName(runtime), maxStaleCount)
+    const userId = userOfEnvelope(context, old)
+    const placed = await putIntoBackend(context, { locator: from, base: old, taken, userId }, 'regenerate')
+    if (placed.outcome === 'refused' && placed.row.state === 'destroyed') return await destroyOld(old)
+    await giveBack(step, 'remove')
+    return 'given back'
+  }
+
+  /** The new session is in the backend; then the old one is destroyed. */
+  const replace = async (old: LiveEnvelope, step: Halting): Promise<DestroyOutcome> => {
+    try {
+      return await destroyOld(old)
+    } catch (error) {
+      const became = await claimBack(old, step).catch(() => {
+        // Nobody can tell for now whether it has ended: as soon as the backend can be asked, it is given back if not.
+        background.retry(`claim ${from.key}`, 'repair', async () => {
+          await claimBack(old, step)
+          return true
+        })
+        throw butMayBeApplied(error)
+      })
+      if (became === 'given back') throw butNotApplied(error)
+      return became
+    }
+  }
+
+  /** Nobody will be told the new id any more. */
+  const forgetFresh = (): void => {
+    const at = runtime.now()
+    const tombstone = { writeId: destruction, at, keepUntil: at + options.tombstoneTtlMs }
+    if (!mayBeThere) return
+    const forget = async (): Promise<boolean> => {
+      await backend.destroy(to, tombstone)
+      return true
+    }
+    background.run('destroy', () => forget().catch(() => background.retry(`destroy ${to.key}`, 'destroy', forget)))
+  }
+
+  /** `undefined`: something came between. */
+  const attempt = async (): Promise<Regenerated | undefined> => {
+    const found = await reads.observeThawed(from, call)
+    if (found.state === 'none') throw destroyedMeanwhile()
+    const resolved = resolve(found.envelope, undefined)
+    const step = halting()
+    let old: LiveEnvelope | undefined
+    try {
+      call.refuseIfLate()
+      old = await halt(found, step)
+      if (old !== undefined) {
+        call.refuseIfLate()
+        fresh = await storeFresh(old, resolved)
+        call.refuseIfLate()
+      }
+    } catch (error) {
+      await giveBack(step, 'thaw')
+      throw error
+    }
+    if (old === undefined || fresh === undefined) {
+      await giveBack(step, 'thaw')
+      return undefined
+    }
+    const outcome = await replace(old, step)
+    // Logged out, or regenerated by another: what was frozen must not live on under a new id.
+    if (outcome === 'already-destroyed') throw destroyedMeanwhile()
+    if (outcome === 'refused') {
+      await flushes.dropIfDead(from)
+      return undefined
+    }
+    return { now: asInBackend(fresh), resolved }
+  }
+
+  const buryOld = async (): Promise<void> => {
+    ledger.forget(from.key, Number.POSITIVE_INFINITY)
+    telemetry.count('destroys')
+    try {
+      await cache.setTombstone(from.key)
+    } catch {
+      background.retry(`destroy ${from.key}`, 'destroy', async () => {
+        await cache.setTombstone(from.key)
+        return true
+      })
+    }
+  }
+
+  try {
+    for (let tried = 0; tried < options.maxAttempts; tried += 1) {
+      const regenerated = await attempt()
+      if (regenerated === undefined) continue
+      await buryOld()
+      return regenerated
+    }
+  } catch (error) {
+    forgetFresh()
+    throw error
+  }
+  forgetFresh()
+  throw new SessionStoreError(
+    'E_SESSION_CONFLICT',
+    `The session could not be regenerated in ${options.maxAttempts} attempts`,
+    { applied: 'unknown' },
+  )
+}

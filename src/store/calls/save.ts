@@ -1,0 +1,243 @@
+import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
+import { isUnflushed, persisted } from '../../session/transitions.js'
+import type { KeyedQueue } from '../../tools/keyed-queue.js'
+import type { Context } from '../context.js'
+import type { Live } from '../protocol/read.js'
+import {
+  type Change,
+  type Customs,
+  carriedOver,
+  keeping,
+  resolving,
+  restored,
+  sameBytes,
+  type Wanted,
+  wantedOf,
+} from '../protocol/resolve.js'
+import { noTries, unknownOutcome, type WriteIntent, type WriteResult, type Writing } from '../protocol/write.js'
+import type { Call } from './call.js'
+import type { Handle, SaveInLine, View } from './handle.js'
+import { touch } from './touch.js'
+
+/** What becomes of a handle when it is saved: which of its changes are stored, and what it holds afterwards. */
+export interface Saving<Data> {
+  /** Stores what the handle holds now, in turn with the other calls of this handle. */
+  save(handle: Handle<Data>, options: SaveOptions, call: Call): Promise<SaveReport>
+  /** Extends the session; to be called in turn. One that is gone is left gone. */
+  touchInTurn(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
+  /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
+  adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult): void
+  /** What was met last in the tiers, after what ran beside the answer has ended. */
+  settled(handle: Handle<Data>): Promise<Live>
+  viewOf(wanted: Wanted): View
+}
+
+export const saving = <Data>(
+  context: Context,
+  customs: Customs<Data>,
+  writes: Writing,
+  queue: KeyedQueue,
+): Saving<Data> => {
+  const settled = async (handle: Handle<Data>): Promise<Live> => {
+    await handle.beside
+    handle.beside = undefined
+    return handle.seen
+  }
+
+  const viewOf = ({ data }: Wanted): View => ({ codecId: context.values.codecId, data })
+
+  const adopt = (handle: Handle<Data>, wanted: Wanted, written: WriteResult): void => {
+    const { stored, now, resolved, durability, writeId } = written
+    const isDurable = durability === 'backend'
+    handle.anchor = isDurable ? stored : anchorAfter(handle, viewOf(wanted), stored)
+    handle.unflushedWriteId = isDurable ? undefined : writeId
+    handle.base = stored
+    handle.userId = resolved.userId
+    handle.seen = now
+    handle.doubtful = []
+    // Unless others' changes came in, the request's own object stays in place: others may hold on to it.
+    if (!sameBytes(stored, viewOf(wanted))) handle.data = withLaterChanges(handle.data, wanted, resolved.value) as Data
+  }
+
+  /** What came in of others' changes is none of this request's. */
+  const anchorAfter = ({ anchor }: Handle<Data>, wanted: View, stored: View): View => {
+    if (sameBytes(stored, wanted)) return anchor
+    const { codecId, decode, encode } = context.values
+    const merged = carriedOver(decode(wanted), decode(stored), decode(anchor))
+    return merged === undefined ? stored : { codecId, data: encode(merged) }
+  }
+
+  /** What is stored, with what the request has changed since it called for the save. */
+  const withLaterChanges = (held: Data, wanted: Wanted, stored: unknown): unknown => {
+    // What `beforeSave` gave in place of the data says nothing of the data.
+    if (wanted.value !== wanted.source) return stored
+    const asked = viewOf(wanted)
+    return isAs(held, asked) ? stored : (carriedOver(context.values.decode(asked), held, stored) ?? stored)
+  }
+
+  const isAs = (data: Data, view: View): boolean => {
+    try {
+      return sameBytes(view, { codecId: context.values.codecId, data: context.values.encode(data) })
+    } catch {
+      return false // it has become something that cannot be stored, of which its next save tells
+    }
+  }
+
+  const save = (handle: Handle<Data>, saveOptions: SaveOptions, call: Call): Promise<SaveReport> => {
+    const wanted = wantedOf(context, customs, handle.data)
+    const before = handle.lastSave
+    const mine: SaveInLine = { wanted: viewOf(wanted), basis: undefined, isStored: false }
+    handle.lastSave = mine
+    return handle.inTurn(async () => {
+      try {
+        call.refuseIfLate()
+        // Another save of this handle may have ended only now: what this one holds was changed since that was called.
+        mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.base
+        return await saveInTurn(handle, wanted, mine, saveOptions, call)
+      } finally {
+        if (handle.lastSave === mine) handle.lastSave = undefined
+      }
+    })
+  }
+
+  const saveInTurn = async (
+    handle: Handle<Data>,
+    wanted: Wanted,
+    mine: SaveInLine,
+    { durable = false, unmergedKeys = [], idleTtlMs }: SaveOptions,
+    call: Call,
+  ): Promise<SaveReport> => {
+    const { doubtful } = handle
+    const seen = await settled(handle)
+    const basis = mine.basis ?? handle.base
+    const changed = !sameBytes(mine.wanted, basis)
+    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== seen.envelope.idleTtlMs
+    if (!changed && !ttlChanged && doubtful.length === 0) {
+      const report = durable ? await saveUnchangedDurably(handle, wanted, call) : await saveUnchanged(handle, seen)
+      mine.isStored = true
+      return report
+    }
+    const basisUser = basis === handle.base ? handle.userId : userOfView(basis)
+    const change = { basis, basisUser, wanted, unmergedKeys }
+    const resolve = withWhatWasLost(handle, change, { durable, proves: false })
+    const written = await writeOf(handle, mine.wanted, { base: seen, resolve, idleTtlMs, durable, call })
+    mine.isStored = true
+    adopt(handle, wanted, written)
+    return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
+  }
+
+  /** A write of a handle, in line behind the other writes of its session. */
+  const writeOf = async (
+    handle: Handle<Data>,
+    wanted: View,
+    intent: Omit<WriteIntent, 'locator' | 'tries' | 'doubtful'>,
+  ): Promise<WriteResult> => {
+    const { locator, doubtful } = handle
+    const tries = noTries(context.runtime)
+    try {
+      return await queue.run(locator.key, async () => {
+        intent.call.refuseIfLate()
+        return await writes.write({ ...intent, locator, tries, doubtful })
+      })
+    } catch (error) {
+      // The handle takes nothing for stored that was not acknowledged; but its next save has to know what may be in.
+      if (tries.doubt !== undefined) handle.doubtful = [...doubtful, { doubt: tries.doubt, wanted }]
+      throw error
+    }
+  }
+
+  /** What a handle holds that is not known to be in the backend. */
+  const heldBy = ({ base, unflushedWriteId }: Handle<Data>): HeldVersion | undefined =>
+    isUnflushed(base) ? { lineage: base.lineage, version: base.version, writeId: unflushedWriteId } : undefined
+
+  /**
+   * Stores a change; and where the cache lost what this request was told is stored, before it was in the backend, puts
+   * that back first. A durable save rejects where nobody can tell whether it was lost, as it could not prove what it says.
+   *
+   * @param proves where the save is to prove that what the handle holds is in the backend: then others must not have
+   *   changed the same since
+   */
+  const withWhatWasLost = (
+    handle: Handle<Data>,
+    change: Change,
+    { durable, proves }: { readonly durable: boolean; readonly proves: boolean },
+  ): WriteIntent['resolve'] => {
+    const resolve = resolving(context, customs, change)
+    const held = heldBy(handle)
+    const { base, anchor } = handle
+    if (held === undefined || sameBytes(base, anchor)) return resolve
+    return (current, newerBasis) => {
+      const verdict = newerBasis === undefined ? heldVerdict(current, held) : 'in'
+      if (verdict === 'cannot tell' && durable) throw unknownOutcome()
+      if (verdict !== 'not in') return resolve(current, newerBasis)
+      const back = restored(context, { anchor, held: base, current })
+      const isAllowed = customs.conflict !== 'reject' || sameBytes(current, anchor)
+      if (proves && (back?.whole !== true || !isAllowed)) throw lostMeanwhile()
+      if (back === undefined || !isAllowed) return resolve(current, undefined)
+      return { ...resolve({ ...current, ...back.view }, undefined), isRestored: true }
+    }
+  }
+
+  const userOfView = (view: View): string | undefined => context.values.userOf(context.values.decode(view))
+
+  const saveUnchanged = async (handle: Handle<Data>, seen: Live): Promise<SaveReport> => {
+    handle.seen = await touch(context, handle.locator, seen)
+    return { changed: false, merged: false, durability: isUnflushed(handle.seen.envelope) ? 'cache' : 'backend' }
+  }
+
+  /**
+   * Proves that what this handle holds, or a successor that contains it, is in the backend. Where the cache has lost it,
+   * what this request was told is stored is written anew.
+   */
+  const saveUnchangedDurably = async (handle: Handle<Data>, wanted: Wanted, call: Call): Promise<SaveReport> => {
+    const { locator, base, anchor } = handle
+    const standing = await writes.makeDurable(locator, heldBy(handle), call)
+    if (standing !== 'lost') {
+      handle.seen = standing
+      handle.base = persisted(base, context.runtime.now(), base.backendToken)
+      handle.anchor = base
+      handle.unflushedWriteId = undefined
+      return { changed: false, merged: false, durability: 'backend' }
+    }
+    if (sameBytes(base, anchor)) throw lostMeanwhile()
+    const change = { basis: base, basisUser: handle.userId, wanted, unmergedKeys: [] }
+    const resolve = withWhatWasLost(handle, change, { durable: true, proves: true })
+    const intent = { base: undefined, resolve, idleTtlMs: undefined, durable: true, call }
+    const written = await writeOf(handle, viewOf(wanted), intent)
+    adopt(handle, wanted, written)
+    return { changed: false, merged: !sameBytes(written.stored, viewOf(wanted)), durability: 'backend' }
+  }
+
+  const touchInTurn = async (handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void> => {
+    call.refuseIfLate()
+    const seen = await settled(handle)
+    const { locator } = handle
+    if (idleTtlMs === undefined || idleTtlMs === seen.envelope.idleTtlMs) {
+      handle.seen = await touch(context, locator, seen)
+      return
+    }
+    try {
+      const written = await writeOf(handle, handle.base, {
+        base: seen,
+        resolve: keeping(context),
+        idleTtlMs,
+        durable: false,
+        call,
+      })
+      handle.seen = written.now
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
+    }
+  }
+
+  return { save, touchInTurn, adopt, settled, viewOf }
+}
+
+const lostMeanwhile = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_CONFLICT',
+    'The cache lost what this request holds before it was in the backend, and others have changed the session since; load it again',
+    { applied: 'no' },
+  )

@@ -1,0 +1,210 @@
+import type { SaveOptions } from '../../contract/session-store.js'
+import type { Runtime } from '../../contract/time.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { within } from '../../tools/waiting.js'
+import { noTries, type Tries } from '../protocol/write.js'
+import type { Call } from './call.js'
+import type { Handle } from './handle.js'
+
+export interface UpdateSteps<Data> {
+  readonly runtime: Runtime
+  readonly load: (id: string, call: Call) => Promise<Handle<Data> | undefined>
+  /**
+   * Stores `handle.data`; `false` if another process came between and nothing was stored. The tries of one change share
+   * their id, so that it is in once at most.
+   */
+  readonly write: (handle: Handle<Data>, options: SaveOptions, tries: Tries, call: Call) => Promise<boolean>
+  /** The data as it was loaded, in a copy of its own. */
+  readonly fresh: (handle: Handle<Data>) => Data
+  /** The same session, in a handle and with data of its own. */
+  readonly copyOf: (handle: Handle<Data>) => Handle<Data>
+  readonly maxAttempts: number
+  /** How long a change may take before other changes of the session no longer wait for it, in ms. */
+  readonly patienceMs: number
+}
+
+export type Update<Data> = (
+  id: string,
+  change: (data: Data) => unknown,
+  options: SaveOptions,
+  call: Call,
+) => Promise<Handle<Data> | undefined>
+
+/** One caller in line. */
+interface Waiting<Data> {
+  readonly change: (data: Data) => unknown
+  readonly options: SaveOptions
+  readonly call: Call
+  readonly resolve: (session: Handle<Data> | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A change that was begun on this handle's data and has not ended. */
+interface Begun<Data> {
+  readonly handle: Handle<Data>
+  readonly changing: Promise<unknown>
+}
+
+/**
+ * Atomic read-modify-write. Changes of one session that arrive while a round is under way make up the next
+ * round together: one load, all changes in order of arrival, one save. A change that throws is rejected alone
+ * and leaves no trace; a save that another process came before makes the whole round start again. A change that takes
+ * long leaves the round and goes on alone, so that nobody waits for one that never ends. Each caller gets a handle of
+ * its own.
+ */
+export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
+  const queues = new Map<string, Waiting<Data>[]>()
+
+  const work = async (id: string, queue: Waiting<Data>[]): Promise<void> => {
+    while (queue.length > 0) {
+      const round = queue.splice(0)
+      try {
+        await runRound(id, round)
+      } catch (error) {
+        for (const { reject } of round) reject(error)
+      }
+    }
+    queues.delete(id)
+  }
+
+  const runRound = async (id: string, round: Waiting<Data>[]): Promise<void> => {
+    const tries = noTries(steps.runtime)
+    for (let attempt = 0; attempt < steps.maxAttempts; attempt += 1) {
+      dropLate(round)
+      if (round.length === 0) return
+      try {
+        const handle = await steps.load(id, earliestOf(round))
+        if (handle === undefined) {
+          for (const { resolve } of round) resolve(undefined)
+          return
+        }
+        await applyAll(id, handle, round)
+        dropLate(round)
+        if (round.length === 0) return
+        if (await steps.write(handle, together(round), tries, earliestOf(round))) {
+          for (const [at, { resolve }] of round.entries()) resolve(at === 0 ? handle : steps.copyOf(handle))
+          return
+        }
+      } catch (error) {
+        // Where the deadline of one has passed, the others, who came later, go on without it.
+        const isLate = isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') && round.some(({ call }) => call.isLate())
+        if (!isLate) throw error
+        dropLate(round, error)
+      }
+    }
+    throw tooOften(steps.maxAttempts, tries)
+  }
+
+  /** Takes out of the round whose callers have been told that they are late: nothing may begin for them any more. */
+  const dropLate = (round: Waiting<Data>[], because?: unknown): void => {
+    const inTime = round.filter((waiting) => {
+      try {
+        waiting.call.refuseIfLate()
+        return true
+      } catch (error) {
+        waiting.reject(because ?? error)
+        return false
+      }
+    })
+    round.splice(0, round.length, ...inTime)
+  }
+
+  /** Applies every change; one that throws, or takes too long, leaves the round, and the others are applied anew. */
+  const applyAll = async (id: string, handle: Handle<Data>, round: Waiting<Data>[]): Promise<void> => {
+    for (let index = 0; index < round.length; index += 1) {
+      const waiting = round[index]
+      if (waiting === undefined) continue
+      const stay = await apply(id, handle, waiting)
+      if (stay) continue
+      round.splice(index, 1)
+      handle.data = steps.fresh(handle)
+      index = -1
+    }
+  }
+
+  /** `false`: the change is not, or not yet, in the handle's data, which is spoilt. */
+  const apply = async (id: string, handle: Handle<Data>, waiting: Waiting<Data>): Promise<boolean> => {
+    const { call, change, reject } = waiting
+    try {
+      const returned = change(handle.data)
+      if (!isThenable(returned)) return true
+      const changing = Promise.resolve(returned)
+      const patienceMs = Math.min(steps.patienceMs, call.leftMs())
+      let isSlow = false
+      await within(steps.runtime, patienceMs, changing, () => {
+        isSlow = true
+        return new Error('This change takes long')
+      }).catch((error: unknown) => {
+        if (!isSlow) throw error
+      })
+      if (!isSlow) return true
+      // It goes on with the object that it was given; the others get another.
+      const own = steps.copyOf(handle)
+      own.data = handle.data
+      void runAlone(id, waiting, { handle: own, changing })
+    } catch (error) {
+      reject(error)
+    }
+    return false
+  }
+
+  /** A change that takes long competes with the others as another process's would. */
+  const runAlone = async (id: string, waiting: Waiting<Data>, begun: Begun<Data>): Promise<void> => {
+    const { call, change, options, resolve, reject } = waiting
+    const tries = noTries(steps.runtime)
+    const inTime = (changing: Promise<unknown>): Promise<unknown> =>
+      within(steps.runtime, call.leftMs(), changing, call.lateError)
+    try {
+      await inTime(begun.changing)
+      if (await steps.write(begun.handle, options, tries, call)) {
+        resolve(begun.handle)
+        return
+      }
+      for (let attempt = 1; attempt < steps.maxAttempts; attempt += 1) {
+        const handle = await steps.load(id, call)
+        if (handle !== undefined) await inTime(Promise.resolve(change(handle.data)))
+        if (handle === undefined || (await steps.write(handle, options, tries, call))) {
+          resolve(handle)
+          return
+        }
+      }
+      throw tooOften(steps.maxAttempts, tries)
+    } catch (error) {
+      reject(error)
+    }
+  }
+
+  return (id, change, options, call) =>
+    new Promise((resolve, reject) => {
+      const queue = queues.get(id)
+      const waiting: Waiting<Data> = { change, options, call, resolve, reject }
+      if (queue !== undefined) {
+        queue.push(waiting)
+        return
+      }
+      const started = [waiting]
+      queues.set(id, started)
+      void work(id, started)
+    })
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && typeof (value as { readonly then?: unknown }).then === 'function'
+
+/** The deadline of a round is that of the caller who is told first. */
+const earliestOf = <Data>(round: readonly Waiting<Data>[]): Call =>
+  round.map(({ call }) => call).reduce((one, other) => (other.leftMs() < one.leftMs() ? other : one))
+
+/** Durable if any of them asked for it; the last idle time-out that was given counts. */
+const together = <Data>(round: readonly Waiting<Data>[]): SaveOptions => {
+  const idleTtlMs = round.findLast(({ options }) => options.idleTtlMs !== undefined)?.options.idleTtlMs
+  return {
+    durable: round.some(({ options }) => options.durable === true),
+    ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
+  }
+}
+
+const tooOften = (attempts: number, { doubt }: Tries): SessionStoreError =>
+  new SessionStoreError('E_SESSION_CONFLICT', `The session could not be updated in ${attempts} attempts`, {
+    applied: doubt === undefined ? 'no' : 'unknown',
+  })

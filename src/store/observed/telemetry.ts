@@ -1,0 +1,127 @@
+import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../../contract/events.js'
+import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { publish } from './channels.js'
+
+type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
+
+/** What is owed to the backend now, as the ledger knows it. */
+type Unflushed = Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'>
+
+/** Events as they come up: a fault is whatever a tier raised. */
+type Raised = Omit<StoreEvents, 'fault'> & {
+  fault: { readonly tier: string; readonly operation: string; readonly error: unknown }
+}
+
+/** What a store counts and tells. Counting costs an addition; telling nobody costs a look-up. */
+export interface Telemetry {
+  count(counter: Counter, by?: number): void
+  flushed(reason: FlushReason): void
+  /** An error in it is told without its cause. */
+  emit<Name extends StoreEventName>(name: Name, event: Raised[Name]): void
+  on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
+  stats(unflushed: Unflushed): StoreStats
+}
+
+export const telemetry = (namespace: string): Telemetry => {
+  const counters: Record<Counter, number> = {
+    cacheHits: 0,
+    cacheMisses: 0,
+    leaseWaits: 0,
+    fills: 0,
+    backendReads: 0,
+    backendWrites: 0,
+    writes: 0,
+    conflicts: 0,
+    merges: 0,
+    touches: 0,
+    extensions: 0,
+    destroys: 0,
+    bypassed: 0,
+    quarantined: 0,
+    damaged: 0,
+    serversDiffer: 0,
+    sharedNames: 0,
+    faults: 0,
+  }
+  const flushes: Record<FlushReason, number> = {
+    create: 0,
+    count: 0,
+    claim: 0,
+    time: 0,
+    bypass: 0,
+    refused: 0,
+    identify: 0,
+    durable: 0,
+    regenerate: 0,
+    drain: 0,
+  }
+  const listeners = new Map<StoreEventName, Set<(event: never) => void>>()
+
+  const tell = <Name extends StoreEventName>(name: Name, make: () => StoreEvents[Name]): void => {
+    const told = listeners.get(name)
+    if (told === undefined || told.size === 0) return
+    const event = make()
+    for (const listener of told) {
+      try {
+        listener(event as never)
+      } catch (error) {
+        // The listener's fault must not become the session's, and must not go unnoticed either.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
+  }
+  const emit: Telemetry['emit'] = (name, event) => {
+    if (name === 'fault') {
+      const { tier, operation, error } = event as Raised['fault']
+      tell('fault', () => ({ tier, operation, error: tellable(error, tier, operation) }))
+      publish('nonstick:fault', () => {
+        const { code, message, tier: at = tier } = tellable(error, tier, operation)
+        return { namespace, tier: at, operation, code, message }
+      })
+    } else if (name === 'abandoned') {
+      const { operation, error } = event as Raised['abandoned']
+      tell('abandoned', () => ({ operation, error: tellable(error, 'the session store', operation) }))
+    } else tell(name, () => event as never)
+  }
+  return {
+    count: (counter, by = 1) => {
+      counters[counter] += by
+    },
+    flushed: (reason) => {
+      counters.backendWrites += 1
+      flushes[reason] += 1
+      tell('flush', () => ({ reason, count: 1 }))
+    },
+    emit,
+    on: (name, listener) => {
+      const own = (event: never): void => listener(event)
+      const all = listeners.get(name) ?? new Set()
+      listeners.set(name, all.add(own))
+      return () => void all.delete(own)
+    },
+    stats: (unflushed) => ({ ...counters, flushes: { ...flushes }, ...unflushed }),
+  }
+}
+
+/**
+ * An error as everybody may read it. Ours says nothing of a session, but the cause it keeps is a driver's, which may
+ * quote what it was given; of a stranger's, only its code can be trusted not to.
+ */
+const tellable = (error: unknown, tier: string, operation: string): SessionStoreError => {
+  if (!isSessionStoreError(error)) {
+    const code =
+      error instanceof Error && 'code' in error && /^\w{1,40}$/.test(String(error.code)) ? error.code : undefined
+    return tierUnavailable(tier, operation, code === undefined ? {} : { because: String(code) })
+  }
+  const { code, message, applied, answered } = error
+  const told = new SessionStoreError(code, message, {
+    tier: error.tier ?? tier,
+    operation: error.operation ?? operation,
+    answered,
+    ...(applied === undefined ? {} : { applied }),
+  })
+  if (error.stack !== undefined) told.stack = error.stack
+  return told
+}

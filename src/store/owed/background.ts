@@ -1,0 +1,106 @@
+import type { Runtime } from '../../contract/time.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { jittered } from '../../tools/waiting.js'
+import type { Telemetry } from '../observed/telemetry.js'
+
+/** Work beside the answers: nobody waits for it, `close` does, and it may be tried again. */
+export interface Background {
+  /** Runs now. Its failure is an event, never an unhandled rejection. */
+  run(operation: string, work: () => Promise<unknown>): void
+  /**
+   * Runs until it resolves to `true`, with pauses that grow from a tenth of a second to half a minute. A later call
+   * with the same name replaces an earlier one that has not succeeded yet.
+   */
+  retry(name: string, operation: string, work: () => Promise<boolean>): void
+  /** How much of an operation is being retried. */
+  retrying(operation: string): number
+  /**
+   * What waits for its next try is tried at once, and from now on only so. Resolves when nothing is running; to be
+   * called again for what failed, or was added meanwhile.
+   */
+  settle(): Promise<void>
+  /** Nothing is running. */
+  isIdle(): boolean
+}
+
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 30_000
+/** A bound on memory; far more sessions than one process destroys during an outage. */
+const MAX_RETRIES = 100_000
+
+interface Retry {
+  readonly operation: string
+  readonly work: () => Promise<boolean>
+  cancel: () => void
+  pauseMs: number
+  trying: boolean
+}
+
+export const background = (runtime: Runtime, telemetry: Telemetry): Background => {
+  const running = new Set<Promise<void>>()
+  const retries = new Map<string, Retry>()
+  let settling = false
+
+  const abandon = (operation: string, error: unknown): void =>
+    telemetry.emit('abandoned', {
+      operation,
+      error: isSessionStoreError(error)
+        ? error
+        : new SessionStoreError('E_SESSION_UNAVAILABLE', `Background work failed: ${operation}`, { cause: error }),
+    })
+
+  const run: Background['run'] = (operation, work) => {
+    const promise: Promise<void> = work()
+      .then(
+        () => {},
+        (error: unknown) => abandon(operation, error),
+      )
+      .finally(() => running.delete(promise))
+    running.add(promise)
+  }
+  const attempt = (name: string, retry: Retry): void => {
+    if (retry.trying) return
+    retry.trying = true
+    run(retry.operation, async () => {
+      const done = await retry.work().catch(() => false) // a fault is counted by its tier; here it means "not yet"
+      retry.trying = false
+      if (retries.get(name) !== retry) return
+      if (done) retries.delete(name)
+      else if (!settling) schedule(name, retry)
+    })
+  }
+  const schedule = (name: string, retry: Retry): void => {
+    retry.cancel = runtime.after(jittered(runtime, retry.pauseMs), () => attempt(name, retry))
+    retry.pauseMs = Math.min(retry.pauseMs * 2, LONGEST_PAUSE_MS)
+  }
+  const idle = async (): Promise<void> => {
+    while (running.size > 0) await Promise.all(running)
+  }
+
+  return {
+    run,
+    retry: (name, operation, work) => {
+      retries.get(name)?.cancel()
+      if (!retries.has(name) && retries.size >= MAX_RETRIES) {
+        abandon(
+          operation,
+          new SessionStoreError('E_SESSION_UNAVAILABLE', `More than ${MAX_RETRIES} retries are waiting`),
+        )
+        return
+      }
+      const retry: Retry = { operation, work, cancel: () => {}, pauseMs: FIRST_PAUSE_MS, trying: false }
+      retries.set(name, retry)
+      if (!settling) schedule(name, retry)
+    },
+    retrying: (operation) => [...retries.values()].filter((retry) => retry.operation === operation).length,
+    settle: async () => {
+      settling = true
+      for (const [name, retry] of retries) {
+        retry.cancel()
+        attempt(name, retry)
+      }
+      await idle()
+    },
+    isIdle: () => running.size === 0,
+  }
+}

@@ -1,0 +1,113 @@
+import type { CloseReport } from '../../contract/session-store.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { limiter } from '../../tools/limiter.js'
+import { jittered, settledOrOver, sleep } from '../../tools/waiting.js'
+import type { Context } from '../context.js'
+import type { Flushing } from '../protocol/flush.js'
+import type { Noted } from './ledger.js'
+
+/** What a store is doing as it is closed. */
+export interface UnderWay {
+  /** Calls that may still bring something. What no longer can, since its caller was told, is not waited for. */
+  readonly inFlight: ReadonlySet<Promise<void>>
+  /** Keys of sessions whose flush beside the answers has not ended. */
+  readonly beingFlushed: ReadonlyMap<string, unknown>
+}
+
+/** As many as go into one batch; a hundred thousand looks at the cache at once would all be late. */
+const FLUSHES_AT_ONCE = 256
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 300
+
+/**
+ * The end of a store: flushes what is noted as unflushed while the calls under way end, and again what these noted;
+ * tries again what failed, flushes and destroys, as a server may be back in time; and closes both tiers. All of it
+ * within the deadline, which ends the waiting and not the work.
+ */
+export const drain = async (
+  { runtime, cache, backend, telemetry, ledger, background }: Context,
+  flushes: Flushing,
+  { inFlight, beingFlushed }: UnderWay,
+  deadlineMs: number,
+): Promise<CloseReport> => {
+  const endsAt = runtime.monotonicMs() + deadlineMs
+  const letDie = runtime.keepAlive?.()
+  /** Keys of sessions that nobody here can ever flush as they stand. */
+  const hopeless = new Set<string>()
+  /** Keys of sessions whose flush met what no tier has told of. */
+  const told = new Set<string>()
+  let flushed = 0
+  let isOver = false
+
+  const flush = async ({ locator, version }: Noted): Promise<void> => {
+    if (isOver) return
+    const result = await flushes.flushKnown(locator, 'drain')
+    switch (result.outcome) {
+      case 'flushed':
+        flushed += 1
+        ledger.forget(locator.key, version) // A call under way may have noted a newer one since.
+        break
+      case 'nothing to do':
+        ledger.forget(locator.key, version)
+        break
+      case 'hopeless':
+        hopeless.add(locator.key)
+        tell(locator.key, result.error)
+        break
+      case 'failed':
+        if (!isSessionStoreError(result.error)) tell(locator.key, result.error)
+        break
+      case 'unavailable':
+        break
+    }
+  }
+  const tell = (key: string, error: unknown): void => {
+    if (isOver || told.has(key)) return
+    told.add(key)
+    telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })
+  }
+  const owed = (): readonly Noted[] => ledger.drain().filter(({ locator }) => !hopeless.has(locator.key))
+  const flushOwed = async (): Promise<void> => {
+    const { run } = limiter(FLUSHES_AT_ONCE)
+    await Promise.all(owed().map((noted) => run(() => flush(noted))))
+  }
+  const isDone = (): boolean =>
+    inFlight.size === 0 && background.isIdle() && background.retrying('destroy') === 0 && owed().length === 0
+
+  const work = async (): Promise<void> => {
+    const callsEnded = Promise.all(inFlight)
+    for (let pauseMs = 0; !isOver; pauseMs = Math.min(Math.max(FIRST_PAUSE_MS, pauseMs * 2), LONGEST_PAUSE_MS)) {
+      await Promise.all([flushOwed(), background.settle()])
+      if (isDone()) return
+      const pausing = sleep(runtime, jittered(runtime, pauseMs))
+      await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)
+    }
+  }
+  const untilDeadline = (working: Promise<unknown>): Promise<void> =>
+    settledOrOver(runtime, Math.max(0, endsAt - runtime.monotonicMs()), working)
+
+  await untilDeadline(
+    work().catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })),
+  )
+  isOver = true
+  const known = new Set([...ledger.drain().map(({ locator }) => locator.key), ...beingFlushed.keys()]).size
+  // What was abandoned may have been flushed by a reader since, here or elsewhere; nobody knows.
+  const left = known + ledger.abandoned
+  const report = { flushed, left, destroysLeft: background.retrying('destroy') }
+  if (left + report.destroysLeft > 0) telemetry.emit('abandoned', { operation: 'drain', error: unfinished(report) })
+  await untilDeadline(Promise.allSettled([closed(cache), closed(backend)]))
+  letDie?.()
+  return report
+}
+
+/** A tier of someone else's may throw where it should reject. */
+const closed = async (tier: { close(): Promise<void> }): Promise<void> => await tier.close()
+
+const unfinished = ({ left, destroysLeft }: CloseReport): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNAVAILABLE',
+    `The session store was closed with ${counted(left, 'session')} not in the backend and ${counted(destroysLeft, 'destroy')} not finished`,
+    { operation: 'drain' },
+  )
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`

@@ -1,0 +1,64 @@
+import type { Runtime } from '../../contract/time.js'
+import { jittered } from '../../tools/waiting.js'
+import type { Noted } from './ledger.js'
+
+/** What became of a flush that was tried again. */
+export type Tried = 'flushed' | 'nothing to do' | 'failed'
+
+/** Sessions whose flush was due and could not be done. They are tried again after pauses that grow. */
+export interface Retrying<Entry extends Noted> {
+  readonly entries: ReadonlyMap<string, Entry>
+  /** Behind all others. */
+  add(entry: Entry): void
+  delete(key: string): void
+  /** Nothing is tried by itself any more. */
+  stop(): void
+}
+
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 2_000
+/** So many are tried first; the others when one of them was flushed. They need not all be on one cache server. */
+const CANARIES = 16
+
+/** @param flush takes over an entry, which is out of `entries` then; adds it again where it failed; never rejects */
+export const retrying = <Entry extends Noted>(
+  runtime: Runtime,
+  flush: (entry: Entry) => Promise<Tried>,
+): Retrying<Entry> => {
+  /** The longest untried first. */
+  const entries = new Map<string, Entry>()
+  let armed: (() => void) | undefined
+  let pauseMs = FIRST_PAUSE_MS
+  let stopped = false
+
+  const arm = (): void => {
+    if (armed !== undefined || stopped || entries.size === 0) return
+    armed = runtime.after(jittered(runtime, pauseMs), () => void retry())
+  }
+  const retry = async (): Promise<void> => {
+    const tried = await Promise.all(flushNext(CANARIES))
+    const isWell = tried.includes('flushed') || !tried.includes('failed')
+    pauseMs = isWell ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+    armed = undefined
+    if (isWell && !stopped) void Promise.all(flushNext(entries.size))
+    arm()
+  }
+  const flushNext = (count: number): Promise<Tried>[] =>
+    [...entries.values()].slice(0, count).map((entry) => {
+      entries.delete(entry.locator.key)
+      return flush(entry)
+    })
+
+  return {
+    entries,
+    add: (entry) => {
+      entries.set(entry.locator.key, entry)
+      arm()
+    },
+    delete: (key) => void entries.delete(key),
+    stop: () => {
+      stopped = true
+      armed?.()
+    },
+  }
+}

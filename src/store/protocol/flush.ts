@@ -1,0 +1,341 @@
+import type { BackendToken, InsertOutcome, Lineage, WriteId } from '../../contract/backend.js'
+import type { FlushReason } from '../../contract/events.js'
+import type { CasToken } from '../../contract/front-cache.js'
+import type { Locator } from '../../contract/locator.js'
+import { isSessionStoreError, type SessionStoreError, type SessionStoreErrorCode } from '../../errors.js'
+import {
+  afterwardsVerdict,
+  confirmVerdict,
+  type FlushVerdict,
+  flushVerdict,
+  insertVerdict,
+  owesFlush,
+  quarantineVerdict,
+} from '../../session/decisions.js'
+import { type LiveEnvelope, neverPersisted } from '../../session/envelope.js'
+import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
+import { jittered, sleep } from '../../tools/waiting.js'
+import type { Call } from '../calls/call.js'
+import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
+import type { FlushFault } from '../owed/ledger.js'
+import type { Updated } from '../tiers/backend-tier.js'
+import { lookAt } from './look.js'
+import type { InCache } from './read.js'
+
+/** What became of an envelope that was to be made durable. */
+export type FlushOutcome =
+  /** It is in the backend, and the look at the cache found nothing against it. `now`: what stands there. */
+  | { readonly outcome: 'durable'; readonly now: InCache | undefined }
+  /** Its lineage is dead, and gone from the cache; the write is to be done over from a fresh look. */
+  | { readonly outcome: 'again' }
+  /** The session is destroyed, or was never in the backend that should have it. */
+  | { readonly outcome: 'destroyed' }
+
+/** What became of a flush that nobody waits for. */
+export type KnownFlush =
+  | { readonly outcome: 'flushed' | 'nothing to do' }
+  | { readonly outcome: Exclude<FlushFault, 'hopeless'>; readonly error: unknown }
+  | { readonly outcome: Extract<FlushFault, 'hopeless'>; readonly error: SessionStoreError }
+
+/** Errors that are about the session as it stands: to flush it again would meet them again. */
+const HOPELESS: ReadonlySet<unknown> = new Set<SessionStoreErrorCode>([
+  'E_SESSION_FORMAT',
+  'E_SESSION_DATA',
+  'E_SESSION_TOO_LARGE',
+])
+
+export interface Flushing {
+  /**
+   * Brings an envelope, which a compare-and-set accepted or a read returned, to the backend and marks it there
+   * in the cache, before anyone acknowledges it. Rejects if the backend cannot be asked.
+   *
+   * @param call whose write it is; left out where nobody waits
+   */
+  flush(
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: CasToken,
+    reason: FlushReason,
+    call?: Call,
+  ): Promise<FlushOutcome>
+
+  /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. Never rejects. */
+  flushKnown(locator: Locator, reason: FlushReason): Promise<KnownFlush>
+
+  /**
+   * A look at the cache after a copy, `row`, was put into the backend or seen there: an entry that does not descend from
+   * what stands in the backend by now is removed. `unseen`: the cache cannot be asked, and is looked at later. Rejects
+   * if the backend cannot be asked about an entry.
+   *
+   * @param writeId an entry that holds this very write may stay: nobody who sees it misses anything
+   * @param replaced the lineage that `row` has replaced in the backend: an entry of it is dead, and nobody has to ask
+   */
+  lookAfterwards(
+    locator: Locator,
+    row: LiveEnvelope,
+    writeId: WriteId | undefined,
+    call: Call,
+    replaced?: Lineage,
+  ): Promise<'settled' | 'destroyed' | 'unseen'>
+
+  /**
+   * Takes an entry out of a cache that accepts no new value, so that it can be taken over from: all of it is brought to
+   * the backend first, then it is removed, and nobody can write to it any more. Gives it as it is in the backend;
+   * `undefined` where something came between. Rejects if the backend cannot be asked: then it stays.
+   */
+  withdraw(locator: Locator, found: InCache, call: Call): Promise<LiveEnvelope | undefined>
+
+  /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
+  isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
+
+  /**
+   * Lets writers at an entry again that was frozen for a takeover which failed; or removes it, if the takeover is in
+   * after all. That is asked of the backend unless it is surely out, and asked again in the background.
+   */
+  giveBack(locator: Locator, frozen: Pick<InCache, 'envelope' | 'token'>, isSurelyOut: boolean): Promise<void>
+
+  /**
+   * Removes an entry if it no longer descends from what stands in the backend. `false`: it may still stand there, and is
+   * to be looked at again.
+   */
+  dropIfDead(locator: Locator): Promise<boolean>
+}
+
+const LOOKS = 50
+const PAUSE_MS = 20
+
+export const flushing = (context: Context): Flushing => {
+  const { runtime, cache, backend, ledger, options } = context
+
+  const flush: Flushing['flush'] = async (locator, envelope, token, reason, call) => {
+    const { verdict, backendToken } = await toBackend(locator, envelope, reason)
+    switch (verdict) {
+      case 'applied':
+      case 'superseded': {
+        ledger.forget(locator.key, envelope.version)
+        return await confirm(locator, envelope, token, backendToken, call)
+      }
+      case 'conflict':
+        await dropDead(locator, envelope.lineage)
+        return { outcome: 'again' }
+      case 'destroyed':
+        await bestEffort(() => cache.setTombstone(locator.key))
+        return { outcome: 'destroyed' }
+      case 'absent':
+        await cache.drop(locator.key, token)
+        return { outcome: 'destroyed' }
+    }
+  }
+
+  /** A session that was never persisted is inserted, any other updated; a flush re-creates nothing. */
+  const toBackend = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    reason: FlushReason,
+  ): Promise<{ readonly verdict: FlushVerdict; readonly backendToken: BackendToken }> => {
+    const session = storedSession(envelope, userOfEnvelope(context, envelope), options.timings)
+    if (neverPersisted(envelope)) {
+      const outcome = await backend.insert(locator, session, reason, {
+        notAfter: envelope.createdAt + options.absoluteTtlMs,
+      })
+      const verdict = insertVerdict(envelope, outcome)
+      if (verdict !== 'older of mine') return { verdict, backendToken: tokenOf(outcome) ?? envelope.backendToken }
+    }
+    const guard = flushGuard(envelope)
+    const outcome = await backend.update({ locator, guard, session, token: envelope.backendToken }, reason)
+    return { verdict: flushVerdict(envelope, outcome), backendToken: tokenOf(outcome) ?? envelope.backendToken }
+  }
+
+  /**
+   * Marks in the cache what is now in the backend. A look at the cache ends every durable acknowledgement: had
+   * another lineage been filled from an older copy meanwhile, its writers would not know of this write. One's
+   * own copy is never added again where the entry is gone.
+   */
+  const confirm = async (
+    locator: Locator,
+    flushed: LiveEnvelope,
+    token: CasToken,
+    backendToken: BackendToken,
+    call: Call | undefined,
+  ): Promise<FlushOutcome> => {
+    const mark = confirmed(flushed, flushed, runtime.now(), backendToken)
+    const marked = await cache.cas(locator.key, mark, token)
+    if (marked.outcome === 'stored')
+      return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope: mark, token: marked.token } }
+
+    for (let looks = 0; ; looks += 1) {
+      const seen = await lookAt(context, locator.key, 'writer', call)
+      if (seen === 'away') {
+        repairLater(locator)
+        return { outcome: 'durable', now: undefined }
+      }
+      switch (seen.state) {
+        case 'missing':
+        case 'large':
+          return { outcome: 'durable', now: undefined }
+        case 'tombstone':
+          return { outcome: 'destroyed' }
+        case 'lease':
+          // Its holder may have read the row before the flush; what it puts there is to be seen. A holder that
+          // never comes is sent away by removing the very lease.
+          if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
+          else await cache.drop(locator.key, seen.token)
+          continue
+        case 'live': {
+          const verdict = confirmVerdict(seen.envelope, flushed)
+          if (verdict === 'again') {
+            await dropIfDead(locator)
+            return { outcome: 'again' }
+          }
+          if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
+            return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(seen) } }
+          const envelope = confirmed(seen.envelope, flushed, runtime.now(), backendToken)
+          const put = await cache.cas(locator.key, envelope, seen.token)
+          return {
+            outcome: 'durable',
+            now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
+          }
+        }
+      }
+    }
+  }
+
+  const flushKnown: Flushing['flushKnown'] = async (locator, reason) => {
+    try {
+      const seen = await cache.get(locator.key)
+      if (seen.state !== 'live' || !isUnflushed(seen.envelope)) return { outcome: 'nothing to do' }
+      if (!owesFlush(seen.envelope, options.policy, () => userOfEnvelope(context, seen.envelope) !== undefined))
+        return { outcome: 'nothing to do' }
+      const { outcome } = await flush(locator, seen.envelope, seen.token, reason)
+      return { outcome: outcome === 'durable' ? 'flushed' : 'nothing to do' }
+    } catch (error) {
+      if (isUnavailable(error)) return { outcome: 'unavailable', error }
+      if (isSessionStoreError(error) && HOPELESS.has(error.code)) return { outcome: 'hopeless', error }
+      return { outcome: 'failed', error }
+    }
+  }
+
+  const lookAfterwards: Flushing['lookAfterwards'] = async (locator, row, writeId, call, replaced) => {
+    for (let looks = 0; ; looks += 1) {
+      const seen = await lookAt(context, locator.key, 'writer', call)
+      if (seen === 'away') {
+        repairLater(locator)
+        return 'unseen'
+      }
+      if (seen.state === 'missing' || seen.state === 'large') return 'settled'
+      if (seen.state === 'tombstone') return 'destroyed'
+      if (seen.state === 'lease') {
+        if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
+        else await cache.drop(locator.key, seen.token)
+        continue
+      }
+      if (afterwardsVerdict(seen.envelope, row, writeId) === 'settled') return 'settled'
+      // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
+      if (seen.envelope.lineage === replaced) await cache.drop(locator.key, seen.token)
+      else if (await isAliveOrRepairedLater(locator, seen)) return 'settled'
+      if (looks >= LOOKS) {
+        repairLater(locator)
+        return 'unseen'
+      }
+      // Whoever changed the dead entry meanwhile kept it alive: only another look shows that it is gone.
+    }
+  }
+
+  const withdraw: Flushing['withdraw'] = async (locator, { envelope, token }, call) => {
+    let standing = { envelope, token }
+    if (isUnflushed(envelope)) {
+      const flushed = await flush(locator, envelope, token, 'refused', call)
+      if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
+      if (flushed.outcome === 'again') return undefined
+      standing = flushed.now ?? { envelope: confirmed(envelope, envelope, runtime.now(), envelope.backendToken), token }
+      // Others have written since: that is nowhere else.
+      if (standing.envelope.version !== envelope.version) return undefined
+    }
+    return (await cache.remove(locator.key, standing.token)) === 'gone' ? standing.envelope : undefined
+  }
+
+  const isAlive: Flushing['isAlive'] = async (locator, { envelope, token }) => {
+    const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
+    if (verdict === 'believe') return true
+    if (verdict === 'bury') await cache.bury(locator.key, token)
+    else await cache.drop(locator.key, token)
+    return false
+  }
+
+  const isAliveOrRepairedLater: Flushing['isAlive'] = async (locator, seen) => {
+    try {
+      return await isAlive(locator, seen)
+    } catch (error) {
+      repairLater(locator)
+      throw error
+    }
+  }
+
+  const giveBack: Flushing['giveBack'] = async (locator, frozen, isSurelyOut) => {
+    const thaw = async (): Promise<boolean> => {
+      try {
+        if (isSurelyOut || (await isAlive(locator, frozen)))
+          await cache.cas(locator.key, { ...frozen.envelope, frozen: false }, frozen.token)
+        return true
+      } catch (error) {
+        if (!isUnavailable(error)) throw error
+        return false
+      }
+    }
+    if (!(await thaw())) context.background.retry(`thaw ${locator.key}`, 'repair', thaw)
+  }
+
+  const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
+    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    // Whoever holds a lease may have read the row before it was changed, and put an older copy there.
+    if (seen === 'away' || seen.state === 'lease') return false
+    if (seen.state !== 'live') return true
+    try {
+      const verdict = quarantineVerdict(seen.envelope, rowOf(await backend.read(locator)))
+      if (verdict === 'believe') return true
+      if (verdict === 'bury') return await cache.bury(locator.key, seen.token)
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return false
+    }
+    // Somebody who changed it in between has kept it: only another look shows that it is gone.
+    return (await cache.remove(locator.key, seen.token)) === 'gone'
+  }
+
+  /** Removes what is left in the cache of a lineage that the backend refused. */
+  const dropDead = async (locator: Locator, lineage: string): Promise<void> => {
+    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    if (seen !== 'away' && seen.state === 'live' && seen.envelope.lineage === lineage)
+      await cache.drop(locator.key, seen.token)
+  }
+
+  const repairLater = (locator: Locator): void =>
+    context.background.retry(`repair ${locator.key}`, 'repair', () => dropIfDead(locator))
+
+  return { flush, flushKnown, lookAfterwards, withdraw, giveBack, dropIfDead, isAlive }
+}
+
+/** The proof of what now stands in the backend, where the answer had one. */
+const tokenOf = (outcome: InsertOutcome | Updated): BackendToken | undefined => {
+  if (outcome.outcome === 'applied' || outcome.outcome === 'inserted') return outcome.token
+  return outcome.outcome !== 'too-late' && outcome.row.state === 'live' ? outcome.row.token : undefined
+}
+
+const pick = ({
+  envelope,
+  token,
+}: {
+  envelope: LiveEnvelope
+  token: CasToken
+}): { envelope: LiveEnvelope; token: CasToken } => ({
+  envelope,
+  token,
+})
+
+const bestEffort = async (call: () => Promise<void>): Promise<void> => {
+  try {
+    await call()
+  } catch {
+    // The fault is counted by its tier; the backend's tombstone decides, and is read at the next fill.
+  }
+}

@@ -1,0 +1,36 @@
+import type { CacheKey } from '../../contract/locator.js'
+import { jittered, sleep } from '../../tools/waiting.js'
+import type { Call } from '../calls/call.js'
+import { type Context, isUnavailable } from '../context.js'
+import type { Seen } from '../tiers/cache-tier.js'
+
+const FIRST_PAUSE_MS = 5
+const LONGEST_PAUSE_MS = 80
+
+/**
+ * What stands in the cache, or `'away'` where this process goes round the server that keeps it.
+ *
+ * One failed call is no outage: the answer was late, or the connection broke, and the newest copy may well be there. So
+ * the cache is asked again. A reader asks once more, since going round costs nobody anything: for once it is served an
+ * older copy. A writer that goes round replaces what it cannot see: it asks until the cache answers, or until the server
+ * has been away for this process for long enough.
+ *
+ * @param call whose call it is: nobody asks any more once it is late. Without one, somebody works beside the answers,
+ *   and asks once; there is another time.
+ */
+export const lookAt = async (
+  { cache, runtime }: Context,
+  key: CacheKey,
+  as: 'reader' | 'writer',
+  call: Call | undefined,
+): Promise<Seen | 'away'> => {
+  for (let failed = 1; ; failed += 1) {
+    try {
+      return await cache.get(key)
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      if (call === undefined || call.isLate() || cache.isAway(key) || (as === 'reader' && failed > 1)) return 'away'
+      await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** (failed - 1), LONGEST_PAUSE_MS)))
+    }
+  }
+}

@@ -1,0 +1,294 @@
+import type { BackendCopy } from '../../contract/backend.js'
+import type { CasToken } from '../../contract/front-cache.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
+import { tierUnavailable } from '../../errors.js'
+import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
+import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
+import { hasExpired } from '../../session/expiry.js'
+import { filled, trusted, usedSince } from '../../session/transitions.js'
+import { jittered, sleep } from '../../tools/waiting.js'
+import type { Call } from '../calls/call.js'
+import { type Context, randomName, rowOf } from '../context.js'
+import type { Seen } from '../tiers/cache-tier.js'
+import { lookAt } from './look.js'
+
+/** A live session as it stands in the cache, with the token to change it by. */
+export interface InCache {
+  readonly state: 'live'
+  readonly where: 'cache'
+  readonly envelope: LiveEnvelope
+  readonly token: CasToken
+}
+
+/** A live session read round the cache: in the backend's own lineage, to be changed in the backend only. */
+export interface InBackend {
+  readonly state: 'live'
+  readonly where: 'backend'
+  readonly envelope: LiveEnvelope
+  /**
+   * `unreachable`: the cache cannot be asked. `too-large`: it does not take this session. `refused`: it takes no new
+   * value at all. `patience`: others were filling it for too long.
+   */
+  readonly why: 'unreachable' | 'too-large' | 'refused' | 'patience'
+}
+
+export type Live = InCache | InBackend
+
+export interface None {
+  readonly state: 'none'
+  /** There was one, and it must not come back. `expired`: it is still there, past its deadline. */
+  readonly because: 'absent' | 'destroyed' | 'expired'
+}
+
+export type Found = Live | None
+
+const none = (because: None['because']): None => ({ state: 'none', because })
+
+/** Of a copy that is not live, or no longer. */
+const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
+
+/** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
+const FIRST_LOOK_MS = 5
+const SLOWEST_LOOK_MS = 100
+const FROZEN_PAUSE_MS = 20
+
+/** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
+interface Flight {
+  readonly result: Promise<Found | 'again'>
+  readFrom: number
+}
+
+export interface Reading {
+  /**
+   * What a session is, now: from the cache, or on a miss from the backend through a lease.
+   *
+   * A reader whose patience ends while others hold the lease reads the backend for itself and fills nothing. A
+   * writer must not, since it could not be told from a fork: it takes over a lease that has stood for too long, and
+   * rejects with `E_SESSION_UNAVAILABLE` where the leases change. Nobody looks any more once the call is late.
+   */
+  observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Found>
+  /** For a writer: what stands once a regeneration that is under way has ended, or has taken so long that it is dead. */
+  observeThawed(locator: Locator, call: Call): Promise<Found>
+  /** The backend's copy, read round the cache. */
+  fromBackend(locator: Locator, why: InBackend['why']): Promise<Found>
+}
+
+export const reading = (context: Context): Reading => {
+  const { runtime, cache, backend, telemetry, options } = context
+  const flights = new Map<CacheKey, Flight>()
+  let order = 0
+
+  const observe: Reading['observe'] = async (locator, as, call) => {
+    order += 1
+    const began = order
+    const beganAtMs = runtime.monotonicMs()
+    const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
+    /** The lease that has stood there since the first look. */
+    let lease: Extract<Seen, { state: 'lease' }> | undefined
+    for (let looks = 0; ; looks += 1) {
+      call.refuseIfLate()
+      let seen = await lookAt(context, locator.key, as, call)
+      if (seen === 'away') return fromBackend(locator, 'unreachable')
+      if (seen.state === 'live') {
+        if (looks === 0) telemetry.count('cacheHits')
+        // One that may be from before an outage is compared first: the session may have been used since.
+        if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
+          return hasExpired(seen.envelope, runtime.now())
+            ? none('expired')
+            : { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+      }
+      if (seen.state === 'tombstone') {
+        if (looks === 0) telemetry.count('cacheHits')
+        return none('destroyed')
+      }
+      if (looks === 0 && (seen.state === 'missing' || seen.state === 'lease')) telemetry.count('cacheMisses')
+
+      const isPatient = runtime.monotonicMs() - beganAtMs < patienceMs
+      if (seen.state === 'lease') {
+        if (looks === 0) {
+          telemetry.count('leaseWaits')
+          lease = seen
+        }
+        // Its holder died, and the moment at which the lease ends is by a clock that was ahead.
+        if (!isPatient && as === 'writer' && lease?.nonce === seen.nonce) seen = { state: 'missing', token: seen.token }
+      }
+      if (seen.state !== 'lease') {
+        const met = seen
+        const flight = flights.get(locator.key)
+        if (flight === undefined) {
+          const result = await fly(locator, (onRead) => {
+            if (met.state === 'live') return compare(locator, met, onRead)
+            if (met.state === 'large') return readLarge(locator, met, onRead)
+            return fill(locator, met.token, onRead)
+          })
+          if (result !== 'again') return result
+        } else {
+          const result = await flight.result
+          if (result !== 'again' && flight.readFrom > began) return result
+        }
+      }
+      // What stands in the cache may be newer than the backend's copy: no impatience makes up for comparing them.
+      if (isPatient || seen.state === 'live') {
+        await sleep(runtime, jittered(runtime, Math.min(FIRST_LOOK_MS * 2 ** looks, SLOWEST_LOOK_MS)))
+        continue
+      }
+      if (as === 'reader') return fromBackend(locator, 'patience')
+      throw tierUnavailable(cache.name, 'write', {
+        because: 'others are at work on the session for too long',
+        applied: 'no',
+      })
+    }
+  }
+
+  /** One flight of a session at a time in this process: others that come meanwhile share what it finds. */
+  const fly = async (
+    locator: Locator,
+    work: (onRead: () => void) => Promise<Found | 'again'>,
+  ): Promise<Found | 'again'> => {
+    const flight: { result?: Promise<Found | 'again'>; readFrom: number } = { readFrom: 0 }
+    flight.result = work(() => {
+      order += 1
+      flight.readFrom = order
+    })
+    flights.set(locator.key, flight as Flight)
+    try {
+      return await flight.result
+    } finally {
+      flights.delete(locator.key)
+    }
+  }
+
+  /**
+   * Quarantine: an entry that may be from before an outage is compared with the backend before it is believed.
+   * Rejects if the backend cannot be asked, since then nobody can tell.
+   */
+  const compare = async (
+    locator: Locator,
+    { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
+    onRead: () => void,
+  ): Promise<Found | 'again'> => {
+    const { key } = locator
+    const stamp = trustStamp(key)
+    onRead()
+    const copy = await backend.read(locator)
+    const verdict = quarantineVerdict(envelope, rowOf(copy))
+    telemetry.count('quarantined')
+    if (verdict === 'bury') {
+      await cache.bury(key, token)
+      return none('destroyed')
+    }
+    if (verdict === 'drop') {
+      await cache.drop(key, token)
+      return 'again'
+    }
+    const now = runtime.now()
+    const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
+    if (hasExpired(used, now)) return none('expired')
+    const believed = trusted(used, stamp)
+    const put = await cache.cas(key, believed, token)
+    if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
+    // It holds, though the cache takes no stamp: the next reader compares it again.
+    return put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope: used, token } : 'again'
+  }
+
+  /**
+   * What is filled or checked now is trusted also by processes whose clocks are ahead of this one's. Taken before the
+   * backend is read: what is changed there after that, round this cache, is not in the copy.
+   */
+  const trustStamp = (key: CacheKey): number => Math.max(runtime.now(), cache.trustFrom(key))
+
+  /**
+   * Lease first, then read, then put: a copy that was read before the lease could be older than a destroy that
+   * came and was forgotten in between.
+   */
+  const fill = async (locator: Locator, over: CasToken | undefined, onRead: () => void): Promise<Found | 'again'> => {
+    const { key } = locator
+    const lease = await cache.lease(key, randomName(runtime), over)
+    if (lease.outcome === 'refused') {
+      onRead()
+      return foundIn(await backend.read(locator), 'refused')
+    }
+    if (lease.outcome !== 'stored') return 'again'
+    const stamp = trustStamp(key)
+    onRead()
+    const copy = await readUnderLease(locator, lease.token)
+    const now = runtime.now()
+    const verdict = copyVerdict(copy, now)
+    if (copy.state !== 'live' || verdict !== 'live') {
+      if (verdict === 'destroyed') await cache.bury(key, lease.token)
+      else await cache.drop(key, lease.token)
+      return noneOf(verdict)
+    }
+    const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), stamp)
+    const put = await cache.cas(key, envelope, lease.token)
+    if (put.outcome === 'too-large') {
+      await cache.markLarge(key, put.bytes, lease.token)
+      return inBackend(copy, 'too-large')
+    }
+    if (put.outcome === 'refused') {
+      await cache.drop(key, lease.token)
+      return inBackend(copy, 'refused')
+    }
+    if (put.outcome !== 'stored') return 'again'
+    telemetry.count('fills')
+    return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  /** One that is too large for the cache; of one that has become smaller the mark goes, so that the next reader fills. */
+  const readLarge = async (
+    locator: Locator,
+    { refusedBytes, token }: Extract<Seen, { state: 'large' }>,
+    onRead: () => void,
+  ): Promise<Found> => {
+    onRead()
+    const copy = await backend.read(locator)
+    const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
+    if (fits) await cache.drop(locator.key, token)
+    return foundIn(copy, 'too-large')
+  }
+
+  const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
+    try {
+      return await backend.read(locator)
+    } catch (error) {
+      await cache.drop(locator.key, lease) // let the next one try at once
+      throw error
+    }
+  }
+
+  const fromBackend: Reading['fromBackend'] = async (locator, why) => {
+    if (why === 'unreachable') telemetry.count('bypassed')
+    const found = foundIn(await backend.read(locator), why)
+    // Before it was persisted a session stands in the cache alone, and that cannot be asked.
+    const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
+    if (mayStandInCache && found.state === 'none' && found.because === 'absent')
+      throw tierUnavailable(cache.name, 'read', { because: 'the session may not have been persisted yet' })
+    return found
+  }
+
+  const foundIn = (copy: BackendCopy, why: InBackend['why']): Found => {
+    const verdict = copyVerdict(copy, runtime.now())
+    return copy.state === 'live' && verdict === 'live' ? inBackend(copy, why) : noneOf(verdict)
+  }
+
+  const inBackend = (copy: Extract<BackendCopy, { state: 'live' }>, why: InBackend['why']): InBackend => ({
+    state: 'live',
+    where: 'backend',
+    envelope: filled(copy.session, copy.token, copy.session.lineage, runtime.now()),
+    why,
+  })
+
+  const observeThawed: Reading['observeThawed'] = async (locator, call) => {
+    for (;;) {
+      const found = await observe(locator, 'writer', call)
+      if (found.state === 'none' || !found.envelope.frozen) return found
+      const frozenForMs = runtime.now() - found.envelope.writtenAt
+      // A moment in the future is by a clock that was wrong: nobody can tell since when it stands. To overrule one that
+      // is still under way does no harm, as it then finds that its session was claimed, and begins anew.
+      if (frozenForMs >= options.thawMs || frozenForMs < -options.maxClockSkewMs) return found
+      await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
+    }
+  }
+
+  return { observe, observeThawed, fromBackend }
+}

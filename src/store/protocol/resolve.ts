@@ -1,0 +1,152 @@
+import { isDeepStrictEqual } from 'node:util'
+import { SessionStoreError } from '../../errors.js'
+import { keysRead, mergeThreeWay } from '../../session/merge.js'
+import type { View } from '../calls/handle.js'
+import type { Context } from '../context.js'
+import type { ConflictPolicy, StoreOptions } from '../options.js'
+import type { WriteIntent } from './write.js'
+
+/** The application's own say in what is stored. */
+export type Customs<Data> = Pick<StoreOptions<Data>, 'identify' | 'beforeSave'> & {
+  readonly conflict: ConflictPolicy<Data>
+}
+
+/** What a request wants stored: its data as bytes and as a value, and whose it is. */
+export interface Wanted {
+  readonly data: Uint8Array
+  readonly value: unknown
+  /** What the request holds: `value`, unless `beforeSave` gave something else to store. */
+  readonly source: unknown
+  readonly userId: string | undefined
+}
+
+/**
+ * What a tier shall keep of the data.
+ *
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
+ */
+const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unknown): Uint8Array => {
+  const data = values.encode(value)
+  if (data.length <= maxSessionBytes) return data
+  throw new SessionStoreError(
+    'E_SESSION_TOO_LARGE',
+    `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${data.length}`,
+    { applied: 'no' },
+  )
+}
+
+/** @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored. */
+export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, data: Data): Wanted => {
+  const value = beforeSave?.(data) ?? data
+  if (value === undefined)
+    throw new SessionStoreError('E_SESSION_DATA', 'Expected session data, got nothing', { path: 'data', applied: 'no' })
+  return { data: encoded(context, value), value, source: data, userId: context.values.userOf(value) }
+}
+
+/** What a write asks when something stands there; see `WriteIntent`. */
+type Resolve = WriteIntent['resolve']
+
+/** Stores what is wanted over whatever stands there. */
+export const overwriting =
+  (context: Context, wanted: Wanted): Resolve =>
+  (current) => ({
+    ...wanted,
+    userChanged: wanted.userId !== context.values.userOf(context.values.decode(current)),
+  })
+
+/** Stores what stands there, as it is: for a change of the header alone. */
+export const keeping =
+  ({ values }: Context): Resolve =>
+  (current) => {
+    const value = values.decode(current)
+    return { data: values.encode(value), value, userId: values.userOf(value), userChanged: false }
+  }
+
+/** What a request changed: the difference between what it knew and what it wants. */
+export interface Change {
+  readonly basis: View
+  /** The user of `basis`. */
+  readonly basisUser: string | undefined
+  readonly wanted: Wanted
+  /** In these keys `wanted` stands, whatever others wrote. */
+  readonly unmergedKeys: readonly string[]
+}
+
+/**
+ * Stores what is wanted where what the request knew still stands, and asks the conflict policy where another request
+ * came between.
+ */
+export const resolving =
+  <Data>(context: Context, customs: Customs<Data>, { basis, basisUser, wanted, unmergedKeys }: Change): Resolve =>
+  (current, newerBasis) => {
+    const { values, telemetry } = context
+    const copyOf = (view: View): Data => values.decode(view) as Data
+    const known = newerBasis ?? basis
+    const knownUser = newerBasis === undefined ? basisUser : values.userOf(copyOf(newerBasis))
+    if (sameBytes(current, known)) return { ...wanted, userChanged: wanted.userId !== knownUser }
+    const { conflict } = customs
+    const theirs = copyOf(current)
+    const currentUser = values.userOf(theirs)
+    if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
+    const mine: View = { codecId: values.codecId, data: wanted.data }
+    const isStored = sameBytes(current, mine)
+    // To `reject`, what stands is another's, but where an earlier save of the same handle is in.
+    if (isStored && (conflict !== 'reject' || newerBasis !== undefined)) return { ...wanted, userChanged: false }
+    if (conflict === 'reject') throw conflicted('another request changed it')
+    // Alice's cart must not land in Bob's session.
+    if (wanted.userId !== knownUser || currentUser !== knownUser) throw conflicted('its user changed')
+
+    // From copies of their own, each time anew: what the request holds is shared neither with what is stored nor with a
+    // conflict function, which may change what it is given.
+    const merged =
+      conflict === 'merge'
+        ? merge(customs, copyOf(known), copyOf(mine), theirs, unmergedKeys)
+        : conflict({ base: copyOf(known), mine: copyOf(mine), current: theirs })
+    telemetry.count('merges')
+    const userId = values.userOf(merged)
+    return { data: encoded(context, merged), value: merged, userId, userChanged: userId !== currentUser }
+  }
+
+/**
+ * What stands, with those changes put back that the cache has lost: from `anchor`, which lacks them, to `held`. Where
+ * others have changed the same key since then, theirs came later, and stands; then it is not `whole`. `undefined` where
+ * nothing can be told of the data's parts, or it is another user's by now.
+ */
+export const restored = (
+  { values }: Context,
+  { anchor, held, current }: { readonly anchor: View; readonly held: View; readonly current: View },
+): { readonly view: View; readonly whole: boolean } | undefined => {
+  const [before, lost, theirs] = [values.decode(anchor), values.decode(held), values.decode(current)]
+  const value = carriedOver(before, theirs, lost)
+  if (value === undefined || values.userOf(value) !== values.userOf(theirs)) return undefined
+  const view = { codecId: values.codecId, data: values.encode(value) }
+  return { view, whole: isDeepStrictEqual(value, carriedOver(before, lost, theirs)) }
+}
+
+/**
+ * The changes from `before` to `after`, made to another copy as well. `undefined` where the data is no plain object, so
+ * that nothing can be told of its parts.
+ */
+export const carriedOver = (before: unknown, after: unknown, onto: unknown): unknown => {
+  const merged = mergeThreeWay(before, after, onto, { unmergedKeys: new Set(), deletionWinsKeys: new Set() })
+  return merged.outcome === 'conflict' ? undefined : merged.data
+}
+
+const merge = <Data>(
+  { identify }: Customs<Data>,
+  base: Data,
+  mine: Data,
+  current: Data,
+  unmergedKeys: readonly string[],
+): unknown => {
+  const deletionWinsKeys =
+    identify === undefined ? new Set<string>() : keysRead(identify as (data: never) => unknown, base)
+  const merged = mergeThreeWay(base, mine, current, { unmergedKeys: new Set(unmergedKeys), deletionWinsKeys })
+  if (merged.outcome === 'conflict') throw conflicted('another request changed it, and its data is no plain object')
+  return merged.data
+}
+
+export const sameBytes = (a: View, b: View): boolean => a.codecId === b.codecId && Buffer.compare(a.data, b.data) === 0
+
+const conflicted = (why: string): SessionStoreError =>
+  new SessionStoreError('E_SESSION_CONFLICT', `The session could not be saved: ${why} meanwhile`, { applied: 'no' })

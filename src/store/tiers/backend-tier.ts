@@ -1,0 +1,127 @@
+import type {
+  Backend,
+  BackendCopy,
+  BackendState,
+  BackendToken,
+  DestroyOptions,
+  DestroyOutcome,
+  ExtendOutcome,
+  Extension,
+  GuardedUpdate,
+  InsertOptions,
+  InsertOutcome,
+  StoredSession,
+  UpdateOutcome,
+} from '../../contract/backend.js'
+import type { FlushReason } from '../../contract/events.js'
+import type { TierHealth } from '../../contract/health.js'
+import type { Locator } from '../../contract/locator.js'
+import type { Runtime } from '../../contract/time.js'
+import { butMayBeApplied, isSessionStoreError, tierUnavailable } from '../../errors.js'
+import { limiter } from '../../tools/limiter.js'
+import type { Telemetry } from '../observed/telemetry.js'
+import { batcher } from './batcher.js'
+import { tierCalls } from './tier-calls.js'
+
+export type Updated =
+  | { readonly outcome: 'applied'; readonly token: BackendToken }
+  /** `mayBeIn`: sent before without an answer, it may have been applied then, and replaced since. */
+  | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
+
+/**
+ * The backend as the protocol sees it: each call with a deadline and counted, reads bounded in flight, updates
+ * and touches in batches, and an update whose answer was lost sent once more (its guard makes that harmless).
+ * A call rejects when the backend could not be asked, or answered too late.
+ */
+export interface BackendTier {
+  readonly name: string
+  readonly raw: Backend
+  read(locator: Locator): Promise<BackendCopy>
+  insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
+  update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
+  extend(extension: Extension): Promise<ExtendOutcome>
+  destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
+  health(): Promise<TierHealth>
+  close(): Promise<void>
+}
+
+export interface BackendTierOptions {
+  readonly runtime: Runtime
+  readonly telemetry: Telemetry
+  readonly backendTimeoutMs: number
+  readonly breakerFailures: number
+  readonly backendRetryMs: number
+  readonly maxBackendReads: number
+}
+
+/** A change that is safe to send again is tried this often before the backend is taken for unreachable. */
+const TRIES = 2
+
+export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
+  const { runtime, telemetry, backendTimeoutMs } = options
+  const calls = tierCalls(backend.name, { ...options, timeoutMs: backendTimeoutMs, retryMs: options.backendRetryMs })
+  const reads = limiter(options.maxBackendReads, {
+    after: (callback) => runtime.after(backendTimeoutMs, callback),
+    late: () => tierUnavailable(backend.name, 'read', { because: `${backendTimeoutMs} ms in line behind other reads` }),
+  })
+  const { ask, health } = calls
+
+  const again = async <T>(call: (mayBeApplied: boolean) => Promise<T>): Promise<T> => {
+    let mayBeApplied = false
+    for (let tried = 1; ; tried += 1) {
+      try {
+        return await call(mayBeApplied)
+      } catch (error) {
+        // What the last try says of itself says nothing of the one before it.
+        if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE'))
+          throw mayBeApplied ? butMayBeApplied(error) : error
+        mayBeApplied ||= error.applied === 'unknown'
+      }
+    }
+  }
+  const updates = batcher<GuardedUpdate, UpdateOutcome>({
+    runtime,
+    keyOf: ({ locator }) => locator.key,
+    bytesOf: ({ session }) => session.data.byteLength,
+    send: (entries) => ask('update', true, () => backend.update(entries)),
+  })
+  const extensions = batcher<Extension, ExtendOutcome>({
+    runtime,
+    keyOf: ({ locator }) => locator.key,
+    bytesOf: () => 0,
+    send: (entries) => ask('extend', true, () => backend.extend(entries)),
+  })
+
+  return {
+    name: backend.name,
+    raw: backend,
+    read: (locator) =>
+      reads.run(async () => {
+        telemetry.count('backendReads')
+        return await ask('read', false, () => backend.read(locator))
+      }),
+    insert: async (locator, session, reason, insertOptions) => {
+      const outcome = await ask('insert', true, () => backend.insert(locator, session, insertOptions))
+      if (outcome.outcome === 'inserted') telemetry.flushed(reason)
+      return outcome
+    },
+    update: (entry, reason) =>
+      again(async (mayBeIn) => {
+        const outcome = await updates.submit(entry)
+        if (outcome.outcome === 'failed') throw outcome.error
+        if (outcome.outcome === 'refused') return { ...outcome, mayBeIn }
+        telemetry.flushed(reason)
+        return outcome
+      }),
+    extend: async (extension) => {
+      const outcome = await extensions.submit(extension)
+      if (outcome.outcome === 'failed') throw outcome.error
+      if (outcome.outcome === 'extended') telemetry.count('extensions')
+      return outcome
+    },
+    destroy: (locator, destroyOptions) =>
+      again(() => ask('destroy', true, () => backend.destroy(locator, destroyOptions))),
+    health: () => health(() => backend.health()),
+    close: () => backend.close(),
+  }
+}

@@ -1,0 +1,267 @@
+import type { Lineage } from '../../contract/backend.js'
+import { type CasToken, type FrontCache, onSharedName, serverListOf, serverOf } from '../../contract/front-cache.js'
+import type { TierHealth } from '../../contract/health.js'
+import type { CacheKey } from '../../contract/locator.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
+import { type Applied, isSessionStoreError } from '../../errors.js'
+import {
+  decodeEnvelope,
+  type Envelope,
+  encodeEnvelope,
+  type LiveEnvelope,
+  serverListOf as serverListIn,
+} from '../../session/envelope.js'
+import { cacheDeadline, type LifeTimings } from '../../session/expiry.js'
+import type { Telemetry } from '../observed/telemetry.js'
+import { outages } from './outages.js'
+import { tierCalls } from './tier-calls.js'
+
+/** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
+export type Seen =
+  | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
+  | { readonly state: 'lease'; readonly nonce: Lineage; readonly token: CasToken }
+  | { readonly state: 'tombstone' }
+  /** The session is in the backend alone: an envelope of so many bytes was refused. */
+  | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
+  | { readonly state: 'missing'; readonly token?: CasToken }
+
+/** How a change of the cache ended. `lost`: no answer came, or the cache could not be asked. */
+export type Stored =
+  | { readonly outcome: 'stored'; readonly token: CasToken }
+  | { readonly outcome: 'conflict' | 'missing' }
+  | { readonly outcome: 'too-large'; readonly bytes: number }
+  /** The server answers and takes no new value; what stood there may be gone. */
+  | { readonly outcome: 'refused' }
+  | { readonly outcome: 'lost'; readonly applied: Applied; readonly error: unknown }
+
+/**
+ * The front cache as the protocol sees it: envelopes instead of bytes, faults as outcomes of changes, each
+ * call with a deadline, each fault counted. Reading rejects when the cache cannot be asked; that is no miss.
+ */
+export interface CacheTier {
+  readonly name: string
+  get(key: CacheKey): Promise<Seen>
+  /**
+   * Entries whose `trustedAt` is older may be from before an outage of the server that keeps this key, and are
+   * to be compared with the backend once before they are believed. 0 where no outage was seen.
+   */
+  trustFrom(key: CacheKey): EpochMs
+  /**
+   * Whether the server that keeps this key is away for this process: nobody listens at its address, or several calls
+   * failed, and none was answered, for long enough to be no broken connection or late answer.
+   */
+  isAway(key: CacheKey): boolean
+  /** A lease where nothing stands, or over the very bytes that `token` saw. */
+  lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
+  cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
+  /**
+   * Says that the session is too large for this cache: over the very entry that `token` saw, or, should that be gone,
+   * where nothing stands. Whoever meets it asks the backend, so it can do no harm; nor does it matter if it is not there.
+   */
+  markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
+  /** A tombstone over the very entry that `token` saw. `false` if that entry, or a successor, may still stand there. */
+  bury(key: CacheKey, token: CasToken): Promise<boolean>
+  /**
+   * A tombstone over whatever stands there. Rejects if the cache could not be told.
+   *
+   * @param orRemove where the server takes no new value: nothing stands there afterwards, and whoever fills it finds the
+   *   backend's tombstone. To be left out where the backend has none. @default true
+   */
+  setTombstone(key: CacheKey, orRemove?: boolean): Promise<void>
+  /** Removes the very entry that `token` saw. `false` if the cache could not be told. */
+  drop(key: CacheKey, token: CasToken): Promise<boolean>
+  /**
+   * The same, for who must know that nobody can write to that entry any more: `gone` where it was removed or nothing
+   * stands there.
+   */
+  remove(key: CacheKey, token: CasToken): Promise<'gone' | 'conflict' | 'lost'>
+  health(): Promise<TierHealth>
+  close(): Promise<void>
+}
+
+export interface CacheTierOptions {
+  readonly runtime: Runtime
+  readonly telemetry: Telemetry
+  readonly cacheTimeoutMs: number
+  readonly breakerFailures: number
+  readonly cacheRetryMs: number
+  readonly cacheAwayAfterMs: number
+  readonly leaseMs: number
+  readonly tombstoneTtlMs: number
+  readonly maxClockSkewMs: number
+  readonly timings: LifeTimings
+}
+
+/** A bound on how often the same is told; lists of servers are few. */
+const MAX_LISTS_TOLD = 16
+
+/** How often an entry is removed that others write to at the same moment. */
+const LOOKS_TO_EMPTY = 10
+
+/** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
+const LARGE_FOR_MS = 3_600_000
+
+/** That nobody listens at the server's address, by the codes that the system gives for it. */
+const NOBODY_LISTENS: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOENT'])
+/** How many causes an error may have one below the other. */
+const DEEPEST_CAUSE = 8
+
+const isConnectionRefused = (error: unknown): boolean => {
+  let each = error
+  for (let depth = 0; depth < DEEPEST_CAUSE && each instanceof Error; depth += 1) {
+    if (NOBODY_LISTENS.has((each as { readonly code?: unknown }).code)) return true
+    each = each.cause
+  }
+  return false
+}
+
+/** A token that died with its connection is a conflict, and nobody had to be asked for that. */
+const wasAsked = (answer: unknown): boolean => {
+  const outcome =
+    typeof answer === 'object' && answer !== null ? (answer as { readonly outcome?: unknown }).outcome : answer
+  return outcome !== 'conflict'
+}
+
+export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
+  const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
+
+  const seen = outages({ runtime, maxClockSkewMs, awayAfterMs: options.cacheAwayAfterMs })
+
+  const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
+
+  const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
+    const server = serverOf(cache, key)
+    try {
+      const answer = await calls.ask(operation, isChange, call, { server, wasAsked })
+      if (wasAsked(answer)) seen.answered(server)
+      return answer
+    } catch (error) {
+      if (isSessionStoreError(error) && error.answered) seen.answered(server)
+      else seen.failed(server, isConnectionRefused(error))
+      throw error
+    }
+  }
+  const change = async (
+    key: CacheKey,
+    operation: string,
+    call: () => Promise<{ readonly outcome: 'stored'; readonly token: CasToken } | { readonly outcome: string }>,
+  ): Promise<Stored> => {
+    try {
+      const answer = await ask(key, operation, true, call)
+      return (answer.outcome === 'exists' ? { outcome: 'conflict' } : answer) as Stored
+    } catch (error) {
+      return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
+    }
+  }
+  const encode = (key: CacheKey, envelope: Envelope): Uint8Array => encodeEnvelope(key, envelope, serverListOf(cache))
+  const listsTold = new Set<number>()
+  const compareLists = (bytes: Uint8Array): void => {
+    const [own, others] = [serverListOf(cache), serverListIn(bytes)]
+    if (others === own || others === 0 || own === 0) return
+    telemetry.count('serversDiffer')
+    if (listsTold.has(others) || listsTold.size >= MAX_LISTS_TOLD) return
+    listsTold.add(others)
+    telemetry.emit('serversDiffer', { tier: cache.name, own, others })
+  }
+  const sharedNamesTold = new Set<string>()
+  const unwatch = onSharedName(cache, ({ server, servers }) => {
+    telemetry.count('sharedNames')
+    if (sharedNamesTold.has(server)) return
+    sharedNamesTold.add(server)
+    telemetry.emit('sharedName', { tier: cache.name, server, servers })
+  })
+  const tombstone = (): Envelope => {
+    const now = runtime.now()
+    return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
+  }
+
+  const remove: CacheTier['remove'] = async (key, token) => {
+    try {
+      const outcome = await ask(key, 'delete', true, () => cache.delete(key, token))
+      return outcome === 'conflict' ? 'conflict' : 'gone'
+    } catch {
+      return 'lost' // counted by `ask`; every caller goes on from a fresh look at the cache
+    }
+  }
+  const drop: CacheTier['drop'] = async (key, token) => (await remove(key, token)) !== 'lost'
+  /** Removes what stands there, whatever it is; `false` where the cache could not be told, or others keep writing. */
+  const isEmptied = async (key: CacheKey): Promise<boolean> => {
+    for (let looks = 0; looks < LOOKS_TO_EMPTY; looks += 1) {
+      const entry = await ask(key, 'get', false, () => cache.get(key))
+      if (entry === undefined || (await remove(key, entry.token)) === 'gone') return true
+    }
+    return false
+  }
+
+  return {
+    name: cache.name,
+    trustFrom: (key) => seen.trustFrom(serverOf(cache, key)),
+    isAway: (key) => seen.isAway(serverOf(cache, key)),
+    get: async (key) => {
+      const entry = await ask(key, 'get', false, () => cache.get(key))
+      if (entry === undefined) return { state: 'missing' }
+      const { token } = entry
+      const envelope = decodeEnvelope(key, entry.value)
+      if (envelope.kind !== 'damaged') compareLists(entry.value)
+      switch (envelope.kind) {
+        case 'live':
+          return { state: 'live', envelope, token }
+        case 'lease':
+          // The cache should have forgotten an old lease by itself; one that stays must not block for ever.
+          return runtime.now() >= envelope.expiresAt
+            ? { state: 'missing', token }
+            : { state: 'lease', nonce: envelope.nonce, token }
+        case 'tombstone':
+          return { state: 'tombstone' }
+        case 'large':
+          return { state: 'large', refusedBytes: envelope.refusedBytes, token }
+        case 'damaged':
+          telemetry.count('damaged')
+          telemetry.emit('damaged', { tier: cache.name, reason: envelope.reason })
+          return { state: 'missing', token }
+      }
+    },
+    lease: async (key, nonce, token) => {
+      const expiresAt = runtime.now() + leaseMs
+      const bytes = encode(key, { kind: 'lease', nonce, expiresAt })
+      return token === undefined
+        ? await change(key, 'add', () => cache.add(key, bytes, expiresAt))
+        : await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
+    },
+    cas: async (key, envelope, token) => {
+      const bytes = encode(key, envelope)
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, cacheDeadline(envelope, timings)))
+      return put.outcome === 'too-large' ? { outcome: 'too-large', bytes: bytes.length } : put
+    },
+    markLarge: async (key, refusedBytes, token) => {
+      const expiresAt = runtime.now() + LARGE_FOR_MS
+      const bytes = encode(key, { kind: 'large', refusedBytes, expiresAt })
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
+      if (put.outcome === 'missing') await change(key, 'add', () => cache.add(key, bytes, expiresAt))
+    },
+    bury: async (key, token) => {
+      const envelope = tombstone()
+      const bytes = encode(key, envelope)
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
+      if (put.outcome === 'refused') return (await remove(key, token)) === 'gone'
+      return put.outcome === 'stored' || put.outcome === 'missing'
+    },
+    setTombstone: async (key, orRemove = true) => {
+      const envelope = tombstone()
+      const bytes = encode(key, envelope)
+      try {
+        await ask(key, 'set', true, () => cache.set(key, bytes, envelope.expiresAt))
+      } catch (error) {
+        const isRefused = isSessionStoreError(error) && error.answered
+        if (!isRefused || !orRemove || !(await isEmptied(key))) throw error
+      }
+    },
+    drop,
+    remove,
+    health: () => calls.health(() => cache.health()),
+    close: () => {
+      unwatch()
+      return cache.close()
+    },
+  }
+}
