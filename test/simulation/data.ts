@@ -38,7 +38,8 @@ export const mergedByHand = ({ base, mine, current }: { base: Data; mine: Data; 
  * copies, so that nobody sees that.
  */
 export const mergedInPlace = ({ base, mine, current }: { base: Data; mine: Data; current: Data }): Data => {
-  mine.log.push(...current.log.filter((token) => !base.log.includes(token)))
+  // What the cache has lost since this request read it is not to be brought back by way of the request's copy.
+  mine.log.splice(0, mine.log.length, ...current.log, ...mine.log.filter((token) => !base.log.includes(token)))
   setOrDelete(mine, 'putBy', current.putBy)
   if (mine.pad === base.pad) setOrDelete(mine, 'pad', current.pad)
   if (mine.shared === base.shared) setOrDelete(mine, 'shared', current.shared)
