@@ -81,10 +81,25 @@ export const guardAdmits = (guard: Guard, row: { readonly lineage: Lineage; read
   (row.lineage === guard.lineage && row.version < guard.belowVersion) ||
   (row.lineage === guard.parentLineage && row.version === guard.parentVersion)
 
+/**
+ * What an update makes of the copy that stands there. It replaces all of it but the moment of the last use, which never
+ * goes back, and the deadline, which only comes closer where the idle time-out has changed: another process, which went
+ * round the cache, may have extended the session, and whoever flushes does not know of that.
+ */
+export const replacing = (
+  standing: Pick<StoredSession, 'seenAt' | 'expiresAt' | 'idleTtlMs'>,
+  session: StoredSession,
+): StoredSession => ({
+  ...session,
+  seenAt: Math.max(standing.seenAt, session.seenAt),
+  expiresAt:
+    standing.idleTtlMs === session.idleTtlMs ? Math.max(standing.expiresAt, session.expiresAt) : session.expiresAt,
+})
+
 export interface GuardedUpdate {
   readonly locator: Locator
   readonly guard: Guard
-  /** Replaces the whole copy. */
+  /** Replaces the copy, as `replacing` says. */
   readonly session: StoredSession
   /**
    * The token of the copy the guard expects, where the caller knows it; empty otherwise. It saves a look, and never

@@ -9,6 +9,7 @@ import {
   guardAdmits,
   type InsertOptions,
   type InsertOutcome,
+  replacing,
   type StoredSession,
   type UpdateOutcome,
   type WriteId,
@@ -65,7 +66,11 @@ export class BackendServer {
       if (row?.state !== 'live' || !guardAdmits(guard, row.session))
         return { outcome: 'refused', row: this.#stateOf(key) }
       const how = isUnreached(key) ? 'unreached' : 'reached'
-      this.#put(key, { state: 'live', session }, session.lineage === guard.lineage ? 'no' : how)
+      this.#put(
+        key,
+        { state: 'live', session: replacing(row.session, session) },
+        session.lineage === guard.lineage ? 'no' : how,
+      )
       return { outcome: 'applied', token: NO_TOKEN }
     })
   }

@@ -490,8 +490,17 @@ export const writesAmong = (operations: readonly Operation[]): number => {
 /** A write of a session that was kept from the backend on purpose: no bound holds for it yet. */
 const wasDeferred = ({ deferredUntil = 0 }: SessionHistory, { invoked }: Operation): boolean => invoked < deferredUntil
 
-/** A write that was due, while the backend could not be told: what it costs is charged to that outage. */
-const isCharged = ({ backendFailures }: Operation): boolean => backendFailures > 0
+/**
+ * The writes that were due while the backend could not be told: what they cost is charged to that outage, also where a
+ * later save of the same handle has said once more that they stand in the cache.
+ */
+const chargedIn = ({ operations }: SessionHistory): ReadonlySet<string> =>
+  new Set(
+    operations
+      .filter(({ backendFailures, outcome }) => backendFailures > 0 && outcome.is === 'ok')
+      .flatMap(writesOf)
+      .map(({ token = '' }) => token),
+  )
 
 /** I3, I4 and I5 by what is there in the end, or was there when the session passed into another. */
 const endsWell = (world: Judged, view: View): void => {
@@ -540,8 +549,9 @@ const endsWell = (world: Judged, view: View): void => {
       each.at < world.writtenAt &&
       ((each.what === 'takeover' && each.costs !== false) || (each.what === 'loss' && each.costs)),
   ).length
+  const charged = chargedIn(session)
   const isPromised = (write: Operation): boolean =>
-    !isCharged(write) &&
+    !charged.has(write.token ?? '') &&
     session.lostWhole?.has(write.token ?? '') !== true &&
     !(losses > 0 && wasDeferred(session, write))
   const costly = lost.filter((write) => isDurable(write) === 'no' && isPromised(write))
@@ -568,12 +578,13 @@ export const judgeDistance = (world: World, session: SessionHistory): void => {
     const inCache = world.tokensInCache(server, session.key)
     if (inCache === undefined || world.isDeferred(server, session.key)) continue
     const withdrawn = withdrawnIn(session)
+    const charged = chargedIn(session)
     const atRisk = session.operations.flatMap(writesOf).filter(
       (write) =>
         write.token !== undefined &&
         write.outcome.is === 'ok' &&
         write.completed !== undefined &&
-        !isCharged(write) &&
+        !charged.has(write.token) &&
         !wasDeferred(session, write) &&
         // What was put over may come back with a save that had it.
         isDurable(write) === 'no' &&

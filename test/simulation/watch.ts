@@ -165,8 +165,10 @@ const STRIKES_AT_PROCESSES: readonly FaultKind[] = [
 export const judgeRefused = (world: World, session: SessionHistory, operation: Operation): void => {
   const { outcome, refusals = 0, cacheFailures, backendFailures, kind, order } = operation
   if (outcome.is !== 'failed' || refusals === 0 || cacheFailures + backendFailures > 0) return
-  // Another user's session is not merged.
-  const isMerged = world.config.conflict === 'merge' && session.operations.every((each) => each.kind !== 'save user')
+  // Another user's session is not merged; a put is by nobody.
+  const changesUser: readonly Operation['kind'][] = ['save user', 'put']
+  const isMerged =
+    world.config.conflict === 'merge' && session.operations.every(({ kind }) => !changesUser.includes(kind))
   const isByPolicy = outcome.code === 'E_SESSION_CONFLICT' && !isMerged
   if (isByPolicy || (outcome.code !== 'E_SESSION_CONFLICT' && outcome.code !== 'E_SESSION_UNAVAILABLE')) return
   if (STRIKES_AT_PROCESSES.some((strike) => world.happened[strike] > 0)) return

@@ -64,6 +64,18 @@ const thinLine = (bytesPerSecond: number, deadlineMs: number) => {
 }
 
 describe('A batcher', () => {
+  test('does not send what is no longer due when its turn has come', async () => {
+    const { made, sent, endOldest } = line()
+    const [first, second, third] = entriesOf(3, 100) as [Entry, Entry, Entry]
+    let isDue = true
+    const outcomes = [made.submit(first), made.submitIfDue(second, () => isDue), made.submitIfDue(third, () => true)]
+    isDue = false
+    await endOldest()
+    await endOldest()
+    expect(await Promise.all(outcomes)).toEqual([first.key, 'not sent', third.key])
+    expect(sent).toEqual([[first], [third]])
+  })
+
   test('sends the first at once, and what comes meanwhile as one batch, in the order of keys', async () => {
     const { made, sent, endOldest } = line()
     const [first, ...others] = entriesOf(6, 100)

@@ -14,6 +14,7 @@ import {
   type ListOptions,
   type PurgeOptions,
   type PurgeOutcome,
+  replacing,
   type StoredSession,
   type UpdateOutcome,
 } from '../../contract/backend.js'
@@ -138,9 +139,10 @@ class Couchdb implements CouchdbBackend {
       },
       judge: ({ guard, session }, found) => {
         const standing = stateOf(found)
-        if (found === undefined || standing.state !== 'live' || !guardAdmits(guard, standing))
+        if (found?.leaf.kind !== 'session' || standing.state !== 'live' || !guardAdmits(guard, standing))
           return { outcome: { outcome: 'refused', row: standing } }
-        return { put: { month: found.month, revision: found.leaf.revision, content: contentOf(session) } }
+        const { leaf, month } = found
+        return { put: { month, revision: leaf.revision, content: contentOf(replacing(leaf.session, session)) } }
       },
       written: ({ session }, { month }, revision) => ({
         outcome: 'applied',

@@ -16,6 +16,7 @@ import {
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
+  replacing,
   type StoredSession,
   type UpdateOutcome,
   type WriteId,
@@ -74,7 +75,7 @@ class MemoryBackend implements Backend, Enumerable {
     return entries.map(({ locator: { key }, guard, session }): UpdateOutcome => {
       const row = this.#rows.get(key)
       if (row?.state !== 'live' || !guardAdmits(guard, row.session)) return { outcome: 'refused', row: stateOf(row) }
-      this.#rows.set(key, { state: 'live', session: copyOf(session) })
+      this.#rows.set(key, { state: 'live', session: copyOf(replacing(row.session, session)) })
       return { outcome: 'applied', token: NO_TOKEN }
     })
   }

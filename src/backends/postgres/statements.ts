@@ -158,7 +158,7 @@ const update = (relation: string, size: number): string => `
 with entry as (${valuesOf([...KEY_COLUMNS, ...GUARD_COLUMNS, ...SESSION_COLUMNS], size)})${lockedFirst(relation, size)}
 update ${relation} as t
 set ${namesOf(SESSION_COLUMNS)
-  .map((name) => `${name} = entry.${name}`)
+  .map((name) => `${name} = ${replaced(name)}`)
   .join(', ')}
 from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
 where t.app = entry.app and t.id_hash = entry.id_hash
@@ -166,6 +166,16 @@ where t.app = entry.app and t.id_hash = entry.id_hash
   and ((t.lineage = entry.guard_lineage and t.version < entry.below_version)
     or (t.lineage = entry.parent_lineage and t.version = entry.parent_version))
 returning entry.position`
+
+/** What an update makes of a column: as `replacing` of the contract says. */
+const replaced = (name: string): string => {
+  const later = `greatest(t.${name}, entry.${name})`
+  if (name === 'seen_at' || name === 'seen_hour') return later
+  const isDeadline = name === 'expires_at' || name === 'purge_hour'
+  return isDeadline
+    ? `case when t.idle_ttl_ms = entry.idle_ttl_ms then ${later} else entry.${name} end`
+    : `entry.${name}`
+}
 
 /** An extension knows its hour without the end that no use moves; that one stands in the row. */
 const extend = (relation: string, size: number): string => `

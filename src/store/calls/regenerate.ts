@@ -68,6 +68,7 @@ export const regenerate = async (
    */
   const halt = async (found: Live, step: Halting): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
+    let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {
       const envelope = halted(base, step.writeId, step.now)
       const put = await cache.cas(from.key, envelope, found.token)
@@ -84,6 +85,7 @@ export const regenerate = async (
           const stands = await reads.observe(from, 'writer', call)
           const isUnreachable = stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable'
           if (!isUnreachable) return undefined
+          isUnseen = true
           break
         }
         case 'too-large':
@@ -99,8 +101,10 @@ export const regenerate = async (
     }
     const taken = takenOver(base, asItStands(base, step), randomName(runtime), maxStaleCount)
     const userId = userOfEnvelope(context, base)
-    const placed = await putIntoBackend(context, { locator: from, base, taken, userId }, 'regenerate')
+    const isStillDue = (): boolean => !call.isLate() && (!isUnseen || cache.isAway(from.key))
+    const placed = await putIntoBackend(context, { locator: from, base, taken, userId, isStillDue }, 'regenerate')
     if (placed.outcome === 'in') return persisted(taken, runtime.now(), taken.backendToken)
+    if (placed.outcome === 'not sent') return undefined
     if (placed.row.state !== 'live') throw destroyedMeanwhile()
     return undefined
   }
@@ -172,7 +176,8 @@ export const regenerate = async (
   const claimBack = async (old: LiveEnvelope, step: Halting): Promise<'given back' | DestroyOutcome> => {
     const taken = takenOver(old, asItStands(old, halting()), randomName(runtime), maxStaleCount)
     const userId = userOfEnvelope(context, old)
-    const placed = await putIntoBackend(context, { locator: from, base: old, taken, userId }, 'regenerate')
+    const takeover = { locator: from, base: old, taken, userId, isStillDue: () => true }
+    const placed = await putIntoBackend(context, takeover, 'regenerate')
     if (placed.outcome === 'refused' && placed.row.state === 'destroyed') return await destroyOld(old)
     await giveBack(step, 'remove')
     return 'given back'

@@ -89,5 +89,9 @@ export const tellingOfFlushes = (backend: BackendTier, { runtime, namespace }: S
         : backend.insert(locator, session, reason, options),
     update: (entry, reason) =>
       isHeard('nonstick:flush') ? flushing(reason, () => backend.update(entry, reason)) : backend.update(entry, reason),
+    updateIfDue: (entry, reason, isStillDue) =>
+      isHeard('nonstick:flush')
+        ? flushing(reason, () => backend.updateIfDue(entry, reason, isStillDue))
+        : backend.updateIfDue(entry, reason, isStillDue),
   }
 }

@@ -5,6 +5,7 @@ import { flushVerdict, insertVerdict } from '../../session/decisions.js'
 import { type LiveEnvelope, neverPersisted } from '../../session/envelope.js'
 import { storedSession, takeoverGuard } from '../../session/transitions.js'
 import type { Context } from '../context.js'
+import type { NotSent } from '../tiers/backend-tier.js'
 
 /** A copy that goes to the backend round the cache. */
 export interface Takeover {
@@ -13,11 +14,20 @@ export interface Takeover {
   readonly base: LiveEnvelope
   readonly taken: LiveEnvelope
   readonly userId: string | undefined
+  /**
+   * Asked just before the copy is sent, which may have waited in line behind others for long: by then the caller may have
+   * been told that it is late, or the cache may be back.
+   */
+  readonly isStillDue: () => boolean
 }
 
-/** `in`: now, or by an answer that was lost. `mayBeIn`: it may have been in, and what stands there came after it. */
+/**
+ * `in`: now, or by an answer that was lost. `refused`: something else stands there. `not sent`: it was no longer due.
+ * `mayBeIn`: it may have been in, by an answer that was lost.
+ */
 export type Placed =
   | { readonly outcome: 'in' }
+  | NotSent
   | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
 
 /**
@@ -26,7 +36,7 @@ export type Placed =
  */
 export const putIntoBackend = async (
   { backend, options }: Context,
-  { locator, base, taken, userId }: Takeover,
+  { locator, base, taken, userId, isStillDue }: Takeover,
   reason: FlushReason,
 ): Promise<Placed> => {
   const session = storedSession(taken, userId, options.timings)
@@ -39,7 +49,9 @@ export const putIntoBackend = async (
       return { outcome: 'refused', row: { state: verdict }, mayBeIn: false }
   }
   const guard = takeoverGuard(base)
-  const outcome = await backend.update({ locator, guard, session, token: base.backendToken }, reason)
+  const entry = { locator, guard, session, token: base.backendToken }
+  const outcome = await backend.updateIfDue(entry, reason, isStillDue)
+  if (outcome.outcome === 'not sent') return outcome
   if (outcome.outcome === 'applied' || flushVerdict(taken, outcome) === 'superseded') return { outcome: 'in' }
   return outcome
 }

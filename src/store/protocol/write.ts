@@ -148,7 +148,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
 
       if (found.where === 'backend' || found.envelope.frozen) {
         const reason = found.where === 'backend' && found.why !== 'unreachable' ? 'refused' : 'bypass'
-        const ended = await takeOver(intent, found.envelope, resolved, step, reason, mayBeIn)
+        const isUnseen = found.where === 'backend' && found.why === 'unreachable'
+        const ended = await takeOver(intent, found.envelope, resolved, step, reason, mayBeIn, isUnseen)
         if (ended !== 'again') return ended
         // Frozen by one that died, of a lineage that died: nobody else would ever take it away.
         if (found.where === 'cache') await flushes.isAlive(locator, found)
@@ -196,7 +197,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
           if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
             call.refuseIfLate()
             // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
-            const ended = await takeOver(intent, found.envelope, resolved, step, 'bypass', mayBeIn)
+            const ended = await takeOver(intent, found.envelope, resolved, step, 'bypass', mayBeIn, true)
             if (ended !== 'again') return ended
           } else base = stands
           break
@@ -326,7 +327,12 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     return { stored: envelope, now: accepted, resolved, durability: isUnflushed(envelope) ? 'cache' : 'backend' }
   }
 
-  /** The same write straight into the backend, where the cache cannot take it. `again`: something else stands there. */
+  /**
+   * The same write straight into the backend, where the cache cannot take it. `again`: something else stands there, or
+   * the cache can be asked again.
+   *
+   * @param isUnseen the cache cannot be asked what stands there: this goes on only as long as that is so
+   */
   const takeOver = async (
     { locator, call }: WriteIntent,
     base: LiveEnvelope,
@@ -334,14 +340,20 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     step: Write,
     reason: Extract<FlushReason, 'bypass' | 'refused'>,
     mayBeIn: () => void,
+    isUnseen = false,
   ): Promise<Ended | 'again'> => {
     const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
-    const placed = await putIntoBackend(context, { locator, base, taken, userId: resolved.userId }, reason).catch(
-      (error: unknown) => {
-        if (!isSessionStoreError(error) || error.applied !== 'no') mayBeIn()
-        throw error
-      },
-    )
+    const isStillDue = (): boolean => !call.isLate() && (!isUnseen || cache.isAway(locator.key))
+    const takeover = { locator, base, taken, userId: resolved.userId, isStillDue }
+    const placed = await putIntoBackend(context, takeover, reason).catch((error: unknown) => {
+      if (!isSessionStoreError(error) || error.applied !== 'no') mayBeIn()
+      throw error
+    })
+    if (placed.outcome === 'not sent') {
+      if (placed.mayBeIn) mayBeIn()
+      call.refuseIfLate()
+      return 'again'
+    }
     if (placed.outcome === 'refused') {
       const { row } = placed
       if (row.state !== 'live') {

@@ -28,6 +28,12 @@ export type Updated =
   /** `mayBeIn`: sent before without an answer, it may have been applied then, and replaced since. */
   | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
 
+/** An update that was no longer due. `mayBeIn`: it had been sent before, without an answer. */
+export interface NotSent {
+  readonly outcome: 'not sent'
+  readonly mayBeIn: boolean
+}
+
 /**
  * The backend as the protocol sees it: each call with a deadline and counted, reads bounded in flight, updates
  * and touches in batches, and an update whose answer was lost sent once more (its guard makes that harmless).
@@ -39,6 +45,8 @@ export interface BackendTier {
   read(locator: Locator): Promise<BackendCopy>
   insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
   update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
+  /** The same; where `isStillDue` answers `false` when its turn in line has come, it is not sent. */
+  updateIfDue(entry: GuardedUpdate, reason: FlushReason, isStillDue: () => boolean): Promise<Updated | NotSent>
   extend(extension: Extension): Promise<ExtendOutcome>
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
   health(): Promise<TierHealth>
@@ -85,6 +93,12 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     bytesOf: ({ session }) => session.data.byteLength,
     send: (entries) => ask('update', true, () => backend.update(entries)),
   })
+  const updated = (outcome: UpdateOutcome, reason: FlushReason, mayBeIn: boolean): Updated => {
+    if (outcome.outcome === 'failed') throw outcome.error
+    if (outcome.outcome === 'refused') return { ...outcome, mayBeIn }
+    telemetry.flushed(reason)
+    return outcome
+  }
   const extensions = batcher<Extension, ExtendOutcome>({
     runtime,
     keyOf: ({ locator }) => locator.key,
@@ -105,13 +119,11 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       if (outcome.outcome === 'inserted') telemetry.flushed(reason)
       return outcome
     },
-    update: (entry, reason) =>
+    update: (entry, reason) => again(async (mayBeIn) => updated(await updates.submit(entry), reason, mayBeIn)),
+    updateIfDue: (entry, reason, isStillDue) =>
       again(async (mayBeIn) => {
-        const outcome = await updates.submit(entry)
-        if (outcome.outcome === 'failed') throw outcome.error
-        if (outcome.outcome === 'refused') return { ...outcome, mayBeIn }
-        telemetry.flushed(reason)
-        return outcome
+        const outcome = await updates.submitIfDue(entry, isStillDue)
+        return outcome === 'not sent' ? { outcome, mayBeIn } : updated(outcome, reason, mayBeIn)
       }),
     extend: async (extension) => {
       const outcome = await extensions.submit(extension)

@@ -5,11 +5,19 @@ export type SendBatch<Entry, Outcome> = (entries: readonly Entry[]) => Promise<r
 
 export interface Batcher<Entry, Outcome> {
   submit(entry: Entry): Promise<Outcome>
+  /**
+   * The same for an entry that may have become wrong by the time its turn comes.
+   *
+   * @param isStillDue asked just before the entry is sent. Where it answers `false`, the entry is not sent.
+   */
+  submitIfDue(entry: Entry, isStillDue: () => boolean): Promise<Outcome | 'not sent'>
 }
 
 interface Waiting<Entry, Outcome> {
   readonly entry: Entry
+  readonly isStillDue: () => boolean
   readonly resolve: (outcome: Outcome) => void
+  readonly isNotSent: () => void
   readonly reject: (error: unknown) => void
 }
 
@@ -123,7 +131,18 @@ export const batcher = <Entry, Outcome>({
     }
   }
 
+  /** Takes out of the line what is no longer to be sent. */
+  const letGo = (): void => {
+    queue = queue.filter(({ entry, isStillDue, isNotSent }) => {
+      if (isStillDue()) return true
+      costInLine -= costOf(entry)
+      isNotSent()
+      return false
+    })
+  }
+
   const sendMore = (): void => {
+    letGo()
     while (queue.length > 0 && underWay < MOST_AT_ONCE) {
       if (underWay > 0 && costInLine <= mostCost && queue.length <= maxEntries) return
       const batch = nextBatch()
@@ -134,12 +153,20 @@ export const batcher = <Entry, Outcome>({
     }
   }
 
+  const join = (waiting: Waiting<Entry, Outcome>): void => {
+    queue.push(waiting)
+    costInLine += costOf(waiting.entry)
+    sendMore()
+  }
+
   return {
     submit: (entry) =>
       new Promise((resolve, reject) => {
-        queue.push({ entry, resolve, reject })
-        costInLine += costOf(entry)
-        sendMore()
+        join({ entry, resolve, reject, isStillDue: () => true, isNotSent: () => {} })
+      }),
+    submitIfDue: (entry, isStillDue) =>
+      new Promise((resolve, reject) => {
+        join({ entry, resolve, reject, isStillDue, isNotSent: () => resolve('not sent') })
       }),
   }
 }

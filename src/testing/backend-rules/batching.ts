@@ -97,6 +97,24 @@ export const BATCHING: readonly Rule[] = [
     },
   },
   {
+    title: 'an update ends a session no sooner than it stood there, unless its idle time-out has changed',
+    check: async ({ backend }) => {
+      const locator = sampleLocator()
+      const session = storedSession({ version: 3 })
+      await insertNew(backend, locator, session)
+      const [seenAt, expiresAt] = [session.seenAt + 500, session.expiresAt + DAY_MS]
+      await backend.extend([{ locator, seenAt, expiresAt }])
+      const next = nextOf(locator, session, { seenAt: session.seenAt + 1, expiresAt: session.expiresAt + 1 })
+      assert.equal((await backend.update([next]))[0]?.outcome, 'applied')
+      await assertStands(backend, locator, { ...next.session, seenAt, expiresAt })
+
+      const idleTtlMs = session.idleTtlMs - 1
+      const shorter = nextOf(locator, next.session, { idleTtlMs, expiresAt: session.expiresAt + 2 })
+      assert.equal((await backend.update([shorter]))[0]?.outcome, 'applied')
+      await assertStands(backend, locator, { ...shorter.session, seenAt })
+    },
+  },
+  {
     title: 'extending moves both moments forward, never back, and leaves all else',
     check: async ({ backend }) => {
       const locator = sampleLocator()

@@ -41,7 +41,7 @@ export const KEEPING: readonly Rule[] = [
         userId: undefined,
         userEpoch: 0,
         createdAt: first.createdAt + 1,
-        seenAt: first.seenAt - 5,
+        seenAt: first.seenAt + 5,
         expiresAt: first.expiresAt - 5,
         absoluteExpiresAt: first.absoluteExpiresAt + 9,
         idleTtlMs: 77,
