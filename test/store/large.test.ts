@@ -76,6 +76,33 @@ describe('a session that is too large for the cache', () => {
       expect((await loaded(other, id)).data).toEqual({ n: 1 })
     })
 
+  test('that could not be stored leaves nothing frozen, also where the answer to the freezing was lost', async () => {
+    const { process, processWithTiers, cached } = world()
+    const other = process()
+    const mine = processWithTiers()
+    const { id } = await other.create({ n: 0 })
+    await settled()
+    const session = await loaded(mine.store, id)
+    session.data['big'] = BIG
+    let sent = 0
+    mine.cache.intercept = async (call, proceed) => {
+      if (call !== 'cas') return await proceed()
+      sent += 1
+      if (sent === 1) return { outcome: 'too-large' }
+      const answer = await proceed()
+      if (sent > 2) return answer
+      throw tierUnavailable('memory', call, { because: 'the connection was reset', applied: 'unknown' })
+    }
+    mine.backend.intercept = async (call, proceed) => {
+      if (call === 'update') throw tierUnavailable('memory', call, { because: 'it is down', applied: 'no' })
+      return await proceed()
+    }
+    await expectCode(mine.store.save(session), 'E_SESSION_UNAVAILABLE')
+    await settled()
+    expect(sent).toBeGreaterThan(2)
+    expect(await cached(id)).toMatchObject({ kind: 'live', frozen: false })
+  })
+
   test('is back in the cache when it is small again', async () => {
     const { one, other, id, cached, backend } = await withLarge()
     await loaded(other, id)

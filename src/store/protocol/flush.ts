@@ -89,12 +89,6 @@ export interface Flushing {
   isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
 
   /**
-   * Lets writers at an entry again that was frozen for a takeover which failed; or removes it, if the takeover is in
-   * after all. That is asked of the backend unless it is surely out, and asked again in the background.
-   */
-  giveBack(locator: Locator, frozen: Pick<InCache, 'envelope' | 'token'>, isSurelyOut: boolean): Promise<void>
-
-  /**
    * Removes an entry if it no longer descends from what stands in the backend. `false`: it may still stand there, and is
    * to be looked at again.
    */
@@ -271,20 +265,6 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  const giveBack: Flushing['giveBack'] = async (locator, frozen, isSurelyOut) => {
-    const thaw = async (): Promise<boolean> => {
-      try {
-        if (isSurelyOut || (await isAlive(locator, frozen)))
-          await cache.cas(locator.key, { ...frozen.envelope, frozen: false }, frozen.token)
-        return true
-      } catch (error) {
-        if (!isUnavailable(error)) throw error
-        return false
-      }
-    }
-    if (!(await thaw())) context.background.retry(`thaw ${locator.key}`, 'repair', thaw)
-  }
-
   const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
     const seen = await lookAt(context, locator.key, 'reader', undefined)
     // Whoever holds a lease may have read the row before it was changed, and put an older copy there.
@@ -312,7 +292,7 @@ export const flushing = (context: Context): Flushing => {
   const repairLater = (locator: Locator): void =>
     context.background.retry(`repair ${locator.key}`, 'repair', () => dropIfDead(locator))
 
-  return { flush, flushKnown, lookAfterwards, withdraw, giveBack, dropIfDead, isAlive }
+  return { flush, flushKnown, lookAfterwards, withdraw, dropIfDead, isAlive }
 }
 
 /** The proof of what now stands in the backend, where the answer had one. */

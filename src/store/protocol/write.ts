@@ -20,6 +20,7 @@ import type { Call } from '../calls/call.js'
 import type { DoubtfulSave, View } from '../calls/handle.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import type { Flushing } from './flush.js'
+import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { Found, InCache, Live, Reading } from './read.js'
 import { putIntoBackend } from './takeover.js'
 
@@ -168,20 +169,25 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         }
         case 'too-large': {
           // Others may have written since: only a copy that nobody can write to any more may be taken over from.
-          const halted = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
-          if (halted.outcome === 'conflict' || halted.outcome === 'lost') break
-          const giveBack = async (isSurelyOut: boolean): Promise<void> => {
-            if (halted.outcome === 'stored')
-              await flushes.giveBack(locator, { envelope: found.envelope, token: halted.token }, isSurelyOut)
+          const { outcome } = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
+          if (outcome === 'conflict') break
+          const thaw = async (how: GiveBack): Promise<void> => {
+            if (outcome === 'stored' || outcome === 'lost')
+              await giveBack(context, locator, frozenVersionOf(found.envelope), how)
+          }
+          if (outcome === 'lost') {
+            await thaw('thaw')
+            break
           }
           const ended = await takeOver(intent, found.envelope, resolved, step, 'refused', mayBeIn).catch(
             async (error: unknown) => {
-              if (isUnavailable(error)) await giveBack(isSessionStoreError(error) && error.applied === 'no')
+              const isSurelyOut = isSessionStoreError(error) && error.applied === 'no'
+              if (isUnavailable(error)) await thaw(isSurelyOut ? 'thaw' : 'thaw if alive')
               throw error
             },
           )
           if (ended !== 'again') return ended
-          await giveBack(false)
+          await thaw('thaw if alive')
           break
         }
         case 'refused': {

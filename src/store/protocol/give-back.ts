@@ -1,0 +1,63 @@
+import type { Lineage, WriteId } from '../../contract/backend.js'
+import type { Locator } from '../../contract/locator.js'
+import { quarantineVerdict } from '../../session/decisions.js'
+import type { LiveEnvelope } from '../../session/envelope.js'
+import { type Context, isUnavailable, rowOf } from '../context.js'
+import { lookAt } from './look.js'
+
+/** The version of a session that a step has frozen in the cache. */
+export interface FrozenVersion {
+  readonly lineage: Lineage
+  readonly version: number
+  readonly writeId: WriteId | undefined
+}
+
+export const frozenVersionOf = ({ lineage, version, writeIds }: LiveEnvelope): FrozenVersion => ({
+  lineage,
+  version,
+  writeId: writeIds.at(-1),
+})
+
+/**
+ * How a session is given back. `thaw`: its writers may go on, since nothing has replaced it. `thaw if alive`: the same,
+ * where the backend says so; else it is removed. `remove`: the backend may hold something newer, with which the next
+ * reader fills the cache.
+ */
+export type GiveBack = 'thaw' | 'thaw if alive' | 'remove'
+
+/**
+ * Gives a session back to its writers where a step has frozen it in the cache and did not come to its end. What stands
+ * there is looked at first: the answer to the freezing may have been lost, and others may have confirmed the frozen
+ * version since. Where that cannot be done now, it is done in the background, and asked again until it is done. Never
+ * rejects but by a fault of the program.
+ */
+export const giveBack = async (
+  context: Context,
+  locator: Locator,
+  { lineage, version, writeId }: FrozenVersion,
+  how: GiveBack,
+): Promise<void> => {
+  const { cache, backend, background } = context
+  const isFrozen = (envelope: LiveEnvelope): boolean =>
+    envelope.frozen &&
+    envelope.lineage === lineage &&
+    envelope.version === version &&
+    envelope.writeIds.at(-1) === writeId
+  const isReplaced = async (envelope: LiveEnvelope): Promise<boolean> =>
+    how === 'thaw if alive' && quarantineVerdict(envelope, rowOf(await backend.read(locator))) !== 'believe'
+  const isGivenBack = async (): Promise<boolean> => {
+    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    if (seen === 'away') return false
+    if (seen.state !== 'live' || !isFrozen(seen.envelope)) return true
+    try {
+      if (how === 'remove' || (await isReplaced(seen.envelope)))
+        return (await cache.remove(locator.key, seen.token)) === 'gone'
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      return false
+    }
+    const put = await cache.cas(locator.key, { ...seen.envelope, frozen: false }, seen.token)
+    return put.outcome === 'stored' || put.outcome === 'missing'
+  }
+  if (!(await isGivenBack())) background.retry(`thaw ${locator.key}`, 'repair', isGivenBack)
+}
