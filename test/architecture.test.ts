@@ -6,6 +6,7 @@ import {
   clockAndChanceAreArguments,
   dependenciesMatch,
   everyFileIsExplained,
+  everyFileIsNamed,
   importsPointInwards,
   type Manifest,
   noMachinePaths,
@@ -58,6 +59,12 @@ describe('in this repository', () => {
   holds('no test goes by the day on which it runs', () => testsChooseTheirDate(tests))
   holds('the library prints nothing', () => nothingIsPrinted(sources))
   holds('every file says what it is for', () => everyFileIsExplained(sources))
+  holds('docs/architecture.md names every file of the store and of the tools, and no other', () =>
+    everyFileIsNamed(sources, { path: 'docs/architecture.md', text: read('docs/architecture.md') }, [
+      'src/store/',
+      'src/tools/',
+    ]),
+  )
   holds('every package that is imported is declared, and the other way round', () =>
     dependenciesMatch(sources, manifest(), EXCUSED),
   )
@@ -142,6 +149,26 @@ describe('the rules notice', () => {
       ]),
     ).toEqual([])
     noticed(testsChooseTheirDate([file('test/support/seed.ts', 'export const seed = 1')]))
+  })
+
+  test('a file that the page of the architecture does not name, names twice, or names although it is not there', () => {
+    const page = (...rows: string[]): SourceFile =>
+      file(
+        'docs/architecture.md',
+        '| `src/store/` | what |',
+        '|---|---|',
+        ...rows.map((name) => `| \`${name}\` | it |`),
+      )
+    const judged = (rows: string[], ...paths: string[]): Complaints =>
+      everyFileIsNamed(
+        paths.map((path) => file(path)),
+        page(...rows),
+        ['src/store/'],
+      )
+    expect(judged(['a.ts'], 'src/store/a.ts', 'src/caches/b.ts')).toEqual([])
+    noticed(judged(['a.ts'], 'src/store/a.ts', 'src/store/calls/b.ts'))
+    noticed(judged(['a.ts', 'b.ts'], 'src/store/a.ts'))
+    noticed(judged(['a.ts', 'a.ts'], 'src/store/a.ts'))
   })
 
   test('printing', () => {

@@ -153,6 +153,34 @@ export const everyFileIsExplained = (files: readonly SourceFile[]): Complaints =
 const isSentence = (comment: string | undefined): boolean =>
   comment !== undefined && /[.:!?)`]\s*(?:\n|$)/.test(comment) && comment.split(/\s+/).filter(Boolean).length > 4
 
+/**
+ * `docs/architecture.md` names each file of these folders, and no file that is not there. In the page a table belongs to
+ * the folder in the first cell of its head, and each row begins with the name of a file.
+ *
+ * @param folders with a slash at their end, `src/store/`: all that is below them is to be named
+ */
+export const everyFileIsNamed = (
+  files: readonly SourceFile[],
+  page: SourceFile,
+  folders: readonly string[],
+): Complaints => {
+  const isBelow = (path: string): boolean => folders.some((folder) => path.startsWith(folder))
+  const named: string[] = []
+  let folder: string | undefined
+  for (const line of page.text.split('\n')) {
+    const first = /^\| *`([^`]+)` *\|/.exec(line)?.[1]
+    if (!line.startsWith('|')) folder = undefined
+    else if (first?.endsWith('/') === true) folder ??= first
+    else if (first !== undefined && folder !== undefined && isBelow(folder)) named.push(folder + first)
+  }
+  const there = new Set(files.map(({ path }) => path).filter(isBelow))
+  return [
+    ...[...there].filter((path) => !named.includes(path)).map((path) => `${page.path} does not name ${path}`),
+    ...named.filter((path) => !there.has(path)).map((path) => `${page.path} names ${path}, which is not there`),
+    ...named.filter((path, at) => named.indexOf(path) !== at).map((path) => `${page.path} names ${path} twice`),
+  ]
+}
+
 const MACHINE_PATHS = /(?<![\w.$~}<-])(?:\/(?:work|root|home\/\w+|Users\/\w+)\/[\w.]|[A-Z]:\\\w)/g
 
 /** Nothing names a folder of the machine it was written on. */

@@ -3,13 +3,17 @@ import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
+import { sessionIdFrom } from '../../session/id.js'
 import { born, persisted, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import type { InCache, Live, Reading } from '../protocol/read.js'
-import type { Wanted } from '../protocol/resolve.js'
+import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
+import { givenIdleTtl } from './call-options.js'
+import { Handle } from './handle.js'
+import { type CallParts, locatorOf } from './parts.js'
 
 /** A session to be made, in the backend and the cache or, where that is deferred, in the cache alone. */
 export interface Creation {
@@ -170,3 +174,27 @@ export const creating = (context: Context, reads: Reading): Creating => {
 
 const taken = (): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', 'A session with this id exists already', { applied: 'no' })
+
+/** Makes a session under an id of its own, or under the id that is given. */
+export type Create<Data> = (
+  data: Data,
+  given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
+  call: Call,
+) => Promise<Handle<Data>>
+
+/** The call `create`: the handle of a session that was made as above. */
+export const creatingHandles = <Data>({ context, customs, reads, handles }: CallParts<Data>): Create<Data> => {
+  const { runtime, options } = context
+  const creations = creating(context, reads)
+
+  return async (data, given, call) => {
+    const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+    const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
+    const locator = locatorOf(context, id)
+    const wanted = wantedOf(context, customs, data)
+    const { now, placed } = await creations.create({ locator, wanted, idleTtlMs, fresh: given.id === undefined, call })
+    const handle = handles.give(new Handle(id, locator, wanted.value as Data, now, wanted.userId))
+    if (placed !== undefined) handles.beside(handle, 'place', () => placed)
+    return handle
+  }
+}

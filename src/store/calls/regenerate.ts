@@ -3,6 +3,7 @@ import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError } from '../../errors.js'
 import { insertVerdict, verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
+import { sessionIdFrom } from '../../session/id.js'
 import {
   asItStands,
   born,
@@ -17,9 +18,13 @@ import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '..
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { Live, Reading } from '../protocol/read.js'
+import { resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
+import { Handle } from './handle.js'
+import { type CallParts, locatorOf } from './parts.js'
+import type { Saving } from './save.js'
 
 export interface Regeneration {
   readonly from: Locator
@@ -260,4 +265,29 @@ export const regenerate = async (
     `The session could not be regenerated in ${options.maxAttempts} attempts`,
     { applied: 'unknown' },
   )
+}
+
+/** The call `regenerate`: what the handle holds, under a new id, in turn with the other calls of the handle. */
+export const regenerating = <Data>(
+  { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
+  { settled }: Pick<Saving<Data>, 'settled'>,
+): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
+  const { runtime } = context
+
+  const inTurn = async (handle: Handle<Data>, wanted: Wanted, call: Call): Promise<Handle<Data>> => {
+    await settled(handle)
+    const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+    const { locator: from, base: basis, userId: basisUser } = handle
+    const to = locatorOf(context, id)
+    const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
+    const { now, resolved } = await queue.run(from.key, () =>
+      regenerate(context, reads, flushes, { from, to, resolve, call }),
+    )
+    return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
+  }
+
+  return (handle, call) => {
+    const wanted = wantedOf(context, customs, handle.data)
+    return handle.inTurn(() => inTurn(handle, wanted, call))
+  }
 }

@@ -2,12 +2,9 @@ import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { isUnflushed, persisted } from '../../session/transitions.js'
-import type { KeyedQueue } from '../../tools/keyed-queue.js'
-import type { Context } from '../context.js'
 import type { Live } from '../protocol/read.js'
 import {
   type Change,
-  type Customs,
   carriedOver,
   keeping,
   resolving,
@@ -16,17 +13,19 @@ import {
   type Wanted,
   wantedOf,
 } from '../protocol/resolve.js'
-import { noTries, unknownOutcome, type WriteIntent, type WriteResult, type Writing } from '../protocol/write.js'
+import { noTries, unknownOutcome, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
+import { givenIdleTtl } from './call-options.js'
 import type { Handle, SaveInLine, View } from './handle.js'
+import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
 /** What becomes of a handle when it is saved: which of its changes are stored, and what it holds afterwards. */
 export interface Saving<Data> {
   /** Stores what the handle holds now, in turn with the other calls of this handle. */
   save(handle: Handle<Data>, options: SaveOptions, call: Call): Promise<SaveReport>
-  /** Extends the session; to be called in turn. One that is gone is left gone. */
-  touchInTurn(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
+  /** Extends the session, in turn with the other calls of this handle. One that is gone is left gone. */
+  touch(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
   /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult): void
   /** What was met last in the tiers, after what ran beside the answer has ended. */
@@ -34,12 +33,10 @@ export interface Saving<Data> {
   viewOf(wanted: Wanted): View
 }
 
-export const saving = <Data>(
-  context: Context,
-  customs: Customs<Data>,
-  writes: Writing,
-  queue: KeyedQueue,
-): Saving<Data> => {
+/** The options of a save, with its idle time-out seen through. */
+type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: number | undefined }
+
+export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data>): Saving<Data> => {
   const settled = async (handle: Handle<Data>): Promise<Live> => {
     await handle.beside
     handle.beside = undefined
@@ -86,6 +83,7 @@ export const saving = <Data>(
   }
 
   const save = (handle: Handle<Data>, saveOptions: SaveOptions, call: Call): Promise<SaveReport> => {
+    const idleTtlMs = givenIdleTtl(saveOptions.idleTtlMs, context.options)
     const wanted = wantedOf(context, customs, handle.data)
     const before = handle.lastSave
     const mine: SaveInLine = { wanted: viewOf(wanted), basis: undefined, isStored: false }
@@ -95,7 +93,7 @@ export const saving = <Data>(
         call.refuseIfLate()
         // Another save of this handle may have ended only now: what this one holds was changed since that was called.
         mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.base
-        return await saveInTurn(handle, wanted, mine, saveOptions, call)
+        return await saveInTurn(handle, wanted, mine, { ...saveOptions, idleTtlMs }, call)
       } finally {
         if (handle.lastSave === mine) handle.lastSave = undefined
       }
@@ -106,7 +104,7 @@ export const saving = <Data>(
     handle: Handle<Data>,
     wanted: Wanted,
     mine: SaveInLine,
-    { durable = false, unmergedKeys = [], idleTtlMs }: SaveOptions,
+    { durable = false, unmergedKeys = [], idleTtlMs }: GivenSaveOptions,
     call: Call,
   ): Promise<SaveReport> => {
     const { doubtful } = handle
@@ -232,7 +230,16 @@ export const saving = <Data>(
     }
   }
 
-  return { save, touchInTurn, adopt, settled, viewOf }
+  return {
+    save,
+    touch: (handle, idleTtlMs, call) => {
+      const given = givenIdleTtl(idleTtlMs, context.options)
+      return handle.inTurn(() => touchInTurn(handle, given, call))
+    },
+    adopt,
+    settled,
+    viewOf,
+  }
 }
 
 const lostMeanwhile = (): SessionStoreError =>

@@ -1,0 +1,60 @@
+import { refuseUnknownOptions, SessionStoreError } from '../../errors.js'
+import { settledOrOver, within } from '../../tools/waiting.js'
+import type { Context } from '../context.js'
+import { type Call, callOf } from './call.js'
+import { CALL_OPTIONS, type CallWithOptions } from './call-options.js'
+
+/** Where every call of the store's user comes in: open until the store is closed. */
+export interface Entrance {
+  /**
+   * Does the work of a call. Rejects with `E_CLOSED` once the entrance is shut, with `E_CONFIG` for an option that the
+   * call does not know, and with `E_SESSION_UNAVAILABLE` where the work has not settled within the store's `deadlineMs`.
+   *
+   * @param isChange whether the call may have changed something by the time its caller is told that it is late
+   */
+  timely<T>(
+    operation: CallWithOptions,
+    isChange: boolean,
+    callOptions: object,
+    work: (call: Call) => Promise<T>,
+  ): Promise<T>
+  /** @throws SessionStoreError `E_CLOSED` once the entrance is shut. */
+  refuseIfShut(): void
+  /** From now on no call comes in. */
+  shut(): void
+  /**
+   * What was begun and has not ended. A call that changes something stays here as long as its last step may take, also
+   * where its caller was told that it is late; one that changes nothing, until its caller was told.
+   */
+  readonly inFlight: ReadonlySet<Promise<void>>
+}
+
+export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>): Entrance => {
+  const { deadlineMs, thawMs } = options
+  const inFlight = new Set<Promise<void>>()
+  let isShut = false
+
+  return {
+    timely: (operation, isChange, callOptions, work) => {
+      if (isShut) return Promise.reject(closed())
+      const call = callOf(runtime, { operation, isChange, deadlineMs })
+      const working = (async () => {
+        refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
+        return await work(call)
+      })()
+      const ended = settledOrOver(runtime, isChange ? thawMs : deadlineMs, working)
+      inFlight.add(ended)
+      void ended.then(() => inFlight.delete(ended))
+      return within(runtime, deadlineMs, working, call.lateError)
+    },
+    refuseIfShut: () => {
+      if (isShut) throw closed()
+    },
+    shut: () => {
+      isShut = true
+    },
+    inFlight,
+  }
+}
+
+const closed = (): SessionStoreError => new SessionStoreError('E_CLOSED', 'The session store was closed')

@@ -1,0 +1,33 @@
+import type { LoadOptions } from '../../contract/session-store.js'
+import { readerShouldFlush } from '../../session/decisions.js'
+import type { Call } from './call.js'
+import type { Handle } from './handle.js'
+import { type CallParts, locatorOf } from './parts.js'
+import { isWorthTouching, touch } from './touch.js'
+
+/** The session of an id; `undefined` where there is none. */
+export type Load<Data> = (id: string, options: LoadOptions, call: Call) => Promise<Handle<Data> | undefined>
+
+/** Reads a session. Beside the answer it flushes what is overdue, and tells the tiers that the session is in use. */
+export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>): Load<Data> => {
+  const { runtime, options } = context
+
+  const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
+    const { envelope } = handle.seen
+    const identified = (): boolean => handle.userId !== undefined
+    const { maxStaleMs, policy } = options
+    if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
+      due.flushOverdue(handle.locator, envelope.version)
+    if (mayTouch && isWorthTouching(context, handle.seen))
+      handles.beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
+  }
+
+  return async (id, loadOptions, call) => {
+    const locator = locatorOf(context, id)
+    const found = await reads.observe(locator, 'reader', call)
+    if (found.state === 'none') return undefined
+    const handle = handles.open(id, locator, found)
+    afterRead(handle, loadOptions)
+    return handle
+  }
+}

@@ -1,0 +1,58 @@
+import type { Locator } from '../../contract/locator.js'
+import type { SaveOptions } from '../../contract/session-store.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { destroyedMeanwhile, isUnavailable } from '../context.js'
+import type { Found } from '../protocol/read.js'
+import { overwriting, wantedOf } from '../protocol/resolve.js'
+import { noTries } from '../protocol/write.js'
+import type { Call } from './call.js'
+import { givenIdleTtl } from './call-options.js'
+import type { Create } from './create.js'
+import { Handle } from './handle.js'
+import { type CallParts, locatorOf } from './parts.js'
+import type { Saving } from './save.js'
+
+export type Put<Data> = (id: string, data: Data, options: SaveOptions, call: Call) => Promise<Handle<Data>>
+
+/** Stores data under an id, whether a session stands there or not. */
+export const putting = <Data>(
+  { context, customs, reads, writes, handles, queue }: CallParts<Data>,
+  create: Create<Data>,
+  { adopt }: Pick<Saving<Data>, 'adopt'>,
+): Put<Data> => {
+  const { runtime, options } = context
+
+  /** What stands there. A put needs to know that only to write over it: where nobody can be asked, it tries to create. */
+  const standing = (locator: Locator, call: Call): Promise<Found> =>
+    reads.observe(locator, 'reader', call).catch((error: unknown) => {
+      if (!isUnavailable(error) || call.isLate() || options.policy.persistOn === 'create') throw error
+      return { state: 'none', because: 'absent' }
+    })
+
+  return async (id, data, saveOptions, call) => {
+    const locator = locatorOf(context, id)
+    const idleTtlMs = givenIdleTtl(saveOptions.idleTtlMs, options)
+    const { durable = false } = saveOptions
+    const wanted = wantedOf(context, customs, data)
+    const tries = noTries(runtime)
+    for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
+      const found = await standing(locator, call)
+      if (found.state === 'none' && found.because !== 'absent') throw destroyedMeanwhile()
+      try {
+        if (found.state === 'none') return await create(data, { id, idleTtlMs }, call)
+        const resolve = overwriting(context, wanted)
+        const written = await queue.run(locator.key, async () => {
+          call.refuseIfLate()
+          return await writes.write({ locator, base: found, resolve, idleTtlMs, durable, tries, call })
+        })
+        const handle = handles.give(new Handle(id, locator, data, written.now, wanted.userId))
+        adopt(handle, wanted, written)
+        return handle
+      } catch (error) {
+        // Someone else created it in between: then it is there to be overwritten.
+        if (!(found.state === 'none' && isSessionStoreError(error, 'E_SESSION_CONFLICT'))) throw error
+      }
+    }
+    throw new SessionStoreError('E_SESSION_CONFLICT', 'The session could not be put', { applied: 'no' })
+  }
+}

@@ -1,0 +1,51 @@
+import { isSessionStoreError } from '../../errors.js'
+import { resolving, sameBytes, wantedOf } from '../protocol/resolve.js'
+import { givenIdleTtl } from './call-options.js'
+import { Handle } from './handle.js'
+import type { Load } from './load.js'
+import type { CallParts } from './parts.js'
+import type { Saving } from './save.js'
+import type { UpdateSteps } from './update.js'
+
+/** How long a change given to `update` may take before others of the same session no longer wait for it, at most. */
+const LONGEST_CHANGE_MS = 1_000
+
+/** How `update` loads a session, stores what its changes made of it, and starts anew. */
+export const updateSteps = <Data>(
+  { context, customs, writes, handles }: CallParts<Data>,
+  load: Load<Data>,
+  { adopt, settled, viewOf }: Pick<Saving<Data>, 'adopt' | 'settled' | 'viewOf'>,
+): UpdateSteps<Data> => {
+  const { runtime, options, values } = context
+  return {
+    runtime,
+    load: (id, call) => load(id, { touch: false }, call),
+    write: async (handle, { durable = false, idleTtlMs: asked }, tries, call) => {
+      const idleTtlMs = givenIdleTtl(asked, options)
+      const wanted = wantedOf(context, customs, handle.data)
+      const seen = await settled(handle)
+      const { locator, base, userId } = handle
+      if (sameBytes(viewOf(wanted), base) && !durable && tries.doubt === undefined) return true
+      const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
+      const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
+      try {
+        adopt(handle, wanted, await writes.write({ locator, base: seen, resolve, idleTtlMs, durable, tries, call }))
+        return true
+      } catch (error) {
+        if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false
+        throw error
+      }
+    },
+    fresh: (handle) => values.decode(handle.base) as Data,
+    copyOf: (handle) => {
+      const { id, locator, seen, base } = handle
+      const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, seen, handle.userId))
+      copy.base = base
+      copy.anchor = handle.anchor
+      copy.unflushedWriteId = handle.unflushedWriteId
+      return copy
+    },
+    maxAttempts: options.maxAttempts,
+    patienceMs: Math.min(LONGEST_CHANGE_MS, options.deadlineMs / 4),
+  }
+}
