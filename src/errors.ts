@@ -80,12 +80,23 @@ export class SessionStoreError extends Error {
   }
 }
 
-/** True for this library's errors, also when two copies of the package are loaded. */
-export const isSessionStoreError = (error: unknown, code?: SessionStoreErrorCode): error is SessionStoreError =>
-  typeof error === 'object' &&
-  error !== null &&
-  (error as Record<symbol, unknown>)[MARK] === true &&
-  (code === undefined || (error as SessionStoreError).code === code)
+/**
+ * Whether this is an error of this library, of the given code where one is given; also where two copies of the package
+ * are loaded.
+ */
+export function isSessionStoreError(error: unknown): error is SessionStoreError
+export function isSessionStoreError<Code extends SessionStoreErrorCode>(
+  error: unknown,
+  code: Code,
+): error is SessionStoreError & { readonly code: Code }
+export function isSessionStoreError(error: unknown, code?: SessionStoreErrorCode): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    (error as Record<symbol, unknown>)[MARK] === true &&
+    (code === undefined || (error as SessionStoreError).code === code)
+  )
+}
 
 /**
  * A tier that could not be reached or answered too late.
@@ -153,9 +164,47 @@ export const invalidOption = (
 ): SessionStoreError =>
   new SessionStoreError('E_CONFIG', `Expected \`${option}\` to be ${expected}, got ${shown(got, secret)}`)
 
+/** A hint for whoever misspelt one of the known names: ` (did you mean \`fault\`?)`; nothing where none is near. */
+export const didYouMean = (name: string, known: Iterable<string>): string => {
+  let nearest: string | undefined
+  let least = Math.max(1, Math.floor(name.length / 3)) + 1
+  for (const each of known) {
+    const distance = editsBetween(name.toLowerCase(), each.toLowerCase())
+    if (distance < least) {
+      nearest = each
+      least = distance
+    }
+  }
+  return nearest === undefined ? '' : ` (did you mean \`${nearest}\`?)`
+}
+
+/** How many letters have to be put in, left out, replaced or swapped with their neighbour to make one word the other. */
+const editsBetween = (from: string, to: string): number => {
+  let beforeLast: number[] = []
+  let last = Array.from({ length: to.length + 1 }, (_, at) => at)
+  for (let i = 1; i <= from.length; i += 1) {
+    const row = [i]
+    for (let j = 1; j <= to.length; j += 1) {
+      const isSame = from[i - 1] === to[j - 1]
+      const isSwapped = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
+      row[j] = Math.min(
+        (last[j] ?? 0) + 1,
+        (row[j - 1] ?? 0) + 1,
+        (last[j - 1] ?? 0) + (isSame ? 0 : 1),
+        isSwapped ? (beforeLast[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+      )
+    }
+    beforeLast = last
+    last = row
+  }
+  return last[to.length] ?? 0
+}
+
 /** Complains about the first option that nobody would read. No text is shown: a misspelt `password` is one still. */
 export const refuseUnknownOptions = (options: object, known: ReadonlySet<string>): void => {
   for (const [name, value] of Object.entries(options))
     if (!known.has(name))
-      throw invalidOption(name, 'left out: there is no such option', value, { secret: typeof value === 'string' })
+      throw invalidOption(name, `left out: there is no such option${didYouMean(name, known)}`, value, {
+        secret: typeof value === 'string',
+      })
 }

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { invalidOption, refuseUnknownOptions } from '../src/errors.js'
-import { createSessionStore, isSessionStoreError, type StoreOptions } from '../src/index.js'
+import { didYouMean, invalidOption, refuseUnknownOptions } from '../src/errors.js'
+import {
+  createSessionStore,
+  isSessionStoreError,
+  SessionStoreError,
+  type SessionStoreErrorCode,
+  type StoreOptions,
+} from '../src/index.js'
 
 describe('a complaint about an option', () => {
   test.each([
@@ -30,6 +36,18 @@ describe('a complaint about an option', () => {
     )
   })
 
+  test.each([
+    ['fault', ''],
+    ['falut', ' (did you mean `fault`?)'],
+    ['FLUSH', ' (did you mean `flush`?)'],
+    ['flushs', ' (did you mean `flush`?)'],
+    ['error', ''],
+    ['', ''],
+  ])('suggests for %j what was meant, where something near is known', (name, hint) => {
+    const known = name === 'fault' ? ['flush', 'breaker'] : ['flush', 'fault', 'breaker']
+    expect(didYouMean(name, known)).toBe(hint)
+  })
+
   test('repeats no connection string given in the place of a tier', () => {
     const options = { backend: 'postgres://user:s3cret@host/db' } as unknown as StoreOptions<object>
     expect(() => createSessionStore(options)).toThrow(/^((?!s3cret).)*$/)
@@ -46,4 +64,17 @@ test('an error of another copy of the package is known by its mark', () => {
   expect(isSessionStoreError(foreign, 'E_CONFIG')).toBe(false)
   for (const other of [new Error('no'), null, 'E_CLOSED', { code: 'E_CLOSED' }])
     expect(isSessionStoreError(other)).toBe(false)
+})
+
+test('an error is narrowed to the code that was asked for, and is an error still where it has another', () => {
+  const codeOf = (error: SessionStoreError): SessionStoreErrorCode => {
+    if (isSessionStoreError(error, 'E_CLOSED')) {
+      const asked: 'E_CLOSED' = error.code
+      return asked
+    }
+    // Types are checked with the tests: were `error` narrowed to `never` here, this would not compile.
+    return error.code
+  }
+  expect(codeOf(new SessionStoreError('E_CLOSED', 'closed'))).toBe('E_CLOSED')
+  expect(codeOf(new SessionStoreError('E_CONFIG', 'wrong'))).toBe('E_CONFIG')
 })

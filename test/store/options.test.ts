@@ -39,7 +39,10 @@ describe('options', () => {
     [{ conflict: 'lww' }, "Expected `conflict` to be one of 'merge', 'reject', 'overwrite', got \"lww\" (string)"],
     [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got "a:b" (string)'],
     [{ identify: 'userId' }, 'Expected `identify` to be a function, got "userId" (string)'],
-    [{ maxStaleCout: 3 }, 'Expected `maxStaleCout` to be left out: there is no such option, got 3 (number)'],
+    [
+      { maxStaleCout: 3 },
+      'Expected `maxStaleCout` to be left out: there is no such option (did you mean `maxStaleCount`?), got 3 (number)',
+    ],
     [{ cache: {} }, 'Expected `cache` to be a front cache, such as memcached({ … }) gives, got an object'],
     [{ backend: 'postgres://user:secret@host/db' }, 'Expected `backend` to be a backend'],
     [{ leaseMs: 3_000 }, 'Expected `leaseMs` to be a whole number from 3001'],
