@@ -1,39 +1,18 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
 import { isHost } from './connection-string.js'
-import { type Environment, isInteger, LONGEST_TIMER_MS, type OwnPoolOptions, ownPoolOptions } from './own-pool.js'
-import type { PostgresPool } from './pool.js'
+import { type Environment, isInteger, LONGEST_TIMER_MS, ownPoolOptions, type ServerOptions } from './own-pool.js'
+import type { PoolSource, PostgresPool } from './pool.js'
 import { checkTableNames } from './setup-names.js'
 
 /**
  * Where the server is, told in one way: `connectionString`, `pool`, or any of `host` to `database`. Nothing at
  * all means the `PG*` environment variables, as libpq and pg read them.
  */
-export interface PostgresOptions {
-  /**
-   * `postgres://user:password@host:5432/database`, read at once. No part of it stands in a message, log or error but
-   * host and port, and the names of parameters that cannot be obeyed (docs/set-up.md lists those that can).
-   */
-  readonly connectionString?: string
+export interface PostgresOptions extends ServerOptions {
   /** A `pg.Pool` of your own. It is never closed here; one without an `error` listener gets one until `close()`. */
   readonly pool?: PostgresPool
-  /** A host name, an address, or the folder of a unix socket. @default PGHOST, else 'localhost' */
-  readonly host?: string
-  /** @default PGPORT, else 5432 */
-  readonly port?: number
-  /** @default PGUSER, else the name of the process's user */
-  readonly user?: string
-  /** Or a function that gives it, asked at each new connection. @default PGPASSWORD */
-  readonly password?: string | (() => string | Promise<string>)
-  /** @default PGDATABASE, else the user's name */
-  readonly database?: string
-  /**
-   * Passed to `tls.connect` as it is; `true` verifies against the system's authorities. Not beside a connection string
-   * that says something of TLS itself. @default what the connection string says, else PGSSLMODE, else `false`
-   */
-  readonly ssl?: boolean | TlsOptions
 
   /** Schema of the table: 1 to 63 bytes without control characters, taken literally. @default 'nonstick' */
   readonly schema?: string
@@ -46,10 +25,6 @@ export interface PostgresOptions {
    */
   readonly migrate?: boolean
 
-  /** Connections of one process at most: a positive integer. Not with `pool`. @default 10 */
-  readonly maxConnections?: number
-  /** How long a new connection may take, in ms: 1 to 2147483647. Not with `pool`. @default 2_000 */
-  readonly connectTimeoutMs?: number
   /**
    * How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. A statement that is
    * not answered by then costs its connection, which is destroyed. @default 2_000
@@ -66,8 +41,6 @@ export interface PostgresOptions {
    * mode before 1.21 (or without `max_prepared_statements`) breaks on them. @default false
    */
   readonly namedStatements?: boolean
-  /** Shown in `pg_stat_activity`. Not with `pool`. @default 'nonstick' */
-  readonly applicationName?: string
 
   /** Clock and timers of the deadlines. @default systemRuntime */
   readonly runtime?: Runtime
@@ -76,7 +49,7 @@ export interface PostgresOptions {
 }
 
 export interface ResolvedPostgresOptions {
-  readonly source: { readonly pool: PostgresPool } | { readonly open: OwnPoolOptions }
+  readonly source: PoolSource
   readonly schema: string
   readonly table: string
   readonly migrate: boolean
@@ -151,7 +124,7 @@ export const resolvePostgresOptions = (
 }
 
 /** Two ways of naming the server would leave it to chance which one counts. */
-const sourceOf = (options: PostgresOptions, env: Environment): ResolvedPostgresOptions['source'] => {
+const sourceOf = (options: PostgresOptions, env: Environment): PoolSource => {
   const { pool, connectionString } = options
   const refuseWith = (given: string, names: readonly (keyof PostgresOptions)[]): void => {
     for (const name of names)

@@ -1,10 +1,40 @@
 /**
  * Where a pool of our own leads, and how: from the options, the connection string and the environment, in this order.
  */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { invalidOption, SessionStoreError } from '../../errors.js'
 import { type ConnectionString, isHost, isPort, readConnectionString, refusedParameter } from './connection-string.js'
-import type { PostgresOptions } from './options.js'
 import { isVerified, type Ssl, TLS_PARAMETERS, tlsOf } from './tls.js'
+
+/** The options that say where the server is, and how a pool of our own reaches it. */
+export interface ServerOptions {
+  /**
+   * `postgres://user:password@host:5432/database`, read at once. No part of it stands in a message, log or error but
+   * host and port, and the names of parameters that cannot be obeyed (docs/set-up.md lists those that can).
+   */
+  readonly connectionString?: string
+  /** A host name, an address, or the folder of a unix socket. @default PGHOST, else 'localhost' */
+  readonly host?: string
+  /** @default PGPORT, else 5432 */
+  readonly port?: number
+  /** @default PGUSER, else the name of the process's user */
+  readonly user?: string
+  /** Or a function that gives it, asked at each new connection. @default PGPASSWORD */
+  readonly password?: string | (() => string | Promise<string>)
+  /** @default PGDATABASE, else the user's name */
+  readonly database?: string
+  /**
+   * Passed to `tls.connect` as it is; `true` verifies against the system's authorities. Not beside a connection string
+   * that says something of TLS itself. @default what the connection string says, else PGSSLMODE, else `false`
+   */
+  readonly ssl?: boolean | TlsOptions
+  /** Connections of one process at most: a positive integer. Not with `pool`. @default 10 */
+  readonly maxConnections?: number
+  /** How long a new connection may take, in ms: 1 to 2147483647. Not with `pool`. @default 2_000 */
+  readonly connectTimeoutMs?: number
+  /** Shown in `pg_stat_activity`. Not with `pool`. @default 'nonstick' */
+  readonly applicationName?: string
+}
 
 /** How to reach the server with a pool of our own, in pg's words. Nothing that matters is left for pg to find out. */
 export interface OwnPoolOptions {
@@ -27,7 +57,7 @@ export interface OwnPoolOptions {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-type OptionName = keyof PostgresOptions
+type OptionName = keyof ServerOptions
 
 export const LONGEST_TIMER_MS = 2_147_483_647
 
@@ -60,7 +90,7 @@ const OBEYED: ReadonlySet<string> = new Set([
 ])
 
 /** What the connection string says, as far as it can be obeyed and no option says it too. */
-const readParameters = (options: PostgresOptions): ConnectionString => {
+const readParameters = (options: ServerOptions): ConnectionString => {
   if (options.connectionString === undefined) return { parameters: new Map() }
   const read = readConnectionString(options.connectionString)
   refuseUnreadParameters(read)
@@ -88,7 +118,7 @@ const refuseUnreadParameters = ({ parameters }: ConnectionString): void => {
 }
 
 /** @throws SessionStoreError `E_CONFIG` */
-export const ownPoolOptions = (options: PostgresOptions, env: Environment): OwnPoolOptions => {
+export const ownPoolOptions = (options: ServerOptions, env: Environment): OwnPoolOptions => {
   const read = readParameters(options)
   const { parameters } = read
   const user = options.user ?? read.user

@@ -1,7 +1,7 @@
 import { Pool } from 'pg'
+import type { Runtime } from '../../contract/time.js'
 import { invalidOption } from '../../errors.js'
 import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
-import type { ResolvedPostgresOptions } from './options.js'
 import type { OwnPoolOptions } from './own-pool.js'
 import type { ValueTypes } from './types.js'
 
@@ -51,6 +51,16 @@ export interface PostgresPool {
   }
 }
 
+/** The application's own pool, or how to open one. */
+export type PoolSource = { readonly pool: PostgresPool } | { readonly open: OwnPoolOptions }
+
+export interface PoolSettings {
+  readonly source: PoolSource
+  readonly log: (message: string) => void
+  readonly runtime: Runtime
+  readonly queryTimeoutMs: number
+}
+
 /** A pool in use: what it reaches, and how to be done with it. */
 export interface OpenedPool {
   readonly pool: PostgresPool
@@ -64,7 +74,7 @@ export interface OpenedPool {
   close(): Promise<void>
 }
 
-export const openPool = ({ source, log, runtime, queryTimeoutMs }: ResolvedPostgresOptions): OpenedPool => {
+export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings): OpenedPool => {
   const own = 'open' in source ? ownPool(source.open) : undefined
   const pool = 'pool' in source ? source.pool : own
   if (pool === undefined) throw invalidOption('pool', 'a pg.Pool', pool)
