@@ -9,6 +9,7 @@ import {
   everyFileIsNamed,
   importsPointInwards,
   type Manifest,
+  noImportGoesInACircle,
   noMachinePaths,
   nothingIsLeftUndone,
   nothingIsPrinted,
@@ -54,6 +55,7 @@ describe('in this repository', () => {
   const manifest = (): Manifest => JSON.parse(read('package.json')) as Manifest
 
   holds('imports point inwards', () => importsPointInwards(sources))
+  holds('no file imports itself by way of others', () => noImportGoesInACircle(sources))
   holds('src/session does no I/O', () => sessionIsPure(sources))
   holds('only src/runtime.ts reads the clock, sets timers and draws lots', () => clockAndChanceAreArguments(sources))
   holds('no test goes by the day on which it runs', () => testsChooseTheirDate(tests))
@@ -105,6 +107,27 @@ describe('the rules notice', () => {
     const cache = 'caches/memory/index.js'
     expect(importsPointInwards([file('src/store/protocol/read.ts', `// import { a } from '../${cache}'`)])).toEqual([])
     expect(importsPointInwards([file('src/create-session-store.ts', `import { a } from './${cache}'`)])).toEqual([])
+  })
+
+  test('files that import each other in a circle, also for types alone', () => {
+    const imports = (path: string, specifier: string): SourceFile =>
+      file(path, `import type { Thing } from '${specifier}'`)
+    noticed(noImportGoesInACircle([imports('src/a.ts', './b.js'), imports('src/b.ts', './a.js')]))
+    noticed(
+      noImportGoesInACircle([
+        imports('src/start.ts', './store/a.js'),
+        imports('src/store/a.ts', './b.js'),
+        imports('src/store/b.ts', '../session/c.js'),
+        imports('src/session/c.ts', '../store/a.js'),
+      ]),
+    )
+    expect(
+      noImportGoesInACircle([
+        file('src/a.ts', "export { b } from './b.js'", "export { c } from './c.js'"),
+        imports('src/b.ts', './c.js'),
+        file('src/c.ts', 'export const c = 1'),
+      ]),
+    ).toEqual([])
   })
 
   test('I/O and foreign packages in src/session', () => {

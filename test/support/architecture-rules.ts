@@ -40,12 +40,36 @@ export const importsPointInwards = (files: readonly SourceFile[]): Complaints =>
     if (COMPOSERS.has(from)) return []
     const allowed = MAY_IMPORT[from] ?? MAY_IMPORT[from.split('/')[0] ?? '']
     if (allowed === undefined) return [`${file.path} is in no known part of the program`]
-    return importsOf(file.text)
-      .filter((specifier) => specifier.startsWith('.'))
-      .map((specifier) => partOf(posix.join(posix.dirname(file.path), specifier).replace(/\.js$/, '.ts')))
+    return filesImportedBy(file)
+      .map(partOf)
       .filter((to) => to !== from && !allowed.includes(to))
       .map((to) => `${file.path} imports ${to}, which ${from} must not know`)
   })
+
+/** The files that a file imports, also where it imports only types. */
+const filesImportedBy = (file: SourceFile): readonly string[] =>
+  importsOf(file.text)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => posix.join(posix.dirname(file.path), specifier).replace(/\.js$/, '.ts'))
+
+/**
+ * No file imports itself by way of others: a reader finds the file to begin with, and no module is used before it has
+ * run. One complaint for each circle.
+ */
+export const noImportGoesInACircle = (files: readonly SourceFile[]): Complaints => {
+  const imports = new Map(files.map((file) => [file.path, filesImportedBy(file)]))
+  const circles: string[] = []
+  const finished = new Set<string>()
+  const follow = (path: string, way: readonly string[]): void => {
+    const start = way.indexOf(path)
+    if (start >= 0) circles.push(`${[...way.slice(start), path].join(' imports ')}`)
+    if (start >= 0 || finished.has(path)) return
+    for (const next of imports.get(path) ?? []) follow(next, [...way, path])
+    finished.add(path)
+  }
+  for (const { path } of files) follow(path, [])
+  return circles
+}
 
 /** Hashing, checksums and comparing are computations; everything else in Node touches the world. */
 const PURE_MODULES = new Set(['node:crypto', 'node:zlib', 'node:buffer', 'node:util'])
