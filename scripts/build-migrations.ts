@@ -16,6 +16,24 @@ const read = (name: string): string => readFileSync(new URL(name, SQL), 'utf8').
 const literal = (sql: string): string =>
   `\`${sql.replaceAll('\\', '\\\\').replaceAll('`', '\\`').replaceAll('${', '\\${')}\``
 
+/**
+ * The line by which a migration says which older programs still work with the table once it was applied: those whose
+ * newest migration is this one, or a later one. A migration without the line ends the work of all older programs.
+ */
+const COMPATIBLE_FROM = /^-- compatible from: (\d{4})$/m
+
+/** The number in that line, or else the migration's own. */
+export const compatibleFromOf = (name: string, sql: string): number => {
+  const own = Number(name.slice(0, 4))
+  const line = COMPATIBLE_FROM.exec(sql)?.[1]
+  const declared = Number(line ?? own)
+  if (declared < 1 || declared > own || (line === undefined && /compatible from/i.test(sql)))
+    throw new Error(
+      `sql/${name}: expected a line "-- compatible from: 0001" with a number from 0001 to ${name.slice(0, 4)}, or none`,
+    )
+  return declared
+}
+
 const entry = (file: string): string => {
   const sql = read(file)
   const checksum = createHash('sha256').update(sql, 'utf8').digest('hex')
@@ -23,6 +41,7 @@ const entry = (file: string): string => {
   return `  {
     number: ${Number(name.slice(0, 4))},
     name: '${name}',
+    compatibleFrom: ${compatibleFromOf(name, sql)},
     checksum: '${checksum}',
     sql: ${literal(sql)},
   },
@@ -45,6 +64,11 @@ export const migrationsModule = (): string => {
 export interface Migration {
   readonly number: number
   readonly name: string
+  /**
+   * Programs whose newest migration has this number, or a higher one, work with the table once this one was applied; older
+   * ones do not.
+   */
+  readonly compatibleFrom: number
   /** SHA-256 of \`sql\`, in hexadecimal. */
   readonly checksum: string
   /** With placeholders for names, see \`render\` in migrate.ts. */

@@ -28,7 +28,10 @@ const migrations = files
   .map((file) => {
     const sql = read(file)
     const checksum = createHash('sha256').update(sql, 'utf8').digest('hex')
-    return { number: Number(file.slice(0, 4)), name: file.replace(/\.sql$/, ''), checksum, sql }
+    const number = Number(file.slice(0, 4))
+    // scripts/build-migrations.ts reads the same line, and tells what it means.
+    const compatibleFrom = Number(/^-- compatible from: (\d{4})$/m.exec(sql)?.[1] ?? number)
+    return { number, compatibleFrom, name: file.replace(/\.sql$/, ''), checksum, sql }
   })
 
 /**
@@ -204,6 +207,7 @@ where table_name = ${literal(table)}
     from ${identifier(schema)}.migration
     where table_name = ${literal(table)}
       and number > ${migrations.length}
+      and coalesce(compatible_from, number) > ${migrations.length}
   ) then
     raise exception 'the table % is newer than this copy of nonstick: use the newer one', ${literal(qualified)};
   end if;`),
@@ -233,7 +237,7 @@ where table_name = ${literal(table)}
 /** The file as it is, as one block: a statement of its own in both carriers. */
 const statementsOf = (sql) => [{ run: block(sql) }]
 
-const applied = ({ number, name, checksum, sql }, options) => {
+const applied = ({ number, compatibleFrom, name, checksum, sql }, options) => {
   const list = `${identifier(options.schema)}.migration`
   const table = literal(options.table)
   return block(`  if exists (select from ${list} where table_name = ${table} and number = ${number}) then
@@ -245,8 +249,8 @@ const applied = ({ number, name, checksum, sql }, options) => {
 
 ${render(sql, options)}
 
-  insert into ${list} (table_name, number, name, checksum)
-  values (${table}, ${number}, '${name}', '${checksum}');`)
+  insert into ${list} (table_name, number, name, checksum, compatible_from)
+  values (${table}, ${number}, '${name}', '${checksum}', ${compatibleFrom});`)
 }
 
 /**

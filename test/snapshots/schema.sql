@@ -4,6 +4,7 @@ table nonstick.migration -- nonstick: the migrations applied to each session tab
   name text not null
   checksum text not null
   applied_at timestamp with time zone not null default now()
+  compatible_from integer -- programs whose newest migration has this number, or a higher one, work with the table once this migration was applied; null: its own number
   constraint migration_pkey PRIMARY KEY (table_name, number)
   with nothing; toast with nothing
 CREATE UNIQUE INDEX migration_pkey ON nonstick.migration USING btree (table_name, number)

@@ -1,5 +1,6 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { DeadlinePassed } from './deadline.js'
+import { SET_UP_CURE } from './schema-version.js'
 
 /** What went wrong, as far as it decides what to do next. */
 export type FaultKind =
@@ -92,7 +93,11 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
   const cause = withoutData(raised, sqlState)
   if (SCHEMA_STATES.has(sqlState))
-    return { kind: 'schema', error: schemaMissing(sqlState, cause, context), blames: 'nothing' }
+    return {
+      kind: 'schema',
+      error: schemaUnfit(missing(sqlState, context.relation), cause, context),
+      blames: 'nothing',
+    }
   const reason = reasonOf(sqlState)
   if (ENDED.test(sqlState)) return unavailable(broken, cause, context, reason)
   // Said of a transaction whose end somebody in between lost sight of.
@@ -122,22 +127,23 @@ export const valueRefused = (
     },
   )
 
-const schemaMissing = (sqlState: string, cause: unknown, context: FaultContext): SessionStoreError =>
-  new SessionStoreError(
-    'E_BACKEND_SCHEMA',
-    `${context.tier} could not be asked to ${context.operation}: ${missing(sqlState, context.relation)}`,
-    {
-      cause,
-      tier: context.tier,
-      operation: context.operation,
-      ...(context.isChange ? { applied: 'no' as const } : {}),
-    },
-  )
+/** The server is there, and its table is not what this program needs. */
+export const schemaUnfit = (
+  because: string,
+  cause: unknown,
+  context: Pick<FaultContext, 'tier' | 'operation' | 'isChange'>,
+): SessionStoreError =>
+  new SessionStoreError('E_BACKEND_SCHEMA', `${context.tier} could not be asked to ${context.operation}: ${because}`, {
+    ...(cause === undefined ? {} : { cause }),
+    tier: context.tier,
+    operation: context.operation,
+    ...(context.isChange ? { applied: 'no' as const } : {}),
+  })
 
 const missing = (sqlState: string, relation: string): string => {
   if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
   const what = sqlState === '42703' ? `the table ${relation} is of another version` : `it lacks the table ${relation}`
-  return `${what}; run \`sql/reload\`, or let the program do it with \`postgres({ migrate: true })\``
+  return `${what}; ${SET_UP_CURE}`
 }
 
 const unavailable = (

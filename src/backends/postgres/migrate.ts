@@ -1,6 +1,8 @@
 import { SessionStoreError } from '../../errors.js'
 import { BOOKKEEPING, MIGRATIONS, type Migration } from './migrations.js'
+import { type Applied, appliedOf, refusalOf } from './schema-version.js'
 import { checkTableNames, quoteIdentifier, render, type TableNames } from './setup-names.js'
+import { migrationsOf, relationOf } from './statements.js'
 
 /**
  * ONE connection, not a pool: the whole run is one transaction. A text without `values` must go out by the
@@ -31,11 +33,13 @@ export interface MigrationReport {
  * May run twice and in many processes at once: they wait for one another. A role that owns nothing can call it
  * when everything is there; `create` on the database is needed only while the schema is missing.
  *
- * Rejects with `E_CONFIG` for names that cannot be used, before any statement; with `E_BACKEND_SCHEMA` when the
- * database is newer than this program, when it was made by other migrations than this program's, and when the
- * server refuses a migration (rights, a foreign table of that name; `cause` tells). What the client itself
- * rejects with, a lost connection or a time-out, passes through. After a rejection throw the connection away:
- * nothing was changed, but it may be in the middle of something.
+ * Does nothing where a newer program has migrated the table and says that this one still works with it.
+ *
+ * Rejects with `E_CONFIG` for names that cannot be used, before any statement; with `E_BACKEND_SCHEMA` when a newer
+ * program has changed the table so that this one cannot work with it, when it was made by other migrations than this
+ * program's, and when the server refuses a migration (rights, a foreign table of that name; `cause` tells). What the
+ * client itself rejects with, a lost connection or a time-out, passes through. After a rejection throw the connection
+ * away: nothing was changed, but it may be in the middle of something.
  */
 export const migrate = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   checkTableNames(options)
@@ -70,22 +74,25 @@ const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: 
 
 const applyMissing = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   const there = await look(client, options)
-  const present = there.migrationTable && there.sessionTable ? await recorded(client, options) : []
-  refuseStrangers(present, options)
+  const present = there.migrationTable && there.sessionTable ? await listed(client, options) : []
+  const refusal = refusalOf(present, relationOf(options.schema, options.table))
+  if (refusal !== undefined) throw schemaError(refusal)
   const missing = MIGRATIONS.slice(present.length)
   if (missing.length > 0) {
     if (!there.schema) await client.query(`create schema if not exists ${quoteIdentifier(options.schema)}`)
-    if (!there.migrationTable) await client.query(render(BOOKKEEPING, options))
+    if (!there.compatibility) await client.query(render(BOOKKEEPING, options))
     // Records of a table that has been dropped since would stand in the way of the new ones.
-    else if (!there.sessionTable) await forget(client, options)
+    if (!there.sessionTable) await forget(client, options)
     for (const migration of missing) await apply(client, migration, options)
   }
-  return { applied: missing.map(({ name }) => name), version: MIGRATIONS.length }
+  return { applied: missing.map(({ name }) => name), version: Math.max(MIGRATIONS.length, present.length) }
 }
 
 interface Surroundings {
   readonly schema: boolean
   readonly migrationTable: boolean
+  /** Whether there is a list of migrations that can say which older programs go on; an older nonstick made it without. */
+  readonly compatibility: boolean
   readonly sessionTable: boolean
 }
 
@@ -93,7 +100,12 @@ interface Surroundings {
 const look = async (client: MigrationClient, { schema, table }: TableNames): Promise<Surroundings> => {
   const { rows } = await client.query(
     `select
-       c.relname as name
+       c.relname as name,
+       exists (
+         select
+         from pg_catalog.pg_attribute a
+         where a.attrelid = c.oid and a.attname = 'compatible_from' and not a.attisdropped
+       ) as compatibility
      from pg_catalog.pg_namespace n
      left join pg_catalog.pg_class c
        on c.relnamespace = n.oid
@@ -103,47 +115,16 @@ const look = async (client: MigrationClient, { schema, table }: TableNames): Pro
     [schema, table],
   )
   const has = (name: string): boolean => rows.some((row) => row['name'] === name)
-  return { schema: rows.length > 0, migrationTable: has('migration'), sessionTable: has(table) }
+  return {
+    schema: rows.length > 0,
+    migrationTable: has('migration'),
+    compatibility: rows.some((row) => row['name'] === 'migration' && row['compatibility'] === true),
+    sessionTable: has(table),
+  }
 }
 
-interface Recorded {
-  readonly number: number
-  readonly name: string
-  readonly checksum: string
-}
-
-const recorded = async (client: MigrationClient, { schema, table }: TableNames): Promise<readonly Recorded[]> => {
-  const { rows } = await client.query(
-    `select number, name, checksum
-     from ${quoteIdentifier(schema)}.migration
-     where table_name = $1
-     order by number`,
-    [table],
-  )
-  return rows.map(({ number, name, checksum }) => ({
-    number: Number(number),
-    name: String(name),
-    checksum: String(checksum),
-  }))
-}
-
-/** A newer program may have made promises about its rows that this one would break. */
-const refuseStrangers = (present: readonly Recorded[], { schema, table }: TableNames): void => {
-  const where = `the table ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
-  const newest = present.at(-1)
-  if (newest !== undefined && newest.number > MIGRATIONS.length)
-    throw schemaError(
-      `${where} is at version ${newest.number} (${newest.name}) and this program knows only ${MIGRATIONS.length}: upgrade the program`,
-    )
-  const stranger = present.find(({ number, checksum }, index) => {
-    const known = MIGRATIONS[index]
-    return known === undefined || known.number !== number || known.checksum !== checksum
-  })
-  if (stranger !== undefined)
-    throw schemaError(
-      `${where} was made by another migration ${stranger.number} (${stranger.name}) than this program's`,
-    )
-}
+const listed = async (client: MigrationClient, { schema, table }: TableNames): Promise<readonly Applied[]> =>
+  appliedOf((await client.query(migrationsOf(schema, table))).rows)
 
 const forget = async (client: MigrationClient, { schema, table }: TableNames): Promise<void> => {
   await client.query(`delete from ${quoteIdentifier(schema)}.migration where table_name = $1`, [table])
@@ -152,9 +133,9 @@ const forget = async (client: MigrationClient, { schema, table }: TableNames): P
 const apply = async (client: MigrationClient, migration: Migration, options: TableNames): Promise<void> => {
   await client.query(render(migration.sql, options))
   await client.query(
-    `insert into ${quoteIdentifier(options.schema)}.migration (table_name, number, name, checksum)
-     values ($1, $2, $3, $4)`,
-    [options.table, migration.number, migration.name, migration.checksum],
+    `insert into ${quoteIdentifier(options.schema)}.migration (table_name, number, name, checksum, compatible_from)
+     values ($1, $2, $3, $4, $5)`,
+    [options.table, migration.number, migration.name, migration.checksum, migration.compatibleFrom],
   )
 }
 

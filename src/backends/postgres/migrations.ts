@@ -4,6 +4,11 @@
 export interface Migration {
   readonly number: number
   readonly name: string
+  /**
+   * Programs whose newest migration has this number, or a higher one, work with the table once this one was applied; older
+   * ones do not.
+   */
+  readonly compatibleFrom: number
   /** SHA-256 of `sql`, in hexadecimal. */
   readonly checksum: string
   /** With placeholders for names, see `render` in migrate.ts. */
@@ -26,6 +31,14 @@ create table if not exists :"schema".migration (
 
 comment on table :"schema".migration is
   'nonstick: the migrations applied to each session table of this schema';
+
+-- Which older programs may go on after a migration. A file of its own: lists that were made before it lack the column.
+
+alter table :"schema".migration
+  add column if not exists compatible_from integer;
+
+comment on column :"schema".migration.compatible_from is
+  'programs whose newest migration has this number, or a higher one, work with the table once this migration was applied; null: its own number';
 `
 
 /** In order; number `n` stands at index `n - 1`. */
@@ -33,6 +46,7 @@ export const MIGRATIONS: readonly Migration[] = [
   {
     number: 1,
     name: '0001_session',
+    compatibleFrom: 1,
     checksum: '81393d9a2e4d51004aa4fc223f12b2ee46893f9158e0a9e452bbf2716b8850c5',
     sql: `-- One row per session: what survives a loss of the cache. Tombstones of destroyed sessions live here too.
 

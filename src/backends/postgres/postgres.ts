@@ -21,9 +21,10 @@ import {
 import type { TierHealth } from '../../contract/health.js'
 import type { Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
-import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { butNotApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type Call, Connections, contractError, type Statement, StatementFailed } from './connections.js'
 import { DeadlinePassed, deadlineAfter } from './deadline.js'
+import { schemaUnfit } from './faults.js'
 import { migrate } from './migrate.js'
 import { type PostgresOptions, type ResolvedPostgresOptions, resolvePostgresOptions } from './options.js'
 import { openPool, type PostgresResult } from './pool.js'
@@ -43,6 +44,7 @@ import {
   stateOf,
   timestampOf,
 } from './row.js'
+import { appliedOf, lackOf, refusalOf, SET_UP_CURE } from './schema-version.js'
 import { relationOf, type Statements, statementsFor } from './statements.js'
 import { VALUE_TYPES } from './types.js'
 import { type WritePlan, writeAll } from './write-all.js'
@@ -59,6 +61,10 @@ const SET_UP_TIMEOUT_MS = 60_000
 /** How long reads do without another attempt at a migration that failed. */
 const MIGRATION_PAUSE_MS = 1_000
 
+/** Whether a table that could not be set up is worth reading all the same: perhaps it is there, on a standby. */
+const mayBeRead = (error: unknown): boolean =>
+  !isSessionStoreError(error, 'E_BACKEND_SCHEMA') && !(error instanceof Error && error.cause instanceof DeadlinePassed)
+
 /** How often an insert is sent that met a row which was gone a moment later. */
 const ATTEMPTS = 3
 
@@ -66,8 +72,9 @@ const ATTEMPTS = 3
  * Sessions in a PostgreSQL table, 13 or newer. Nothing connects before the first call.
  *
  * A call rejects with `E_SESSION_UNAVAILABLE` within `queryTimeoutMs` when the server cannot be asked or does not
- * answer, with `E_BACKEND_SCHEMA` when its table is missing, and with `E_SESSION_DATA` when it cannot keep a value
- * (a user id with a NUL character). The role needs select, insert, update and delete on the table.
+ * answer, with `E_BACKEND_SCHEMA` when its table is missing or does not fit this version of nonstick, and with
+ * `E_SESSION_DATA` when it cannot keep a value (a user id with a NUL character). The role needs select, insert, update
+ * and delete on the table, and should have select on `migration` beside it, by which the first call sees what fits.
  *
  * Acknowledged means committed as the server's `synchronous_commit` says; leave that `on`.
  *
@@ -84,6 +91,9 @@ class PostgresBackend implements Backend, Enumerable {
   readonly #connections: Connections
   #isMigrated: boolean
   #migrating: Promise<void> | undefined
+  /** The list of migrations was read, and this program and the table fit each other. */
+  #fits = false
+  #checking: Promise<void> | undefined
   /** When a migration failed last, by the monotonic clock. */
   #migrationFailedAt = Number.NEGATIVE_INFINITY
   #asking: Promise<TierHealth> | undefined
@@ -92,7 +102,7 @@ class PostgresBackend implements Backend, Enumerable {
   constructor(options: ResolvedPostgresOptions) {
     this.#options = options
     this.#relation = relationOf(options.schema, options.table)
-    this.#statements = statementsFor(this.#relation)
+    this.#statements = statementsFor(options.schema, options.table)
     this.#connections = new Connections(openPool(options), { ...options, relation: this.#relation })
     this.#isMigrated = !options.migrate
   }
@@ -199,8 +209,9 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   /**
-   * `up` where all that the store needs is possible: the table is there and nobody keeps it locked, the role may do what
-   * it must, sees all rows, and may write. Nothing is written. However many ask at once, the server is asked once.
+   * `up` where all that the store needs is possible: the table is there, fits this program, and nobody keeps it locked;
+   * the role may do what it must, sees all rows, and may write. Nothing is written, but that with `migrate` a missing
+   * table is made, as by any first call. However many ask at once, the server is asked once.
    */
   async health(): Promise<TierHealth> {
     this.#assertOpen()
@@ -216,10 +227,14 @@ class PostgresBackend implements Backend, Enumerable {
     const latencyMs = (): number => monotonicMs() - startedAt
     try {
       const call = this.#connections.call('report its health', READING)
-      await this.#connections.run(call, this.#statements.health, [])
+      // A server that can be read may have a better reason than that the table could not be set up: it is a standby.
+      const unmade = this.#isMigrated ? undefined : await this.#makeTable(call).catch((error: unknown) => error)
+      if (unmade !== undefined && !mayBeRead(unmade)) throw unmade
+      await this.#ask(call, this.#statements.health, [])
+      if (unmade !== undefined) throw unmade
+      await this.#check(call)
       return { tier: this.name, state: 'up', latencyMs: latencyMs() }
-    } catch (raised) {
-      const error = contractError(raised)
+    } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       return { tier: this.name, state: 'down', latencyMs: latencyMs(), reason }
     }
@@ -245,28 +260,66 @@ class PostgresBackend implements Backend, Enumerable {
     return Number(rows[0]?.['living'] ?? 0)
   }
 
-  /** Every call starts here: open, with a deadline, and with the table there if that is ours to see to. */
+  /** Every call starts here: open, with a deadline, and with a table that fits, made if that is ours to see to. */
   async #begin(operation: string, manner: Manner): Promise<Call> {
     this.#assertOpen()
     const call = this.#connections.call(operation, manner)
-    if (this.#isMigrated) return call
+    if (!this.#isMigrated) await this.#makeTableFor(call)
+    if (!this.#fits) await this.#checkOnce(call)
+    return call
+  }
+
+  /** A standby cannot be migrated and can be read, so a read goes on where the migration fails, and seldom tries one. */
+  async #makeTableFor(call: Call): Promise<void> {
     const { runtime } = this.#options
-    // A standby cannot be migrated and can be read, so a read goes on where the migration fails, and seldom tries one.
-    if (!manner.isChange && runtime.monotonicMs() - this.#migrationFailedAt < MIGRATION_PAUSE_MS) return call
+    if (call.isChange) return await this.#makeTable(call)
+    if (runtime.monotonicMs() - this.#migrationFailedAt < MIGRATION_PAUSE_MS) return
+    await this.#makeTable(call).catch((error: unknown) => {
+      if (!mayBeRead(error)) throw error
+      this.#migrationFailedAt = runtime.monotonicMs()
+    })
+  }
+
+  async #makeTable(call: Call): Promise<void> {
     try {
       await call.deadline.race(this.#migrateOnce())
     } catch (cause) {
-      if (isSessionStoreError(cause, 'E_BACKEND_SCHEMA')) throw cause
-      if (!manner.isChange && !(cause instanceof DeadlinePassed)) {
-        this.#migrationFailedAt = runtime.monotonicMs()
-        return call
-      }
+      if (isSessionStoreError(cause, 'E_BACKEND_SCHEMA')) throw call.isChange ? butNotApplied(cause) : cause
       // The migration itself may go on, and the next call finds it further along.
       const because =
         cause instanceof DeadlinePassed ? 'its table is still being set up' : 'its table could not be set up'
       throw this.#connections.untouched(call, because, cause)
     }
-    return call
+  }
+
+  /** The first call of a process checks, and those that come meanwhile wait for it. If it fails, each tries by itself. */
+  async #checkOnce(call: Call): Promise<void> {
+    if (this.#checking !== undefined) await call.deadline.race(this.#checking).catch(() => {})
+    if (this.#fits) return
+    const checking = this.#check(call).finally(() => {
+      if (this.#checking === checking) this.#checking = undefined
+    })
+    this.#checking ??= checking
+    await checking
+  }
+
+  /** Rejects where this program and the table do not fit each other, by the list of migrations, if it can be read. */
+  async #check(call: Call): Promise<void> {
+    const reading = { ...call, ...READING }
+    try {
+      const list = await this.#ask(reading, this.#statements.migrationList, [])
+      if (list.rows[0]?.['readable'] === true) {
+        const applied = appliedOf((await this.#ask(reading, this.#statements.migrations, [])).rows)
+        const lack = lackOf(applied, this.#relation)
+        const because =
+          refusalOf(applied, this.#relation) ?? (lack === undefined ? undefined : `${lack}; ${SET_UP_CURE}`)
+        if (because !== undefined) throw schemaUnfit(because, undefined, { ...reading, tier: this.#connections.tier })
+      }
+      this.#fits = true
+    } catch (error) {
+      if (isSessionStoreError(error, 'E_BACKEND_SCHEMA')) this.#fits = false
+      throw call.isChange ? butNotApplied(error) : error
+    }
   }
 
   /** A call that is one statement: its failure is the call's. */
@@ -289,8 +342,11 @@ class PostgresBackend implements Backend, Enumerable {
   }
 
   #reject(raised: unknown): never {
-    // A table that was dropped under a running program is made again by the next call.
-    if (raised instanceof StatementFailed && raised.fault.kind === 'schema') this.#isMigrated = !this.#options.migrate
+    // A table that was dropped or changed under a running program is made again, or checked, by the next call.
+    if (raised instanceof StatementFailed && raised.fault.kind === 'schema') {
+      this.#isMigrated = !this.#options.migrate
+      this.#fits = false
+    }
     throw contractError(raised)
   }
 
@@ -313,6 +369,7 @@ class PostgresBackend implements Backend, Enumerable {
         await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
       })
       this.#isMigrated = true
+      this.#fits = true
     } catch (raised) {
       throw contractError(raised)
     }

@@ -66,12 +66,17 @@ export interface Statements {
   readonly list: Statement
   readonly count: Statement
   readonly health: Statement
+  /** Whether there is a list of migrations that this role may read. */
+  readonly migrationList: Statement
+  /** What that list says of the table. */
+  readonly migrations: Statement
 }
 
 export const relationOf = (schema: string, table: string): string =>
   `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
 
-export const statementsFor = (relation: string): Statements => {
+export const statementsFor = (schema: string, table: string): Statements => {
+  const relation = relationOf(schema, table)
   const mark = createHash('sha256').update(relation).digest('hex').slice(0, 8)
   const named = (name: string, text: string, unfit?: Statement['unfit']): Statement => ({
     name: `nonstick_${mark}_${name}`,
@@ -104,6 +109,8 @@ export const statementsFor = (relation: string): Statements => {
     list: named('list', list(relation)),
     count: named('count', count(relation), hidden),
     health: named('health', health(relation), unfitForAll),
+    migrationList: named('migration_list', migrationList(schema)),
+    migrations: named('migrations', migrationsOf(schema, table)),
   }
 }
 
@@ -265,11 +272,31 @@ where app = $1 and destroyed_at is null and expires_at > $2::timestamptz`
 
 const sight = (relation: string): string => `select ${hiddenOf(relation)}`
 
-/** All that the store needs of the table, without writing to it: it is there and not locked, and may be written to. */
+/**
+ * All that the store needs of the table, without writing to it: it is there with all columns, is not locked, and may be
+ * written to.
+ */
 const health = (relation: string): string => `
 select ${hiddenOf(relation)}, pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only,
   ${['select', 'insert', 'update', 'delete'].map((right) => `has_table_privilege(${textOf(relation)}, '${right}') as may_${right}`).join(', ')},
-  (select app from ${relation} limit 0) as nothing`
+  (select row(${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')}, destroyed_at, keep_until) from ${relation} limit 0) as nothing`
+
+/** From the catalog, where anyone may look. Another program may have a table of that name, with other columns. */
+const migrationList = (schema: string): string => `
+select c.relkind in ('r', 'p') and has_table_privilege(c.oid, 'select') and (
+  select count(*) = 4
+  from pg_catalog.pg_attribute
+  where attrelid = c.oid and attname in ('table_name', 'number', 'name', 'checksum') and not attisdropped) as readable
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = ${textOf(schema)} and c.relname = 'migration'`
+
+/** By way of jsonb, since a list that was made by an older nonstick lacks the last of these columns. */
+export const migrationsOf = (schema: string, table: string): string => `
+select number, name, checksum, to_jsonb(m) ->> 'compatible_from' as compatible_from
+from ${relationOf(schema, 'migration')} as m
+where table_name = ${textOf(table)}
+order by number`
 
 const unfitForAll: Statement['unfit'] = (row) => {
   if (row['standby'] === true) return 'it only reads: it is a standby'

@@ -99,6 +99,16 @@ skipUnless('migrate', await sharedPostgres(), (postgres) => {
     })
   })
 
+  test('leaves a newer schema alone that this program still works with', async () => {
+    await run()
+    const newer = MIGRATIONS.length + 1
+    await query(
+      `insert into ${fresh.schema}.migration (table_name, number, name, checksum, compatible_from)
+       values ('session', ${newer}, '${newer}_x', '', ${MIGRATIONS.length})`,
+    )
+    expect(await run()).toEqual({ applied: [], version: newer })
+  })
+
   test('refuses a table that another migration of the same number made', async () => {
     await run()
     await query(`update ${fresh.schema}.migration set checksum = 'other'`)

@@ -258,6 +258,32 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
       expect(await dump(names.database)).toBe(before)
     })
 
+    test.concurrent('leaves a newer schema alone that this copy still works with', async () => {
+      const names = newNames()
+      reportOf(await reload([...toArgs(names), `--via=${via}`, '--json']))
+      await asAdmin(names.database, (client) =>
+        client.query(
+          `insert into nonstick.migration (table_name, number, name, checksum, compatible_from)
+           values ('session', 99, '0099_later', '', ${MIGRATIONS.length})`,
+        ),
+      )
+      const before = await dump(names.database)
+      const { said } = reportOf(await reload([...toArgs(names), `--via=${via}`, '--json']))
+      expect(said).toContain('table "nonstick"."session" is there and up to date')
+      expect(await dump(names.database)).toBe(before)
+    })
+
+    test.concurrent('brings a list of migrations up to date that cannot tell yet what is compatible', async () => {
+      const names = newNames()
+      reportOf(await reload([...toArgs(names), `--via=${via}`, '--json']))
+      const before = await dump(names.database)
+      await asAdmin(names.database, (client) =>
+        client.query('alter table nonstick.migration drop column compatible_from'),
+      )
+      reportOf(await reload([...toArgs(names), `--via=${via}`, '--json']))
+      expect(await dump(names.database)).toBe(before)
+    })
+
     test.concurrent('leaves a table that belongs to a third party to its owner, and lets the role use it', async () => {
       const names = newNames()
       reportOf(await reload([...toArgs(names), `--via=${via}`, '--json']))

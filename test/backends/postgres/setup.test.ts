@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrationsModule } from '../../../scripts/build-migrations.js'
+import { compatibleFromOf, migrationsModule } from '../../../scripts/build-migrations.js'
 import { migrate } from '../../../src/backends/postgres/migrate.js'
 import { checkTableNames, quoteIdentifier, render } from '../../../src/backends/postgres/setup-names.js'
 import { type FreshSchema, freshSchema, sharedPostgres, skipUnless } from '../../support/servers.js'
@@ -16,6 +16,13 @@ const MODULE = new URL('../../../src/backends/postgres/migrations.ts', import.me
 describe('the migrations', () => {
   test('in the module are those in sql/', () => {
     expect(readFileSync(MODULE, 'utf8'), 'run: npx tsx scripts/build-migrations.ts').toBe(migrationsModule())
+  })
+
+  test('say by a line which older programs still work, and by none that none does', () => {
+    expect(compatibleFromOf('0007_x.sql', '-- A column more.\n-- compatible from: 0003\n\nalter …')).toBe(3)
+    expect(compatibleFromOf('0007_x.sql', '-- A column less.\n\nalter …')).toBe(7)
+    for (const line of ['0008', '0000', '3', '0003 or so'])
+      expect(() => compatibleFromOf('0007_x.sql', `-- compatible from: ${line}\n`)).toThrow('expected a line')
   })
 
   test('are never edited once recorded, and all are recorded', () => {

@@ -70,9 +70,12 @@ describe('how many statements', () => {
     return texts.length
   }
 
-  test('a read, an insert and a destroy are one each', async () => {
-    const statements = await counted(async (backend) => {
+  test('a read, an insert and a destroy are one each, and two more before the first of a process', async () => {
+    expect(await counted((backend) => backend.read(sampleLocator()))).toBe(3)
+    const statements = await counted(async (backend, forget) => {
       const locator = sampleLocator()
+      await backend.read(locator)
+      forget()
       await backend.read(locator)
       await backend.insert(locator, storedSession())
       await backend.destroy(locator, { writeId: sampleWriteId(), at: 1, keepUntil: 2 })
