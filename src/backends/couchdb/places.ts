@@ -33,7 +33,8 @@ export class Places {
     this.#documents = documents
     this.#creations = new Creations(documents, requests, options.runtime)
     this.#options = options
-    this.#remembered = new LRUCache({ max: options.rememberedMonths })
+    // Counted as a size: for a `max` room would be taken at once.
+    this.#remembered = new LRUCache({ maxSize: options.rememberedMonths, sizeCalculation: () => 1 })
   }
 
   placeOf(locator: Locator): Place {

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
 import { retrying, type Tried } from './retrying.js'
@@ -81,25 +80,25 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   let armed: (() => void) | undefined
   let abandoned = 0
 
-  // Entries are only peeked at, so the order of recent use stays the order in which their time is up.
-  const waiting = new LRUCache<string, Waiting>({
-    max: maxEntries,
-    dispose: (entry, _key, reason) => {
-      if (reason === 'evict') void flush(entry)
-    },
-  })
+  /** In the order in which their time is up, as each is put in when it begins to wait. */
+  const waiting = new Map<string, Waiting>()
   const owed = { unavailable: retrying<Entry>(runtime, flush), failed: retrying<Entry>(runtime, flush) }
   const hopeless = new Map<string, Entry>()
 
   const wait = (entry: Entry): void => {
+    const oldest = waiting.size < maxEntries ? undefined : firstOf(waiting)
+    if (oldest !== undefined) {
+      waiting.delete(oldest.locator.key)
+      void flush(oldest)
+    }
     waiting.set(entry.locator.key, { ...entry, dueAtMs: runtime.monotonicMs() + maxStaleMs })
     arm()
   }
   const arm = (): void => {
     if (armed !== undefined || draining) return
-    const oldest = waiting.rvalues().next()
-    if (oldest.done === true || oldest.value === undefined) return
-    armed = runtime.after(Math.max(0, oldest.value.dueAtMs - runtime.monotonicMs()), () => {
+    const oldest = firstOf(waiting)
+    if (oldest === undefined) return
+    armed = runtime.after(Math.max(0, oldest.dueAtMs - runtime.monotonicMs()), () => {
       armed = undefined
       flushDue()
       arm()
@@ -108,8 +107,8 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   const flushDue = (): void => {
     const nowMs = runtime.monotonicMs()
     const due: Waiting[] = []
-    for (const entry of waiting.rvalues()) {
-      if (entry === undefined || entry.dueAtMs > nowMs) break
+    for (const entry of waiting.values()) {
+      if (entry.dueAtMs > nowMs) break
       due.push(entry)
     }
     for (const entry of due) {
@@ -119,7 +118,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   }
 
   const toBeFlushed = (key: string): Entry | undefined =>
-    waiting.peek(key) ?? owed.unavailable.entries.get(key) ?? owed.failed.entries.get(key)
+    waiting.get(key) ?? owed.unavailable.entries.get(key) ?? owed.failed.entries.get(key)
   const find = (key: string): Entry | undefined => toBeFlushed(key) ?? hopeless.get(key)
   const remove = (key: string): void => {
     waiting.delete(key)
@@ -134,9 +133,9 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     yield* waiting.values()
   }
   const makeRoomIn = (entries: ReadonlyMap<string, Entry>): void => {
-    const [oldest] = entries.keys()
+    const oldest = firstOf(entries)
     if (oldest === undefined || entries.size < maxEntries) return
-    remove(oldest)
+    remove(oldest.locator.key)
     abandoned += 1
     abandon()
   }
@@ -208,3 +207,6 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     },
   }
 }
+
+/** What was put in first. */
+const firstOf = <Value>(entries: ReadonlyMap<string, Value>): Value | undefined => entries.values().next().value
