@@ -1,4 +1,4 @@
-import session, { type SessionData } from 'express-session'
+import { type SessionData, Store } from 'express-session'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
@@ -10,13 +10,13 @@ import { rebase, type Snapshot, snapshotOf } from './express-rebase.js'
 export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOptions } from './express-options.js'
 
 // Taken from express-session's own types, so that a callback written for any other store fits this one.
-type Request = Parameters<session.Store['createSession']>[0]
-type LiveSession = ReturnType<session.Store['createSession']>
-type GetCallback = Parameters<session.Store['get']>[1]
-type LoadCallback = Parameters<session.Store['load']>[1]
-type DoneCallback = NonNullable<Parameters<session.Store['set']>[2]>
-type AllCallback = Parameters<NonNullable<session.Store['all']>>[0]
-type LengthCallback = Parameters<NonNullable<session.Store['length']>>[0]
+type Request = Parameters<Store['createSession']>[0]
+type LiveSession = ReturnType<Store['createSession']>
+type GetCallback = Parameters<Store['get']>[1]
+type LoadCallback = Parameters<Store['load']>[1]
+type DoneCallback = NonNullable<Parameters<Store['set']>[2]>
+type AllCallback = Parameters<NonNullable<Store['all']>>[0]
+type LengthCallback = Parameters<NonNullable<Store['length']>>[0]
 
 /** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
 const UNMERGED_KEYS = ['cookie'] as const
@@ -34,7 +34,7 @@ const PAGE_SIZE = 1_000
  * ends without an error, and `'dropped'` is emitted with the reason. No other event is ever emitted; above all
  * no `'disconnect'`, at which express-session would serve requests without `req.session`.
  */
-export class NonstickStore extends session.Store {
+export class NonstickStore extends Store {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<ExpressData>
   readonly #owned: boolean
