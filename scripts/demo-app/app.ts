@@ -13,6 +13,7 @@ import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
 import pg from 'pg'
 import type { AppConfig, FromApp, ToApp } from './messages.js'
+import { told } from './words.js'
 
 const LIST = 'list:'
 const NAME = /^[\w.-]{1,40}$/
@@ -176,7 +177,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
     const { id, question } = message
     const work = question === 'settle' ? settle() : question === 'close' ? close() : Promise.resolve()
     work
-      .catch((error: unknown) => console.error(`${config.name} could not ${question}:`, error))
+      .catch((error: unknown) => console.error(`${config.name} could not ${question}: ${told(error)}`))
       .finally(() => {
         tell({ type: 'answer', id, stats: sessions.stats(), ...(closed === undefined ? {} : { closed }) })
         // Nothing keeps this process alive after `close` but the channel.
@@ -205,7 +206,7 @@ process.once('message', (message: ToApp) => {
   app.listen().then(
     (port) => tell({ type: 'ready', port }),
     (error: unknown) => {
-      tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) })
+      tell({ type: 'failed', reason: told(error) })
       leave()
     },
   )

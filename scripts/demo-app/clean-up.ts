@@ -1,5 +1,7 @@
+import { told } from './words.js'
+
 /** How long one step of the clean-up may take before the next one is tried. */
-const STEP_DEADLINE_MS = 15_000
+const STEP_DEADLINE_MS = 60_000
 
 /**
  * Ends what was started, last first, once.
@@ -42,7 +44,7 @@ export class CleanUp {
       try {
         await Promise.race([end(), late])
       } catch (error) {
-        report(`${what} did not end as it should: ${error instanceof Error ? error.message : String(error)}`)
+        report(`${what} did not end as it should: ${told(error)}`)
       } finally {
         clearTimeout(timer)
       }

@@ -2,18 +2,20 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { CloseReport, FlushReason, StoreStats } from 'nonstick'
 import type { AppConfig, FromApp, ToApp } from './messages.js'
+import { told } from './words.js'
 
 const APP = fileURLToPath(new URL('app.ts', import.meta.url))
-const START_DEADLINE_MS = 30_000
-const ANSWER_DEADLINE_MS = 10_000
-/** An app process that dies this often is not started again. */
+/** For what hangs: on a machine that has much else to do, a start takes a minute. */
+const START_DEADLINE_MS = 180_000
+const ANSWER_DEADLINE_MS = 60_000
+/** When app processes have died by themselves this often, the next one is not started again. */
 const MOST_RESTARTS = 5
 
 export interface ClusterEvents {
   flush(app: string, reason: FlushReason, count: number): void
   fault(app: string, tier: string, operation: string): void
-  /** A process ended without having been asked to. */
-  died(app: string): void
+  /** A process ended without having been asked to; `killed` if `Cluster.kill` killed it. */
+  died(app: string, killed: boolean): void
 }
 
 type Answer = Extract<FromApp, { type: 'answer' }>
@@ -136,6 +138,7 @@ export class Cluster {
   readonly #apps: AppProcess[]
   /** Counters of processes that are no more. */
   readonly #retired: StoreStats[] = []
+  readonly #killed = new Set<AppProcess>()
   #restarts = 0
   #closing = false
 
@@ -163,6 +166,21 @@ export class Cluster {
 
   get names(): readonly string[] {
     return this.#configs.map((config) => config.name)
+  }
+
+  /**
+   * Kills a process with `kill -9` and resolves when it is dead; the cluster starts it again at once.
+   *
+   * @returns `undefined` where no process of this name runs
+   */
+  async kill(name: string): Promise<{ readonly pid: number | undefined } | undefined> {
+    const app = this.#apps.find((each) => each.name === name && each.alive)
+    if (app === undefined) return undefined
+    const { pid } = app
+    this.#killed.add(app)
+    app.kill()
+    await app.ended
+    return { pid }
   }
 
   /** Each process's counters, those of dead ones as last told. */
@@ -199,10 +217,11 @@ export class Cluster {
     app.ended
       .then(async () => {
         if (this.#closing) return
-        this.#events.died(app.name)
+        const killed = this.#killed.delete(app)
+        this.#events.died(app.name, killed)
         const at = this.#apps.indexOf(app)
         const config = this.#configs[at]
-        if (config === undefined || ++this.#restarts > MOST_RESTARTS) return
+        if (config === undefined || (!killed && ++this.#restarts > MOST_RESTARTS)) return
         const next = await AppProcess.start(config, this.#events)
         if (app.lastStats !== undefined) this.#retired.push(app.lastStats)
         this.#apps[at] = next
@@ -210,7 +229,7 @@ export class Cluster {
         // The cluster was closed while this one started.
         if (this.#closing) await next.close()
       })
-      .catch((error: unknown) => console.error(error instanceof Error ? error.message : error))
+      .catch((error: unknown) => console.error(told(error)))
   }
 }
 

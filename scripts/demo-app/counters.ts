@@ -57,29 +57,35 @@ export interface BackendCounters {
 
 /** Asks PostgreSQL for its own counters. They are of the server's lifetime: compare two. */
 export class TableWatch {
-  readonly #client: pg.Client
+  /** One connection, on which the pool puts questions one after the other: the page asks several at once. */
+  readonly #pool: pg.Pool
   readonly #schema: string
   readonly #table: string
   #hasStatements = false
 
-  private constructor(client: pg.Client, schema: string, table: string) {
-    this.#client = client
+  private constructor(pool: pg.Pool, schema: string, table: string) {
+    this.#pool = pool
     this.#schema = schema
     this.#table = table
   }
 
   /** @param url of a role that may see other roles' statistics; the database is the sessions' one */
   static async open(url: string, table: { readonly schema: string; readonly name: string }): Promise<TableWatch> {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
-    client.on('error', () => undefined)
-    await client.connect()
-    const watch = new TableWatch(client, table.schema, table.name)
-    watch.#hasStatements = await watch.#findStatements()
-    return watch
+    const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: 5_000, max: 1, idleTimeoutMillis: 0 })
+    pool.on('error', () => undefined)
+    const watch = new TableWatch(pool, table.schema, table.name)
+    try {
+      await pool.query('select')
+      watch.#hasStatements = await watch.#findStatements()
+      return watch
+    } catch (error) {
+      await pool.end()
+      throw error
+    }
   }
 
   async read(): Promise<BackendCounters> {
-    const { rows } = await this.#client.query<{ inserted: string; updated: string }>(
+    const { rows } = await this.#pool.query<{ inserted: string; updated: string }>(
       `select n_tup_ins as inserted, n_tup_upd as updated
        from pg_stat_user_tables
        where schemaname = $1 and relname = $2`,
@@ -95,24 +101,24 @@ export class TableWatch {
   /** How many sessions are stored, those that were destroyed not counted. */
   async rows(): Promise<number> {
     const name = [this.#schema, this.#table].map((part) => `"${part.replaceAll('"', '""')}"`).join('.')
-    const { rows } = await this.#client.query<{ count: string }>(
+    const { rows } = await this.#pool.query<{ count: string }>(
       `select count(*) from ${name} where destroyed_at is null`,
     )
     return Number(rows[0]?.count ?? 0)
   }
 
   async close(): Promise<void> {
-    await this.#client.end()
+    await this.#pool.end()
   }
 
   /** The extension counts only where the server was started with it; elsewhere nothing is created. */
   async #findStatements(): Promise<boolean> {
     try {
-      const { rows } = await this.#client.query<{ libraries: string }>(
+      const { rows } = await this.#pool.query<{ libraries: string }>(
         `select current_setting('shared_preload_libraries') as libraries`,
       )
       if (!(rows[0]?.libraries ?? '').includes('pg_stat_statements')) return false
-      await this.#client.query('create extension if not exists pg_stat_statements')
+      await this.#pool.query('create extension if not exists pg_stat_statements')
       await this.#readStatements()
       return true
     } catch {
@@ -121,7 +127,7 @@ export class TableWatch {
   }
 
   async #readStatements(): Promise<number> {
-    const { rows } = await this.#client.query<{ read: string }>(
+    const { rows } = await this.#pool.query<{ read: string }>(
       `select coalesce(sum(calls), 0) as read
        from pg_stat_statements
        where dbid = (select oid from pg_database where datname = current_database())

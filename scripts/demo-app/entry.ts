@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { listenOn } from './port.mjs'
 
 export interface Upstream {
   readonly name: string
@@ -31,7 +32,7 @@ export interface Entry {
 }
 
 /** How long an app process may take before the entry answers 504 for it. */
-const UPSTREAM_DEADLINE_MS = 15_000
+const UPSTREAM_DEADLINE_MS = 60_000
 
 /** These belong to one connection and are not passed on. */
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade'])
@@ -99,13 +100,7 @@ export const startEntry = async (options: EntryOptions): Promise<Entry> => {
   // Longer than any client keeps an idle connection, so that it is never this side that closes under a request.
   server.keepAliveTimeout = 120_000
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options.port, '127.0.0.1', () => {
-      server.removeListener('error', reject)
-      resolve()
-    })
-  })
+  await listenOn(server, options.port)
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     close: () =>

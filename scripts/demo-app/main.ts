@@ -6,10 +6,11 @@ import { Cluster, sumOfStats } from './cluster.js'
 import { difference } from './counters.js'
 import { drive } from './drive.js'
 import { startEntry } from './entry.js'
-import { parseOptions, UsageError } from './options.js'
+import { parseOptions, UsageError } from './options.mjs'
 import { Panel } from './panel.js'
 import { failures, jsonLine, summary } from './summary.js'
 import { startFront } from './tiers.js'
+import { told } from './words.js'
 
 const APPS = ['app-1', 'app-2', 'app-3']
 
@@ -28,6 +29,20 @@ const end = async (status: number): Promise<never> => {
 const run = async (): Promise<void> => {
   const options = parseOptions(process.argv.slice(2))
 
+  let panel: Panel | undefined
+  let cluster: Cluster | undefined
+  // First of all, so that a port that somebody else took meanwhile is found before any server is started.
+  const entry = await cleanUp.start(
+    'the entry',
+    () =>
+      startEntry({
+        upstreams: () => cluster?.alive ?? [],
+        own: (req, res) => panel?.take(req, res) ?? false,
+        onForwarded: (forwarded) => panel?.forwarded(forwarded),
+        port: options.port,
+      }),
+    (started) => started.close(),
+  )
   const front = await cleanUp.start(
     'the cache',
     () => startFront(say),
@@ -35,7 +50,6 @@ const run = async (): Promise<void> => {
   )
   const behind = await startBehind(options.backend, cleanUp, say)
 
-  let panel: Panel | undefined
   let deaths = 0
   const secret = randomBytes(32).toString('base64url')
   const configs = APPS.map((name) => ({
@@ -45,15 +59,15 @@ const run = async (): Promise<void> => {
     secret,
     maxStaleCount: options.maxStaleCount,
   }))
-  const cluster = await cleanUp.start(
+  const apps = await cleanUp.start(
     'the app processes',
     () =>
       Cluster.start(configs, {
         flush: (_app, _reason, count) => panel?.flushed(count),
         fault: () => undefined,
-        died: (name) => {
-          deaths++
-          say(`${name} died.`)
+        died: (name, killed) => {
+          if (!killed) deaths++
+          say(killed ? `${name} was killed, and is started again.` : `${name} died.`)
         },
       }),
     (started) => started.close(),
@@ -67,21 +81,11 @@ const run = async (): Promise<void> => {
     backendVersion: behind.version,
     maxStaleCount: options.maxStaleCount,
   }
-  panel = new Panel({ cluster, front, behind, maxStaleCount: options.maxStaleCount })
-  const page = panel
-  const entry = await cleanUp.start(
-    'the entry',
-    () =>
-      startEntry({
-        upstreams: () => cluster.alive,
-        own: (req, res) => page.take(req, res),
-        onForwarded: (forwarded) => page.forwarded(forwarded),
-        port: options.port,
-      }),
-    async (started) => {
-      page.close()
-      await started.close()
-    },
+  cluster = apps
+  panel = await cleanUp.start(
+    'the page',
+    async () => new Panel({ cluster: apps, front, behind, maxStaleCount: options.maxStaleCount }),
+    async (page) => page.close(),
   )
 
   if (options.once) {
@@ -100,12 +104,12 @@ const run = async (): Promise<void> => {
       },
       restart: () => front.restart(),
     })
-    const stats = sumOfStats(await cluster.stats())
+    const stats = sumOfStats(await apps.stats())
     if (stats === undefined) throw new Error('no app process told its counters')
     const afterKill = await sample()
-    await cluster.settle()
+    await apps.settle()
     const counted = difference(before, await behind.read())
-    const ended = options.keepOpen ? { drained: 0, left: 0 } : await cluster.close()
+    const ended = options.keepOpen ? { drained: 0, left: 0 } : await apps.close()
     const costs = {
       stats,
       cache:
@@ -139,16 +143,10 @@ for (const [signal, status] of [
     end(status).catch(() => process.exit(status))
   })
 
-/** A plain error was thrown on purpose and says enough; any other is a defect, whose place is wanted. */
-const told = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error)
-  return error.constructor === Error ? error.message : (error.stack ?? error.message)
-}
-
 const fail = (error: unknown): void => {
   // The clean-up itself makes what is still under way fail.
   if (cleanUp.ending) return
-  if (error instanceof UsageError) say(`scripts/demo: ${error.message}\nscripts/demo --help lists the options.`)
+  if (error instanceof UsageError) say(`scripts/demo: ${error.message}`)
   else say(`scripts/demo failed: ${told(error)}`)
   end(error instanceof UsageError ? 2 : 1).catch(() => process.exit(1))
 }

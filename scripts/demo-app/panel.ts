@@ -5,11 +5,14 @@ import type { Behind } from './behind.js'
 import { type Cluster, sumOfStats } from './cluster.js'
 import type { Forwarded } from './entry.js'
 import type { Front } from './tiers.js'
+import { told } from './words.js'
 
 /** How long a killed Memcached stays away, so that a person can try what happens meanwhile. */
 const AWAY_MS = 4_000
 const STATE_EVERY_MS = 300
 const DOWN = 'down' as const
+/** The name of an app process follows. */
+const KILL_APP = '/demo/kill-app/'
 
 export interface PanelOptions {
   readonly cluster: Cluster
@@ -18,7 +21,7 @@ export interface PanelOptions {
   readonly maxStaleCount: number
 }
 
-/** The page, what it shows as it happens, and its two destructive buttons. */
+/** The page, what it shows as it happens, and its three destructive buttons. */
 export class Panel {
   readonly #options: PanelOptions
   readonly #listeners = new Set<ServerResponse>()
@@ -40,7 +43,7 @@ export class Panel {
     req.resume()
     this.#answer(req, res, path).catch((error: unknown) => {
       if (res.headersSent) res.destroy()
-      else json(res, 500, { error: error instanceof Error ? error.message : String(error) })
+      else json(res, 500, { error: told(error) })
     })
     return true
   }
@@ -79,6 +82,7 @@ export class Panel {
   async #act(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
     // A foreign page can send a POST here, but not with this header.
     if (req.headers['x-nonstick-demo'] === undefined) json(res, 403, { error: 'only the page may ask for this' })
+    else if (path.startsWith(KILL_APP)) await this.#killApp(res, path.slice(KILL_APP.length))
     else if (this.#cacheIsAway) json(res, 409, { error: 'the cache is down' })
     else if (path === '/demo/flush') {
       await this.#options.front.empty()
@@ -92,6 +96,21 @@ export class Panel {
     } else json(res, 404, { error: 'there is nothing here' })
   }
 
+  async #killApp(res: ServerResponse, name: string): Promise<void> {
+    const { cluster } = this.#options
+    if (cluster.alive.length < 2) {
+      json(res, 409, { error: 'no other app process is running' })
+      return
+    }
+    const killed = await cluster.kill(name)
+    if (killed === undefined) {
+      json(res, 409, { error: `${name} is not running` })
+      return
+    }
+    await this.#tellState()
+    json(res, 200, { app: name, pid: killed.pid })
+  }
+
   #bringBack(): void {
     this.#options.front
       .restart()
@@ -100,7 +119,7 @@ export class Panel {
       })
       .catch((error: unknown) => {
         if (this.#closed) return
-        console.error(`The cache could not be started again: ${error instanceof Error ? error.message : error}`)
+        console.error(`The cache could not be started again: ${told(error)}`)
         this.#returning = setTimeout(() => this.#bringBack(), AWAY_MS)
       })
   }

@@ -1,6 +1,7 @@
 import type { FlushReason, StoreStats } from 'nonstick'
 import type { BackendKind } from './behind.js'
 import type { DriveReport } from './drive.js'
+import { counted } from './words.js'
 
 /** What the run cost, and who counted it. */
 export interface Costs {
@@ -54,27 +55,34 @@ export const jsonLine = (report: DriveReport, costs: Costs, { processes, front, 
 /** Why the run failed; empty if it did not. */
 export const failures = (report: DriveReport, costs: Costs): readonly string[] => {
   const found: string[] = []
-  if (report.wrong > 0) found.push(`${report.wrong} wrong answers`)
-  if (report.lostBeyondBound > 0) found.push(`${report.lostBeyondBound} changes lost beyond the bound`)
-  if (report.unjudged > 0) found.push(`${report.unjudged} sessions could not be read from every process at the end`)
+  if (report.wrong > 0) found.push(counted(report.wrong, 'wrong answer'))
+  if (report.lostBeyondBound > 0) found.push(`${counted(report.lostBeyondBound, 'change')} lost beyond the bound`)
+  if (report.unjudged > 0)
+    found.push(`${counted(report.unjudged, 'session')} could not be read from every process at the end`)
   const errors = total(report.errorsOtherwise)
-  if (errors > 0) found.push(`${errors} requests failed while nothing was broken`)
-  if (costs.deaths > 0) found.push(`${costs.deaths} app processes died`)
-  if (costs.left > 0) found.push(`${costs.left} sessions could not be written to the backend at the end`)
+  if (errors > 0) found.push(`${counted(errors, 'request')} failed while nothing was broken`)
+  if (costs.deaths > 0) found.push(`${counted(costs.deaths, 'app process', 'app processes')} died`)
+  if (costs.left > 0) found.push(`${counted(costs.left, 'session')} could not be written to the backend at the end`)
   return found
 }
 
-const REASONS: Readonly<Record<FlushReason, string>> = {
-  create: 'creations',
-  count: 'due by count',
-  claim: 'first changes after a miss',
-  time: 'due by time',
-  bypass: 'while Memcached was away',
-  refused: 'too large for the cache',
-  identify: 'changes of user',
-  durable: 'asked to be durable',
-  regenerate: 'changes of id',
-  drain: 'by ending processes',
+/** What a number of flushes is called: of one, and of several where that is another word. */
+const REASONS: Readonly<Record<FlushReason, readonly [one: string, many?: string]>> = {
+  create: ['creation', 'creations'],
+  count: ['due by count'],
+  claim: ['first change after a miss', 'first changes after a miss'],
+  time: ['due by time'],
+  bypass: ['while Memcached was away'],
+  refused: ['too large for the cache'],
+  identify: ['change of user', 'changes of user'],
+  durable: ['asked to be durable'],
+  regenerate: ['change of id', 'changes of id'],
+  drain: ['by ending processes'],
+}
+
+const reasonOf = (reason: FlushReason, times: number): string => {
+  const [one, many = one] = REASONS[reason]
+  return counted(times, one, many)
 }
 
 /** For people. */
@@ -84,29 +92,29 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
   const apps = [...report.answeredBy].sort(([a], [b]) => (a < b ? -1 : 1)).map(([app, count]) => `${app} ${count}`)
   const reasons = (Object.entries(stats.flushes) as [FlushReason, number][])
     .filter(([, times]) => times > 0)
-    .map(([reason, times]) => `${times} ${REASONS[reason]}`)
+    .map(([reason, times]) => reasonOf(reason, times))
   const errors = total(report.errorsDuringOutage)
   const most = machinery.maxStaleCount - 1
   const rows: [string, string | number, string][] = [
     ['requests', report.requests, `${apps.join(' · ')} · ${(report.durationMs / 1000).toFixed(1)} s`],
-    ['changes of sessions', report.writesSeen, `acknowledged, to ${report.sessions} sessions`],
+    ['changes of sessions', report.writesSeen, `acknowledged, to ${counted(report.sessions, 'session')}`],
     [`writes to ${name}`, costs.backendWrites, reasons.join(' · ')],
     ...writesCompared(costs, name),
     [`reads from ${name}`, costs.backendReads ?? stats.backendReads, readsCompared(costs, name)],
     ['cache hits', costs.cache?.hits ?? stats.cacheHits, hitsCompared(costs)],
     ['cache misses', costs.cache?.misses ?? stats.cacheMisses, ''],
-    ['merges', stats.merges, `${stats.conflicts} changes met another's`],
+    ['merges', stats.merges, `${counted(stats.conflicts, 'change')} met another's`],
     [
       'the kill',
       '',
-      `after ${report.killedAfter} answers; the cache was away for ${Math.round(report.outageMs)} ms, came back empty, ` +
-        `and ${report.answeredWithoutCache} requests were answered meanwhile`,
+      `after ${counted(report.killedAfter, 'answer')}; the cache was away for ${Math.round(report.outageMs)} ms, came back empty, ` +
+        `and ${counted(report.answeredWithoutCache, 'request was', 'requests were')} answered meanwhile`,
     ],
     ['errors meanwhile', errors, listed(report.errorsDuringOutage)],
     [
       'changes lost to it',
       report.lostToTheKill,
-      `in ${report.sessionsWithLoss} sessions, at most ${report.worstLoss} in one; the promise is at most ${most}`,
+      `in ${counted(report.sessionsWithLoss, 'session')}, at most ${report.worstLoss} in one; the promise is at most ${most}`,
     ],
     ['lost beyond that', report.lostBeyondBound, ''],
     ['wrong answers', report.wrong, ''],
@@ -120,12 +128,12 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
   )
   const failed = failures(report, costs)
   return [
-    `${machinery.processes} processes, ${machinery.frontVersion}, ${name} ${machinery.backendVersion}, maxStaleCount ${machinery.maxStaleCount}`,
+    `${counted(machinery.processes, 'process', 'processes')}, ${machinery.frontVersion}, ${name} ${machinery.backendVersion}, maxStaleCount ${machinery.maxStaleCount}`,
     '',
     ...lines,
     '',
     costs.drained > 0 || costs.left > 0
-      ? `  As they ended, the processes wrote ${costs.drained} sessions that were ahead of ${name}; ${costs.left} were left.`
+      ? `  As they ended, the processes wrote ${counted(costs.drained, 'session that was', 'sessions that were')} ahead of ${name}; ${counted(costs.left, 'was', 'were')} left.`
       : `  As the processes ended, nothing was ahead of ${name}.`,
     '',
     ...report.complaints.map((complaint) => `  wrong: ${complaint}`),
@@ -137,7 +145,13 @@ export const summary = (report: DriveReport, costs: Costs, machinery: Machinery)
 const writesCompared = ({ backendWrites, stats }: Costs, name: string): [string, string | number, string][] =>
   backendWrites === stats.backendWrites
     ? []
-    : [['', '', `as ${name} counts; the processes count ${stats.backendWrites}, and ${stats.extensions} extensions`]]
+    : [
+        [
+          '',
+          '',
+          `as ${name} counts; the processes count ${stats.backendWrites}, and ${counted(stats.extensions, 'extension')}`,
+        ],
+      ]
 
 const readsCompared = ({ backendReads, stats }: Costs, name: string): string => {
   if (backendReads === undefined) return `as the processes count; this ${name} does not`
@@ -146,7 +160,7 @@ const readsCompared = ({ backendReads, stats }: Costs, name: string): string => 
 
 const hitsCompared = ({ cache, stats }: Costs): string => {
   if (cache === undefined) return 'as the processes count; the stand-in does not'
-  return `as Memcached counts; the processes count ${stats.cacheHits} hits, ${stats.cacheMisses} misses`
+  return `as Memcached counts; the processes count ${counted(stats.cacheHits, 'hit')}, ${counted(stats.cacheMisses, 'miss', 'misses')}`
 }
 
 const total = (counts: ReadonlyMap<string, number>): number =>

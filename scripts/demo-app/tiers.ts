@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { ensureMemcached, type PostgresServer, startMemcached, startPostgres } from '../servers/index.js'
 import { type CacheCounters, cacheCounters, flushAll, memcachedVersion } from './counters.js'
+import { told } from './words.js'
 
 type Say = (line: string) => void
 
@@ -100,10 +101,10 @@ export const prepareDatabase = async (server: PostgresServer, say: Say): Promise
     NONSTICK_TABLE: SESSION_TABLE.name,
   }
   try {
-    await promisify(execFile)(script, [], { env, timeout: 60_000 })
+    await promisify(execFile)(script, [], { env, timeout: 180_000 })
   } catch (error) {
     const { stderr = '' } = error as { readonly stderr?: string }
-    throw new Error(`sql/reload failed:\n${stderr.trim() || String(error)}`)
+    throw new Error(`sql/reload failed: ${stderr.trim() || told(error)}`)
   }
   if (server.source === 'environment')
     say(`The demo uses the database ${NAME} of this server, and leaves it there with the role ${NAME}.`)

@@ -1,4 +1,5 @@
 import type { View } from './history.js'
+import { Outcome } from './words.js'
 
 /** An answer with success. */
 export interface Seen {
@@ -8,7 +9,7 @@ export interface Seen {
 }
 
 /** The status of an answer that was none with success; 0 if the connection broke. */
-export class Refused extends Error {
+export class Refused extends Outcome {
   readonly status: number
 
   constructor(status: number, message: string) {
@@ -17,7 +18,8 @@ export class Refused extends Error {
   }
 }
 
-const DEADLINE_MS = 20_000
+/** Longer than the entry's, which tells which process did not answer. */
+const DEADLINE_MS = 70_000
 
 /** A browser, as far as sessions go: it keeps the cookies it is given and sends them with each request. */
 export class Visitor {

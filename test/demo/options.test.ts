@@ -1,8 +1,15 @@
 import { expect, test } from 'vitest'
-import { parseOptions } from '../../scripts/demo-app/options.js'
+import { parseOptions } from '../../scripts/demo-app/options.mjs'
 
 test('the demo serves the page on a free port unless told otherwise', () => {
-  expect(parseOptions([])).toEqual({ once: false, keepOpen: false, port: 0, maxStaleCount: 10, backend: 'postgres' })
+  expect(parseOptions([])).toEqual({
+    help: false,
+    once: false,
+    keepOpen: false,
+    port: 0,
+    maxStaleCount: 10,
+    backend: 'postgres',
+  })
 })
 
 test('a value may follow its option or stand behind an equals sign', () => {

@@ -18,10 +18,10 @@ export interface Program {
 }
 
 /** Starts a TypeScript program of this repository; `nonstick` in it is this checkout's sources. */
-export const startProgram = (file: string, env: NodeJS.ProcessEnv = {}): Program => {
+export const startProgram = (file: string, env: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Program => {
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', '--import', new URL('../support/from-source.mjs', import.meta.url).href, file],
+    ['--import', 'tsx', '--import', new URL('../support/from-source.mjs', import.meta.url).href, file, ...args],
     { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   return watched(child)
