@@ -1,15 +1,26 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { QUIET } from './test-runner/quiet.js'
+
+const ALL = 'test/**/*.test.ts'
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
-    include: ['test/**/*.test.ts'],
+    // The servers and their clients want a processor too. What needs quiet comes last, one file at a time.
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: [ALL], exclude: [...QUIET], maxWorkers: 2, sequence: { groupOrder: 0 } },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: [...QUIET], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
     globalSetup: ['test/support/global-setup.ts'],
     // Processes rather than threads: tests send signals and load native addons.
     pool: 'forks',
-    // The servers and their clients want a processor too.
-    maxWorkers: 2,
     // For what hangs, on a machine that may have much else to do; no test's promise.
     testTimeout: 120_000,
     hookTimeout: 120_000,

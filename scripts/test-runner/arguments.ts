@@ -18,6 +18,9 @@ started. With paths: only the tests under them.
   NONSTICK_SEED=…                                       repeats the random tests of a run that printed this seed
   CI=true                                               a skip that scripts/allowed-skips.json does not list fails
 
+A step that makes no progress for twenty minutes is ended (an hour with --long); what did run is reported all the same,
+and so it is after a Ctrl-C.
+
 The last line is "N passed, N failed", with ", N skipped" if there are any: vitest's tests, and one for each other
 step. What failed leaves its logs in .evidence/.`
 

@@ -7,11 +7,15 @@ import { ensureTestPrograms } from '../servers/index.js'
 import { type Arguments, HELP, readArguments } from './arguments.js'
 import { movedCalendar } from './calendar.js'
 import { type Outcome, runCommand } from './command.js'
-import { type AllowedSkip, countTests, type Share, unexpectedSkips, type VitestReport } from './vitest-report.js'
+import { interruption } from './interruption.js'
+import { untilStandstill } from './patience.js'
+import { type AllowedSkip, type Share, unexpectedSkips } from './vitest-report.js'
+import { runVitest } from './vitest-run.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const underCi = !['', '0', 'false'].includes(process.env['CI'] ?? '')
 const minutes = 60_000
+const signal = interruption()
 
 interface Tally {
   passed: number
@@ -44,7 +48,7 @@ const main = async (): Promise<void> => {
   } finally {
     await desk.close()
   }
-  if (!wanted.onlySome) {
+  if (!wanted.onlySome && !signal.aborted) {
     if (wanted.at === undefined) await runChaos(tally, evidence)
     else console.log('left out: chaos, which compares its clock with that of the servers')
   }
@@ -72,7 +76,8 @@ const checkText = async (tally: Tally, evidence: string, onlyBuild: boolean): Pr
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   for (const [name, [command, args]] of steps.slice(0, onlyBuild ? 1 : steps.length)) {
     const logFile = join(evidence, `${name}.log`)
-    record(tally, name, await runCommand(command, args, { root, patienceMs: 10 * minutes, logFile }))
+    const patience = untilStandstill(20 * minutes)
+    record(tally, name, await runCommand(command, args, { root, patience, signal, logFile }))
   }
 }
 
@@ -99,42 +104,25 @@ const runTests = async (
   const seed = process.env['NONSTICK_SEED'] ?? String(Date.now() % 2 ** 31)
   console.log(`seed: ${seed}\n`)
   if (at !== undefined) console.log(`The tests begin at ${new Date(at).toISOString()}, by their clock.\n`)
-  const reportFile = join(evidence, 'vitest.json')
-  const outcome = await runCommand(
-    process.execPath,
-    [
-      join(root, 'node_modules/vitest/vitest.mjs'),
-      'run',
-      ...['--config', 'scripts/vitest.config.ts', '--reporter=default', '--reporter=json'],
-      `--outputFile.json=${reportFile}`,
-      ...forVitest,
-    ],
-    {
-      root,
-      patienceMs: (long ? 90 : 30) * minutes,
-      logFile: join(evidence, 'vitest.log'),
-      live: true,
-      env: {
-        NONSTICK_SERVER_DESK: desk.url,
-        NONSTICK_SEED: seed,
-        ...(long ? { NONSTICK_LONG: '1' } : {}),
-        ...(at === undefined ? {} : movedCalendar(at)),
-      },
+  const { counts, complaints } = await runVitest(['--config', 'scripts/vitest.config.ts', ...forVitest], evidence, {
+    root,
+    // More than the longest single test takes: a test that hangs is ended by its own time-out, and this is for what
+    // vitest cannot end.
+    patience: untilStandstill((long ? 60 : 20) * minutes),
+    signal,
+    live: true,
+    env: {
+      NONSTICK_SERVER_DESK: desk.url,
+      NONSTICK_SEED: seed,
+      ...(long ? { NONSTICK_LONG: '1' } : {}),
+      ...(at === undefined ? {} : movedCalendar(at)),
     },
-  )
-  if (!existsSync(reportFile)) {
-    console.log('FAIL vitest left no report')
-    tally.failed += 1
-    return
-  }
-  const counts = countTests(JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport, root)
+  })
   tally.passed += counts.passed
   tally.failed += counts.failed
   tally.skipped += counts.skipped.length
-  if (!outcome.ok && counts.failed === 0) {
-    console.log('FAIL vitest: an error outside of any test')
-    tally.failed += 1
-  }
+  for (const complaint of complaints) console.log(`FAIL ${complaint}`)
+  if (complaints.length > 0) tally.failed += 1
   printShares(counts.shares)
   judgeSkips(tally, counts.skipped)
 }
@@ -144,7 +132,8 @@ const runChaos = async (tally: Tally, evidence: string): Promise<void> => {
   const logFile = join(evidence, 'chaos.log')
   const outcome = await runCommand(join(root, 'scripts/chaos'), ['--seconds', '60'], {
     root,
-    patienceMs: 10 * minutes,
+    patience: untilStandstill(20 * minutes),
+    signal,
     logFile,
   })
   record(tally, 'chaos', outcome)

@@ -106,38 +106,42 @@ skipUnless('the demo', await sharedPostgres(), (postgres) => {
     test.each([
       { width: 380, height: 740 },
       { width: 1280, height: 800 },
-    ])('shows what each button did without scrolling, in a window of $width pixels', async (size) => {
-      await using page = await openPage(chromium, url, size)
-      await page.until(`document.readyState === 'complete' && state.live !== undefined`)
-      const press = async (id: string): Promise<string> => {
-        await page.evaluate(`$('${id}').scrollIntoView({ block: 'center' })`)
-        await page.until(`!$('${id}').disabled`)
-        await page.evaluate(`say('')`)
-        await page.evaluate(`$('${id}').click()`)
-        await page.until(`$('note').textContent !== '' && state.busy === 0`)
-        const [note, isInView, isTooWide] = await page.evaluate<[string, boolean, boolean]>(`(() => {
+    ])(
+      'shows what each button did without scrolling, in a window of $width pixels',
+      { timeout: 600_000 },
+      async (size) => {
+        await using page = await openPage(chromium, url, size)
+        await page.until(`document.readyState === 'complete' && state.live !== undefined`)
+        const press = async (id: string): Promise<string> => {
+          await page.evaluate(`$('${id}').scrollIntoView({ block: 'center' })`)
+          await page.until(`!$('${id}').disabled`)
+          await page.evaluate(`say('')`)
+          await page.evaluate(`$('${id}').click()`)
+          await page.until(`$('note').textContent !== '' && state.busy === 0`)
+          const [note, isInView, isTooWide] = await page.evaluate<[string, boolean, boolean]>(`(() => {
           const { top, bottom } = $('note').getBoundingClientRect()
           const { scrollWidth, clientWidth } = document.documentElement
           return [$('note').textContent, top >= 0 && bottom <= innerHeight, scrollWidth > clientWidth]
         })()`)
-        expect({ id, isInView, isTooWide }).toEqual({ id, isInView: true, isTooWide: false })
-        return note
-      }
-      await page.evaluate(`document.querySelector('#login button').click()`)
-      await page.until(`state.session !== null && state.busy === 0`)
-      expect(await press('add')).toMatch(/changed the session/)
-      expect(await press('look')).toMatch(/read the session/)
-      expect(await press('kill-app')).toMatch(/was killed.*still logged in as Ada.*Its one thing is there\./)
-      await page.until(`state.killed === undefined && state.busy === 0`)
-      expect(await page.evaluate(`$('note').textContent`)).toMatch(/is back, as pid \d+, and has just answered/)
-      expect(await press('ten')).toMatch(/PostgreSQL was written (not once|once|twice|\d+ times)/)
-      expect(await press('hundred')).toMatch(/all are there/)
-      expect(await press('flush')).toMatch(/Memcached was emptied/)
-      expect(await press('kill')).toMatch(/Memcached was killed/)
-      await page.until(`!state.down`)
-      expect(await press('logout')).toMatch(/Logged out/)
-      expect(page.complaints).toEqual([])
-    })
+          expect({ id, isInView, isTooWide }).toEqual({ id, isInView: true, isTooWide: false })
+          return note
+        }
+        await page.evaluate(`document.querySelector('#login button').click()`)
+        await page.until(`state.session !== null && state.busy === 0`)
+        expect(await press('add')).toMatch(/changed the session/)
+        expect(await press('look')).toMatch(/read the session/)
+        expect(await press('kill-app')).toMatch(/was killed.*still logged in as Ada.*Its one thing is there\./)
+        await page.until(`state.killed === undefined && state.busy === 0`)
+        expect(await page.evaluate(`$('note').textContent`)).toMatch(/is back, as pid \d+, and has just answered/)
+        expect(await press('ten')).toMatch(/PostgreSQL was written (not once|once|twice|\d+ times)/)
+        expect(await press('hundred')).toMatch(/all are there/)
+        expect(await press('flush')).toMatch(/Memcached was emptied/)
+        expect(await press('kill')).toMatch(/Memcached was killed/)
+        await page.until(`!state.down`)
+        expect(await press('logout')).toMatch(/Logged out/)
+        expect(page.complaints).toEqual([])
+      },
+    )
   })
 
   test('has said nothing that a user would take for a fault', () => {
