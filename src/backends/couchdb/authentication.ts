@@ -1,16 +1,10 @@
 import type { Runtime } from '../../contract/time.js'
 import { isDone } from './answers.js'
 import { withSignal } from './deadline.js'
-import type { Server } from './options.js'
+import type { Credentials, Server } from './options.js'
 import type { Exchange, Request, Transport } from './transport.js'
 
-/** Who asks; told to the server, and to nobody else. */
-export interface Credentials {
-  readonly username: string
-  readonly password: string
-}
-
-/** Sends requests as somebody. */
+/** Sends requests to a server in the name of the user that its credentials name. */
 export interface Authentication {
   /** Never rejects. */
   send(server: Server, request: Request, signal: AbortSignal): Promise<Exchange>

@@ -2,7 +2,6 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
-import type { Credentials } from './authentication.js'
 import { type DatabaseNames, databaseNames, type Window } from './months.js'
 
 /** Where the server is, whose sessions it keeps and for how long. */
@@ -68,6 +67,12 @@ export interface CouchdbOptions {
   readonly runtime?: Runtime
   /** Told of what goes wrong beside the calls (a database made ahead, a conflict resolved); no ids. @default silence */
   readonly log?: (message: string) => void
+}
+
+/** Who asks; told to the server, and to nobody else. */
+export interface Credentials {
+  readonly username: string
+  readonly password: string
 }
 
 /** One of the cluster's servers. */

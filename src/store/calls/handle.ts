@@ -4,19 +4,7 @@ import type { Session } from '../../contract/session-store.js'
 import type { EpochMs } from '../../contract/time.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import type { Live } from '../protocol/read.js'
-import type { Doubt } from '../protocol/write.js'
-
-/** The bytes of a session's data, and the codec that wrote them. */
-export interface View {
-  readonly codecId: number
-  readonly data: Uint8Array
-}
-
-/** A save that rejected although it may be in, and what the request held when it was made. */
-export interface DoubtfulSave {
-  readonly doubt: Doubt
-  readonly wanted: View
-}
+import type { DoubtfulSave, View } from '../protocol/write.js'
 
 /** A save that has not ended, and what the request held when it was called. */
 export interface SaveInLine {

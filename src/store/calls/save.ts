@@ -13,10 +13,10 @@ import {
   type Wanted,
   wantedOf,
 } from '../protocol/resolve.js'
-import { noTries, unknownOutcome, type WriteIntent, type WriteResult } from '../protocol/write.js'
+import { noTries, unknownOutcome, type View, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import type { Handle, SaveInLine, View } from './handle.js'
+import type { Handle, SaveInLine } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 

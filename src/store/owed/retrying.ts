@@ -1,12 +1,12 @@
+import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
 import { jittered } from '../../tools/waiting.js'
-import type { Noted } from './ledger.js'
 
 /** What became of a flush that was tried again. */
 export type Tried = 'flushed' | 'nothing to do' | 'failed'
 
 /** Sessions whose flush was due and could not be done. They are tried again after pauses that grow. */
-export interface Retrying<Entry extends Noted> {
+export interface Retrying<Entry extends { readonly locator: Locator }> {
   readonly entries: ReadonlyMap<string, Entry>
   /** Behind all others. */
   add(entry: Entry): void
@@ -21,7 +21,7 @@ const LONGEST_PAUSE_MS = 2_000
 const CANARIES = 16
 
 /** @param flush takes over an entry, which is out of `entries` then; adds it again where it failed; never rejects */
-export const retrying = <Entry extends Noted>(
+export const retrying = <Entry extends { readonly locator: Locator }>(
   runtime: Runtime,
   flush: (entry: Entry) => Promise<Tried>,
 ): Retrying<Entry> => {

@@ -1,10 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { SessionStoreError } from '../../errors.js'
 import { keysRead, mergeThreeWay } from '../../session/merge.js'
-import type { View } from '../calls/handle.js'
 import type { Context } from '../context.js'
 import type { ConflictPolicy, StoreOptions } from '../options.js'
-import type { WriteIntent } from './write.js'
+import type { View, WriteIntent } from './write.js'
 
 /** The application's own say in what is stored. */
 export type Customs<Data> = Pick<StoreOptions<Data>, 'identify' | 'beforeSave'> & {

@@ -17,12 +17,17 @@ import { hasExpired } from '../../session/expiry.js'
 import { isUnflushed, persisted, takenOver, type Write, written } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import type { DoubtfulSave, View } from '../calls/handle.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { Found, InCache, Live, Reading } from './read.js'
 import { putIntoBackend } from './takeover.js'
+
+/** The bytes of a session's data, and the codec that wrote them. */
+export interface View {
+  readonly codecId: number
+  readonly data: Uint8Array
+}
 
 /** What shall stand in the session, seen what stands there now. */
 export interface Resolved {
@@ -44,6 +49,12 @@ export interface Doubt {
   readonly baseVersion: number
   /** It changed the session's user. */
   readonly userChanged: boolean
+}
+
+/** A save that rejected although it may be in, and what the request held when it was made. */
+export interface DoubtfulSave {
+  readonly doubt: Doubt
+  readonly wanted: View
 }
 
 /**
