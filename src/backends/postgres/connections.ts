@@ -3,7 +3,14 @@ import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '..
 import { type Deadline, DeadlinePassed, deadlineAfter } from './deadline.js'
 import { type Fault, faultOf, Unfit, valueRefused } from './faults.js'
 import { GivenUp } from './given-up.js'
-import type { OpenedPool, PostgresClient, PostgresQuery, PostgresResult } from './pool.js'
+import {
+  isClient,
+  noClient,
+  type OpenedPool,
+  type PostgresClient,
+  type PostgresQuery,
+  type PostgresResult,
+} from './pool.js'
 import { VALUE_TYPES } from './types.js'
 
 export interface Statement {
@@ -166,7 +173,7 @@ export class Connections {
     const faultIn = (raised: unknown): Fault => faultOf(raised, { ...call, tier: this.tier, relation, wasSent })
 
     const { client, done } = await this.#checkOutFree(call).catch((raised) => {
-      throw new StatementFailed(faultIn(raised))
+      throw isSessionStoreError(raised) ? raised : new StatementFailed(faultIn(raised))
     })
     let underWay: Promise<PostgresResult> | undefined
     const ask: Ask = async (query) => {
@@ -235,7 +242,9 @@ export class Connections {
   async #checkOut(call: Call): Promise<PostgresClient> {
     const pending = this.#opened.pool.connect()
     try {
-      return await call.deadline.race(pending)
+      const client = await call.deadline.race(pending)
+      if (!isClient(client)) throw noClient()
+      return client
     } catch (raised) {
       if (raised instanceof DeadlinePassed)
         pending.then(

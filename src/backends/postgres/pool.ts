@@ -1,6 +1,6 @@
 import { Pool } from 'pg'
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { invalidOption, SessionStoreError } from '../../errors.js'
 import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
 import type { OwnPoolOptions } from './own-pool.js'
 import type { ValueTypes } from './types.js'
@@ -79,6 +79,7 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
   const pool = 'pool' in source ? source.pool : own
   if (pool === undefined) throw invalidOption('pool', 'a pg.Pool', pool)
   if ('pool' in source) {
+    refuseOtherThings(source.pool)
     refuseFatalSsl(source.pool.options ?? {})
     if (source.pool.options?.binary)
       throw invalidOption('pool', 'a pg.Pool without `binary`, which damages bytes', pool)
@@ -93,7 +94,9 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
   // breath as "ready" (that it is shutting down, say) would have none, and would end the process.
   const ignore = (): void => {}
   const openedAt = new WeakMap<object, number>()
-  const onConnect = (client: PostgresClient): void => {
+  const onConnect = (client: PostgresClient | undefined): void => {
+    // Something else that has an event of this name may tell it without a client, and what throws here ends the process.
+    if (typeof client?.on !== 'function') return
     client.on('error', ignore)
     openedAt.set(client, runtime.monotonicMs())
   }
@@ -117,6 +120,33 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
 
 /** The pool never keeps a process alive by itself: only a statement under way does. */
 const ownPool = (options: OwnPoolOptions): Pool => new Pool({ ...options, allowExitOnIdle: true, keepAlive: true })
+
+/** What a client has, whichever of its kinds: `pg.Client`, the native one, or one that a pool has lent out. */
+const OF_A_CLIENT = ['escapeLiteral', 'getTransactionStatus', 'processID', 'connectionParameters', 'release'] as const
+
+/** What is easily given in place of a pool, and has all the methods that a pool must have. */
+const refuseOtherThings = (pool: PostgresPool): void => {
+  if (OF_A_CLIENT.some((name) => name in pool))
+    throw invalidOption(
+      'pool',
+      'a pg.Pool, as `new pg.Pool({ … })` makes it, since calls at once need connections of their own; a single client is none',
+      pool,
+    )
+  if (Reflect.get(pool, 'ending') === true || Reflect.get(pool, 'ended') === true)
+    throw invalidOption('pool', 'a pg.Pool that is open; this one was ended', pool)
+}
+
+/** Whether a pool gave us a connection, by the methods that are needed of one. */
+export const isClient = (given: unknown): given is PostgresClient =>
+  typeof given === 'object' &&
+  given !== null &&
+  (['query', 'release', 'on', 'removeListener'] as const).every(
+    (name) => typeof Reflect.get(given, name) === 'function',
+  )
+
+/** Of a pool whose `connect()` gave something else. */
+export const noClient = (): SessionStoreError =>
+  new SessionStoreError('E_CONFIG', 'Expected `pool` to be a pg.Pool, whose `connect()` gives a client; it gave none')
 
 const NOTHING_SAID: ConnectionString = { parameters: new Map() }
 

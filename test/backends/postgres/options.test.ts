@@ -1,8 +1,10 @@
+import { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { type PostgresOptions, type PostgresPool, postgres } from '../../../src/backends/postgres/index.js'
 import { resolvePostgresOptions } from '../../../src/backends/postgres/options.js'
+import { sampleLocator } from '../../../src/testing/stored-session.js'
 
 const SECRET = 'b4d-s3cret'
 
@@ -73,6 +75,38 @@ test('naming the server in two ways is refused, and no secret is repeated', () =
   expect(complaintOf({ pool, database: 'db' })).toContain('`database`')
   expect(complaintOf({ pool, maxConnections: 3 })).toContain('`maxConnections`')
   expect(complaintOf({ pool, ssl: true })).toContain('`ssl`')
+})
+
+test('what is given in place of a pool, and has all its methods, is refused', async () => {
+  const ended = new pg.Pool()
+  await ended.end()
+  const lentOut = Object.assign(new EventEmitter(), {
+    connect: async () => {},
+    query: async () => {},
+    release: () => {},
+  })
+  for (const pool of [new pg.Client({ password: SECRET }), lentOut, ended, pg.Pool, Promise.resolve(new pg.Pool())])
+    expect(complaintOf({ pool })).toContain('Expected `pool` to be a pg.Pool')
+  expect(complaintOf({ pool: new pg.Client() })).toContain('a single client is none')
+})
+
+test('a pool whose `connect` gives no client is said so by the call, and ends nothing', async () => {
+  // As the clients of other databases do, which have the same methods.
+  for (const given of [undefined, {}, new EventEmitter()]) {
+    const other = new EventEmitter()
+    const connect = async (): Promise<unknown> => {
+      other.emit('connect')
+      return given
+    }
+    const pool = Object.assign(other, { connect }) as unknown as PostgresPool
+    const backend = postgres({ pool })
+    await expect(backend.read(sampleLocator())).rejects.toMatchObject({
+      code: 'E_CONFIG',
+      message: expect.stringContaining('`connect()` gives a client'),
+    })
+    expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringContaining('`pool`') })
+    await backend.close()
+  }
 })
 
 test('a pool of pg is a pool by its types, too', () => {
