@@ -266,7 +266,7 @@ export class NonstickStore extends Store {
     let page = await this.sessions.list({ limit: PAGE_SIZE })
     for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
       const now = clock.now()
-      all.push(...page.map(({ data, expiresAt }) => revived(data, expiresAt, now)))
+      for (const listed of page) if (listed.error === undefined) all.push(revived(listed.data, listed.expiresAt, now))
       page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
     }
     return all

@@ -1,6 +1,6 @@
 import { invalidOption, type SessionStoreError } from '../errors.js'
 import type { TierHealth } from './health.js'
-import type { Locator } from './locator.js'
+import type { CacheKey, Locator } from './locator.js'
 import type { EpochMs } from './time.js'
 
 /** Sixteen hexadecimal digits, in lower case: the random name of one life of a session in the cache. */
@@ -249,29 +249,72 @@ export interface Backend {
   close(): Promise<void>
 }
 
-export interface ListOptions {
+/** Which part of a namespace's sessions is wanted. */
+export interface KeyListOptions {
   readonly namespace: string
   readonly now: EpochMs
   /** At most this many: a positive integer. */
   readonly limit: number
-  /** The last key of the page before; absent for the first page. */
-  readonly after?: string
+  /** Where the page before ended, its `next`, or any other key of this namespace. Absent for the first page. */
+  readonly after?: CacheKey
 }
 
-export interface ListedSession {
-  readonly key: string
-  readonly session: StoredSession
+export interface ListOptions extends KeyListOptions {
+  /**
+   * The page ends before the session whose data would make it more than this many bytes of data: a positive number. It
+   * holds one session all the same, however large that is.
+   */
+  readonly maxBytes: number
 }
 
-/** A backend that can tell what it holds. The cache cannot; so a listing is as old as the last flush. */
+/**
+ * A part of a listing, in the order of the backend. It may hold fewer entries than were asked for, or none, although more
+ * follow: large sessions end a page, and so do many tombstones in a row.
+ */
+export interface Page<Entry> {
+  readonly entries: readonly Entry[]
+  /** Where the next page begins, to be given as `after`. `undefined`: nothing follows. */
+  readonly next: CacheKey | undefined
+}
+
+export type ListedSession =
+  | { readonly key: CacheKey; readonly session: StoredSession }
+  /** What stands there is a session that this program cannot read; a newer one wrote it, perhaps. */
+  | { readonly key: CacheKey; readonly unreadable: SessionStoreError }
+
+/**
+ * A backend that can tell what it holds. The cache cannot; so a listing is as old as the last flush.
+ *
+ * A listing goes from page to page: each call does a bounded piece of work, and the next one begins where it ended, however
+ * many tombstones stand before that. Both listings reject with `E_CONFIG`, before anything is asked, where `after` is no
+ * key of the namespace (`assertCursor`).
+ */
 export interface Enumerable {
   /** Live sessions that have not expired at `now`, in an order that is stable from page to page. */
-  list(options: ListOptions): Promise<readonly ListedSession[]>
+  list(options: ListOptions): Promise<Page<ListedSession>>
+
+  /** Their keys alone, in the same order, without reading the data. One may be among them that has ended meanwhile. */
+  listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
 
   /** How many `list` would give in all. */
   count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
 }
 
 export const canEnumerate = (backend: Backend): backend is Backend & Enumerable =>
-  typeof (backend as Partial<Enumerable>).list === 'function' &&
-  typeof (backend as Partial<Enumerable>).count === 'function'
+  (['list', 'listKeys', 'count'] as const).every((name) => typeof (backend as Partial<Enumerable>)[name] === 'function')
+
+/** The base64url of 32 bytes, in the one spelling that encoding gives. */
+const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
+
+/**
+ * Refuses what is no key of the namespace, for backends and for whoever asks them: a key of another one would show its
+ * sessions, or pass all of this one over. `undefined` is the beginning, and fine.
+ *
+ * @throws SessionStoreError `E_CONFIG`, without the text of the cursor
+ */
+export const assertCursor = ({ namespace, after }: { readonly namespace: string; readonly after?: unknown }): void => {
+  if (after === undefined) return
+  const prefix = `${namespace}:`
+  if (typeof after !== 'string' || !after.startsWith(prefix) || !HASH.test(after.slice(prefix.length)))
+    throw invalidOption('after', 'a `key` of this namespace, as a page before gave it', after, { secret: true })
+}

@@ -30,7 +30,8 @@ export type FlushReason =
  */
 export interface StoreEvents {
   /**
-   * A tier failed; the operation that met the fault went on, or rejected, as its documentation says. The error has no
+   * A tier failed; the operation that met the fault went on, or rejected, as its documentation says. Or a listing met
+   * sessions that this program cannot read, which is told once for each page. The error has no
    * `cause`, as a driver's may quote what it was given; the one that a call rejects with has.
    */
   fault: { readonly tier: string; readonly operation: string; readonly error: SessionStoreError }
@@ -164,7 +165,7 @@ export interface StoreStats {
   readonly serversDiffer: number
   /** How often several cache servers were found behind one address. */
   readonly sharedNames: number
-  /** Failed calls to a tier. */
+  /** Failed calls to a tier, and sessions in a listing that this program could not read. */
   readonly faults: number
   /** Sessions this process knows to be newer in the cache than in the backend, now. */
   readonly unflushed: number

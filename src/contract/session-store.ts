@@ -1,4 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { SessionStoreError } from '../errors.js'
 import type { StoreEventName, StoreEvents, StoreStats } from './events.js'
 import type { TierHealth } from './health.js'
 import type { EpochMs } from './time.js'
@@ -95,14 +96,28 @@ export interface StoreHealth {
   readonly backend: TierHealth
 }
 
-/** A session as a listing shows it: there is no way back from a key to an id. */
-export interface ListedData<Data> {
-  readonly key: string
-  readonly data: Data
-  readonly userId: string | undefined
-  readonly createdAt: EpochMs
-  readonly expiresAt: EpochMs
-}
+/**
+ * A session as a listing shows it: there is no way back from a key to an id. One that this program cannot read, as a
+ * codec that it does not have has written it, has an `error` (`E_SESSION_FORMAT`) in place of its data.
+ */
+export type ListedData<Data> =
+  | {
+      readonly key: string
+      readonly data: Data
+      readonly userId: string | undefined
+      readonly createdAt: EpochMs
+      readonly expiresAt: EpochMs
+      readonly error?: undefined
+    }
+  | {
+      readonly key: string
+      readonly data: undefined
+      /** This and the moments are there as far as they can be read. */
+      readonly userId: string | undefined
+      readonly createdAt: EpochMs | undefined
+      readonly expiresAt: EpochMs | undefined
+      readonly error: SessionStoreError
+    }
 
 /**
  * Sessions for a cluster. Every call settles within its deadline. A session that is not there is `undefined`;
@@ -165,15 +180,23 @@ export interface SessionStore<Data = Record<string, unknown>> {
   put(id: string, data: Data, options?: SaveOptions): Promise<Session<Data>>
 
   /**
-   * Pages through what the backend holds: as old as the last flush. Rejects with `E_CONFIG` if the backend
-   * cannot list.
+   * A page of what the backend holds, which is as old as the last flush. The next page begins after the `key` of the last
+   * one of this page. A page may hold fewer than `limit` (1 to 1_000, 100 where it is left out): it ends with about 8 MiB
+   * of data, and earlier where the backend is slow. Only an empty page is the end. One that cannot be read makes no page
+   * reject: it has an `error` in place of its data, and a `fault` event tells of it.
+   *
+   * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no `key` of this namespace.
    */
   list(options?: { readonly limit?: number; readonly after?: string }): Promise<readonly ListedData<Data>[]>
 
   /** How many live sessions the backend holds. Rejects with `E_CONFIG` if the backend cannot count. */
   count(): Promise<number>
 
-  /** Destroys every session of this namespace that the backend holds. Resolves with how many. */
+  /**
+   * Destroys every session of this namespace that the backend holds, one after the other, without reading their data.
+   * Resolves with how many. It takes as long as that takes: the deadline is that of each of its steps. The first step that
+   * fails rejects it, as does `close()` (`E_CLOSED`); what was destroyed until then is, and calling it again goes on.
+   */
   clear(): Promise<number>
 
   /** Asks both tiers now. Never rejects. */

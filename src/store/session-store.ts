@@ -72,12 +72,9 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     regenerate: (session) => timely('regenerate', true, {}, (call) => regenerate(mine(session), call)),
     destroy: (id) => timely('destroy', true, {}, () => destroy(context, locatorOf(context, id))),
     put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
-    list: (listOptions = {}) => timely('list', false, listOptions, () => listed.list(listOptions)),
+    list: (listOptions = {}) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
     count: () => timely('count', false, {}, () => listed.count()),
-    clear: async () => {
-      door.refuseIfShut()
-      return await listed.clear()
-    },
+    clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, {}, work)),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),
     on: (name, listener) => telemetry.on(name, listener),

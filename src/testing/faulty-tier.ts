@@ -75,7 +75,7 @@ const faulty = <Tier extends FrontCache | Backend>(tier: Tier): Tier & FaultCont
   }) as Tier & FaultControls
 }
 
-const READS: ReadonlySet<string> = new Set(['get', 'read', 'health', 'list', 'count', 'setUp'])
+const READS: ReadonlySet<string> = new Set(['get', 'read', 'health', 'list', 'listKeys', 'count', 'setUp'])
 
 const isContractMethod = (name: string): boolean => CHANGES.has(name) || READS.has(name)
 

@@ -63,7 +63,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
     })
     const listed = await store.list()
     await store.close()
-    return listed.map(({ data }) => data.visits).sort()
+    return listed.map(({ data }) => data?.visits ?? 0).sort()
   }
   const cookieOf = (headers: Record<string, string | string[] | undefined>): string =>
     String(headers['set-cookie']).split(';')[0] ?? ''

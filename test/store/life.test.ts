@@ -843,7 +843,7 @@ describe('all sessions', () => {
     await Promise.all([mine.create({ n: 1 }), mine.create({ n: 2 }), theirs.create({ n: 3 })])
     expect(await mine.count()).toBe(2)
     const listed = await mine.list()
-    expect(listed.map(({ data }) => data['n']).sort()).toEqual([1, 2])
+    expect(listed.map(({ data }) => data?.['n']).sort()).toEqual([1, 2])
     const first = await mine.list({ limit: 1 })
     expect(await mine.list({ limit: 1, after: first[0]?.key ?? '' })).toHaveLength(1)
     expect(await mine.clear()).toBe(2)

@@ -1,4 +1,5 @@
 import {
+  assertCursor,
   type Backend,
   type BackendCopy,
   type DestroyOptions,
@@ -10,8 +11,10 @@ import {
   guardAdmits,
   type InsertOptions,
   type InsertOutcome,
+  type KeyListOptions,
   type ListedSession,
   type ListOptions,
+  type Page,
   type PurgeOptions,
   type PurgeOutcome,
   replacing,
@@ -19,7 +22,7 @@ import {
   type UpdateOutcome,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
-import type { Locator } from '../../contract/locator.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
 import { Databases } from './databases.js'
@@ -279,8 +282,14 @@ class Couchdb implements CouchdbBackend {
     await this.#closing
   }
 
-  list(options: ListOptions): Promise<readonly ListedSession[]> {
-    return this.#run('list', false, (call) => this.#listing.list(call, options), LONG_TIMEOUT_MS)
+  async list(options: ListOptions): Promise<Page<ListedSession>> {
+    assertCursor(options)
+    return await this.#run('list', false, (call) => this.#listing.list(call, options), LONG_TIMEOUT_MS)
+  }
+
+  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
+    assertCursor(options)
+    return await this.#run('list', false, (call) => this.#listing.listKeys(call, options), LONG_TIMEOUT_MS)
   }
 
   count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {

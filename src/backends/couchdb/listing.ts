@@ -1,4 +1,4 @@
-import type { ListedSession, ListOptions } from '../../contract/backend.js'
+import type { KeyListOptions, ListedSession, ListOptions, Page } from '../../contract/backend.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { orderOf } from './design.js'
@@ -15,11 +15,20 @@ const LAST = '~'
 /** So many sessions that have ended, and are not purged yet, a page passes over without a further request. */
 const ENDED = 100
 
-/** Lines of the index that are read at once. */
+/** Lines of an index that are read at once. A page reads no more than this and a few smaller requests of each month. */
 const LARGEST_PAGE = 5_000
 
-/** A look brings the data along, so that it is at fewer at once. */
+/** The data of so many sessions is asked for at once, */
 const LARGEST_LOOK = 50
+
+/** and of so many before anything is known of how large they are. */
+const FIRST_LOOK = 4
+
+/** A key, and the month whose index it stands in. */
+interface Line {
+  readonly key: CacheKey
+  readonly month: Month
+}
 
 /** What the months hold together, in the order of the keys. */
 export class Listing {
@@ -35,15 +44,31 @@ export class Listing {
     this.#window = window
   }
 
-  async list(call: Call, options: ListOptions): Promise<readonly ListedSession[]> {
-    const listed: ListedSession[] = []
-    for (const month of candidateMonths(options.now, this.#window)) {
-      const those = await this.#listIn(call, month, options)
-      // Whoever goes on to ask for one of them asks with its key alone.
-      for (const { key } of those) this.#places.remember({ key }, month)
-      listed.push(...those)
+  /** From the lines of the indexes it is known which documents to ask for; how many at once, by how large those before were. */
+  async list(call: Call, { maxBytes, ...options }: ListOptions): Promise<Page<ListedSession>> {
+    const lines = await this.#lines(call, options)
+    const entries: ListedSession[] = []
+    let bytes = 0
+    let looked = 0
+    while (looked < lines.entries.length) {
+      const room = looked === 0 ? FIRST_LOOK : Math.floor(((maxBytes - bytes) * looked) / Math.max(bytes, 1))
+      const part = lines.entries.slice(looked, looked + Math.min(Math.max(room, 1), LARGEST_LOOK))
+      const found = await this.#look(call, part, options.now)
+      for (const { key } of part) {
+        const listed = found.get(key)
+        const more = listed !== undefined && 'session' in listed ? listed.session.data.byteLength : 0
+        if (entries.length > 0 && bytes + more > maxBytes) return { entries, next: entries.at(-1)?.key }
+        if (listed !== undefined) entries.push(listed)
+        bytes += more
+      }
+      looked += part.length
     }
-    return listed.sort((one, other) => (one.key < other.key ? -1 : 1)).slice(0, options.limit)
+    return { entries, next: lines.next }
+  }
+
+  async listKeys(call: Call, options: KeyListOptions): Promise<Page<CacheKey>> {
+    const { entries, next } = await this.#lines(call, options)
+    return { entries: entries.map(({ key }) => key), next }
   }
 
   async count(call: Call, namespace: string, now: EpochMs): Promise<number> {
@@ -54,33 +79,52 @@ export class Listing {
     return count
   }
 
-  /** The first `limit` of one month. Of those that have ended only a line of the index is read. */
-  async #listIn(
-    call: Call,
-    month: Month,
-    { namespace, now, limit, after }: ListOptions,
-  ): Promise<readonly ListedSession[]> {
-    const listed: ListedSession[] = []
+  /** The first `limit` lines of all months' indexes together. */
+  async #lines(call: Call, options: KeyListOptions): Promise<Page<Line>> {
+    const months = new Map<CacheKey, Month>()
+    let end: CacheKey | undefined
+    for (const month of candidateMonths(options.now, this.#window)) {
+      const { entries, next } = await this.#linesOf(call, month, options)
+      for (const key of entries) if (!months.has(key)) months.set(key, month)
+      if (next !== undefined && (end === undefined || next < end)) end = next
+    }
+    // Where one month was read only so far, others may hold keys that come behind what is not read yet.
+    const lines = [...months]
+      .map(([key, month]) => ({ key, month }))
+      .filter(({ key }) => end === undefined || key <= end)
+      .sort((one, other) => (one.key < other.key ? -1 : 1))
+    const entries = lines.slice(0, options.limit)
+    // Whoever goes on to ask for one of them asks with its key alone.
+    for (const { key, month } of entries) this.#places.remember({ key }, month)
+    return { entries, next: entries.length < lines.length ? entries.at(-1)?.key : end }
+  }
+
+  /** The first `limit` keys of one month whose sessions have not ended, or as many as are found within the bound. */
+  async #linesOf(call: Call, month: Month, { namespace, now, limit, after }: KeyListOptions): Promise<Page<CacheKey>> {
+    const entries: CacheKey[] = []
     const endkey = orderOf(idOf(`${namespace}:${LAST}`))
     let startkey = after === undefined ? orderOf(idOf(`${namespace}:`)) : behind(orderOf(idOf(after)))
     for (let size = Math.min(limit + ENDED, LARGEST_PAGE); ; size = Math.min(size * 4, LARGEST_PAGE)) {
       const rows = await this.#indexes.rows(call, month, 'sessions', { startkey, endkey, limit: size })
-      const keys = rows.filter(({ value }) => !hasEnded(value, now)).map(({ id }) => keyOf(id))
-      for (let start = 0; start < keys.length && listed.length < limit; start += LARGEST_LOOK)
-        listed.push(...(await this.#living(call, month, keys.slice(start, start + LARGEST_LOOK), now)))
-      const end = rows.at(-1)
-      if (rows.length < size || listed.length >= limit || end === undefined) return listed
-      startkey = behind(orderOf(end.id))
+      entries.push(...rows.filter(({ value }) => !hasEnded(value, now)).map(({ id }) => keyOf(id)))
+      const last = rows.at(-1)
+      if (rows.length < size || last === undefined) return { entries, next: undefined }
+      if (entries.length >= limit || size === LARGEST_PAGE) return { entries, next: keyOf(last.id) }
+      startkey = behind(orderOf(last.id))
     }
   }
 
-  async #living(call: Call, month: Month, keys: readonly CacheKey[], now: EpochMs): Promise<readonly ListedSession[]> {
-    const leaves = await this.#documents.look(call, month, keys)
-    return keys.flatMap((key) => {
-      const leaf = leaves.get(key)
-      if (leaf?.kind === 'unreadable') throw leaf.error
-      return leaf?.kind === 'session' && leaf.session.expiresAt > now ? [{ key, session: leaf.session }] : []
-    })
+  /** Those of them that live still, or cannot be read. */
+  async #look(call: Call, lines: readonly Line[], now: EpochMs): Promise<ReadonlyMap<CacheKey, ListedSession>> {
+    const listed = new Map<CacheKey, ListedSession>()
+    for (const month of new Set(lines.map((line) => line.month))) {
+      const keys = lines.filter((line) => line.month === month).map(({ key }) => key)
+      for (const [key, leaf] of await this.#documents.look(call, month, keys))
+        if (leaf.kind === 'unreadable') listed.set(key, { key, unreadable: leaf.error })
+        else if (leaf.kind === 'session' && leaf.session.expiresAt > now)
+          listed.set(key, { key, session: leaf.session })
+    }
+    return listed
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  assertCursor,
   type Backend,
   type BackendCopy,
   type BackendState,
@@ -11,8 +12,10 @@ import {
   guardAdmits,
   type InsertOptions,
   type InsertOutcome,
+  type KeyListOptions,
   type ListedSession,
   type ListOptions,
+  type Page,
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
@@ -30,6 +33,11 @@ import { type MemoryBackendOptions, resolveMemoryOptions } from './options.js'
 type Row =
   | { readonly state: 'live'; readonly session: StoredSession }
   | { readonly state: 'destroyed'; readonly writeId: WriteId; readonly keepUntil: EpochMs }
+
+interface Living {
+  readonly key: CacheKey
+  readonly session: StoredSession
+}
 
 const NO_TOKEN = new Uint8Array(0)
 
@@ -133,13 +141,23 @@ class MemoryBackend implements Backend, Enumerable {
     this.#rows.clear()
   }
 
-  async list({ namespace, now, limit, after }: ListOptions): Promise<readonly ListedSession[]> {
-    this.#assertOpen()
-    return this.#living(namespace, now)
-      .filter(({ key }) => after === undefined || key > after)
-      .sort((one, other) => (one.key < other.key ? -1 : 1))
-      .slice(0, limit)
-      .map(({ key, session }) => ({ key, session: copyOf(session) }))
+  async list({ maxBytes, ...options }: ListOptions): Promise<Page<ListedSession>> {
+    const { entries, next } = this.#page(options)
+    let bytes = 0
+    const end = entries.findIndex(({ session }, index) => {
+      bytes += session.data.byteLength
+      return index > 0 && bytes > maxBytes
+    })
+    const listed = (end < 0 ? entries : entries.slice(0, end)).map(({ key, session }) => ({
+      key,
+      session: copyOf(session),
+    }))
+    return { entries: listed, next: end < 0 ? next : listed.at(-1)?.key }
+  }
+
+  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
+    const { entries, next } = this.#page(options)
+    return { entries: entries.map(({ key }) => key), next }
   }
 
   async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
@@ -147,8 +165,18 @@ class MemoryBackend implements Backend, Enumerable {
     return this.#living(namespace, now).length
   }
 
-  #living(namespace: string, now: EpochMs): ListedSession[] {
-    const living: ListedSession[] = []
+  #page({ namespace, now, limit, after }: KeyListOptions): Page<Living> {
+    this.#assertOpen()
+    assertCursor({ namespace, after })
+    const rest = this.#living(namespace, now)
+      .filter(({ key }) => after === undefined || key > after)
+      .sort((one, other) => (one.key < other.key ? -1 : 1))
+    const entries = rest.slice(0, limit)
+    return { entries, next: rest.length > limit ? entries.at(-1)?.key : undefined }
+  }
+
+  #living(namespace: string, now: EpochMs): Living[] {
+    const living: Living[] = []
     for (const [key, row] of this.#rows)
       if (row.state === 'live' && row.session.expiresAt > now && splitKey(key).namespace === namespace)
         living.push({ key, session: row.session })

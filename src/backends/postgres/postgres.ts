@@ -1,4 +1,5 @@
 import {
+  assertCursor,
   type Backend,
   type BackendCopy,
   type DestroyOptions,
@@ -10,8 +11,10 @@ import {
   guardAdmits,
   type InsertOptions,
   type InsertOutcome,
+  type KeyListOptions,
   type ListedSession,
   type ListOptions,
+  type Page,
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
@@ -19,7 +22,7 @@ import {
   type UpdateOutcome,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
-import type { Locator } from '../../contract/locator.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { butNotApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type Call, Connections, contractError, type Statement, StatementFailed } from './connections.js'
@@ -64,6 +67,8 @@ const MIGRATION_PAUSE_MS = 1_000
 /** Whether a table that could not be set up is worth reading all the same: perhaps it is there, on a standby. */
 const mayBeRead = (error: unknown): boolean =>
   !isSessionStoreError(error, 'E_BACKEND_SCHEMA') && !(error instanceof Error && error.cause instanceof DeadlinePassed)
+/** A page of a listing passes over at most so many rows that are no living session. */
+const ROWS_PASSED_OVER = 10_000
 
 /** How often an insert is sent that met a row which was gone a moment later. */
 const ATTEMPTS = 3
@@ -246,12 +251,35 @@ class PostgresBackend implements Backend, Enumerable {
     await this.#closing
   }
 
-  async list({ namespace, now, limit, after }: ListOptions): Promise<readonly ListedSession[]> {
-    const call = await this.#begin('list', READING)
+  async list({ maxBytes, ...options }: ListOptions): Promise<Page<ListedSession>> {
+    const { rows, next } = await this.#list('list', this.#statements.list, options, [maxBytes])
+    return { entries: rows.map((row) => ({ key: keyOf(row, options.namespace), session: sessionOf(row) })), next }
+  }
+
+  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
+    const { rows, next } = await this.#list('list', this.#statements.listKeys, options, [])
+    return { entries: rows.map((row) => keyOf(row, options.namespace)), next }
+  }
+
+  /** The rows of a page, and where the next one begins. */
+  async #list(
+    operation: string,
+    statement: Statement,
+    { namespace, now, limit, after }: KeyListOptions,
+    more: readonly number[],
+  ): Promise<{ readonly rows: readonly Row[]; readonly next: CacheKey | undefined }> {
+    assertCursor({ namespace, after })
+    const call = await this.#begin(operation, READING)
     const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
-    const { rows } = await this.#ask(call, this.#statements.list, [namespace, timestampOf(now), last, limit])
-    if (rows.length === 0) await this.#assertSight(call)
-    return rows.map((row) => ({ key: keyOf(row), session: sessionOf(row) }))
+    const values = [namespace, timestampOf(now), last, limit, Math.max(limit, ROWS_PASSED_OVER), ...more]
+    const answer = (await this.#ask(call, statement, values)).rows
+    const rows = answer.filter((row) => row['id_hash'] !== null)
+    const living = Number(answer[0]?.['living'] ?? 0)
+    const end = rows.at(-1)
+    const isCut = rows.length < living || living === limit
+    if (isCut && end !== undefined) return { rows, next: keyOf(end, namespace) }
+    const scannedTo = answer[0]?.['scanned_to']
+    return { rows, next: scannedTo instanceof Uint8Array ? keyOf({ id_hash: scannedTo }, namespace) : undefined }
   }
 
   async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {

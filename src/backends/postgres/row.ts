@@ -35,7 +35,8 @@ export const addressOf = (key: CacheKey): Address => {
   return { app: namespace, idHash }
 }
 
-export const keyOf = (row: Row): CacheKey => `${String(row['app'])}:${bytesOf(row['id_hash']).toString('base64url')}`
+export const keyOf = (row: Row, namespace: string): CacheKey =>
+  `${namespace}:${bytesOf(row['id_hash']).toString('base64url')}`
 
 /** `text` holds no NUL, and half a surrogate pair would come back as a replacement character. */
 const isKeepable = (text: string): boolean => !/[\0\p{Surrogate}]/u.test(text)

@@ -63,7 +63,10 @@ export interface Statements {
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
   readonly purge: Statement
+  /** A page of sessions: the answer begins with how far it was looked, also where no session is in it. */
   readonly list: Statement
+  /** The same with the keys alone. */
+  readonly listKeys: Statement
   readonly count: Statement
   readonly health: Statement
   /** Whether there is a list of migrations that this role may read. */
@@ -106,7 +109,8 @@ export const statementsFor = (schema: string, table: string): Statements => {
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', sight(relation), hidden),
     purge: named('purge', purge(relation), hidden),
-    list: named('list', list(relation)),
+    list: named('list', list(relation), hidden),
+    listKeys: named('list_keys', listKeys(relation), hidden),
     count: named('count', count(relation), hidden),
     health: named('health', health(relation), unfitForAll),
     migrationList: named('migration_list', migrationList(schema)),
@@ -258,12 +262,48 @@ with purged as (
   returning 1)
 select count(*) as removed, ${hiddenOf(relation)} from purged`
 
+/**
+ * The first `$4` sessions behind `$3`. No more than `$5` rows are passed over for them, so that a page is a bounded piece
+ * of work also where tombstones stand in a row; the lengths of the data are known without reading it.
+ */
+const page = (relation: string): string => `
+page as materialized (
+  select id_hash, bytes
+  from (
+    select id_hash, octet_length(data) as bytes, destroyed_at is null and expires_at > $2::timestamptz as lives
+    from ${relation}
+    where app = $1 and id_hash > $3::bytea
+    order by id_hash
+    limit $5::bigint) as scanned
+  where lives
+  order by id_hash
+  limit $4::bigint)`
+
+/** How many sessions were found, and, where those are too few, the row at which the look ended if more rows follow. */
+const howFar = (relation: string): string => `
+  ${hiddenOf(relation)}, (select count(*) from page) as living,
+  case when (select count(*) from page) < $4::bigint then (
+    select id_hash from ${relation} where app = $1 and id_hash > $3 order by id_hash offset $5::bigint - 1 limit 1
+  ) end as scanned_to`
+
+/** Of a page's sessions those whose data comes to no more than `$6` bytes together, but one at least. */
 const list = (relation: string): string => `
-select app, id_hash, ${COPY}
-from ${relation}
-where app = $1 and destroyed_at is null and expires_at > $2::timestamptz and id_hash > $3::bytea
-order by id_hash
-limit $4::bigint`
+with ${page(relation)},
+taken as (
+  select id_hash
+  from (select id_hash, row_number() over sofar as place, sum(bytes) over sofar as total
+    from page window sofar as (order by id_hash)) as counted
+  where place = 1 or total <= $6::bigint)
+select ${howFar(relation)}, t.id_hash, ${COPY}
+from (select true) as always
+left join (taken join ${relation} as t on t.app = $1 and t.id_hash = taken.id_hash) on true
+order by t.id_hash`
+
+const listKeys = (relation: string): string => `
+with ${page(relation)}
+select ${howFar(relation)}, page.id_hash
+from (select true) as always left join page on true
+order by page.id_hash`
 
 const count = (relation: string): string => `
 select count(*) as living, ${hiddenOf(relation)}

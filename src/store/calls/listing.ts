@@ -1,54 +1,108 @@
-import { type Backend, canEnumerate, type Enumerable } from '../../contract/backend.js'
+import { assertCursor, type ListedSession } from '../../contract/backend.js'
+import type { CacheKey } from '../../contract/locator.js'
 import type { ListedData } from '../../contract/session-store.js'
-import { invalidOption, SessionStoreError } from '../../errors.js'
+import { invalidOption, isSessionStoreError, type SessionStoreError } from '../../errors.js'
 import type { Context } from '../context.js'
+import type { Call } from './call.js'
 import { destroy } from './destroy.js'
 
 /** The most that one page may hold. */
 const LIST_LIMIT = 1_000
 
+/** How much data one call of the backend may bring: a thin line must get it across within the time of one call. */
+const PART_BYTES = 1_048_576
+
+/** How much data one page may hold; so much stands in memory at once, beside what the sessions become when decoded. */
+const PAGE_BYTES = 8_388_608
+
+/** How many keys are asked for at once. */
+const KEYS_AT_ONCE = 1_000
+
+/** Runs one piece of a long call as a call of its own: refused once the store was closed, and within the deadline. */
+export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: () => Promise<T>) => Promise<T>
+
 /** What the backend knows of all sessions of this namespace; the cache cannot tell. */
 export interface Listing<Data> {
-  list(options: { readonly limit?: number; readonly after?: string }): Promise<readonly ListedData<Data>[]>
+  list(options: { readonly limit?: number; readonly after?: string }, call: Call): Promise<readonly ListedData<Data>[]>
   count(): Promise<number>
-  /** Destroys each of them, in both tiers, one after the other. */
-  clear(): Promise<number>
+  /** Destroys each of them, in both tiers, one after the other. The data is not read. */
+  clear(step: Step): Promise<number>
 }
 
 export const listing = <Data>(context: Context): Listing<Data> => {
-  const { runtime, backend, options, values } = context
-  const { namespace } = options
+  const { runtime, backend, options, values, telemetry } = context
+  const { namespace, deadlineMs } = options
 
-  const enumerable = (): Backend & Enumerable => {
-    if (canEnumerate(backend.raw)) return backend.raw
-    throw new SessionStoreError(
-      'E_CONFIG',
-      `Expected \`backend\` to be one that can list its sessions, got ${backend.name}`,
-    )
+  const shown = (listed: ListedSession): ListedData<Data> => {
+    const { key } = listed
+    if ('unreadable' in listed) return { ...NOTHING_KNOWN, key, error: listed.unreadable }
+    const { userId, createdAt, expiresAt } = listed.session
+    try {
+      return { key, data: values.decode(listed.session) as Data, userId, createdAt, expiresAt }
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_SESSION_FORMAT')) throw error
+      return { key, data: undefined, userId, createdAt, expiresAt, error }
+    }
+  }
+
+  /** One event for a page, however many of its sessions cannot be read: they mostly have one reason. */
+  const tellOfUnreadable = (page: readonly ListedData<Data>[]): void => {
+    const errors = page.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
+    const [error] = errors
+    if (error === undefined) return
+    telemetry.count('faults', errors.length)
+    telemetry.emit('fault', { tier: backend.name, operation: 'list', error })
   }
 
   return {
-    list: async ({ limit = 100, after }) => {
+    list: async ({ limit = 100, after }, call) => {
       if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT)
         throw invalidOption('limit', `a whole number from 1 to ${LIST_LIMIT}`, limit)
-      const from = after === undefined ? {} : { after }
-      const page = await enumerable().list({ namespace, now: runtime.now(), limit, ...from })
-      return page.map(({ key, session }) => ({
-        key,
-        data: values.decode(session) as Data,
-        userId: session.userId,
-        createdAt: session.createdAt,
-        expiresAt: session.expiresAt,
-      }))
+      assertCursor({ namespace, after })
+      const page: ListedData<Data>[] = []
+      let bytes = 0
+      let from: CacheKey | undefined = after
+      do {
+        call.refuseIfLate()
+        const part = await backend.list({
+          namespace,
+          now: runtime.now(),
+          limit: limit - page.length,
+          maxBytes: PART_BYTES,
+          ...(from === undefined ? {} : { after: from }),
+        })
+        for (const listed of part.entries) {
+          page.push(shown(listed))
+          bytes += 'session' in listed ? listed.session.data.byteLength : 0
+        }
+        from = part.next
+        // What was found is given while there is time to give it; an empty page would say that nothing follows.
+      } while (
+        from !== undefined &&
+        page.length < limit &&
+        (page.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
+      )
+      tellOfUnreadable(page)
+      return page
     },
-    count: async () => await enumerable().count({ namespace, now: runtime.now() }),
-    clear: async () => {
-      for (let destroyed = 0; ; ) {
-        const page = await enumerable().list({ namespace, now: runtime.now(), limit: LIST_LIMIT })
-        if (page.length === 0) return destroyed
-        for (const { key } of page) await destroy(context, { key })
-        destroyed += page.length
-      }
+    count: async () => await backend.count({ namespace, now: runtime.now() }),
+    clear: async (step) => {
+      let destroyed = 0
+      let from: CacheKey | undefined
+      do {
+        const after: { readonly after?: CacheKey } = from === undefined ? {} : { after: from }
+        const { entries, next } = await step('list', false, () =>
+          backend.listKeys({ namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+        )
+        for (const key of entries) {
+          await step('destroy', true, () => destroy(context, { key }))
+          destroyed += 1
+        }
+        from = next
+      } while (from !== undefined)
+      return destroyed
     },
   }
 }
+
+const NOTHING_KNOWN = { data: undefined, userId: undefined, createdAt: undefined, expiresAt: undefined } as const

@@ -1,23 +1,29 @@
-import type {
-  Backend,
-  BackendCopy,
-  BackendState,
-  BackendToken,
-  DestroyOptions,
-  DestroyOutcome,
-  ExtendOutcome,
-  Extension,
-  GuardedUpdate,
-  InsertOptions,
-  InsertOutcome,
-  StoredSession,
-  UpdateOutcome,
+import {
+  type Backend,
+  type BackendCopy,
+  type BackendState,
+  type BackendToken,
+  canEnumerate,
+  type DestroyOptions,
+  type DestroyOutcome,
+  type Enumerable,
+  type ExtendOutcome,
+  type Extension,
+  type GuardedUpdate,
+  type InsertOptions,
+  type InsertOutcome,
+  type KeyListOptions,
+  type ListedSession,
+  type ListOptions,
+  type Page,
+  type StoredSession,
+  type UpdateOutcome,
 } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { TierHealth } from '../../contract/health.js'
-import type { Locator } from '../../contract/locator.js'
-import type { Runtime } from '../../contract/time.js'
-import { butMayBeApplied, isSessionStoreError, tierUnavailable } from '../../errors.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
+import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { batcher } from './batcher.js'
@@ -41,7 +47,6 @@ export interface NotSent {
  */
 export interface BackendTier {
   readonly name: string
-  readonly raw: Backend
   read(locator: Locator): Promise<BackendCopy>
   insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
   update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
@@ -49,6 +54,10 @@ export interface BackendTier {
   updateIfDue(entry: GuardedUpdate, reason: FlushReason, isStillDue: () => boolean): Promise<Updated | NotSent>
   extend(extension: Extension): Promise<ExtendOutcome>
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
+  /** This and the next two reject with `E_CONFIG` where the backend cannot tell what it holds. */
+  list(options: ListOptions): Promise<Page<ListedSession>>
+  listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
+  count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -106,9 +115,16 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     send: (entries) => ask('extend', true, () => backend.extend(entries)),
   })
 
+  const enumerable = (): Enumerable => {
+    if (canEnumerate(backend)) return backend
+    throw new SessionStoreError(
+      'E_CONFIG',
+      `Expected \`backend\` to be one that can list its sessions, got ${backend.name}`,
+    )
+  }
+
   return {
     name: backend.name,
-    raw: backend,
     read: (locator) =>
       reads.run(async () => {
         telemetry.count('backendReads')
@@ -133,6 +149,18 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     },
     destroy: (locator, destroyOptions) =>
       again(() => ask('destroy', true, () => backend.destroy(locator, destroyOptions))),
+    list: async (listOptions) => {
+      const lister = enumerable()
+      return await ask('list', false, () => lister.list(listOptions))
+    },
+    listKeys: async (listOptions) => {
+      const lister = enumerable()
+      return await ask('list', false, () => lister.listKeys(listOptions))
+    },
+    count: async (countOptions) => {
+      const counter = enumerable()
+      return await ask('count', false, () => counter.count(countOptions))
+    },
     health: () => health(() => backend.health()),
     close: () => backend.close(),
   }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import type { KeyListOptions, ListedSession, Page, StoredSession } from '../../contract/backend.js'
+import type { CacheKey } from '../../contract/locator.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { at, type Bench, insertNew, plain, type Rule, times } from './rule.js'
 
@@ -6,6 +8,34 @@ const asked = ({ enumerable }: Bench): NonNullable<Bench['enumerable']> => {
   if (enumerable === undefined) assert.fail('the subject cannot list')
   return enumerable
 }
+
+const MIB = 1_048_576
+
+/** More pages than any rule here can need: a listing that does not come forward is a failure and no endless loop. */
+const MOST_PAGES = 100
+
+const keyOf = ({ key }: ListedSession): CacheKey => key
+
+const sessionIn = (listed: ListedSession): StoredSession =>
+  'session' in listed ? listed.session : assert.fail('the session should be readable')
+
+/** All pages of a listing. `between` is called with each before the next is asked for. */
+const pagesOf = async <Entry>(
+  ask: (from: Pick<KeyListOptions, 'after'>) => Promise<Page<Entry>>,
+  between: (page: Page<Entry>) => Promise<void> = async () => {},
+): Promise<readonly (readonly Entry[])[]> => {
+  const pages: (readonly Entry[])[] = []
+  for (let after: CacheKey | undefined; ; ) {
+    const page = await ask(after === undefined ? {} : { after })
+    pages.push(page.entries)
+    await between(page)
+    if (page.next === undefined) return pages
+    if (pages.length === MOST_PAGES) assert.fail('the listing does not end')
+    after = page.next
+  }
+}
+
+const sorted = (keys: readonly CacheKey[]): readonly CacheKey[] => [...keys].sort()
 
 /** `Enumerable`, for backends that can tell what they hold. */
 export const LISTING: readonly Rule[] = [
@@ -15,7 +45,9 @@ export const LISTING: readonly Rule[] = [
       const backend = asked(bench)
       const now = bench.now()
       const namespace = `list${sampleLineage()}`
-      assert.deepEqual(await backend.list({ namespace, now, limit: 10 }), [])
+      const page = { namespace, now, limit: 10 }
+      assert.deepEqual(await backend.list({ ...page, maxBytes: MIB }), { entries: [], next: undefined })
+      assert.deepEqual(await backend.listKeys(page), { entries: [], next: undefined })
       assert.equal(await backend.count({ namespace, now }), 0)
 
       const [live, expired, destroyed, foreign] = [
@@ -31,12 +63,10 @@ export const LISTING: readonly Rule[] = [
       await insertNew(backend, foreign, storedSession({ createdAt: now }))
       await backend.destroy(destroyed, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
 
-      const listed = await backend.list({ namespace, now, limit: 10 })
-      assert.deepEqual(
-        listed.map(({ key }) => key),
-        [live.key],
-      )
-      assert.deepEqual(plain(at(listed, 0).session), plain(session))
+      const listed = (await pagesOf((from) => backend.list({ ...page, maxBytes: MIB, ...from }))).flat()
+      assert.deepEqual(listed.map(keyOf), [live.key])
+      assert.deepEqual(plain(sessionIn(at(listed, 0))), plain(session))
+      assert.deepEqual((await pagesOf((from) => backend.listKeys({ ...page, ...from }))).flat(), [live.key])
       assert.equal(await backend.count({ namespace, now }), 1)
     },
   },
@@ -50,15 +80,101 @@ export const LISTING: readonly Rule[] = [
       for (const locator of locators) await insertNew(backend, locator, storedSession({ createdAt: now }))
       assert.equal(await backend.count({ namespace, now }), 23)
 
-      const seen: string[] = []
-      for (let after: string | undefined; ; ) {
-        const page = await backend.list({ namespace, now, limit: 5, ...(after === undefined ? {} : { after }) })
-        seen.push(...page.map(({ key }) => key))
-        after = page.at(-1)?.key
-        if (page.length < 5 || after === undefined) break
-        await backend.destroy({ key: after }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
+      const keys = (await pagesOf((from) => backend.listKeys({ namespace, now, limit: 5, ...from }))).flat()
+      assert.deepEqual(sorted(keys), sorted(locators.map(({ key }) => key)))
+
+      const pages = await pagesOf(
+        (from) => backend.list({ namespace, now, limit: 5, maxBytes: MIB, ...from }),
+        async ({ next }) => {
+          if (next !== undefined)
+            await backend.destroy({ key: next }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
+        },
+      )
+      assert.ok(pages.every(({ length }) => length <= 5))
+      assert.deepEqual(pages.flat().map(keyOf), keys)
+    },
+  },
+  {
+    title: 'a page ends before its data comes to more bytes than were asked for, and holds one session at least',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `size${sampleLineage()}`
+      const locators = times(7, () => sampleLocator({ namespace }))
+      const data = Buffer.alloc(10_000, 7)
+      for (const locator of locators) await insertNew(backend, locator, storedSession({ createdAt: now, data }))
+
+      for (const [maxBytes, most] of [
+        [35_000, 3],
+        [1, 1],
+      ] as const) {
+        const pages = await pagesOf((from) => backend.list({ namespace, now, limit: 5, maxBytes, ...from }))
+        assert.ok(
+          pages.every(({ length }) => length <= most),
+          `at most ${most} of 10000 bytes each fit into ${maxBytes}, got ${pages.map(({ length }) => length).join()}`,
+        )
+        assert.deepEqual(sorted(pages.flat().map(keyOf)), sorted(locators.map(({ key }) => key)))
       }
-      assert.deepEqual([...seen].sort(), locators.map(({ key }) => key).sort())
+    },
+  },
+  {
+    title: 'a listing goes on where it ended, however much has ended there, and may begin at any key of the namespace',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `past${sampleLineage()}`
+      const locators = times(12, () => sampleLocator({ namespace }))
+      for (const locator of locators) await insertNew(backend, locator, storedSession({ createdAt: now }))
+      const keys = (await pagesOf((from) => backend.listKeys({ namespace, now, limit: 12, ...from }))).flat()
+      for (const key of keys.slice(0, 8))
+        await backend.destroy({ key }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
+
+      const after = at(keys, 5)
+      const rest = await pagesOf((from) => backend.listKeys({ namespace, now, limit: 3, after, ...from }))
+      assert.deepEqual(rest.flat(), keys.slice(8))
+      const { key: never } = sampleLocator({ namespace })
+      const behind = await pagesOf((from) =>
+        backend.list({ namespace, now, limit: 12, maxBytes: MIB, after: never, ...from }),
+      )
+      const listed = behind.flat().map(keyOf)
+      assert.deepEqual(listed, keys.slice(keys.length - listed.length))
+    },
+  },
+  {
+    title: 'a cursor that is no key of the namespace is refused with E_CONFIG, and is not shown',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `from${sampleLineage()}`
+      await insertNew(backend, sampleLocator({ namespace }), storedSession({ createdAt: now }))
+      const foreign = sampleLocator({ namespace: `${namespace}x` })
+      await insertNew(backend, foreign, storedSession({ createdAt: now }))
+      const own = sampleLocator({ namespace }).key
+      const cursors: readonly unknown[] = [
+        ...[
+          '',
+          'garbage',
+          namespace,
+          `${namespace}:`,
+          `${namespace}:AAAA`,
+          `${own}A`,
+          `${own.slice(0, -1)}=`,
+          own.slice(1),
+        ],
+        ...[foreign.key, 5, null, { key: own }],
+      ]
+      for (const cursor of cursors) {
+        const page = { namespace, now, limit: 5, after: cursor as CacheKey }
+        for (const call of [() => backend.list({ ...page, maxBytes: MIB }), () => backend.listKeys(page)])
+          await assert.rejects(call, (error: Error & { readonly code?: unknown }) => {
+            assert.equal(error.code, 'E_CONFIG', `${String(cursor)}: ${error.message}`)
+            assert.ok(
+              cursor === '' || !error.message.includes(String(cursor)) || typeof cursor !== 'string',
+              error.message,
+            )
+            return true
+          })
+      }
     },
   },
 ]

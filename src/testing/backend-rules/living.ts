@@ -49,7 +49,8 @@ export const LIVING: readonly Rule[] = [
         ...(enumerable === undefined
           ? []
           : [
-              () => enumerable.list({ namespace: 'contract', now: now(), limit: 1 }),
+              () => enumerable.list({ namespace: 'contract', now: now(), limit: 1, maxBytes: 1_000 }),
+              () => enumerable.listKeys({ namespace: 'contract', now: now(), limit: 1 }),
               () => enumerable.count({ namespace: 'contract', now: now() }),
             ]),
       ]

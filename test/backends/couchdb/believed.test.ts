@@ -43,7 +43,7 @@ const calls = (backend: ReturnType<typeof backendOf>) => {
     update: () => backend.update([{ locator: bornNow(), guard, session, token: new Uint8Array(0) }]),
     extend: () => backend.extend([{ locator: bornNow(), seenAt: 1, expiresAt: 2 }]),
     destroy: () => backend.destroy(bornNow(), { writeId: sampleWriteId(), at: NOW, keepUntil: NOW + 1_000 }),
-    list: () => backend.list({ namespace: 'contract', now: NOW, limit: 9 }),
+    list: () => backend.list({ namespace: 'contract', now: NOW, limit: 9, maxBytes: 1_000_000 }),
     count: () => backend.count({ namespace: 'contract', now: NOW }),
     purge: () => backend.purge({ now: NOW, limit: 9 }),
   }
@@ -254,7 +254,8 @@ describe('a server that lacks the database', () => {
       if (run === 'read') expect((await backend.read(locator)).state).toBe('live')
       if (run === 'insert') expect((await backend.insert(locator, storedSession())).outcome).toBe('exists')
       const [namespace = ''] = locator.key.split(':')
-      if (run === 'list') expect(await backend.list({ namespace, now: NOW, limit: 9 })).toHaveLength(1)
+      if (run === 'list')
+        expect((await backend.list({ namespace, now: NOW, limit: 9, maxBytes: 1_000_000 })).entries).toHaveLength(1)
       expect((await backend.health()).servers).toMatchObject([
         { state: 'down', reason: expect.stringMatching(/none of the cluster that keeps it/) },
         { state: 'up' },

@@ -104,7 +104,8 @@ describe('a month’s database', () => {
       const only = { lineage: session.lineage, version: 1 }
       expect(await backend.destroy(locator, { ...tombstone(clock.now), only })).toBe('refused')
     }
-    expect(await backend.list({ namespace: 'contract', now: clock.now, limit: 9 })).toEqual([])
+    const page = { namespace: 'contract', now: clock.now, limit: 9, maxBytes: 1_000_000 }
+    expect((await backend.list(page)).entries).toEqual([])
     expect(await backend.count({ namespace: 'contract', now: clock.now })).toBe(0)
     expect(await backend.purge({ now: clock.now, limit: 9 })).toEqual({ removed: 0, more: false })
     expect(await months()).toEqual([])
@@ -154,7 +155,9 @@ describe('a month’s database', () => {
       message: expect.stringMatching(/was there and is gone/),
     }
     await expect(backend.read(locator)).rejects.toMatchObject(gone)
-    await expect(backend.list({ namespace: 'contract', now: clock.now, limit: 9 })).rejects.toMatchObject(gone)
+    await expect(
+      backend.list({ namespace: 'contract', now: clock.now, limit: 9, maxBytes: 1_000_000 }),
+    ).rejects.toMatchObject(gone)
     await expect(backend.count({ namespace: 'contract', now: clock.now })).rejects.toMatchObject(gone)
     await expect(backend.insert(born(), session)).rejects.toMatchObject({ ...gone, applied: 'no' })
     await expect(backend.destroy(locator, tombstone(clock.now))).rejects.toMatchObject({ ...gone, applied: 'no' })

@@ -46,15 +46,12 @@ test.each([1, 2, 4, 9, 18, 19])(
     await backend.insert(bystander, storedSession())
     const pages: string[][] = []
     for (let after: string | undefined; ; ) {
-      const page = await backend.list({
-        namespace: 'shop',
-        now: clock.now,
-        limit,
-        ...(after === undefined ? {} : { after }),
-      })
-      if (page.length === 0) break
-      pages.push(page.map(({ key }) => key))
-      after = page.at(-1)?.key
+      const from = { namespace: 'shop', now: clock.now, limit, ...(after === undefined ? {} : { after }) }
+      const { entries, next } = await backend.list({ ...from, maxBytes: 1_000_000 })
+      pages.push(entries.map(({ key }) => key))
+      expect(await backend.listKeys(from)).toEqual({ entries: pages.at(-1), next })
+      if (next === undefined) break
+      after = next
     }
     expect(pages.flat()).toEqual(keys)
     expect(pages.slice(0, -1).every((page) => page.length === limit)).toBe(true)
@@ -112,7 +109,7 @@ describe('a page costs the same few requests', () => {
       const options = { namespace: 'shop', now: NOW, limit: 1, ...(after === undefined ? {} : { after }) }
       const listed: string[] = []
       const asked = await wire.during(async () => {
-        listed.push(...(await backend.list(options)).map(({ key }) => key))
+        listed.push(...(await backend.list({ ...options, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
       })
       return { listed, requests: asked.filter((line) => line.includes(name)).length }
     }

@@ -92,7 +92,9 @@ test('where row-level security applies, no row is taken for absent: it is said, 
   const guard = { lineage: session.lineage, belowVersion: 9, parentLineage: session.lineage, parentVersion: 1 }
   await expect(backend.read(locator)).rejects.toMatchObject(hidden)
   await expect(backend.destroy(locator, { ...tombstone, only })).rejects.toMatchObject(hidden)
-  await expect(backend.list({ namespace: 'contract', now: 0, limit: 9 })).rejects.toMatchObject(hidden)
+  const page = { namespace: 'contract', now: 0, limit: 9 }
+  await expect(backend.list({ ...page, maxBytes: 1_000_000 })).rejects.toMatchObject(hidden)
+  await expect(backend.listKeys(page)).rejects.toMatchObject(hidden)
   await expect(backend.count({ namespace: 'contract', now: 0 })).rejects.toMatchObject(hidden)
   await expect(backend.purge({ now: 1, limit: 9 })).rejects.toMatchObject(hidden)
   const [updated] = await backend.update([
