@@ -98,6 +98,16 @@ export function isSessionStoreError(error: unknown, code?: SessionStoreErrorCode
   )
 }
 
+// `instanceof SessionStoreError` holds for the errors of every copy, too. A class that somebody derives from this one
+// inherits the method, but is told by its prototype as any class is.
+Object.defineProperty(SessionStoreError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    return this === SessionStoreError
+      ? isSessionStoreError(value)
+      : Function.prototype[Symbol.hasInstance].call(this, value)
+  },
+})
+
 /**
  * A tier that could not be reached or answered too late.
  *

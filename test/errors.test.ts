@@ -62,8 +62,18 @@ test('an error of another copy of the package is known by its mark', () => {
   expect(isSessionStoreError(foreign)).toBe(true)
   expect(isSessionStoreError(foreign, 'E_CLOSED')).toBe(true)
   expect(isSessionStoreError(foreign, 'E_CONFIG')).toBe(false)
-  for (const other of [new Error('no'), null, 'E_CLOSED', { code: 'E_CLOSED' }])
+  expect(foreign).toBeInstanceOf(SessionStoreError)
+  for (const other of [new Error('no'), null, 'E_CLOSED', { code: 'E_CLOSED' }]) {
     expect(isSessionStoreError(other)).toBe(false)
+    expect(other).not.toBeInstanceOf(SessionStoreError)
+  }
+})
+
+test('a class derived from the library’s error counts only its own errors as instances', () => {
+  class Special extends SessionStoreError {}
+  expect(new Special('E_CLOSED', 'mine')).toBeInstanceOf(Special)
+  expect(new Special('E_CLOSED', 'mine')).toBeInstanceOf(SessionStoreError)
+  expect(new SessionStoreError('E_CLOSED', 'not mine')).not.toBeInstanceOf(Special)
 })
 
 test('an error is narrowed to the code that was asked for, and is an error still where it has another', () => {
