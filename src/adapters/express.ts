@@ -5,7 +5,6 @@ import { systemRuntime as clock } from '../runtime.js'
 import { type Callback, settle } from './express-callback.js'
 import { isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
 import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
-import { rebase, type Snapshot, snapshotOf } from './express-rebase.js'
 
 export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOptions } from './express-options.js'
 
@@ -196,27 +195,25 @@ export class NonstickStore extends Store {
 
   /** What the session holds is read here and now; what is done with it waits for earlier saves of this request. */
   async #save(tie: Tie, live: SessionData): Promise<void> {
-    const mine = { ...live, cookie: storedCookie(live.cookie, clock.now()) }
-    const seen = snapshotOf(mine)
+    const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
     await tie.inTurn(async () => {
       if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
-      await this.#unlessDestroyed(async () => await this.#store(tie, mine, seen))
+      await this.#unlessDestroyed(async () => await this.#store(tie, mine))
     })
   }
 
-  async #store(tie: Tie, mine: Stored, seen: Snapshot): Promise<void> {
+  async #store(tie: Tie, mine: Stored): Promise<void> {
     if (tie.handle === undefined) tie.handle = await this.#storeWhole(tie.id, mine)
-    else tie.merged = (await this.#saveOver(tie.handle, tie.merged, mine)) ? seen : undefined
+    else await this.#saveOver(tie.handle, mine)
   }
 
   /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
   async #storeWhole(id: string, mine: Stored): Promise<Session<ExpressData>> {
-    const options = this.#saveOptions(mine.cookie)
+    const options = this.#ttlOf(mine.cookie)
     // In place of an id that is missing, `create` would make one up; `put` refuses it.
     if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
     try {
-      const { idleTtlMs } = options
-      return await this.sessions.create(asData(mine), { id, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) })
+      return await this.sessions.create(asData(mine), { id, ...options })
     } catch (error) {
       if (!isSessionStoreError(error, 'E_SESSION_CONFLICT')) throw error
       return await this.sessions.put(id, asData(mine), options)
@@ -225,26 +222,25 @@ export class NonstickStore extends Store {
 
   /**
    * Leaves it to the store to compare what would be stored with what was loaded, since express-session's hash
-   * sees only JSON; where both are equal, the store takes it as a touch. Tells whether others' changes came in.
+   * sees only JSON; where both are equal, the store takes it as a touch. Others' changes that come in are stored, while
+   * the request's session object goes on without them: hence `isolated`.
    */
-  async #saveOver(handle: Session<ExpressData>, merged: Snapshot | undefined, mine: Stored): Promise<boolean> {
+  async #saveOver(handle: Session<ExpressData>, mine: Stored): Promise<void> {
     const before = handle.data
     const cookie = withoutDrift(mine.cookie, before.cookie)
-    const steady = { ...mine, cookie }
-    handle.data = asData(merged === undefined ? steady : rebase({ ...before }, merged, steady))
+    handle.data = asData({ ...mine, cookie })
     try {
-      const report = await this.sessions.save(handle, this.#saveOptions(cookie))
-      // For good: the request's session object goes on without what came in.
-      return report.merged || merged !== undefined
+      const options = { ...this.#ttlOf(cookie), unmergedKeys: UNMERGED_KEYS, isolated: true }
+      await this.sessions.save(handle, options)
     } catch (error) {
       handle.data = before
       throw error
     }
   }
 
-  #saveOptions(cookie: StoredCookie): { readonly unmergedKeys: readonly string[]; readonly idleTtlMs?: number } {
+  #ttlOf(cookie: StoredCookie): { readonly idleTtlMs?: number } {
     const idleTtlMs = typeof cookie.originalMaxAge === 'number' ? cookie.originalMaxAge : this.#idleTtlMs
-    return { unmergedKeys: UNMERGED_KEYS, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) }
+    return idleTtlMs === undefined ? {} : { idleTtlMs }
   }
 
   /** A logout elsewhere is no fault of this request, whose answer may stand; its change of the session may not. */
@@ -293,8 +289,6 @@ class Tie {
   readonly id: string
   /** Absent until a session that is new has been stored. */
   handle: Session<ExpressData> | undefined
-  /** The session as this request saved it, where that save merged in what the request has not seen. */
-  merged: Snapshot | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(id: string, handle: Session<ExpressData> | undefined) {
@@ -308,6 +302,16 @@ class Tie {
     this.#last = run.catch(() => undefined)
     return run
   }
+}
+
+/**
+ * What a session object holds under names. Libraries mark it for the time of a request by properties whose keys are
+ * symbols: those are no part of the data.
+ */
+const named = (live: SessionData): Record<string, unknown> => {
+  const data: Record<string | symbol, unknown> = { ...live }
+  for (const mark of Object.getOwnPropertySymbols(data)) delete data[mark]
+  return data
 }
 
 /** Data as express-session expects it, keys in their order: a moved key would look like a change. */

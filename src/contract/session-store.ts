@@ -38,7 +38,8 @@ export interface LoadOptions {
   readonly touch?: boolean
 }
 
-export interface SaveOptions {
+/** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
+export interface WriteOptions {
   /**
    * Resolve only when the backend has this session as it stands.
    * @default false
@@ -46,17 +47,27 @@ export interface SaveOptions {
   readonly durable?: boolean
   /** The session's idle time-out from now on. Default: as it is. */
   readonly idleTtlMs?: number
+}
+
+export interface SaveOptions extends WriteOptions {
   /**
    * Top-level keys that take no part in merging: this save's value stands, whatever others wrote. For what a
    * framework keeps beside the data, like cookie attributes.
    */
   readonly unmergedKeys?: readonly string[]
+  /**
+   * Keeps `session.data` as the request has it: others' changes that this save merges are stored, and do not come into
+   * `data`. What the next save stores is then told from what `data` was at this one, so that it undoes nothing of
+   * theirs. For frameworks whose requests go on with a session object of their own.
+   * @default false
+   */
+  readonly isolated?: boolean
 }
 
 export interface SaveReport {
   /** `false`: the data is what was loaded, and nothing was written for it. */
   readonly changed: boolean
-  /** Another request's change came between and was merged: `session.data` now holds both. */
+  /** Another request's change came between and was merged: `session.data` now holds both, unless `isolated`. */
   readonly merged: boolean
   /** Where the newest acknowledged copy stands. `cache`: losing the cache may cost this write. */
   readonly durability: 'cache' | 'backend'
@@ -151,7 +162,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * another write came between, so it must have no other effects. What it returns is ignored, a promise is
    * awaited; what it throws rejects the call and changes nothing. `undefined` if there is no such session.
    */
-  update(id: string, change: (data: Data) => unknown, options?: SaveOptions): Promise<Session<Data> | undefined>
+  update(id: string, change: (data: Data) => unknown, options?: WriteOptions): Promise<Session<Data> | undefined>
 
   /**
    * Extends the session without a write of its data. Cheap: the cache is only told when the last touch is
@@ -177,7 +188,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * Stores `data` under `id` whether or not it is there, over whatever stands: for frameworks that save
    * without having loaded. A destroyed session stays destroyed (`E_SESSION_DESTROYED`).
    */
-  put(id: string, data: Data, options?: SaveOptions): Promise<Session<Data>>
+  put(id: string, data: Data, options?: WriteOptions): Promise<Session<Data>>
 
   /**
    * A page of what the backend holds, which is as old as the last flush. The next page begins after the `key` of the last

@@ -1,13 +1,21 @@
-import { isDeepStrictEqual } from 'node:util'
+import type { Sameness } from './sameness.js'
 
 export interface MergeOptions {
+  readonly isSame: Sameness
   /** In these keys mine stands, and never conflicts. */
   readonly unmergedKeys: ReadonlySet<string>
   /** In these keys a deletion beats a change: what `identify` reads, so that nobody is logged in again. */
   readonly deletionWinsKeys: ReadonlySet<string>
 }
 
-export type MergeOutcome = { readonly outcome: 'merged'; readonly data: unknown } | { readonly outcome: 'conflict' }
+export type MergeOutcome =
+  | {
+      readonly outcome: 'merged'
+      readonly data: unknown
+      /** Whether all that either side changed is in `data`: no change had to give way to another of the same key. */
+      readonly isWhole: boolean
+    }
+  | { readonly outcome: 'conflict' }
 
 /**
  * Three-way merge by top-level key: what I changed since `base`, laid over `current`.
@@ -20,58 +28,52 @@ export const mergeThreeWay = (
   base: unknown,
   mine: unknown,
   current: unknown,
-  { unmergedKeys, deletionWinsKeys }: MergeOptions,
+  { isSame, unmergedKeys, deletionWinsKeys }: MergeOptions,
 ): MergeOutcome => {
-  if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine }
-  if (!isPlainObject(base) || !isPlainObject(mine) || !isPlainObject(current))
-    return isSame(base, mine) ? { outcome: 'merged', data: current } : { outcome: 'conflict' }
+  if (!isPlainObject(base) || !isPlainObject(mine) || !isPlainObject(current)) {
+    if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine, isWhole: true }
+    return isSame(base, mine) ? { outcome: 'merged', data: current, isWhole: true } : { outcome: 'conflict' }
+  }
+  const differsIn = (key: string, a: Record<string, unknown>, b: Record<string, unknown>): boolean =>
+    Object.hasOwn(a, key) !== Object.hasOwn(b, key) || (Object.hasOwn(a, key) && !isSame(a[key], b[key]))
 
-  const merged: Record<string, unknown> = { ...current }
+  const data = likeOf(mine, current)
+  let isWhole = true
   for (const key of new Set([...Object.keys(base), ...Object.keys(mine), ...unmergedKeys])) {
     const unmerged = unmergedKeys.has(key)
     if (!unmerged && !differsIn(key, base, mine)) continue
     const changedByThem = differsIn(key, base, current)
     const currentHas = Object.hasOwn(current, key)
+    if (changedByThem && differsIn(key, mine, current)) isWhole = false
 
     if (Object.hasOwn(mine, key)) {
       const deletedByThem = changedByThem && !currentHas
-      if (!(deletedByThem && deletionWinsKeys.has(key) && !unmerged)) put(merged, key, mine[key])
+      if (!(deletedByThem && deletionWinsKeys.has(key) && !unmerged)) put(data, key, mine[key])
     } else {
       const changeBeatsMyDeletion = changedByThem && currentHas && !deletionWinsKeys.has(key) && !unmerged
-      if (!changeBeatsMyDeletion) delete merged[key]
+      if (!changeBeatsMyDeletion) delete data[key]
     }
   }
-  return { outcome: 'merged', data: merged }
+  return { outcome: 'merged', data, isWhole }
 }
 
-const differsIn = (key: string, a: Record<string, unknown>, b: Record<string, unknown>): boolean =>
-  Object.hasOwn(a, key) !== Object.hasOwn(b, key) || (Object.hasOwn(a, key) && !isSame(a[key], b[key]))
+/** The entries of one object, with the prototype of another: of an object without one nothing else is made. */
+const likeOf = (object: object, entries: Record<string, unknown>): Record<string, unknown> => {
+  const made = Object.create(Object.getPrototypeOf(object) as object | null) as Record<string, unknown>
+  for (const key of Object.keys(entries)) put(made, key, entries[key])
+  return made
+}
 
 /** Defined rather than assigned: a key called `__proto__` must stay a key. */
 const put = (target: object, key: string, value: unknown): void => {
   Object.defineProperty(target, key, { value, configurable: true, enumerable: true, writable: true })
 }
 
-/** Equal, with everything in the same order: who moved an entry of a Map to its end has changed the Map. */
-const isSame = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b) && isInSameOrder(a, b)
-
-/** Of two deeply equal values, which `isDeepStrictEqual` also finds where keys and members are ordered otherwise. */
-const isInSameOrder = (a: unknown, b: unknown): boolean => {
-  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null || ArrayBuffer.isView(a)) return true
-  const mine = membersOf(a)
-  const theirs = membersOf(b)
-  // Members of a Map or a Set were matched wherever they stood; what stands under a key was compared already.
-  const same = a instanceof Map || a instanceof Set ? isSame : isInSameOrder
-  return isDeepStrictEqual(Object.keys(a), Object.keys(b)) && mine.every((member, at) => same(member, theirs[at]))
-}
-
-const membersOf = (value: object): readonly unknown[] =>
-  value instanceof Map || value instanceof Set ? [...value] : Object.values(value)
-
+/** Of this realm or of another, as in Jest: nothing stands above the prototype of a plain object. */
 const isPlainObject = (value: unknown): value is Record<string, unknown> => {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /**

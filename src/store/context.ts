@@ -4,6 +4,7 @@ import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import type { QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
+import { type Sameness, samenessOf } from '../session/sameness.js'
 import type { Telemetry } from './observed/telemetry.js'
 import type { ResolvedOptions } from './options.js'
 import type { Background } from './owed/background.js'
@@ -30,6 +31,8 @@ export interface Values {
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
   /** `undefined` for an anonymous session, or where no `identify` was given. */
   userOf(data: unknown): string | undefined
+  /** Whether two parts of the data are stored alike. */
+  readonly isSame: Sameness
 }
 
 /** The user of an envelope's data; costs decoding it, so only where somebody asked to know users. */
@@ -72,6 +75,7 @@ export const valuesOf = (
       const user = identify?.(data as never)
       return user === undefined || user === null || user === '' ? undefined : String(user)
     },
+    isSame: samenessOf([codec, ...readable]),
   }
 }
 

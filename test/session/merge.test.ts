@@ -1,15 +1,27 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { keysRead, type MergeOptions, type MergeOutcome, mergeThreeWay } from '../../src/session/merge.js'
+import { msgpackCodec } from '../../src/codecs/index.js'
+import { keysRead, type MergeOptions, mergeThreeWay } from '../../src/session/merge.js'
+import { samenessOf } from '../../src/session/sameness.js'
 import { rounds, seed } from '../support/seed.js'
 
-const plain: MergeOptions = { unmergedKeys: new Set(), deletionWinsKeys: new Set() }
+const plain: MergeOptions = {
+  isSame: samenessOf([msgpackCodec]),
+  unmergedKeys: new Set(),
+  deletionWinsKeys: new Set(),
+}
 const unmerged: MergeOptions = { ...plain, unmergedKeys: new Set(['a']) }
 const identity: MergeOptions = { ...plain, deletionWinsKeys: new Set(['a']) }
 
-const conflict: MergeOutcome = { outcome: 'conflict' }
-const merged = (data: unknown): MergeOutcome => ({ outcome: 'merged', data })
+const conflict = { outcome: 'conflict' } as const
+const merged = (data: unknown) => ({ outcome: 'merged', data }) as const
+
+/** What comes of a merge, without whether a change had to give way. */
+const merge = (base: unknown, mine: unknown, current: unknown, options: MergeOptions = plain): unknown => {
+  const outcome = mergeThreeWay(base, mine, current, options)
+  return outcome.outcome === 'merged' ? merged(outcome.data) : outcome
+}
 
 /** Base, mine, current, and what comes of them. */
 type Case = readonly [title: string, base: unknown, mine: unknown, current: unknown, expected: unknown]
@@ -18,7 +30,7 @@ const runAll = (options: MergeOptions, cases: readonly Case[]): void => {
   for (const [title, base, mine, current, expected] of cases)
     test(title, () => {
       const before = structuredClone([base, mine, current])
-      expect(mergeThreeWay(base, mine, current, options)).toStrictEqual(merged(expected))
+      expect(merge(base, mine, current, options)).toStrictEqual(merged(expected))
       expect([base, mine, current], 'nothing that was given is changed').toStrictEqual(before)
     })
 }
@@ -176,9 +188,9 @@ describe('Order is part of a value, as it is for the codec', () => {
   ] as const)
     test(`${title}: that is a change, and it survives a change of another key`, () => {
       const show = (value: unknown): string => JSON.stringify(value, withMembers)
-      const mine = mergeThreeWay({ a: before }, { a: after }, { a: before, b: 1 }, plain)
+      const mine = merge({ a: before }, { a: after }, { a: before, b: 1 }, plain)
       expect(show(mine)).toBe(show(merged({ a: after, b: 1 })))
-      const theirs = mergeThreeWay({ a: before }, { a: before, b: 1 }, { a: after }, plain)
+      const theirs = merge({ a: before }, { a: before, b: 1 }, { a: after }, plain)
       expect(show(theirs)).toBe(show(merged({ a: after, b: 1 })))
       expect(show(after), 'the test can tell them apart').not.toBe(show(before))
     })
@@ -219,9 +231,9 @@ describe('In unmerged keys mine stands, whatever others wrote', () => {
     ],
   ])
 
-  const both: MergeOptions = { unmergedKeys: new Set(['a']), deletionWinsKeys: new Set(['a']) }
+  const both: MergeOptions = { ...unmerged, deletionWinsKeys: new Set(['a']) }
   test('that holds also for a key that identify reads', () => {
-    expect(mergeThreeWay({ a: 1 }, { a: 2 }, { b: 1 }, both)).toStrictEqual(merged({ a: 2, b: 1 }))
+    expect(merge({ a: 1 }, { a: 2 }, { b: 1 }, both)).toStrictEqual(merged({ a: 2, b: 1 }))
   })
 })
 
@@ -253,7 +265,7 @@ describe('Keys with names that mean something to the language are keys like othe
 
   test('objects without a prototype are merged like others', () => {
     const bare = (entries: object): object => Object.assign(Object.create(null), entries)
-    expect(mergeThreeWay(bare({ a: 1 }), bare({ a: 2 }), bare({ a: 1, b: 1 }), plain)).toEqual(merged({ a: 2, b: 1 }))
+    expect(merge(bare({ a: 1 }), bare({ a: 2 }), bare({ a: 1, b: 1 }), plain)).toEqual(merged({ a: 2, b: 1 }))
   })
 })
 
@@ -279,7 +291,7 @@ describe('Data that is no plain object is one single value', () => {
     ],
   ] as const)
     test(`${title}: ${expected.outcome}`, () => {
-      expect(mergeThreeWay(base, mine, current, plain)).toStrictEqual(expected)
+      expect(merge(base, mine, current, plain)).toStrictEqual(expected)
     })
 })
 
@@ -289,15 +301,16 @@ describe('For any data', () => {
     fc.anything({ withDate: true, withMap: true, withSet: true, withTypedArray: true, withNullPrototype: true }),
   )
   const anyOptions = fc.record({
+    isSame: fc.constant(plain.isSame),
     unmergedKeys: fc.constant(new Set<string>()),
     deletionWinsKeys: fc.subarray(['a', 'b', 'c', 'd']).map((keys) => new Set(keys)),
   })
 
   test('where only I changed something, mine comes out; where only they did, theirs', () => {
     const property = fc.property(anyData, anyData, anyOptions, (base, other, options) => {
-      expect(mergeThreeWay(base, other, base, options)).toEqual(merged(other))
-      expect(mergeThreeWay(base, base, other, options)).toEqual(merged(other))
-      expect(mergeThreeWay(base, other, other, options)).toEqual(merged(other))
+      expect(merge(base, other, base, options)).toEqual(merged(other))
+      expect(merge(base, base, other, options)).toEqual(merged(other))
+      expect(merge(base, other, other, options)).toEqual(merged(other))
     })
     fc.assert(property, { seed, numRuns: rounds(500, 10_000) })
   })

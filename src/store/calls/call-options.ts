@@ -4,6 +4,7 @@ import type {
   LoadOptions,
   SaveOptions,
   TouchOptions,
+  WriteOptions,
 } from '../../contract/session-store.js'
 import { invalidOption } from '../../errors.js'
 
@@ -22,15 +23,16 @@ export type CallWithOptions =
   | 'count'
 
 const NONE: ReadonlySet<string> = new Set()
-const OF_A_SAVE: ReadonlySet<string> = new Set(['durable', 'idleTtlMs', 'unmergedKeys'] satisfies (keyof SaveOptions)[])
+const OF_A_WRITE = ['durable', 'idleTtlMs'] as const satisfies readonly (keyof WriteOptions)[]
+const OF_A_SAVE = [...OF_A_WRITE, 'unmergedKeys', 'isolated'] as const satisfies readonly (keyof SaveOptions)[]
 
 /** The options that each call knows. Others are refused: a misspelt `durable` must not pass for a durable save. */
 export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
   create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]),
   load: new Set(['touch'] satisfies (keyof LoadOptions)[]),
-  save: OF_A_SAVE,
-  update: OF_A_SAVE,
-  put: OF_A_SAVE,
+  save: new Set(OF_A_SAVE),
+  update: new Set(OF_A_WRITE),
+  put: new Set(OF_A_WRITE),
   touch: new Set(['idleTtlMs'] satisfies (keyof TouchOptions)[]),
   list: new Set(['limit', 'after']),
   close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]),

@@ -31,6 +31,11 @@ export class Handle<Data> implements Session<Data> {
   userId: string | undefined
   seen: Live
   /**
+   * What the request held when it saved last, where that save merged in others' changes that `data` was to be kept free
+   * of (`isolated`): then the request's changes are the difference between `data` and this.
+   */
+  held: View | undefined
+  /**
    * The data without those changes of this request that were acknowledged and are not known to be in the backend: what
    * they are told from where the cache has lost them.
    */
@@ -57,6 +62,11 @@ export class Handle<Data> implements Session<Data> {
     // What the store needs of a handle is nobody else's: it must not show in a log or be copied along.
     for (const hidden of HIDDEN)
       Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
+  }
+
+  /** The copy that the request's changes are told from. */
+  get known(): View {
+    return this.held ?? this.base
   }
 
   /** Runs the calls of one handle one after another, in the order in which they were made. */
@@ -88,6 +98,7 @@ const HIDDEN = [
   'base',
   'userId',
   'seen',
+  'held',
   'anchor',
   'unflushedWriteId',
   'doubtful',

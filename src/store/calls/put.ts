@@ -1,5 +1,5 @@
 import type { Locator } from '../../contract/locator.js'
-import type { SaveOptions } from '../../contract/session-store.js'
+import type { WriteOptions } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { destroyedMeanwhile, isUnavailable } from '../context.js'
 import type { Found } from '../protocol/read.js'
@@ -12,7 +12,7 @@ import { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
-export type Put<Data> = (id: string, data: Data, options: SaveOptions, call: Call) => Promise<Handle<Data>>
+export type Put<Data> = (id: string, data: Data, options: WriteOptions, call: Call) => Promise<Handle<Data>>
 
 /** Stores data under an id, whether a session stands there or not. */
 export const putting = <Data>(

@@ -18,7 +18,7 @@ import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '..
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { Live, Reading } from '../protocol/read.js'
-import { resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
+import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -274,8 +274,10 @@ export const regenerating = <Data>(
 ): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
-  const inTurn = async (handle: Handle<Data>, wanted: Wanted, call: Call): Promise<Handle<Data>> => {
+  const inTurn = async (handle: Handle<Data>, asked: Wanted, call: Call): Promise<Handle<Data>> => {
     await settled(handle)
+    const { known, base: onto } = handle
+    const wanted = rebased(context, customs, { basis: known, wanted: asked, onto, unmergedKeys: [] })
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)

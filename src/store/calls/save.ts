@@ -1,15 +1,16 @@
 import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
+import { sameBytes } from '../../session/sameness.js'
 import { isUnflushed, persisted } from '../../session/transitions.js'
 import type { Live } from '../protocol/read.js'
 import {
   type Change,
   carriedOver,
   keeping,
+  rebased,
   resolving,
   restored,
-  sameBytes,
   type Wanted,
   wantedOf,
 } from '../protocol/resolve.js'
@@ -20,6 +21,14 @@ import type { Handle, SaveInLine } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
+/** How a handle takes over what was stored. */
+export interface Adoption {
+  /** What the request asked for, where others' changes had to be laid beneath it before it could be wanted. */
+  readonly asked?: Wanted
+  /** Leaves `data` free of others' changes. */
+  readonly isolated?: boolean
+}
+
 /** What becomes of a handle when it is saved: which of its changes are stored, and what it holds afterwards. */
 export interface Saving<Data> {
   /** Stores what the handle holds now, in turn with the other calls of this handle. */
@@ -27,7 +36,7 @@ export interface Saving<Data> {
   /** Extends the session, in turn with the other calls of this handle. One that is gone is left gone. */
   touch(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
   /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
-  adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult): void
+  adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
   /** What was met last in the tiers, after what ran beside the answer has ended. */
   settled(handle: Handle<Data>): Promise<Live>
   viewOf(wanted: Wanted): View
@@ -45,7 +54,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const viewOf = ({ data }: Wanted): View => ({ codecId: context.values.codecId, data })
 
-  const adopt = (handle: Handle<Data>, wanted: Wanted, written: WriteResult): void => {
+  const adopt: Saving<Data>['adopt'] = (handle, wanted, written, { asked = wanted, isolated = false } = {}) => {
     const { stored, now, resolved, durability, writeId } = written
     const isDurable = durability === 'backend'
     handle.anchor = isDurable ? stored : anchorAfter(handle, viewOf(wanted), stored)
@@ -55,14 +64,16 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle.seen = now
     handle.doubtful = []
     // Unless others' changes came in, the request's own object stays in place: others may hold on to it.
-    if (!sameBytes(stored, viewOf(wanted))) handle.data = withLaterChanges(handle.data, wanted, resolved.value) as Data
+    const isAsAsked = sameBytes(stored, viewOf(asked))
+    handle.held = isAsAsked || !isolated ? undefined : viewOf(asked)
+    if (!isAsAsked && !isolated) handle.data = withLaterChanges(handle.data, asked, resolved.value) as Data
   }
 
   /** What came in of others' changes is none of this request's. */
   const anchorAfter = ({ anchor }: Handle<Data>, wanted: View, stored: View): View => {
     if (sameBytes(stored, wanted)) return anchor
     const { codecId, decode, encode } = context.values
-    const merged = carriedOver(decode(wanted), decode(stored), decode(anchor))
+    const merged = carriedOver(context, decode(wanted), decode(stored), decode(anchor))
     return merged === undefined ? stored : { codecId, data: encode(merged) }
   }
 
@@ -71,7 +82,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     // What `beforeSave` gave in place of the data says nothing of the data.
     if (wanted.value !== wanted.source) return stored
     const asked = viewOf(wanted)
-    return isAs(held, asked) ? stored : (carriedOver(context.values.decode(asked), held, stored) ?? stored)
+    return isAs(held, asked) ? stored : (carriedOver(context, context.values.decode(asked), held, stored) ?? stored)
   }
 
   const isAs = (data: Data, view: View): boolean => {
@@ -92,7 +103,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       try {
         call.refuseIfLate()
         // Another save of this handle may have ended only now: what this one holds was changed since that was called.
-        mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.base
+        mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.known
         return await saveInTurn(handle, wanted, mine, { ...saveOptions, idleTtlMs }, call)
       } finally {
         if (handle.lastSave === mine) handle.lastSave = undefined
@@ -102,27 +113,33 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const saveInTurn = async (
     handle: Handle<Data>,
-    wanted: Wanted,
+    asked: Wanted,
     mine: SaveInLine,
-    { durable = false, unmergedKeys = [], idleTtlMs }: GivenSaveOptions,
+    { durable = false, unmergedKeys = [], idleTtlMs, isolated = false }: GivenSaveOptions,
     call: Call,
   ): Promise<SaveReport> => {
     const { doubtful } = handle
     const seen = await settled(handle)
-    const basis = mine.basis ?? handle.base
+    const basis = mine.basis ?? handle.known
+    const { base, userId } = handle
     const changed = !sameBytes(mine.wanted, basis)
     const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== seen.envelope.idleTtlMs
-    if (!changed && !ttlChanged && doubtful.length === 0) {
-      const report = durable ? await saveUnchangedDurably(handle, wanted, call) : await saveUnchanged(handle, seen)
+    if (!changed && !ttlChanged && doubtful.length === 0 && !durable) {
+      const report = await saveUnchanged(handle, seen)
       mine.isStored = true
       return report
     }
-    const basisUser = basis === handle.base ? handle.userId : userOfView(basis)
-    const change = { basis, basisUser, wanted, unmergedKeys }
+    const wanted = rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys })
+    const change = { basis: base, basisUser: userId, wanted, unmergedKeys }
+    if (!changed && !ttlChanged && doubtful.length === 0) {
+      const report = await saveUnchangedDurably(handle, change, { asked, isolated }, call)
+      mine.isStored = true
+      return report
+    }
     const resolve = withWhatWasLost(handle, change, { durable, proves: false })
-    const written = await writeOf(handle, mine.wanted, { base: seen, resolve, idleTtlMs, durable, call })
+    const written = await writeOf(handle, viewOf(wanted), { base: seen, resolve, idleTtlMs, durable, call })
     mine.isStored = true
-    adopt(handle, wanted, written)
+    adopt(handle, wanted, written, { asked, isolated })
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
   }
 
@@ -178,8 +195,6 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
   }
 
-  const userOfView = (view: View): string | undefined => context.values.userOf(context.values.decode(view))
-
   const saveUnchanged = async (handle: Handle<Data>, seen: Live): Promise<SaveReport> => {
     handle.seen = await touch(context, handle.locator, seen)
     return { changed: false, merged: false, durability: isUnflushed(handle.seen.envelope) ? 'cache' : 'backend' }
@@ -189,7 +204,12 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
    * Proves that what this handle holds, or a successor that contains it, is in the backend. Where the cache has lost it,
    * what this request was told is stored is written anew.
    */
-  const saveUnchangedDurably = async (handle: Handle<Data>, wanted: Wanted, call: Call): Promise<SaveReport> => {
+  const saveUnchangedDurably = async (
+    handle: Handle<Data>,
+    change: Change,
+    how: Adoption & { readonly asked: Wanted },
+    call: Call,
+  ): Promise<SaveReport> => {
     const { locator, base, anchor } = handle
     const standing = await writes.makeDurable(locator, heldBy(handle), call)
     if (standing !== 'lost') {
@@ -200,12 +220,11 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       return { changed: false, merged: false, durability: 'backend' }
     }
     if (sameBytes(base, anchor)) throw lostMeanwhile()
-    const change = { basis: base, basisUser: handle.userId, wanted, unmergedKeys: [] }
     const resolve = withWhatWasLost(handle, change, { durable: true, proves: true })
     const intent = { base: undefined, resolve, idleTtlMs: undefined, durable: true, call }
-    const written = await writeOf(handle, viewOf(wanted), intent)
-    adopt(handle, wanted, written)
-    return { changed: false, merged: !sameBytes(written.stored, viewOf(wanted)), durability: 'backend' }
+    const written = await writeOf(handle, viewOf(change.wanted), intent)
+    adopt(handle, change.wanted, written, how)
+    return { changed: false, merged: !sameBytes(written.stored, viewOf(how.asked)), durability: 'backend' }
   }
 
   const touchInTurn = async (handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void> => {

@@ -1,5 +1,6 @@
 import { isSessionStoreError } from '../../errors.js'
-import { resolving, sameBytes, wantedOf } from '../protocol/resolve.js'
+import { sameBytes } from '../../session/sameness.js'
+import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
 import { Handle } from './handle.js'
 import type { Load } from './load.js'

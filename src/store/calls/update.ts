@@ -1,4 +1,4 @@
-import type { SaveOptions } from '../../contract/session-store.js'
+import type { WriteOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { within } from '../../tools/waiting.js'
@@ -13,7 +13,7 @@ export interface UpdateSteps<Data> {
    * Stores `handle.data`; `false` if another process came between and nothing was stored. The tries of one change share
    * their id, so that it is in once at most.
    */
-  readonly write: (handle: Handle<Data>, options: SaveOptions, tries: Tries, call: Call) => Promise<boolean>
+  readonly write: (handle: Handle<Data>, options: WriteOptions, tries: Tries, call: Call) => Promise<boolean>
   /** The data as it was loaded, in a copy of its own. */
   readonly fresh: (handle: Handle<Data>) => Data
   /** The same session, in a handle and with data of its own. */
@@ -26,14 +26,14 @@ export interface UpdateSteps<Data> {
 export type Update<Data> = (
   id: string,
   change: (data: Data) => unknown,
-  options: SaveOptions,
+  options: WriteOptions,
   call: Call,
 ) => Promise<Handle<Data> | undefined>
 
 /** One caller in line. */
 interface Waiting<Data> {
   readonly change: (data: Data) => unknown
-  readonly options: SaveOptions
+  readonly options: WriteOptions
   readonly call: Call
   readonly resolve: (session: Handle<Data> | undefined) => void
   readonly reject: (error: unknown) => void
@@ -196,7 +196,7 @@ const earliestOf = <Data>(round: readonly Waiting<Data>[]): Call =>
   round.map(({ call }) => call).reduce((one, other) => (other.leftMs() < one.leftMs() ? other : one))
 
 /** Durable if any of them asked for it; the last idle time-out that was given counts. */
-const together = <Data>(round: readonly Waiting<Data>[]): SaveOptions => {
+const together = <Data>(round: readonly Waiting<Data>[]): WriteOptions => {
   const idleTtlMs = round.findLast(({ options }) => options.idleTtlMs !== undefined)?.options.idleTtlMs
   return {
     durable: round.some(({ options }) => options.durable === true),

@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from 'node:util'
 import { SessionStoreError } from '../../errors.js'
-import { keysRead, mergeThreeWay } from '../../session/merge.js'
-import type { Context } from '../context.js'
-import type { ConflictPolicy, StoreOptions } from '../options.js'
+import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
+import { sameBytes } from '../../session/sameness.js'
+import type { Context, Values } from '../context.js'
+import type { ConflictPolicy, ConflictSides, StoreOptions } from '../options.js'
 import type { View, WriteIntent } from './write.js'
 
 /** The application's own say in what is stored. */
@@ -79,13 +79,12 @@ export const resolving =
   <Data>(context: Context, customs: Customs<Data>, { basis, basisUser, wanted, unmergedKeys }: Change): Resolve =>
   (current, newerBasis) => {
     const { values, telemetry } = context
-    const copyOf = (view: View): Data => values.decode(view) as Data
+    const userOfView = (view: View): string | undefined => values.userOf(values.decode(view))
     const known = newerBasis ?? basis
-    const knownUser = newerBasis === undefined ? basisUser : values.userOf(copyOf(newerBasis))
+    const knownUser = newerBasis === undefined ? basisUser : userOfView(newerBasis)
     if (sameBytes(current, known)) return { ...wanted, userChanged: wanted.userId !== knownUser }
     const { conflict } = customs
-    const theirs = copyOf(current)
-    const currentUser = values.userOf(theirs)
+    const currentUser = userOfView(current)
     if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
     const mine: View = { codecId: values.codecId, data: wanted.data }
     const isStored = sameBytes(current, mine)
@@ -95,12 +94,7 @@ export const resolving =
     // Alice's cart must not land in Bob's session.
     if (wanted.userId !== knownUser || currentUser !== knownUser) throw conflicted('its user changed')
 
-    // From copies of their own, each time anew: what the request holds is shared neither with what is stored nor with a
-    // conflict function, which may change what it is given.
-    const merged =
-      conflict === 'merge'
-        ? merge(customs, copyOf(known), copyOf(mine), theirs, unmergedKeys)
-        : conflict({ base: copyOf(known), mine: copyOf(mine), current: theirs })
+    const merged = decided(context, customs, { base: known, mine, current }, unmergedKeys)
     telemetry.count('merges')
     const userId = values.userOf(merged)
     return { data: encoded(context, merged), value: merged, userId, userChanged: userId !== currentUser }
@@ -115,37 +109,69 @@ export const restored = (
   { values }: Context,
   { anchor, held, current }: { readonly anchor: View; readonly held: View; readonly current: View },
 ): { readonly view: View; readonly whole: boolean } | undefined => {
-  const [before, lost, theirs] = [values.decode(anchor), values.decode(held), values.decode(current)]
-  const value = carriedOver(before, theirs, lost)
-  if (value === undefined || values.userOf(value) !== values.userOf(theirs)) return undefined
-  const view = { codecId: values.codecId, data: values.encode(value) }
-  return { view, whole: isDeepStrictEqual(value, carriedOver(before, lost, theirs)) }
+  const theirs = values.decode(current)
+  const merged = carried(values, values.decode(anchor), theirs, values.decode(held))
+  if (merged.outcome === 'conflict' || values.userOf(merged.data) !== values.userOf(theirs)) return undefined
+  return { view: { codecId: values.codecId, data: values.encode(merged.data) }, whole: merged.isWhole }
 }
 
 /**
  * The changes from `before` to `after`, made to another copy as well. `undefined` where the data is no plain object, so
  * that nothing can be told of its parts.
  */
-export const carriedOver = (before: unknown, after: unknown, onto: unknown): unknown => {
-  const merged = mergeThreeWay(before, after, onto, { unmergedKeys: new Set(), deletionWinsKeys: new Set() })
+export const carriedOver = ({ values }: Context, before: unknown, after: unknown, onto: unknown): unknown => {
+  const merged = carried(values, before, after, onto)
   return merged.outcome === 'conflict' ? undefined : merged.data
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
+const carried = ({ isSame }: Values, before: unknown, after: unknown, onto: unknown): MergeOutcome =>
+  mergeThreeWay(before, after, onto, { isSame, unmergedKeys: NONE, deletionWinsKeys: NONE })
+
 const merge = <Data>(
+  { values: { isSame } }: Context,
   { identify }: Customs<Data>,
-  base: Data,
-  mine: Data,
-  current: Data,
+  { base, mine, current }: ConflictSides<Data>,
   unmergedKeys: readonly string[],
 ): unknown => {
-  const deletionWinsKeys =
-    identify === undefined ? new Set<string>() : keysRead(identify as (data: never) => unknown, base)
-  const merged = mergeThreeWay(base, mine, current, { unmergedKeys: new Set(unmergedKeys), deletionWinsKeys })
+  const deletionWinsKeys = identify === undefined ? NONE : keysRead(identify as (data: never) => unknown, base)
+  const merged = mergeThreeWay(base, mine, current, { isSame, unmergedKeys: new Set(unmergedKeys), deletionWinsKeys })
   if (merged.outcome === 'conflict') throw conflicted('another request changed it, and its data is no plain object')
   return merged.data
 }
 
-export const sameBytes = (a: View, b: View): boolean => a.codecId === b.codecId && Buffer.compare(a.data, b.data) === 0
+/**
+ * What a request wants stored over `onto`. It knows `basis`, which lacks what an earlier save of the same handle merged
+ * in of others' changes: as it is wanted, it would undo them.
+ */
+export const rebased = <Data>(
+  context: Context,
+  customs: Customs<Data>,
+  { basis, wanted, onto, unmergedKeys }: Omit<Change, 'basisUser'> & { readonly onto: View },
+): Wanted => {
+  if (sameBytes(basis, onto) || customs.conflict === 'overwrite') return wanted
+  const { values } = context
+  const mine: View = { codecId: values.codecId, data: wanted.data }
+  const value = decided(context, customs, { base: basis, mine, current: onto }, unmergedKeys)
+  return { ...wanted, data: encoded(context, value), value, userId: values.userOf(value) }
+}
+
+/** What comes of two changes: by the application's own function, or by merging. */
+const decided = <Data>(
+  context: Context,
+  customs: Customs<Data>,
+  views: { readonly [Side in keyof ConflictSides<Data>]: View },
+  unmergedKeys: readonly string[],
+): unknown => {
+  const { values } = context
+  // Copies of their own, each time anew: what the request holds is shared neither with what is stored nor with a
+  // conflict function, which may change what it is given.
+  const copyOf = (view: View): Data => values.decode(view) as Data
+  const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
+  const { conflict } = customs
+  return typeof conflict === 'function' ? conflict(sides) : merge(context, customs, sides, unmergedKeys)
+}
 
 const conflicted = (why: string): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', `The session could not be saved: ${why} meanwhile`, { applied: 'no' })
