@@ -310,6 +310,49 @@ describe('a request that goes on after its save merged in what another stored', 
     ])
   })
 
+  const bare = (entries: object): object => Object.assign(Object.create(null) as object, entries)
+  const coded = (message: string): Error => Object.assign(new Error(message), { code: message })
+  const total = (items: number): object => ({ items, total: () => items })
+  const asJson = { beforeSave: (all: object) => JSON.parse(JSON.stringify(all)) as object }
+
+  test.each([
+    ['objects without a prototype', {}, bare({ q: 'tea' }), bare({ q: 'coffee' })],
+    ['errors with a code', {}, coded('tea'), coded('coffee')],
+    ['Invalid Dates', {}, [new Date(Number.NaN), 'tea'], [new Date(Number.NaN), 'coffee']],
+    ['expressions with a lastIndex', {}, Object.assign(/x/g, { lastIndex: 1 }), Object.assign(/x/g, { lastIndex: 2 })],
+    ['a Proxy', {}, new Proxy({ q: 'tea' }, {}), new Proxy({ q: 'coffee' }, {})],
+    ['what `beforeSave` takes out', asJson, total(1), total(2)],
+    ['an order', {}, new Set(['tea', 'coffee']), new Set(['coffee', 'tea'])],
+  ])('undoes nothing of others in a key that it left alone: %s', async (_title, options, first, theirs) => {
+    await using cluster = openCluster()
+    const store = cluster.store(options as OwnStoreOptions)
+    await store.set(ID, data({ it: first }))
+    const [mine, others] = [await store.get(ID), await store.get(ID)]
+    if (mine === undefined || others === undefined) expect.fail()
+    await store.set(ID, Object.assign(others, { it: theirs }))
+    const shown = JSON.stringify(inOrder((await store.get(ID)) as object))
+    for (const step of [1, 2, 3]) await store.set(ID, Object.assign(mine, { step }))
+    await store.touch(ID, mine)
+    const stored = (await store.get(ID)) as unknown as Record<string, unknown>
+    expect(stored['step']).toBe(3)
+    delete stored['step']
+    expect(JSON.stringify(inOrder(stored))).toBe(shown)
+  })
+
+  test('stores a change of nothing but an order', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ recent: new Map(Object.entries({ tea: 1, coffee: 1 })) }))
+    const mine = (await store.get(ID)) as unknown as SessionData & { recent: Map<string, number> }
+    await store.set(ID, Object.assign((await store.get(ID)) as SessionData, { theirs: 1 }))
+    await store.set(ID, Object.assign(mine, { step: 1 }))
+    mine.recent.delete('tea')
+    mine.recent.set('tea', 1)
+    await store.set(ID, mine)
+    const { recent, theirs } = (await store.get(ID)) as unknown as typeof mine & { theirs: number }
+    expect([[...recent.keys()], theirs]).toEqual([['coffee', 'tea'], 1])
+  })
+
   test('can delete what was its own, and put back what it deleted', async () => {
     await using cluster = openCluster()
     const store = cluster.store()
@@ -320,6 +363,42 @@ describe('a request that goes on after its save merged in what another stored', 
     mine.user = 'ada'
     await store.set(ID, mine)
     expect(await store.get(ID)).toMatchObject({ user: 'ada', theirs: 'tea', mine: 1 })
+  })
+})
+
+/** A value with what JSON does not show of it. */
+const inOrder = (value: unknown): unknown => {
+  if (value instanceof Error) return [value.name, value.message, (value as { code?: unknown }).code]
+  if (value instanceof RegExp) return [String(value), value.lastIndex]
+  if (value instanceof Set || value instanceof Map || Array.isArray(value)) return [...value].map(inOrder)
+  if (value instanceof Date) return String(value)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.entries(value)
+    .filter(([key]) => key !== 'cookie')
+    .map(([key, each]) => [key, inOrder(each)])
+}
+
+describe('a mark of a library, which is a property whose key is a symbol', () => {
+  const mark = Symbol('saved')
+
+  test('is not stored, and the rest is', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, Object.assign(data({ user: 'ada' }), { [mark]: true }))
+    const got = await store.get(ID)
+    if (got === undefined) expect.fail()
+    expect(got).toMatchObject({ user: 'ada' })
+    await store.set(ID, Object.assign(got, { [mark]: true, user: 'bob' }))
+    await store.touch(ID, Object.assign(got, { user: 'cy' }))
+    const stored = (await store.get(ID)) as object
+    expect(stored).toMatchObject({ user: 'cy' })
+    expect(Object.getOwnPropertySymbols(stored)).toEqual([])
+  })
+
+  test('deeper inside it is refused like anything that cannot be stored', async () => {
+    await using cluster = openCluster()
+    const refusal = { code: 'E_SESSION_DATA', path: 'data.cart' }
+    await expect(cluster.store().set(ID, data({ cart: { [mark]: true } }))).rejects.toMatchObject(refusal)
   })
 })
 

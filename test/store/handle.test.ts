@@ -206,6 +206,55 @@ describe('a save that is repeated after it was rejected', () => {
   })
 })
 
+describe('a save that keeps the data of its request free of others’ changes', () => {
+  const isolated = { isolated: true } as const
+
+  /** A handle whose isolated save merged in what another stored: the data does not show it. */
+  const merged = async (cluster = world()) => {
+    const [store, other] = [cluster.process(), cluster.process()]
+    const { id } = await store.create({ kept: 1, mine: 0 })
+    await settled()
+    const session = await loaded(store, id)
+    await other.update(id, (data) => Object.assign(data, { kept: 2, theirs: 1 }))
+    session.data['mine'] = 1
+    expect(await store.save(session, isolated)).toMatchObject({ changed: true, merged: true })
+    expect(session.data).toEqual({ kept: 1, mine: 1 })
+    return { cluster, store, other, id, session }
+  }
+
+  test('undoes nothing of them later, however it goes on', async () => {
+    const { store, other, id, session } = await merged()
+    expect(await store.save(session, isolated)).toMatchObject({ changed: false })
+    session.data['mine'] = 2
+    await store.save(session, isolated)
+    await other.update(id, (data) => delete data['kept'])
+    session.data['mine'] = 3
+    await store.save(session, { ...isolated, durable: true })
+    expect((await loaded(other, id)).data).toEqual({ mine: 3, theirs: 1 })
+    expect(session.data).toEqual({ kept: 1, mine: 3 })
+  })
+
+  test('takes them in with the next save that is not isolated', async () => {
+    const { store, session } = await merged()
+    session.data['mine'] = 2
+    expect(await store.save(session)).toMatchObject({ merged: true })
+    expect(session.data).toEqual({ kept: 2, mine: 2, theirs: 1 })
+  })
+
+  test('is in the new session of a regeneration together with them', async () => {
+    const { store, session } = await merged()
+    expect((await store.regenerate(session)).data).toEqual({ kept: 2, mine: 1, theirs: 1 })
+  })
+
+  test('proves with a durable save also what was merged in, where the cache was lost since', async () => {
+    const { cluster, store, id, session } = await merged()
+    cluster.loseCache()
+    expect(await store.save(session, { ...isolated, durable: true })).toMatchObject({ durability: 'backend' })
+    expect(await inBackend(cluster, id)).toMatchObject({ mine: 1 })
+    expect(session.data).toEqual({ kept: 1, mine: 1 })
+  })
+})
+
 describe('calls of one handle that overlap', () => {
   test('a second save stores what the handle held when it was called, also what it takes back of the first', async () => {
     const { process } = world()

@@ -96,6 +96,15 @@ describe('the options of a call', () => {
     await store.save(session)
   })
 
+  test('one that would mean nothing to the call is refused: nothing of `update` and `put` is merged', async () => {
+    const store = createSessionStore({ cache: memoryCache({}), backend: memoryBackend({}) })
+    const { id } = await store.create({})
+    for (const option of [{ unmergedKeys: ['a'] }, { isolated: true }]) {
+      await expect(store.update(id, () => {}, option as never)).rejects.toMatchObject({ code: 'E_CONFIG' })
+      await expect(store.put(id, {}, option as never)).rejects.toMatchObject({ code: 'E_CONFIG' })
+    }
+  })
+
   test('a session of another store, or no session at all, is refused as a mistake of the program', async () => {
     const tiers = { cache: memoryCache({}), backend: memoryBackend({}) }
     const [store, other] = [createSessionStore(tiers), createSessionStore(tiers)]
