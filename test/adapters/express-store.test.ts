@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import session, { type SessionData } from 'express-session'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { NonstickStore, type NonstickStoreOptions } from '../../src/adapters/express.js'
+import { NonstickStore, type NonstickStoreOptions, type OwnStoreOptions } from '../../src/adapters/express.js'
 import type { Session, SessionStore } from '../../src/contract/index.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { memoryBackend, memoryCache } from '../../src/memory.js'

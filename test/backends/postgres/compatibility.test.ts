@@ -39,7 +39,7 @@ const undone = (): Promise<unknown> =>
 
 const readsOf = (backend: Backend & Enumerable): readonly (() => Promise<unknown>)[] => [
   () => backend.read(sampleLocator()),
-  () => backend.list({ namespace: 'contract', now: 0, limit: 9 }),
+  () => backend.list({ namespace: 'contract', now: 0, limit: 9, maxBytes: 1_000_000 }),
   () => backend.count({ namespace: 'contract', now: 0 }),
 ]
 const changesOf = (backend: Backend): readonly (() => Promise<unknown>)[] => {
