@@ -1,7 +1,20 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
+import { invalidOption } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
+import {
+  aFunction,
+  aRuntime,
+  checkOptions,
+  type Kinds,
+  kindOf,
+  milliseconds,
+  oneOf,
+  required,
+  secret,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
 import { type DatabaseNames, databaseNames, type Window } from './months.js'
 
 /** Where the server is, whose sessions it keeps and for how long. */
@@ -103,7 +116,6 @@ export interface ResolvedCouchdbOptions extends Window {
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 const TEN_YEARS_MS = 3_653 * DAY_MS
-const LONGEST_TIMER_MS = 2_147_483_647
 
 const URLS =
   'an http or https URL, or a list of them, without a query; in a user or a password each of / ? # @ : % is to be ' +
@@ -112,44 +124,58 @@ const URLS =
 /** CouchDB takes 238 bytes, of which its files need some. */
 const LONGEST_NAME = 200
 
-const KINDS: Readonly<Record<keyof CouchdbOptions, (value: unknown) => string | undefined>> = {
-  url: (value) => (isUrls(value) ? undefined : URLS),
-  absoluteTtlMs: integer(1, TEN_YEARS_MS),
-  username: (value) => (isText(value) && !value.includes(':') ? undefined : 'a name without a colon'),
-  password: (value) => (typeof value === 'string' ? undefined : 'a text'),
-  auth: (value) => (value === 'basic' || value === 'cookie' ? undefined : "'basic' or 'cookie'"),
-  database: (value) =>
-    isPattern(value) ? undefined : 'a database name of CouchDB without a slash, with {yyyy} and {mm} in it, once each',
-  createDatabases: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
-  replicas: integer(1, 100),
-  members: (value) => (Array.isArray(value) && value.every(isText) ? undefined : 'a list of names'),
-  maxClockSkewMs: integer(0, HOUR_MS),
-  purgeGraceMs: integer(0, TEN_YEARS_MS),
-  rememberedMonths: integer(1, 100_000_000),
-  maxConnections: integer(1, 10_000),
-  connectTimeoutMs: integer(1, LONGEST_TIMER_MS),
-  requestTimeoutMs: integer(1, LONGEST_TIMER_MS),
-  tls: (value) => (typeof value === 'object' && value !== null ? undefined : 'TLS options'),
-  runtime: (value) => (typeof value === 'object' && value !== null ? undefined : 'a Runtime'),
-  log: (value) => (typeof value === 'function' ? undefined : 'a function'),
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+const isUrls = (value: unknown): boolean =>
+  Array.isArray(value) ? value.length > 0 && value.every(isUrl) : isUrl(value)
+
+const isUrl = (value: unknown): boolean => {
+  if (!isText(value) || !URL.canParse(value)) return false
+  const { protocol, search, hash, username, password, pathname } = new URL(value)
+  // Part of a password with a slash in it: the name before it would pass for the host, and be shown.
+  if (pathname.includes('@')) return false
+  if (search !== '' || hash !== '' || (username === '') !== (password === '')) return false
+  return (protocol === 'http:' || protocol === 'https:') && isDecodable(username) && isDecodable(password)
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
-const REQUIRED: readonly (keyof CouchdbOptions)[] = ['url', 'absoluteTtlMs']
-const SECRETS: ReadonlySet<string> = new Set(['url', 'password', 'tls'])
+const isDecodable = (text: string): boolean => {
+  try {
+    return typeof decodeURIComponent(text) === 'string'
+  } catch {
+    return false
+  }
+}
+
+const isPattern = (value: unknown): boolean => {
+  if (!isText(value) || value.length > LONGEST_NAME) return false
+  if (value.split('{yyyy}').length !== 2 || value.split('{mm}').length !== 2) return false
+  return /^[a-z][a-z0-9_$()+-]*$/.test(value.replace('{yyyy}', '2026').replace('{mm}', '11'))
+}
+
+const KINDS: Kinds<CouchdbOptions> = {
+  url: required(kindOf(URLS, isUrls)),
+  absoluteTtlMs: required(milliseconds(1, TEN_YEARS_MS)),
+  username: kindOf('a name without a colon', (value) => isText(value) && !value.includes(':')),
+  password: secret(kindOf('a text', (value) => typeof value === 'string')),
+  auth: oneOf('basic', 'cookie'),
+  database: kindOf('a database name of CouchDB without a slash, with {yyyy} and {mm} in it, once each', isPattern),
+  createDatabases: trueOrFalse,
+  replicas: whole(1, 100),
+  members: kindOf('a list of names', (value) => Array.isArray(value) && value.every(isText)),
+  maxClockSkewMs: milliseconds(0, HOUR_MS),
+  purgeGraceMs: milliseconds(0, TEN_YEARS_MS),
+  rememberedMonths: whole(1, 100_000_000),
+  maxConnections: whole(1, 10_000),
+  connectTimeoutMs: milliseconds(1),
+  requestTimeoutMs: milliseconds(1),
+  tls: kindOf('TLS options', (value) => typeof value === 'object' && value !== null),
+  runtime: aRuntime,
+  log: aFunction(),
+}
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveCouchdbOptions = (options: CouchdbOptions): ResolvedCouchdbOptions => {
-  if (typeof options !== 'object' || options === null)
-    throw invalidOption('couchdb(options)', 'an object such as `{ url, absoluteTtlMs }`', options, { secret: true })
-  refuseUnknownOptions(options, OPTION_NAMES)
-  for (const name of Object.keys(KINDS) as (keyof CouchdbOptions)[]) {
-    const value: unknown = options[name]
-    if (value === undefined && !REQUIRED.includes(name)) continue
-    const expected = KINDS[name](value)
-    if (expected !== undefined)
-      throw invalidOption(name, expected, value, { secret: value !== undefined && SECRETS.has(name) })
-  }
+  checkOptions('couchdb(options)', options, KINDS, '{ url, absoluteTtlMs }')
   const credentials = credentialsOf(options)
   const servers = [options.url].flat().map((url) => serverOf(url, credentials))
   const { auth = 'basic' } = options
@@ -197,39 +223,4 @@ const serverOf = (url: string, given: Credentials | undefined): Server => {
     tier: `couchdb ${parsed.hostname}:${port}`,
     credentials: given ?? inUrl,
   }
-}
-
-function integer(least: number, most: number): (value: unknown) => string | undefined {
-  return (value) =>
-    Number.isInteger(value) && Number(value) >= least && Number(value) <= most
-      ? undefined
-      : `an integer from ${least} to ${most}`
-}
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
-
-const isUrls = (value: unknown): boolean =>
-  Array.isArray(value) ? value.length > 0 && value.every(isUrl) : isUrl(value)
-
-const isUrl = (value: unknown): boolean => {
-  if (!isText(value) || !URL.canParse(value)) return false
-  const { protocol, search, hash, username, password, pathname } = new URL(value)
-  // Part of a password with a slash in it: the name before it would pass for the host, and be shown.
-  if (pathname.includes('@')) return false
-  if (search !== '' || hash !== '' || (username === '') !== (password === '')) return false
-  return (protocol === 'http:' || protocol === 'https:') && isDecodable(username) && isDecodable(password)
-}
-
-const isDecodable = (text: string): boolean => {
-  try {
-    return typeof decodeURIComponent(text) === 'string'
-  } catch {
-    return false
-  }
-}
-
-const isPattern = (value: unknown): boolean => {
-  if (!isText(value) || value.length > LONGEST_NAME) return false
-  if (value.split('{yyyy}').length !== 2 || value.split('{mm}').length !== 2) return false
-  return /^[a-z][a-z0-9_$()+-]*$/.test(value.replace('{yyyy}', '2026').replace('{mm}', '11'))
 }
