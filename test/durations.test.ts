@@ -20,6 +20,7 @@ const parts: [string, string, (options: object) => unknown][] = [
   ['the store', 'store/options.ts', (options) => createSessionStore({ allowEmbedded: true, ...options })],
   ['memcached', 'caches/memcached/options.ts', (options) => memcached({ servers: 'localhost', ...options })],
   ['postgres', 'backends/postgres/options.ts', (options) => postgres(options)],
+  ['a pool of its own', 'backends/postgres/own-pool.ts', (options) => postgres(options)],
   [
     'couchdb',
     'backends/couchdb/options.ts',

@@ -1,8 +1,20 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
+import { invalidOption } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
+import {
+  aFunction,
+  aRuntime,
+  aText,
+  checkOptions,
+  type Kinds,
+  kindOf,
+  milliseconds,
+  secret,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
 import { isHost } from './connection-string.js'
-import { type Environment, isInteger, LONGEST_TIMER_MS, ownPoolOptions, type ServerOptions } from './own-pool.js'
+import { type Environment, ownPoolOptions, type ServerOptions } from './own-pool.js'
 import type { PoolSource, PostgresPool } from './pool.js'
 import { checkTableNames } from './setup-names.js'
 
@@ -63,33 +75,35 @@ export interface ResolvedPostgresOptions {
 const DISCRETE = ['host', 'port', 'user', 'password', 'database'] as const
 const OF_OUR_OWN_POOL = ['ssl', 'maxConnections', 'connectTimeoutMs', 'applicationName'] as const
 
-const KINDS: Readonly<Record<keyof PostgresOptions, (value: unknown) => string | undefined>> = {
-  connectionString: (value) => (isText(value) ? undefined : 'a connection URL'),
-  pool: (value) => (isPool(value) ? undefined : 'a pg.Pool'),
-  host: (value) =>
-    typeof value === 'string' && isHost(value) ? undefined : 'one host name, one address, or the folder of a socket',
-  port: (value) => (isInteger(value, 1, 65_535) ? undefined : 'a port, 1 to 65535'),
-  user: (value) => (isText(value) ? undefined : 'a name'),
-  password: (value) => (typeof value === 'string' || typeof value === 'function' ? undefined : 'a text or a function'),
-  database: (value) => (isText(value) ? undefined : 'a name'),
-  ssl: (value) =>
-    typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value))
-      ? undefined
-      : 'a boolean or TLS options',
-  schema: (value) => (isText(value) ? undefined : 'a name'),
-  table: (value) => (isText(value) ? undefined : 'a name'),
-  migrate: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
-  maxConnections: (value) => (isInteger(value, 1, 10_000) ? undefined : 'an integer from 1 to 10000'),
-  connectTimeoutMs: (value) => (isInteger(value, 1, LONGEST_TIMER_MS) ? undefined : 'a positive integer'),
-  queryTimeoutMs: (value) => (isInteger(value, 1, LONGEST_TIMER_MS) ? undefined : 'a positive integer'),
-  statementTimeoutMs: (value) => (isInteger(value, 0, LONGEST_TIMER_MS) ? undefined : 'a positive integer, or 0'),
-  namedStatements: (value) => (typeof value === 'boolean' ? undefined : 'a boolean'),
-  applicationName: (value) => (isText(value) ? undefined : 'a text'),
-  runtime: (value) => (typeof value === 'object' && value !== null ? undefined : 'a Runtime'),
-  log: (value) => (typeof value === 'function' ? undefined : 'a function'),
-}
+const aName = aText('a name')
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(Object.keys(KINDS))
+const KINDS: Kinds<PostgresOptions> = {
+  connectionString: secret(aText('a connection URL')),
+  pool: kindOf('a pg.Pool', (value) => isPool(value)),
+  host: kindOf(
+    'one host name, one address, or the folder of a socket',
+    (value) => typeof value === 'string' && isHost(value),
+  ),
+  port: whole(1, 65_535),
+  user: aName,
+  password: secret(kindOf('a text or a function', (value) => typeof value === 'string' || typeof value === 'function')),
+  database: aName,
+  ssl: kindOf(
+    'a boolean or TLS options',
+    (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value)),
+  ),
+  schema: aName,
+  table: aName,
+  migrate: trueOrFalse,
+  maxConnections: whole(1, 10_000),
+  connectTimeoutMs: milliseconds(1),
+  queryTimeoutMs: milliseconds(1),
+  statementTimeoutMs: milliseconds(0),
+  namedStatements: trueOrFalse,
+  applicationName: aText('a text that is not empty'),
+  runtime: aRuntime,
+  log: aFunction(),
+}
 
 /**
  * @param env the environment, for what the options leave out
@@ -99,15 +113,7 @@ export const resolvePostgresOptions = (
   options: PostgresOptions,
   env: Environment = process.env,
 ): ResolvedPostgresOptions => {
-  if (typeof options !== 'object' || options === null)
-    throw invalidOption('postgres(options)', 'an object such as `{ connectionString }`', options, { secret: true })
-  refuseUnknownOptions(options, OPTION_NAMES)
-  for (const [name, value] of Object.entries(options)) {
-    const expected = value === undefined ? undefined : KINDS[name as keyof PostgresOptions](value)
-    // A whole URL ends up in the wrong option as easily as in the right one.
-    const secret = name === 'password' || name === 'connectionString' || name === 'host'
-    if (expected !== undefined) throw invalidOption(name, expected, value, { secret })
-  }
+  checkOptions('postgres(options)', options, KINDS, '{ connectionString }')
   const { schema = 'nonstick', table = 'session' } = options
   checkTableNames({ schema, table })
   return Object.freeze({
@@ -138,8 +144,6 @@ const sourceOf = (options: PostgresOptions, env: Environment): PoolSource => {
   if (connectionString !== undefined) refuseWith('connectionString', DISCRETE)
   return { open: ownPoolOptions(options, env) }
 }
-
-const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
 
 const isPool = (value: unknown): boolean =>
   typeof value === 'object' &&

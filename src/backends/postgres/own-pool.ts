@@ -3,6 +3,7 @@
  */
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { invalidOption, SessionStoreError } from '../../errors.js'
+import { LONGEST_TIMER_MS } from '../../runtime.js'
 import { type ConnectionString, isHost, isPort, readConnectionString, refusedParameter } from './connection-string.js'
 import { isVerified, type Ssl, TLS_PARAMETERS, tlsOf } from './tls.js'
 
@@ -58,11 +59,6 @@ export interface OwnPoolOptions {
 export type Environment = Readonly<Record<string, string | undefined>>
 
 type OptionName = keyof ServerOptions
-
-export const LONGEST_TIMER_MS = 2_147_483_647
-
-export const isInteger = (value: unknown, least: number, most: number): boolean =>
-  Number.isInteger(value) && Number(value) >= least && Number(value) <= most
 
 /** Options that say the same as parameters of a connection string. */
 const SAID_TWICE: Partial<Record<OptionName, readonly string[]>> = {
@@ -170,7 +166,8 @@ const refusedVariable = (name: string, expected: string): SessionStoreError =>
 const numberOf = (parameters: ConnectionString['parameters'], name: string, least: number): number | undefined => {
   const value = parameters.get(name)
   if (value === undefined) return undefined
-  if (/^\d{1,10}$/.test(value) && isInteger(Number(value), least, LONGEST_TIMER_MS)) return Number(value)
+  const number = Number(value)
+  if (/^\d{1,10}$/.test(value) && number >= least && number <= LONGEST_TIMER_MS) return number
   throw refusedParameter(name, `a whole number from ${least} on`)
 }
 
