@@ -93,7 +93,7 @@ describe('timers of any length', () => {
       'couchdb',
       (runtime) => resolveCouchdbOptions({ url: 'http://localhost:5984', absoluteTtlMs: DAY_MS, runtime }).runtime,
     ],
-    ['the ways to shut down', (runtime) => resolveSignalOptions({ runtime }, new Set(['runtime']), 1_000).runtime],
+    ['the ways to shut down', (runtime) => resolveSignalOptions({ runtime }, 1_000).runtime],
   ]
   test.each(parts)('%s has them by the runtime of its user', (_name, runtimeIn) => {
     const given = new OfAUser()

@@ -1,7 +1,7 @@
 import type { CloseOptions, CloseReport } from '../contract/session-store.js'
-import { invalidOption } from '../errors.js'
+import { aFunction, checkOptions, having, type Kinds, kindOf, required } from '../tools/options.js'
 import { DRAIN_MESSAGE, type WorkerSide } from './drain-workers-on-signal.js'
-import { onSignals, resolveSignalOptions, type SignalOptions, settledWithin } from './options.js'
+import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions, settledWithin } from './options.js'
 
 /** The part of `http.Server` and `https.Server` that is used here; a `net.Server` has less of it. */
 export interface DrainableServer {
@@ -63,16 +63,22 @@ export interface ShutdownReport {
   readonly exitCode: 0 | 1
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  'server',
-  'sessions',
-  'signals',
-  'deadlineMs',
-  'onReport',
-  'exit',
-  'runtime',
-  'cluster',
-] satisfies (keyof DrainOnSignalOptions)[])
+const aServer = having<DrainableServer>('a server', ['close', 'prependListener', 'removeListener'])
+const aStore = having<ClosableSessions>('a session store', ['close'])
+
+const KINDS: Kinds<DrainOnSignalOptions> = {
+  ...SIGNAL_KINDS,
+  server: kindOf('an `http.Server`, or a list of them', (value) =>
+    Array.isArray(value) ? value.every(aServer.accepts) : aServer.accepts(value),
+  ),
+  sessions: required(
+    kindOf('a session store, or a list of them', (value) =>
+      Array.isArray(value) ? value.length > 0 && value.every(aStore.accepts) : aStore.accepts(value),
+    ),
+  ),
+  onReport: aFunction(),
+  cluster: kindOf('`node:cluster`', (value) => typeof value === 'object' && value !== null),
+}
 
 /** As long as a store's `close` takes by default. */
 const FOR_SESSIONS_MS = 5_000
@@ -90,11 +96,10 @@ const QUIET_LOOKS = 2
  * @throws SessionStoreError `E_CONFIG`
  */
 export const drainOnSignal = (options: DrainOnSignalOptions): (() => void) => {
-  const { signals, deadlineMs, exit, runtime } = resolveSignalOptions(options, OPTION_NAMES, 10_000)
+  checkOptions('drainOnSignal(options)', options, KINDS, '{ server, sessions }')
+  const { signals, deadlineMs, exit, runtime } = resolveSignalOptions(options, 10_000)
   const servers = listOf(options.server ?? [])
   const stores = listOf(options.sessions)
-  if (stores.length === 0 || stores.some((store) => typeof store?.close !== 'function'))
-    throw invalidOption('sessions', 'a session store, or a list of them', options.sessions)
 
   const inFlight = new Set<DrainableResponse>()
   let isDraining = false

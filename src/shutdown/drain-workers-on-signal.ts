@@ -1,5 +1,5 @@
-import { invalidOption } from '../errors.js'
-import { onSignals, resolveSignalOptions, type SignalOptions, settledWithin } from './options.js'
+import { checkOptions, type Kinds, kindOf, required } from '../tools/options.js'
+import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions, settledWithin } from './options.js'
 
 /** What the primary says to a worker that shall drain. Not a signal: a terminal sends those to the workers itself. */
 export const DRAIN_MESSAGE = 'nonstick:drain'
@@ -35,13 +35,10 @@ export interface DrainWorkersOnSignalOptions extends SignalOptions {
   readonly deadlineMs?: number
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  'cluster',
-  'signals',
-  'deadlineMs',
-  'exit',
-  'runtime',
-] satisfies (keyof DrainWorkersOnSignalOptions)[])
+const KINDS: Kinds<DrainWorkersOnSignalOptions> = {
+  ...SIGNAL_KINDS,
+  cluster: required(kindOf('`node:cluster`', (value) => typeof value === 'object' && value !== null)),
+}
 
 /** A worker that is still starting hears nothing yet; one that has heard pays no more heed. */
 const ASK_AGAIN_MS = 250
@@ -57,9 +54,9 @@ const ASK_AGAIN_MS = 250
  * @throws SessionStoreError `E_CONFIG`
  */
 export const drainWorkersOnSignal = (options: DrainWorkersOnSignalOptions): (() => void) => {
-  const { signals, deadlineMs, exit, runtime } = resolveSignalOptions(options, OPTION_NAMES, 15_000)
+  checkOptions('drainWorkersOnSignal(options)', options, KINDS, '{ cluster }')
+  const { signals, deadlineMs, exit, runtime } = resolveSignalOptions(options, 15_000)
   const { cluster } = options
-  if (typeof cluster !== 'object' || cluster === null) throw invalidOption('cluster', '`node:cluster`', cluster)
 
   const living = (): readonly DrainableWorker[] =>
     Object.values(cluster.workers ?? {}).filter(

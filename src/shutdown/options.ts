@@ -1,6 +1,6 @@
 import type { Runtime } from '../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../errors.js'
-import { LONGEST_TIMER_MS, runtimeOf, systemRuntime } from '../runtime.js'
+import { runtimeOf } from '../runtime.js'
+import { aFunction, aRuntime, type Kinds, kindOf, milliseconds } from '../tools/options.js'
 
 /** What both ways of shutting down can be told. */
 export interface SignalOptions {
@@ -23,23 +23,27 @@ export interface ResolvedSignalOptions {
   readonly runtime: Runtime
 }
 
-/** @throws SessionStoreError `E_CONFIG`, naming the first option that cannot be used. */
+/** What the options may be that both ways of shutting down share. */
+export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number }> = {
+  signals: kindOf(
+    "a list of names of signals, such as ['SIGTERM']",
+    (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => /^SIG[A-Z0-9]+$/.test(signal)),
+  ),
+  deadlineMs: milliseconds(1),
+  exit: aFunction(),
+  runtime: aRuntime,
+}
+
+/** Fills in the defaults of options that have been checked. */
 export const resolveSignalOptions = (
   options: SignalOptions & { readonly deadlineMs?: number },
-  names: ReadonlySet<string>,
   defaultDeadlineMs: number,
-): ResolvedSignalOptions => {
-  refuseUnknownOptions(options, names)
-  const { signals = ['SIGTERM', 'SIGINT'], deadlineMs = defaultDeadlineMs, runtime = systemRuntime } = options
-  const exit = options.exit ?? ((code) => process.exit(code))
-  if (!Number.isInteger(deadlineMs) || deadlineMs < 1 || deadlineMs > LONGEST_TIMER_MS)
-    throw invalidOption('deadlineMs', `a whole number of milliseconds, 1 to ${LONGEST_TIMER_MS}`, deadlineMs)
-  if (!Array.isArray(signals) || signals.length === 0 || signals.some((signal) => !/^SIG[A-Z0-9]+$/.test(signal)))
-    throw invalidOption('signals', 'a list of names of signals', signals)
-  if (typeof exit !== 'function') throw invalidOption('exit', 'a function', exit)
-  if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
-  return { signals, deadlineMs, exit, runtime: runtimeOf(runtime) }
-}
+): ResolvedSignalOptions => ({
+  signals: options.signals ?? ['SIGTERM', 'SIGINT'],
+  deadlineMs: options.deadlineMs ?? defaultDeadlineMs,
+  exit: options.exit ?? ((code) => process.exit(code)),
+  runtime: runtimeOf(options.runtime),
+})
 
 /** Calls `first` at the first of the signals, `again` at each further one. Returns a function that stops listening. */
 export const onSignals = (
