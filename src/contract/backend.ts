@@ -124,10 +124,21 @@ export type InsertOutcome =
 
 export interface InsertOptions {
   /**
-   * The insert counts only until this moment. It keeps a late insert of a session whose creation was deferred
-   * from outliving the tombstone that forbids it. Absent: no bound.
+   * The insert counts only until this moment. It keeps a late insert from outliving the tombstone that forbids it.
+   * Absent: no bound.
    */
   readonly notAfter?: EpochMs
+
+  /** A copy whose place it takes. Absent: it takes nobody's. */
+  readonly over?: Ended
+}
+
+/** One copy of a session, which has expired: what a new session under the same id may take the place of. */
+export interface Ended {
+  readonly lineage: Lineage
+  readonly version: number
+  /** Only if its `expiresAt` is not after this moment as it stands: it may have been extended since it was seen. */
+  readonly endedBy: EpochMs
 }
 
 export interface Extension {
@@ -149,6 +160,11 @@ export interface DestroyOptions {
   readonly at: EpochMs
   /** The tombstone is kept at least this long, and purged some time after. */
   readonly keepUntil: EpochMs
+  /**
+   * In place of `keepUntil`, where no session stands: how long a tombstone is kept there at least. If it is not after
+   * `at`, none is put there.
+   */
+  readonly keepUntilIfAbsent?: EpochMs
   /** Only if the live copy is exactly this one; without it, whatever is there, or is not. */
   readonly only?: { readonly lineage: Lineage; readonly version: number }
 }
@@ -158,6 +174,8 @@ export type DestroyOutcome =
   | 'destroyed'
   /** Another's tombstone stood there, and was left but for being kept as long as this one asks. */
   | 'already-destroyed'
+  /** Nothing stood there, and nothing was put there, as `keepUntilIfAbsent` said. */
+  | 'absent'
   /** `only` did not fit what stands there (another copy, or nothing). Nothing was changed. */
   | 'refused'
 
@@ -214,7 +232,10 @@ export interface Backend {
   /** The copy that stands there, expired or not: the store judges expiry. */
   read(locator: Locator): Promise<BackendCopy>
 
-  /** Creates a session where nothing stands, tombstones included. */
+  /**
+   * Creates a session where nothing stands, tombstones included; or in the place of exactly the copy that `over` names,
+   * if that has ended. Sent again, it finds itself.
+   */
   insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome>
 
   /**

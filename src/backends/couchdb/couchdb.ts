@@ -4,6 +4,7 @@ import {
   type BackendCopy,
   type DestroyOptions,
   type DestroyOutcome,
+  type Ended,
   type Enumerable,
   type ExtendOutcome,
   type Extension,
@@ -108,16 +109,17 @@ class Couchdb implements CouchdbBackend {
     return this.#run('read', false, async (call) => copyOf(await this.#places.find(call, locator)))
   }
 
-  insert(locator: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+  insert(locator: Locator, session: StoredSession, { notAfter, over }: InsertOptions = {}): Promise<InsertOutcome> {
     return this.#run('insert', true, async (call): Promise<InsertOutcome> => {
       const content = this.#contentOf(call, session)
       const { home } = this.#places.placeOf(locator)
       const leftMs = notAfter === undefined ? Number.POSITIVE_INFINITY : notAfter - this.#options.runtime.now()
       // What stands there comes first: an insert that is sent again after a lost answer must find itself. A place that
       // the id names says so by itself.
-      if (leftMs <= 0 || locator.bornMonth === undefined) {
+      if (leftMs <= 0 || locator.bornMonth === undefined || over !== undefined) {
         const found = await this.#places.find(call, locator)
-        if (found !== undefined) return { outcome: 'exists', row: stateOf(found) }
+        const isCleared = leftMs > 0 && isEnded(found, over) && (await this.#places.clear(call, locator, found))
+        if (found !== undefined && !isCleared) return { outcome: 'exists', row: stateOf(found) }
       }
       if (home === undefined) throw this.#bornWrong(call)
       if (leftMs <= 0) return { outcome: 'too-late' }
@@ -192,19 +194,20 @@ class Couchdb implements CouchdbBackend {
   async #tryDestroy(
     call: Call,
     locator: Locator,
-    { writeId, at, keepUntil, only }: DestroyOptions,
+    { writeId, at, keepUntil, keepUntilIfAbsent = keepUntil, only }: DestroyOptions,
     home: string,
   ): Promise<DestroyOutcome | undefined> {
     const found = await this.#places.find(call, locator)
     if (found?.leaf.kind === 'tombstone') {
       const { leaf } = found
-      const isLonger = keepUntil > leaf.keepUntil
-      if (isLonger && !(await this.#replace(call, locator, found, tombstoneOf(leaf.writeId, at, keepUntil))))
-        return undefined
+      const isLonger = keepUntilIfAbsent > leaf.keepUntil
+      const longer = tombstoneOf(leaf.writeId, at, keepUntilIfAbsent)
+      if (isLonger && !(await this.#replace(call, locator, found, longer))) return undefined
       return leaf.writeId === writeId ? 'destroyed' : 'already-destroyed'
     }
     if (only !== undefined && !isExactly(found?.leaf, only)) return 'refused'
-    const tombstone = tombstoneOf(writeId, at, keepUntil)
+    if (found === undefined && keepUntilIfAbsent <= at) return 'absent'
+    const tombstone = tombstoneOf(writeId, at, found === undefined ? keepUntilIfAbsent : keepUntil)
     if (found !== undefined) return (await this.#replace(call, locator, found, tombstone)) ? 'destroyed' : undefined
     try {
       return (await this.#places.create(call, locator, tombstone, home)).created ? 'destroyed' : undefined
@@ -352,6 +355,13 @@ class Couchdb implements CouchdbBackend {
 }
 
 const isLacking = (raised: unknown): boolean => raised instanceof RequestFailed && raised.fault.kind === 'schema'
+
+/** It is the copy that a new session may take the place of. */
+const isEnded = (found: Found | undefined, over: Ended | undefined): found is Found =>
+  over !== undefined &&
+  isExactly(found?.leaf, over) &&
+  found?.leaf.kind === 'session' &&
+  found.leaf.session.expiresAt <= over.endedBy
 
 const isExactly = (leaf: Leaf | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
   leaf?.kind === 'session' && leaf.session.lineage === lineage && leaf.session.version === version

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { Creations } from './creations.js'
 import type { Databases } from './databases.js'
-import { type Content, type Found, type Leaf, movedOf, type Revision } from './document.js'
+import { type Content, type Found, idOf, type Leaf, movedOf, type Revision } from './document.js'
 import type { Documents } from './documents.js'
 import { type Month, monthAfter, type Place, placeOf } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
@@ -79,6 +79,12 @@ export class Places {
       blocked === undefined ? await this.#createIn(call, locator, content, home) : { created: false, found: blocked }
     this.remember(locator, outcome.created ? outcome.month : outcome.found.month)
     return outcome
+  }
+
+  /** Removes exactly this leaf, so that another can be made where it belongs by now. `false`: another stands there. */
+  async clear(call: Call, locator: Locator, { month, leaf }: Found): Promise<boolean> {
+    const doomed = { id: idOf(locator.key), revision: leaf.revision }
+    return (await this.#documents.remove(call, month, [doomed])) === 1
   }
 
   /** Takes the place in the month before, so that nothing is made there any more; or finds what was. */

@@ -5,6 +5,7 @@ import {
   type BackendState,
   type DestroyOptions,
   type DestroyOutcome,
+  type Ended,
   type Enumerable,
   type ExtendOutcome,
   type Extension,
@@ -68,12 +69,17 @@ class MemoryBackend implements Backend, Enumerable {
     return { state: 'live', session: copyOf(row.session), token: NO_TOKEN }
   }
 
-  async insert({ key }: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+  async insert(
+    { key }: Locator,
+    session: StoredSession,
+    { notAfter, over }: InsertOptions = {},
+  ): Promise<InsertOutcome> {
     this.#assertOpen()
     // What stands there comes first: an insert that is sent again after a lost answer must find itself.
     const row = this.#rows.get(key)
-    if (row !== undefined) return { outcome: 'exists', row: stateOf(row) }
-    if (notAfter !== undefined && this.#runtime.now() > notAfter) return { outcome: 'too-late' }
+    const isLate = notAfter !== undefined && this.#runtime.now() > notAfter
+    if (row !== undefined && (isLate || !isEnded(row, over))) return { outcome: 'exists', row: stateOf(row) }
+    if (isLate) return { outcome: 'too-late' }
     this.#rows.set(key, { state: 'live', session: copyOf(session) })
     return { outcome: 'inserted', token: NO_TOKEN }
   }
@@ -103,15 +109,19 @@ class MemoryBackend implements Backend, Enumerable {
     })
   }
 
-  async destroy({ key }: Locator, { writeId, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+  async destroy(
+    { key }: Locator,
+    { writeId, at, keepUntil, keepUntilIfAbsent = keepUntil, only }: DestroyOptions,
+  ): Promise<DestroyOutcome> {
     this.#assertOpen()
     const row = this.#rows.get(key)
     if (row?.state === 'destroyed') {
-      this.#rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntil) })
+      this.#rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntilIfAbsent) })
       return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
     }
     if (only !== undefined && !isExactly(row, only)) return 'refused'
-    this.#rows.set(key, { state: 'destroyed', writeId, keepUntil })
+    if (row === undefined && keepUntilIfAbsent <= at) return 'absent'
+    this.#rows.set(key, { state: 'destroyed', writeId, keepUntil: row === undefined ? keepUntilIfAbsent : keepUntil })
     return 'destroyed'
   }
 
@@ -194,6 +204,10 @@ const endOf = ({ expiresAt, absoluteExpiresAt }: StoredSession, graceMs: number)
 
 const isExactly = (row: Row | undefined, { lineage, version }: { lineage: string; version: number }): boolean =>
   row?.state === 'live' && row.session.lineage === lineage && row.session.version === version
+
+/** It is the copy that a new session may take the place of. */
+const isEnded = (row: Row, over: Ended | undefined): boolean =>
+  over !== undefined && isExactly(row, over) && row.state === 'live' && row.session.expiresAt <= over.endedBy
 
 const stateOf = (row: Row | undefined): BackendState => {
   if (row?.state !== 'live') return { state: row === undefined ? 'absent' : 'destroyed' }

@@ -119,13 +119,21 @@ class PostgresBackend implements Backend, Enumerable {
     return copyOf(rows[0])
   }
 
-  async insert(locator: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): Promise<InsertOutcome> {
+  async insert(
+    locator: Locator,
+    session: StoredSession,
+    { notAfter, over }: InsertOptions = {},
+  ): Promise<InsertOutcome> {
     const call = await this.#begin('insert', CHANGING)
     const { app, idHash } = addressOf(locator.key)
     const bound = notAfter === undefined ? null : timestampOf(notAfter)
     const values = [app, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
+    const { insert, insertOver } = this.#statements
+    const ended = over && [nameBytes(over.lineage), over.version, timestampOf(over.endedBy)]
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const { rows } = await this.#ask(call, this.#statements.insert, values)
+      const { rows } = await (ended === undefined
+        ? this.#ask(call, insert, values)
+        : this.#ask(call, insertOver, [...values, ...ended]))
       if (rows.length > 0) return { outcome: 'inserted', token: NO_TOKEN }
       const row = await this.#lookAfterInsert(call, [app, idHash, bound])
       // What stands there comes first: an insert that is sent again after a lost answer must find itself.
@@ -180,19 +188,26 @@ class PostgresBackend implements Backend, Enumerable {
     })
   }
 
-  async destroy(locator: Locator, { writeId, at, keepUntil, only }: DestroyOptions): Promise<DestroyOutcome> {
+  async destroy(
+    locator: Locator,
+    { writeId, at, keepUntil, keepUntilIfAbsent = keepUntil, only }: DestroyOptions,
+  ): Promise<DestroyOutcome> {
     const call = await this.#begin('destroy', CHANGING_REPEATABLY)
     const { app, idHash } = addressOf(locator.key)
     const moments = [timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
     const values = [app, idHash, ...moments, nameBytes(writeId)]
-    const { rows } =
-      only === undefined
-        ? await this.#ask(call, this.#statements.destroy, [...values, seenHourOf(at)])
-        : await this.#ask(call, this.#statements.destroyOnly, [...values, nameBytes(only.lineage), only.version])
-    const [tombstone] = rows
+    const ifAbsent = [timestampOf(keepUntilIfAbsent), purgeHourOf(keepUntilIfAbsent)]
+    const ask = async (): Promise<PostgresResult> => {
+      if (only !== undefined)
+        return await this.#ask(call, this.#statements.destroyOnly, [...values, nameBytes(only.lineage), only.version])
+      if (keepUntilIfAbsent <= at)
+        return await this.#ask(call, this.#statements.destroyStanding, [...values, ...ifAbsent])
+      return await this.#ask(call, this.#statements.destroy, [...values, ...ifAbsent, seenHourOf(at)])
+    }
+    const [tombstone] = (await ask()).rows
     if (tombstone === undefined) {
       await this.#assertSight(call)
-      return 'refused'
+      return only === undefined ? 'absent' : 'refused'
     }
     return tombstone['mine'] === true ? 'destroyed' : 'already-destroyed'
   }

@@ -52,6 +52,8 @@ type Column = readonly [name: string, type: string]
 export interface Statements {
   readonly read: Statement
   readonly insert: Statement
+  /** The same, also in the place of one copy that has ended. */
+  readonly insertOver: Statement
   /** What stands at one key, and whether a moment has passed by the server's clock. */
   readonly lookLate: Statement
   updateOf(size: number): Statement
@@ -59,6 +61,8 @@ export interface Statements {
   /** What stands at each of several keys. */
   lookOf(size: number): Statement
   readonly destroy: Statement
+  /** The same, which leaves nothing where nothing stands. */
+  readonly destroyStanding: Statement
   readonly destroyOnly: Statement
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
@@ -101,11 +105,13 @@ export const statementsFor = (schema: string, table: string): Statements => {
   return {
     read: named('read', read(relation), hidden),
     insert: named('insert', insert(relation)),
+    insertOver: named('insert_over', insertOver(relation)),
     lookLate: named('look_late', lookLate(relation), hidden),
     updateOf: perSize('update', (size) => update(relation, size)),
     extendOf: perSize('extend', (size) => extend(relation, size)),
     lookOf: perSize('look', (size) => look(relation, size), hidden),
     destroy: named('destroy', destroy(relation)),
+    destroyStanding: named('destroy_standing', destroyStanding(relation)),
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', sight(relation), hidden),
     purge: named('purge', purge(relation), hidden),
@@ -145,12 +151,25 @@ from (select true) as always
 left join ${relation} as t on t.app = $1 and t.id_hash = $2`
 
 /** The clock is read when the row is placed, not when the statement came: it may have waited for another insert. */
-const insert = (relation: string): string => `
-insert into ${relation} (${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')})
+const insertWhen = (relation: string, onConflict: string): string => `
+insert into ${relation} as t (${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')})
 select ${[...KEY_COLUMNS, ...SESSION_COLUMNS].map(([, type], index) => `$${index + 1}::${type}`).join(', ')}
 where $17::timestamptz is null or clock_timestamp() <= $17::timestamptz
-on conflict do nothing
+on conflict ${onConflict}
 returning true as done`
+
+const insert = (relation: string): string => insertWhen(relation, 'do nothing')
+
+const insertOver = (relation: string): string =>
+  insertWhen(
+    relation,
+    `(app, id_hash) do update
+set ${namesOf(SESSION_COLUMNS)
+      .map((name) => `${name} = excluded.${name}`)
+      .join(', ')}
+where t.destroyed_at is null
+  and t.lineage = $18::bytea and t.version = $19::bigint and t.expires_at <= $20::timestamptz`,
+  )
 
 const lookLate = (relation: string): string => `
 select ${hiddenOf(relation)}, clock_timestamp() > $3::timestamptz as late, t.app is not null as found,
@@ -224,13 +243,21 @@ const erase = (writeId: string): string =>
 const destroy = (relation: string): string => `
 insert into ${relation} as t (app, id_hash, lineage, version, write_ids, created_at, seen_at, expires_at, absolute_expires_at,
   destroyed_at, keep_until, purge_hour, seen_hour)
-values ($1, $2, decode('0000000000000000', 'hex'), 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $4::timestamptz, $5::integer, $7::integer)
+values ($1, $2, decode('0000000000000000', 'hex'), 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $7::timestamptz, $8::integer, $9::integer)
 on conflict (app, id_hash) do update
-set ${erase('excluded.write_ids')},
-  destroyed_at = coalesce(t.destroyed_at, excluded.destroyed_at),
-  keep_until = greatest(t.keep_until, excluded.keep_until),
-  purge_hour = case when t.destroyed_at is null then excluded.purge_hour
-    else greatest(t.purge_hour, excluded.purge_hour) end
+set ${erase('$6::bytea')}, ${kept}
+returning t.write_ids = $6 as mine`
+
+/** A tombstone that takes the place of a session is kept longer than one that stands where none did. */
+const kept = `
+  destroyed_at = coalesce(t.destroyed_at, $3::timestamptz),
+  keep_until = case when t.destroyed_at is null then $4::timestamptz else greatest(t.keep_until, $7::timestamptz) end,
+  purge_hour = case when t.destroyed_at is null then $5::integer else greatest(t.purge_hour, $8::integer) end`
+
+const destroyStanding = (relation: string): string => `
+update ${relation} as t
+set ${erase('$6::bytea')}, ${kept}
+where app = $1 and id_hash = $2
 returning t.write_ids = $6 as mine`
 
 const destroyOnly = (relation: string): string => `

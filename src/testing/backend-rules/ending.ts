@@ -43,6 +43,34 @@ export const ENDING: readonly Rule[] = [
     },
   },
   {
+    title: 'where nothing stood a tombstone is kept as long as was asked for that, or none is put there',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const start = now()
+      const asked = { at: start, keepUntil: start + 20 * HOUR_MS }
+      const [nobody, short, stored] = [sampleLocator(), sampleLocator(), sampleLocator()]
+      await insertNew(backend, stored, storedSession())
+
+      const none = { ...asked, writeId: sampleWriteId(), keepUntilIfAbsent: start }
+      assert.equal(await backend.destroy(nobody, none), 'absent')
+      assert.equal(await backend.destroy(nobody, none), 'absent', 'sent again')
+      await assertState(backend, nobody, 'absent')
+      await insertNew(backend, nobody, storedSession())
+      assert.equal(await backend.destroy(nobody, none), 'destroyed')
+
+      const brief = { ...asked, keepUntilIfAbsent: start + 2 * HOUR_MS }
+      for (let times = 1; times <= 2; times++) await backend.destroy(short, { ...brief, writeId: sampleWriteId() })
+      assert.equal(await backend.destroy(stored, { ...brief, writeId: sampleWriteId() }), 'destroyed')
+      assert.equal(await backend.destroy(stored, none), 'already-destroyed')
+      await purgeAll(backend, start + 2 * HOUR_MS - 1)
+      for (const locator of [nobody, short, stored]) await assertState(backend, locator, 'destroyed')
+      await purgeAll(backend, start + 2 * HOUR_MS + purgeResolutionMs)
+      await assertState(backend, short, 'absent')
+      for (const locator of [nobody, stored]) await assertState(backend, locator, 'destroyed')
+      await purgeAll(backend, start + 20 * HOUR_MS + purgeResolutionMs)
+      for (const locator of [nobody, stored]) await assertState(backend, locator, 'absent')
+    },
+  },
+  {
     title: 'destroying twice is one destroy, and keeps the tombstone as long as the longer of both asked',
     check: async ({ backend, now, purgeResolutionMs }) => {
       const start = now()

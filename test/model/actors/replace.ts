@@ -352,6 +352,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     switch (outcome) {
       case 'unavailable':
         return thawed(vars, steps.onUnansweredMove === 'unknown' ? UNKNOWN : FAILED)
+      case 'absent':
       case 'refused':
         return flushes.dropIfDead(frame(onOldDropped, moveOf(vars)))
       case 'already-destroyed':
