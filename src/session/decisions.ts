@@ -119,6 +119,13 @@ export const copyVerdict = (copy: BackendCopy, now: EpochMs): CopyVerdict => {
   return hasExpired(copy.session, now) ? 'expired' : 'live'
 }
 
+/**
+ * Whether a copy is of the session that its caller holds, and not of a later one under the same id: that one was made
+ * when the first had ended, and so later.
+ */
+export const isSameSession = (one: Pick<LiveEnvelope, 'createdAt'>, other: Pick<LiveEnvelope, 'createdAt'>): boolean =>
+  one.createdAt === other.createdAt
+
 /** Whether an entry of the cache descends from what stands in the backend; a dead one never does again. */
 export const lives = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
   row.lineage === envelope.lineage ||

@@ -28,22 +28,28 @@ export interface Birth {
   readonly absoluteTtlMs: number
   readonly userEpoch: number
   readonly timings: LifeTimings
+  /** The copy that it takes the place of: a session under the same id which has ended. */
+  readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
 }
 
-/** A new session that no tier holds yet. */
+/**
+ * A new session that no tier holds yet. One that takes the place of another has a higher version and a later moment of
+ * creation, so that nothing of the other can be taken for its.
+ */
 export const born = (birth: Birth): LiveEnvelope => {
+  const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
   const absoluteExpiresAt = birth.now + birth.absoluteTtlMs
   return {
     kind: 'live',
     frozen: false,
     codecId: birth.codecId,
     lineage: birth.lineage,
-    version: 1,
+    version: (birth.over?.version ?? 0) + 1,
     durableLineage: NO_LINEAGE,
     durableVersion: 0,
     durableAt: 0,
     unflushedAt: birth.now,
-    createdAt: birth.now,
+    createdAt,
     writtenAt: birth.now,
     touchedAt: birth.now,
     seenDurableAt: 0,

@@ -170,6 +170,10 @@ export interface ResolvedOptions {
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
   readonly tombstoneTtlMs: number
+  /** How long after a creation began its insert may still come in, by the backend's clock. */
+  readonly insertMs: number
+  /** The same as `tombstoneTtlMs`, where nothing stood in the backend: as long as an insert under that id may come in. */
+  readonly emptyTombstoneTtlMs: number
   readonly onBackendDown: 'serve' | 'reject'
   readonly onCacheUnreachable: 'acknowledge' | 'reject'
   readonly deadlineMs: number
@@ -196,6 +200,8 @@ export interface ResolvedOptions {
 const DAY_MS = 86_400_000
 /** Longer than a broken connection takes to be made anew, and than most pauses of a busy server. */
 const AWAY_AFTER_MS = 500
+/** A call is over long before that; the backend's clock may be minutes off. */
+const INSERT_MS = 600_000
 /** Moments travel as 48-bit numbers; ten years is further than any session. */
 const LONGEST_MS = 3_650 * DAY_MS
 
@@ -313,18 +319,25 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   const deadlineMs = whole('deadlineMs', Math.max(10_000, backendTimeoutMs), backendTimeoutMs, 3_600_000)
   const maxClockSkewMs = whole('maxClockSkewMs', 2_000, 0, 3_600_000)
   const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs, idleTtlMs })
+  const persistOn = oneOf('persistOn', ['create', 'identify', 'due'])
+  const tombstoneTtlMs = whole('tombstoneTtlMs', absoluteTtlMs + DAY_MS, absoluteTtlMs, LONGEST_MS + DAY_MS)
+  // A step may begin just before the deadline, and be sent twice.
+  const thawMs = deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs
+  const insertMs = Math.min(absoluteTtlMs, Math.max(INSERT_MS, thawMs + maxClockSkewMs))
   return Object.freeze({
     namespace,
     maxStaleMs: whole('maxStaleMs', 60_000, 100, LONGEST_MS),
     idleTtlMs,
     absoluteTtlMs,
-    tombstoneTtlMs: whole('tombstoneTtlMs', absoluteTtlMs + DAY_MS, absoluteTtlMs, LONGEST_MS + DAY_MS),
+    tombstoneTtlMs,
+    insertMs,
+    // One that was put off may come as long as its session can live; one that was not, while its call is under way.
+    emptyTombstoneTtlMs: Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs),
     onBackendDown: oneOf('onBackendDown', ['serve', 'reject']),
     onCacheUnreachable: oneOf('onCacheUnreachable', ['acknowledge', 'reject']),
     deadlineMs,
     maxClockSkewMs,
-    // A step may begin just before the deadline, and be sent twice.
-    thawMs: deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs,
+    thawMs,
     cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),
     backendTimeoutMs,
     breakerFailures: whole('breakerFailures', 5, 1, 1_000_000),
@@ -340,7 +353,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     timings,
     policy: Object.freeze({
       maxStaleCount: whole('maxStaleCount', 10, 1, 1_000_000),
-      persistOn: oneOf('persistOn', ['create', 'identify', 'due']),
+      persistOn,
       timings,
     }),
   })

@@ -11,7 +11,7 @@ import { type Actor, type Budget, tokenOf, type World } from './world.js'
 /**
  * `W` a process that saves once, `WW` twice, `D` saves durably, `U` updates, `R` reads, `F` flushes by time, `G` reads
  * and flushes what is overdue, `T` touches, `X` destroys, `C` creates under an id that nobody knows before, `K` under
- * one that others may know, `N` moves the session to a new id, `Z` drains, `P` purges tombstones.
+ * one that others may know, `N` moves the session to a new id, `Z` drains, `P` purges.
  * Small letters go on with the handle of the letter before, of `W`, `D`, `R` or a small one: `w` saves another change,
  * `d` durably, `s` saves the handle as it is, `e` durably.
  * A process does the letters of its word one after the other. A word that begins with `+` is another request of the
@@ -68,6 +68,7 @@ const NO_FAULTS: Budget = {
   backendOutages: 0,
   cuts: 0,
   crashes: 0,
+  expiries: 0,
   rebirths: 0,
   moves: 0,
 }
@@ -85,6 +86,7 @@ const FAULT_NAMES: Readonly<Record<keyof Budget, string>> = {
   backendOutages: 'backend outage',
   cuts: 'process cut off from the cache',
   crashes: 'crash',
+  expiries: 'expiry',
   rebirths: 'process started again',
   moves: 'process started again with another list of servers',
 }
@@ -195,7 +197,7 @@ export const firstWorld = (configuration: Configuration): World => {
         ? undefined
         : { entry: undefined, token: 0, generation: OTHER_GENERATION, changes: CHANGES_BEFORE, isDown: false },
     view: configuration.view ?? 'one',
-    row: starts === 'new' ? { state: 'absent', isPurged: false } : { state: 'live', session: FIRST_ROW },
+    row: starts === 'new' ? { state: 'absent' } : { state: 'live', session: FIRST_ROW },
     newRows: [],
     backendIsDown: false,
     actors: actorsOf(processes),
@@ -210,12 +212,16 @@ export const firstWorld = (configuration: Configuration): World => {
       losses: 0,
       outageWasFree: false,
       destroy: 'no',
+      destroyedIn: 0,
       backendWasDown: false,
       movedWith: undefined,
       wrong: undefined,
     },
     lineages: 1,
     outagesEnded: 0,
+    era: 1,
+    ended: 0,
+    closed: { call: 0, life: 0 },
     idIsOut: !processes.some((word) => word.includes('C')),
   }
 }

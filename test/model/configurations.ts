@@ -125,6 +125,36 @@ const destroys: readonly Configuration[] = [
   { ...fresh, name: 'i2.deferred-put', persistOn: 'due', processes: ['K', 'W', 'X'], faults: { losses: 1 } },
 ]
 
+/** A session under an id whose session has expired; and destroys where nothing stood. */
+const lives: readonly Configuration[] = [
+  { ...warm, name: 'life.put', processes: ['W', 'K', 'R'], faults: { expiries: 1, losses: 1 } },
+  { ...warm, name: 'life.late-save', processes: ['We', 'K'], faults: { expiries: 1, lostInCache: 1 } },
+  { ...warm, name: 'life.flush', processes: ['WW', 'K'], faults: { expiries: 1, lateInBackend: 1 } },
+  { ...cold, name: 'life.two', processes: ['K', 'K', 'W'], faults: { expiries: 1, losses: 1 } },
+  { ...warm, name: 'life.touch', processes: ['K', 'T', 'D'], faults: { expiries: 1, lateInCache: 1 } },
+  { ...warm, name: 'life.outage', processes: ['W', 'K'], faults: { expiries: 1, outages: 1 } },
+  { ...warm, name: 'life.purge', processes: ['W', 'K', 'P'], faults: { expiries: 1, lateInBackend: 1 } },
+  { ...warm, name: 'life.destroy', processes: ['K', 'X', 'W'], faults: { expiries: 1, losses: 1 } },
+  { ...warm, name: 'life.regenerate', processes: ['N', 'K'], faults: { expiries: 1 } },
+  { ...warm, name: 'life.deferred-row', persistOn: 'due', processes: ['W', 'K', 'F'], faults: { expiries: 1 } },
+  { ...fresh, name: 'life.deferred', persistOn: 'due', processes: ['K', 'W', 'K'], faults: { expiries: 1 } },
+  { ...fresh, name: 'nobody.put', processes: ['K', 'XP', 'W'], faults: { lateInBackend: 1, lostInBackend: 1 } },
+  {
+    ...fresh,
+    name: 'nobody.put-loss',
+    processes: ['K', 'XP'],
+    faults: { lateInBackend: 1, losses: 1, lateInCache: 1 },
+  },
+  {
+    ...fresh,
+    name: 'nobody.deferred',
+    persistOn: 'due',
+    processes: ['K', 'W', 'XP'],
+    faults: { lateInBackend: 1, losses: 1 },
+  },
+  { ...fresh, name: 'nobody.again', processes: ['K', 'XP', 'K'], faults: { lateInBackend: 1, losses: 1 } },
+]
+
 const others: readonly Configuration[] = [
   { ...cold, name: 'i6.readers', processes: ['RR', 'WW', 'R', 'F'] },
   { ...warm, name: 'i6.lost-reply', processes: ['RR', 'W', 'D'], faults: { lostInCache: 1, lateInBackend: 1 } },
@@ -233,6 +263,7 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   ...durable,
   ...views,
   ...destroys,
+  ...lives,
   ...others,
   ...handles,
   ...tries,

@@ -81,7 +81,7 @@ const spelling = (ringForgets: boolean): Spelling => {
   const spell = (key: string, value: unknown, into: number[]): void => {
     switch (typeof value) {
       case 'number':
-        if (key === 'token' || key === 'thaw') into.push(TOKEN + value)
+        if (key === 'token' || key === 'thaw' || key === 'over') into.push(TOKEN + value)
         else if (key === 'write') into.push(MASK + (1 << value))
         else into.push(small(value))
         return
@@ -114,12 +114,13 @@ const spelling = (ringForgets: boolean): Spelling => {
       small(envelope.durableVersion),
       small(envelope.trustedAt),
       MASK + writesIn(envelope),
+      small(envelope.createdAt),
     )
     spellRing(envelope.writeIds, into)
   }
 
   const spellRow = (row: StoredSession, into: number[]): void => {
-    into.push(5, LINEAGE + lineageNumber(row.lineage), small(row.version))
+    into.push(5, LINEAGE + lineageNumber(row.lineage), small(row.version), small(row.createdAt))
     into.push(MASK + writesIn(row))
     spellRing(row.writeIds, into)
   }
@@ -366,10 +367,10 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     writeEntry(cache.entry)
     if (other !== undefined) writeEntry(other.entry)
     if (row.state === 'live') write(codeOf(row.session))
-    else if (row.state === 'absent') plain(row.isPurged ? 3 : 0)
-    else if (row.by === undefined) plain(1)
+    else if (row.state === 'absent') plain(0)
+    else if (row.by === undefined) plain(row.isEmpty ? 3 : 1)
     else {
-      plain(2)
+      plain(row.isEmpty ? 4 : 2)
       mask(1 << row.by)
     }
   }
@@ -397,7 +398,8 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     mask(past.refused)
     mask(past.drained)
     mask(past.seen)
-    plain(past.losses, past.destroy === 'no' ? 0 : past.destroy === 'begun' ? 1 : 2)
+    plain(past.losses, past.destroy === 'no' ? 0 : past.destroy === 'begun' ? 1 : 2, past.destroyedIn)
+    plain(world.era, world.ended, world.closed.call, world.closed.life)
     plain(
       (past.backendWasDown ? 1 : 0) +
         (past.outageWasFree ? 16 : 0) +

@@ -83,6 +83,7 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
       emit({ ...old, cache: kept }, () => 'the cache is back, with its old contents')
     }
   }
+  if (budget.expiries > 0) emit(expired(world), () => 'the session expires')
   if (!world.backendIsDown && budget.backendOutages > 0)
     emit(
       {
@@ -127,6 +128,15 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
       )
   })
 }
+
+/** What was promised was promised of a session that lives. */
+const expired = (world: World): World => ({
+  ...world,
+  era: world.era + 1,
+  ended: world.era,
+  budget: spend(world.budget, 'expiries'),
+  past: { ...world.past, acked: 0, durable: 0, drained: 0, seen: 0 },
+})
 
 /** It knows of no outage, and neither of what it was doing nor of what it owed. */
 const newProcess = (actor: Actor): Actor => {

@@ -1,7 +1,7 @@
 import { lives } from '../../src/session/decisions.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 import { TWICE, writesIn } from './data.js'
-import { type Entry, elsewhere, type World } from './world.js'
+import { type Entry, elsewhere, hasEnded, type World } from './world.js'
 
 /*
  * I2 to I8 as questions to one world. They use `lives` by itself, not through the rules, so that a weakened
@@ -19,7 +19,8 @@ export interface Judged {
   readonly endsWell: boolean
 }
 
-const rowWrites = ({ row }: World): number => (row.state === 'live' ? writesIn(row.session) : 0)
+const rowWrites = (world: World): number =>
+  world.row.state === 'live' && !hasEnded(world.row.session, world) ? writesIn(world.row.session) : 0
 
 /** Where each has its own view of outages, one who has seen none believes everything. */
 const isTrusted = (entry: LiveEnvelope, world: World): boolean =>
@@ -37,6 +38,8 @@ const isLive = (entry: Entry): entry is LiveEnvelope => entry?.kind === 'live'
 export const visible = (world: World): number => {
   const { entry, isDown } = world.cache
   if (isDown || !isLive(entry)) return rowWrites(world)
+  // Whoever finds it finds that there is no session.
+  if (hasEnded(entry, world) && isTrusted(entry, world)) return 0
   return isTrusted(entry, world) || isCurrent(entry, world) ? writesIn(entry) : rowWrites(world)
 }
 
@@ -105,15 +108,19 @@ export const violation = (
 
 /** I2: nobody who asks now is given the session; from a cache that the destroyer did not know, in the end. */
 const resurrection = (world: World, isAsymmetric: boolean): string | undefined => {
-  if (world.row.state === 'live') return 'I2 RESURRECTION: the row lives'
+  if (world.row.state === 'live' && wasDestroyed(world.row.session, world)) return 'I2 RESURRECTION: the row lives'
   const isServed = serves(world) || (!isAsymmetric && serves(elsewhere(world)))
   return isServed && !(isAsymmetric && world.other !== undefined) ? 'I2 RESURRECTION: the cache serves it' : undefined
 }
 
 const serves = (world: World): boolean => {
   const { entry, isDown } = world.cache
-  return !isDown && isLive(entry) && isTrusted(entry, world)
+  return !isDown && isLive(entry) && wasDestroyed(entry, world) && isTrusted(entry, world)
 }
+
+/** It is the session that was destroyed, and no later one. */
+const wasDestroyed = (session: { readonly createdAt: number }, { past }: World): boolean =>
+  session.createdAt <= past.destroyedIn
 
 /** All have done what they had to do and what they owed, and nothing is out of reach. */
 const isOver = ({ actors, late, cache, backendIsDown }: World): boolean =>

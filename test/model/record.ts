@@ -16,19 +16,21 @@ export const recorded = (world: World, actor: Actor, way: Ended, searched: Searc
   switch (ending.did) {
     case 'write': {
       const known = op?.do === 'create' && ending.status !== 'dropped' ? { ...world, idIsOut: true } : world
-      if (ending.status === 'durable' && op?.do === 'save' && (actor.floor & AFTER_DESTROY) !== 0)
+      const isOfAnother = ending.of !== undefined && ending.of > past.destroyedIn
+      if (ending.status === 'durable' && op?.do === 'save' && (actor.floor & AFTER_DESTROY) !== 0 && !isOfAnother)
         return wrong(known, 'I2 A WRITE AFTER THE DESTROY IS DURABLE')
       return written(known, actor, way, searched)
     }
     case 'read': {
-      if (past.destroy !== 'no') return world
+      // With the session that a read began with, what it had to see may have expired.
+      if (past.destroy !== 'no' || world.ended > 0) return world
       if (ending.writes === 'none') return searched.startsLive ? wrong(world, NO_SESSION) : world
       if (searched.isHealthy && (actor.floor & ~ending.writes) !== 0) return wrong(world, 'I6 READ WENT BACK')
       return searched.isHealthy ? { ...world, past: { ...past, seen: past.seen | ending.writes } } : world
     }
     case 'destroy': {
       const isDone = ending.status === 'acked' || (ending.status === 'cache unreachable' && searched.outageIsSeenByAll)
-      return isDone ? { ...world, past: { ...past, destroy: 'acked' } } : world
+      return isDone ? destroyed(world) : world
     }
     case 'flush': {
       if (op?.do !== 'drain' || ending.left) return world
@@ -47,6 +49,13 @@ export const recorded = (world: World, actor: Actor, way: Ended, searched: Searc
   }
 }
 
+/** What is made from now on is another session. */
+const destroyed = (world: World): World => ({
+  ...world,
+  era: world.era + 1,
+  past: { ...world.past, destroy: 'acked', destroyedIn: world.era },
+})
+
 /** A regeneration that ended. */
 const moved = (world: World, { ops: [op] }: Actor, { ending, owes }: Ended): World => {
   if (op?.do !== 'regenerate' || ending.did !== 'regenerate') return world
@@ -60,7 +69,8 @@ const moved = (world: World, { ops: [op] }: Actor, { ending, owes }: Ended): Wor
   if (past.movedWith !== undefined) return wrong(world, 'TWO REGENERATIONS SUCCEEDED')
   if (row.state === 'destroyed' && row.by !== op.write) return wrong(world, "REGENERATED OVER ANOTHER'S TOMBSTONE")
   if (typeof fresh !== 'object') return wrong(world, 'REGENERATED TO NOTHING')
-  return { ...world, past: { ...past, movedWith: fresh.writes, destroy: owes.length === 0 ? 'acked' : past.destroy } }
+  const done = { ...world, past: { ...past, movedWith: fresh.writes } }
+  return owes.length === 0 ? destroyed(done) : done
 }
 
 const written = (
@@ -70,6 +80,8 @@ const written = (
   { nobodyGivesUp, startsLive }: Searched,
 ): World => {
   if (ending.did !== 'write') return world
+  // Of a session that has expired nothing is promised any more.
+  if (ending.of !== undefined && ending.of <= world.ended) return world
   const { past } = world
   const bit = 1 << ending.write
   const { asked } = ending
@@ -85,7 +97,9 @@ const written = (
     case 'not applied':
       return { ...world, past: { ...past, refused: past.refused | bit } }
     case 'dropped':
-      return past.destroy === 'no' && startsLive ? wrong(world, NO_SESSION) : world
+      return past.destroy === 'no' && startsLive && world.ended === 0 && actor.ops[0]?.do !== 'put'
+        ? wrong(world, NO_SESSION)
+        : world
     case 'gave up':
       return nobodyGivesUp ? wrong(world, 'GAVE UP') : { ...world, past: { ...past, refused: past.refused | bit } }
     case 'gave up, unknown':

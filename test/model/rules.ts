@@ -7,6 +7,7 @@ import {
   flushVerdict,
   heldVerdict,
   insertVerdict,
+  isSameSession,
   owesFlush,
   quarantineVerdict,
   readerShouldFlush,
@@ -44,6 +45,7 @@ const decisions = {
   confirmVerdict,
   ringVerdict,
   heldVerdict,
+  isSameSession,
   afterwardsVerdict,
   owesFlush,
   readerShouldFlush,
@@ -129,7 +131,18 @@ export interface Steps {
   /** How an entry that a comparison found dead is removed. */
   readonly quarantineDrops: 'by token' | 'whatever stands there'
   readonly onUnreachableTombstone: 'tell' | 'acknowledge'
-  readonly deferredInsert: 'in time' | 'at any time'
+  /** Whether an insert counts however late it comes: one of a creation, and one of a session whose creation was put off. */
+  readonly inserts: Readonly<Record<'call' | 'life', 'in time' | 'at any time'>>
+  /** What a destroy leaves in the backend where nothing stood, under an id that others may know. */
+  readonly onNothing: 'leave a tombstone' | 'leave nothing'
+  /** How long that is kept. */
+  readonly emptyTombstones: 'as long as an insert' | 'as long as a call'
+  /** What becomes of the entry of a session that has expired, when another takes its place. */
+  readonly onEndedEntry: 'lease over it' | 'leave it'
+  /** Whether a session that takes the place of an entry that has expired may stand in the cache alone. */
+  readonly createOver: 'durable' | 'as ever'
+  /** The lineage of a session that takes the place of one that has expired. */
+  readonly lineageOver: 'its own' | 'of the one before'
   readonly onUnansweredDrain: 'left' | 'nothing left'
   readonly onNobody: 'unavailable' | 'none'
   readonly touchBy: 'cas' | 'set'
@@ -184,7 +197,12 @@ const steps: Steps = {
   onForeign: 'compare',
   quarantineDrops: 'by token',
   onUnreachableTombstone: 'tell',
-  deferredInsert: 'in time',
+  inserts: { call: 'in time', life: 'in time' },
+  onNothing: 'leave a tombstone',
+  emptyTombstones: 'as long as an insert',
+  onEndedEntry: 'lease over it',
+  createOver: 'durable',
+  lineageOver: 'its own',
   onUnansweredDrain: 'left',
   onNobody: 'unavailable',
   touchBy: 'cas',

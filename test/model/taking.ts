@@ -71,7 +71,7 @@ export const taking = (begin: ReturnType<typeof beginning>): Taking => {
       ofActor = new Map()
       known.set(actor, ofActor)
     }
-    const name = `${floor} ${isHeard} ${world.lineages} ${world.outagesEnded} ${nameOf(answer)}`
+    const name = `${floor} ${isHeard} ${world.lineages} ${world.outagesEnded} ${world.era} ${world.ended} ${nameOf(answer)}`
     let taken = ofActor.get(name)
     if (taken === undefined) {
       taken = workOut(world, actor, op, floor, answer, isHeard)

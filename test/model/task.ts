@@ -37,8 +37,16 @@ export type Stored =
 /** A command to a tier. Those marked as weak exist for the mutations only. */
 export type Command =
   | { readonly to: 'cache'; readonly op: 'get' }
-  | { readonly to: 'cache'; readonly op: 'lease' }
-  | { readonly to: 'cache'; readonly op: 'cas'; readonly value: LiveEnvelope; readonly token: Token }
+  /** Where nothing stands, or over the entry that `over` saw. */
+  | { readonly to: 'cache'; readonly op: 'lease'; readonly over?: Token | undefined }
+  | {
+      readonly to: 'cache'
+      readonly op: 'cas'
+      readonly value: LiveEnvelope
+      readonly token: Token
+      /** Of a change by a handle: the session that the handle holds, by the era in which it was made. */
+      readonly of?: number | undefined
+    }
   | { readonly to: 'cache'; readonly op: 'bury'; readonly token: Token }
   /** Over the entry that `token` saw, or else where nothing stands. */
   | { readonly to: 'cache'; readonly op: 'mark'; readonly token: Token | undefined }
@@ -53,8 +61,9 @@ export type Command =
       readonly to: 'backend'
       readonly op: 'insert'
       readonly session: StoredSession
-      /** Refused once its time is over. */
-      readonly isDeferred: boolean
+      readonly bound: Bound
+      /** The copy of a session that has expired, whose place it takes. */
+      readonly over?: { readonly lineage: string; readonly version: number } | undefined
     }
   | { readonly to: 'backend'; readonly op: 'update'; readonly guard: Guard; readonly session: StoredSession }
   | {
@@ -65,11 +74,17 @@ export type Command =
       readonly only?: { lineage: string; version: number }
     }
   | { readonly to: 'backend'; readonly op: 'extend' }
-  /** Removes a tombstone whose time is up. */
-  | { readonly to: 'backend'; readonly op: 'purge' }
+  /** Removes a tombstone whose time is up, or a session that has expired. */
+  | { readonly to: 'backend'; readonly op: 'purge'; readonly isDeferred: boolean }
   /** The row of the id that a regeneration moves to, named by its write; nobody else knows it yet. */
   | { readonly to: 'backend'; readonly op: 'put new'; readonly write: number; readonly session: StoredSession }
   | { readonly to: 'backend'; readonly op: 'destroy new'; readonly write: number }
+
+/**
+ * How late an insert still counts: while the call that creates the session is under way, or as long as the session may
+ * live. Weak ones have no bound.
+ */
+export type Bound = 'call' | 'life' | undefined
 
 export type Refusable =
   | { readonly outcome: 'applied'; readonly token: BackendToken }
@@ -174,6 +189,8 @@ export type Ending =
       readonly write: number
       readonly status: WriteStatus
       readonly asked?: Uint8Array | undefined
+      /** The session that was written to, by the era in which it was made. */
+      readonly of?: number | undefined
     }
   | { readonly did: 'read'; readonly writes: number | 'none' }
   | { readonly did: 'destroy'; readonly status: 'acked' | 'cache unreachable' | 'rejected' }
@@ -190,6 +207,10 @@ export interface Around {
   readonly now: number
   /** Entries with an older stamp are from before an outage that this process saw. */
   readonly trustFrom: number
+  /** The era that it is: what is made now is of this era. */
+  readonly era: number
+  /** Sessions of this era and older ones have expired. */
+  readonly ended: number
 }
 
 export type Vars = Readonly<Record<string, unknown>>
@@ -246,9 +267,10 @@ const asking =
 
 export const get = (then: Frame<Seen | 'unreachable'>): Task =>
   asking<Seen | 'unreachable'>()({ to: 'cache', op: 'get' }, then)
-export const lease = (then: Frame<Stored>): Task => asking<Stored>()({ to: 'cache', op: 'lease' }, then)
-export const cas = (value: LiveEnvelope, token: Token, then: Frame<Stored>): Task =>
-  asking<Stored>()({ to: 'cache', op: 'cas', value, token }, then)
+export const lease = (then: Frame<Stored>, over?: Token): Task =>
+  asking<Stored>()({ to: 'cache', op: 'lease', over }, then)
+export const cas = (value: LiveEnvelope, token: Token, then: Frame<Stored>, of?: number): Task =>
+  asking<Stored>()({ to: 'cache', op: 'cas', value, token, of }, then)
 export const bury = (token: Token, then: Frame<Stored>): Task =>
   asking<Stored>()({ to: 'cache', op: 'bury', token }, then)
 export const mark = (token: Token | undefined, then: Frame<Stored>): Task =>
@@ -266,8 +288,12 @@ export const deleteBlindly = (then: Frame<Stored>): Task => asking<Stored>()({ t
 
 export const read = (then: Frame<BackendCopy | 'unavailable'>): Task =>
   asking<BackendCopy | 'unavailable'>()({ to: 'backend', op: 'read' }, then)
-export const insert = (session: StoredSession, isDeferred: boolean, then: Frame<InsertOutcome | 'unavailable'>): Task =>
-  asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session, isDeferred }, then)
+export const insert = (
+  session: StoredSession,
+  bound: Bound,
+  then: Frame<InsertOutcome | 'unavailable'>,
+  over?: { readonly lineage: string; readonly version: number },
+): Task => asking<InsertOutcome | 'unavailable'>()({ to: 'backend', op: 'insert', session, bound, over }, then)
 export const update = (guard: Guard, session: StoredSession, then: Frame<Refusable>): Task =>
   asking<Refusable>()({ to: 'backend', op: 'update', guard, session }, then)
 export const destroyRow = (then: Frame<RowTold>): Task =>
@@ -280,8 +306,8 @@ export const replaceRow = (
 ): Task => asking<RowTold>()({ to: 'backend', op: 'destroy', write, ...(only === undefined ? {} : { only }) }, then)
 export const extend = (then: Frame<'extended' | 'destroyed' | 'absent' | 'unavailable'>): Task =>
   asking<'extended' | 'destroyed' | 'absent' | 'unavailable'>()({ to: 'backend', op: 'extend' }, then)
-export const purge = (next: Frame<'told' | 'unavailable'>): Task =>
-  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'purge' }, next)
+export const purge = (isDeferred: boolean, next: Frame<'told' | 'unavailable'>): Task =>
+  asking<'told' | 'unavailable'>()({ to: 'backend', op: 'purge', isDeferred }, next)
 export const putNew = (write: number, session: StoredSession, then: Frame<'told' | 'unavailable'>): Task =>
   asking<'told' | 'unavailable'>()({ to: 'backend', op: 'put new', write, session }, then)
 export const destroyNew = (write: number, then: Frame<'told' | 'unavailable'>): Task =>

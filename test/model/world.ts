@@ -22,10 +22,9 @@ export interface Cache {
 }
 
 export type Row =
-  /** `isPurged`: longer than any insert of a deferred creation is admitted. */
-  | { readonly state: 'absent'; readonly isPurged: boolean }
-  /** `by`: the write of the regeneration whose tombstone it is. */
-  | { readonly state: 'destroyed'; readonly by: number | undefined }
+  | { readonly state: 'absent' }
+  /** `by`: the write of the regeneration whose tombstone it is. `isEmpty`: no session stood there. */
+  | { readonly state: 'destroyed'; readonly by: number | undefined; readonly isEmpty: boolean }
   | { readonly state: 'live'; readonly session: StoredSession }
 
 export type NewRow = { readonly writes: number } | 'destroyed' | undefined
@@ -83,6 +82,8 @@ export interface Budget {
   /** One process does not reach the cache for a while. */
   readonly cuts: number
   readonly crashes: number
+  /** Nobody used the session for so long that it has expired. */
+  readonly expiries: number
   /** A process is started again, without what it knew and owed. */
   readonly rebirths: number
   /** A process is started again with the other list of servers. */
@@ -104,6 +105,8 @@ export interface Past {
   /** The cache was away, and that has not counted as a loss yet. */
   readonly outageWasFree: boolean
   readonly destroy: 'no' | 'begun' | 'acked'
+  /** The era in which that was acknowledged: sessions of later ones are others. */
+  readonly destroyedIn: number
   readonly backendWasDown: boolean
   /** The writes in the session under its new id, once the regeneration was acknowledged. */
   readonly movedWith: number | undefined
@@ -131,6 +134,15 @@ export interface World {
   readonly past: Past
   readonly lineages: number
   readonly outagesEnded: number
+  /**
+   * Counts the moments by which sessions are told apart from those before: one expired, or was destroyed, or the time of a
+   * tombstone was up.
+   */
+  readonly era: number
+  /** Sessions of this era and older ones have expired. */
+  readonly ended: number
+  /** Inserts for sessions of this era and older ones come too late, by their bound. */
+  readonly closed: { readonly call: number; readonly life: number }
   /** Somebody else than its creator can know the session's id. */
   readonly idIsOut: boolean
 }
@@ -180,12 +192,19 @@ const inCache = (
       if (entry === undefined) return { world, answer: { state: 'missing' } }
       if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
       return { world, answer: { state: entry.kind, token } }
-    case 'lease':
-      return entry === undefined ? stored(changed(world, { kind: 'lease' })) : refused
+    case 'lease': {
+      const { over } = command
+      const isFree = over === undefined ? entry === undefined : fits(over, cache, rules)
+      return isFree ? stored(changed(world, { kind: 'lease' })) : refused
+    }
     case 'add':
       return entry === undefined ? stored(changed(world, command.value)) : refused
-    case 'cas':
-      return fits(command.token, cache, rules) ? stored(changed(world, command.value)) : refused
+    case 'cas': {
+      if (!fits(command.token, cache, rules)) return refused
+      const { value, of } = command
+      const isAnothers = of !== undefined && of !== value.createdAt
+      return stored(changed(isAnothers ? wrong(world, 'A LATE SAVE IS IN A LATER SESSION') : world, value))
+    }
     case 'bury':
       return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
     case 'mark': {
@@ -227,14 +246,7 @@ const inBackend = (
       if (row.state !== 'live') return { world, answer: { state: row.state } }
       return { world, answer: { state: 'live', session: row.session, token: NO_TOKEN } }
     case 'insert':
-      if (command.isDeferred && row.state === 'absent' && row.isPurged && rules.steps.deferredInsert === 'in time')
-        return { world, answer: { outcome: 'too-late' } }
-      return row.state === 'absent'
-        ? {
-            world: { ...world, row: { state: 'live', session: command.session } },
-            answer: { outcome: 'inserted', token: NO_TOKEN },
-          }
-        : { world, answer: { outcome: 'exists', row: stateOf(row) } }
+      return inserted(world, command, rules)
     case 'update': {
       const { guard, session } = command
       const admitted =
@@ -259,19 +271,55 @@ const inBackend = (
         !(row.state === 'live' && row.session.lineage === only.lineage && row.session.version === only.version)
       )
         return { world, answer: 'refused' }
-      const tombstone = { state: 'destroyed', by } as const
+      const isEmpty = row.state === 'absent'
+      // The world does not know whose id is new: nobody destroys under one that is.
+      if (isEmpty && rules.steps.onNothing === 'leave nothing') return { world, answer: 'absent' }
+      const tombstone = { state: 'destroyed', by, isEmpty } as const
       return { world: { ...world, row: tombstone, past: begunToDestroy(world.past) }, answer: 'destroyed' }
     }
     case 'purge':
-      return {
-        world: row.state === 'destroyed' ? { ...world, row: { state: 'absent', isPurged: true } } : world,
-        answer: 'told',
-      }
+      return { world: purged(world, command.isDeferred, rules), answer: 'told' }
     case 'put new':
       return { world: withNewRow(world, command.write, { writes: writesIn(command.session) }), answer: 'told' }
     case 'destroy new':
       return { world: withNewRow(world, command.write, 'destroyed'), answer: 'told' }
   }
+}
+
+const inserted = (
+  world: World,
+  { session, bound, over }: Extract<Command, { op: 'insert' }>,
+  { steps }: Rules,
+): { world: World; answer: Answer } => {
+  const { row, closed } = world
+  const isLate = bound !== undefined && steps.inserts[bound] === 'in time' && session.createdAt <= closed[bound]
+  const next: World = { ...world, row: { state: 'live', session } }
+  const done = { outcome: 'inserted', token: NO_TOKEN } as const
+  if (row.state === 'absent') return isLate ? { world, answer: { outcome: 'too-late' } } : { world: next, answer: done }
+  const isEnded =
+    row.state === 'live' &&
+    hasEnded(row.session, world) &&
+    row.session.lineage === over?.lineage &&
+    row.session.version === over.version
+  if (!isEnded || isLate) return { world, answer: { outcome: 'exists', row: stateOf(row) } }
+  const grows = session.version > row.session.version
+  return { world: grows ? next : wrong(next, 'I7 VERSION DID NOT GROW'), answer: done }
+}
+
+export const hasEnded = (session: { readonly createdAt: number }, { ended }: { readonly ended: number }): boolean =>
+  session.createdAt <= ended
+
+/**
+ * A tombstone whose time is up, or a session that has expired. Inserts that a call had under way when the tombstone was
+ * put are too late then; those of sessions whose creation was put off are if it was kept as long as they may come.
+ */
+const purged = (world: World, isDeferred: boolean, { steps }: Rules): World => {
+  const { row, era, closed } = world
+  if (row.state === 'live' && hasEnded(row.session, world))
+    return { ...world, row: { state: 'absent' }, closed: { ...closed, call: Math.max(closed.call, world.ended) } }
+  if (row.state !== 'destroyed') return world
+  const isLong = !row.isEmpty || (isDeferred && steps.emptyTombstones === 'as long as an insert')
+  return { ...world, row: { state: 'absent' }, era: era + 1, closed: { call: era, life: isLong ? era : closed.life } }
 }
 
 /** A tombstone stays. */
@@ -307,6 +355,8 @@ export const aroundOf = (world: World, actor: Actor): Around & { readonly lineag
     },
     lineages: () => lineages,
     now: 1 + world.outagesEnded,
+    era: world.era,
+    ended: world.ended,
     trustFrom: actor.noticed === 0 ? 0 : 1 + actor.noticed,
   }
 }

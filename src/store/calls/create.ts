@@ -1,12 +1,14 @@
+import type { BackendCopy, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
-import { verdictOnRow } from '../../session/decisions.js'
+import { copyVerdict, verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { born, persisted, storedSession, trusted } from '../../session/transitions.js'
+import { type Birth, born, persisted, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import type { Flushing } from '../protocol/flush.js'
 import type { InCache, Live, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { asInBackend, inCache } from '../protocol/write.js'
@@ -39,57 +41,64 @@ export interface Creating {
 /** How long a creation waits, after its insert, for a cache that is slower than the backend. */
 const LEASE_GRACE_MS = 20
 
-export const creating = (context: Context, reads: Reading): Creating => {
+/** How often a lease is tried where something stands, and an insert where what stands has ended. */
+const ATTEMPTS = 3
+
+/** What a creation has of the cache. */
+interface Place {
+  /** `undefined`: the cache cannot be asked, or others are at work there. */
+  readonly lease: CasToken | undefined
+  /** Nobody in the cache knows better than the backend whether a session has ended. */
+  readonly isFree: boolean
+  /** The lease was taken over the entry of a session that has ended. */
+  readonly isOverEnded: boolean
+}
+
+export const creating = (context: Context, reads: Reading, flushes: Flushing): Creating => {
   const { runtime, cache, backend, options } = context
 
-  const create: Creating['create'] = async ({ locator, wanted, idleTtlMs, fresh, call }) => {
-    const envelope = born({
+  const create: Creating['create'] = async (creation) => {
+    const { wanted, fresh } = creation
+    const birth: Birth = {
       now: runtime.now(),
       lineage: randomName(runtime),
       writeId: randomName(runtime),
       codecId: context.values.codecId,
       data: wanted.data,
-      idleTtlMs,
+      idleTtlMs: creation.idleTtlMs,
       absoluteTtlMs: options.absoluteTtlMs,
       userEpoch: 0,
       timings: options.timings,
-    })
-    const deferred =
-      options.policy.persistOn === 'due' || (options.policy.persistOn === 'identify' && wanted.userId === undefined)
-    if (deferred) {
-      const placed = await placeAlone(locator, envelope, fresh, call)
-      if (placed !== undefined) return { now: placed, placed: undefined }
+    }
+    const { persistOn } = options.policy
+    if (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined)) {
+      const created = await placeAlone(creation, birth)
+      if (created !== undefined) return created
       // The cache cannot take it: a session must stand somewhere.
     }
-    return await insertAndPlace(locator, envelope, wanted, { deferred, fresh, call })
+    if (fresh) return await insertFresh(creation, birth)
+    return await insertUnder(creation, birth, await placeOf(creation))
   }
 
   /**
-   * The lease is taken before the insert can be known to anyone: taken later, the copy it is replaced by could be
-   * older than a destroy that came and was forgotten in between. For an id that nobody knows yet both are asked at
-   * once; if the lease is not there soon after the insert, the first load fills the cache.
+   * Nobody knows the id yet, so the cache and the backend are asked at once; if the lease is not there soon after the
+   * insert, the first load fills the cache.
    */
-  const insertAndPlace = async (
-    locator: Locator,
-    envelope: LiveEnvelope,
-    wanted: Wanted,
-    { deferred, fresh, call }: { readonly deferred: boolean; readonly fresh: boolean; readonly call: Call },
-  ): Promise<Created> => {
+  const insertFresh = async (creation: Creation, birth: Birth): Promise<Created> => {
+    const { locator, call } = creation
     let lease: CasToken | undefined
     let inserted = false
-    const leasing = takeLease(locator).then((token) => {
+    const leasing = takeLease(locator).then(({ token }) => {
       if (!inserted) lease = token
       else if (token !== undefined) context.background.run('place', () => cache.drop(locator.key, token))
     })
-    if (!fresh) await leasing
     try {
       call.refuseIfLate()
-      const durable = await insert(locator, envelope, wanted, deferred)
+      const durable = await insert(creation, birth, false)
       // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
       inserted = true
-      const placed = lease === undefined ? undefined : put(locator, durable, lease)
-      return { now: asInBackend(durable), placed }
+      return { now: asInBackend(durable), placed: lease === undefined ? undefined : put(locator, durable, lease) }
     } catch (error) {
       inserted = true
       if (lease !== undefined) await cache.drop(locator.key, lease)
@@ -97,58 +106,148 @@ export const creating = (context: Context, reads: Reading): Creating => {
     }
   }
 
-  const insert = async (
-    locator: Locator,
-    envelope: LiveEnvelope,
-    wanted: Wanted,
-    deferred: boolean,
-  ): Promise<LiveEnvelope> => {
-    const session = storedSession(envelope, wanted.userId, options.timings)
-    const insertOptions = deferred ? { notAfter: envelope.createdAt + options.absoluteTtlMs } : {}
-    const send = (): ReturnType<typeof backend.insert> => backend.insert(locator, session, 'create', insertOptions)
-    // Sent again after a lost answer: if the first one is in, the second finds its own lineage there.
-    const outcome = await send().catch((error: unknown) => {
-      if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
-      return send().catch((second: unknown) => {
-        throw butMayBeApplied(second)
-      })
-    })
-    if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
-    if (outcome.outcome === 'too-late')
-      throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
-    const { row } = outcome
-    if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
-      return persisted(envelope, runtime.now(), row.token)
-    throw row.state === 'destroyed' ? destroyedMeanwhile() : taken()
+  /**
+   * The lease was taken before the insert can be known to anyone: taken later, the copy it is replaced by could be older
+   * than a destroy that came and was forgotten in between.
+   */
+  const insertUnder = async (creation: Creation, birth: Birth, { lease, isFree }: Place): Promise<Created> => {
+    const { locator, call } = creation
+    let durable: LiveEnvelope
+    try {
+      call.refuseIfLate()
+      durable = await insert(creation, birth, isFree)
+    } catch (error) {
+      if (lease !== undefined) await cache.drop(locator.key, lease)
+      throw error
+    }
+    const now = asInBackend(durable)
+    if (lease !== undefined) return { now, placed: put(locator, durable, lease) }
+    // What was in the way of the lease may be the entry of a session that has ended, and hide the new one.
+    const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call)
+    if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
+    return { now, placed: undefined }
   }
 
-  /** In the cache only. `undefined` if it cannot be asked. Of a foreign id the backend is asked, under the lease. */
-  const placeAlone = async (
+  /**
+   * @param mayReplace whether a session that has ended, by what the backend knows, makes room
+   */
+  const insert = async (creation: Creation, birth: Birth, mayReplace: boolean): Promise<LiveEnvelope> => {
+    const { locator, wanted } = creation
+    let standing: StoredSession | undefined
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const envelope = born({ ...birth, over: standing })
+      const outcome = await send(locator, envelope, wanted.userId, {
+        notAfter: birth.now + options.insertMs,
+        ...(standing === undefined
+          ? {}
+          : { over: { lineage: standing.lineage, version: standing.version, endedBy: runtime.now() } }),
+      })
+      if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
+      if (outcome.outcome === 'too-late')
+        throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
+      const { row } = outcome
+      if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
+        return persisted(envelope, runtime.now(), row.token)
+      if (row.state === 'destroyed') throw destroyedMeanwhile()
+      if (!mayReplace) throw taken()
+      standing = endedIn(await backend.read(locator))
+    }
+    throw taken()
+  }
+
+  /** Sent again after a lost answer: if the first one is in, the second finds its own lineage there. */
+  const send = async (
     locator: Locator,
     envelope: LiveEnvelope,
-    fresh: boolean,
-    call: Call,
-  ): Promise<InCache | undefined> => {
-    if (!fresh) await refuseIfKnown(locator, call)
-    const lease = await takeLease(locator)
-    if (lease === undefined) {
-      if (!fresh) await refuseIfKnown(locator, call)
-      return undefined
-    }
-    if (fresh) return await put(locator, envelope, lease)
+    userId: string | undefined,
+    insertOptions: InsertOptions,
+  ): Promise<InsertOutcome> => {
+    const session = storedSession(envelope, userId, options.timings)
     try {
-      const { state } = await backend.read(locator)
-      if (state === 'absent') return await put(locator, envelope, lease)
-      throw state === 'destroyed' ? destroyedMeanwhile() : taken()
+      return await backend.insert(locator, session, 'create', insertOptions)
+    } catch (error) {
+      if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
+      return await backend.insert(locator, session, 'create', insertOptions).catch((second: unknown) => {
+        throw butMayBeApplied(second)
+      })
+    }
+  }
+
+  /**
+   * A session that stands there and has ended; `undefined` where nothing stands.
+   *
+   * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
+   */
+  const endedIn = (copy: BackendCopy): StoredSession | undefined => {
+    const verdict = copyVerdict(copy, runtime.now())
+    if (verdict === 'live') throw taken()
+    if (verdict === 'destroyed') throw destroyedMeanwhile()
+    return copy.state === 'live' ? copy.session : undefined
+  }
+
+  /** In the cache only. `undefined` if it cannot take it. Of an id that others may know the backend is asked, under the lease. */
+  const placeAlone = async (creation: Creation, birth: Birth): Promise<Created | undefined> => {
+    const { locator, fresh } = creation
+    const place = fresh
+      ? { lease: (await takeLease(locator)).token, isFree: true, isOverEnded: false }
+      : await placeOf(creation)
+    const { lease } = place
+    // What is in the way may be a session that stands in the cache alone.
+    if (!place.isFree) throw taken()
+    if (lease === undefined) return undefined
+    // A late flush of the one that has ended would take this one's place, if that had none in the backend.
+    if (place.isOverEnded) return await insertUnder(creation, birth, place)
+    const placeIt = async (): Promise<Created | undefined> => {
+      const now = await put(locator, born(birth), lease)
+      return now === undefined ? undefined : { now, placed: undefined }
+    }
+    if (fresh) return await placeIt()
+    let standing: StoredSession | undefined
+    try {
+      standing = endedIn(await backend.read(locator))
     } catch (error) {
       await cache.drop(locator.key, lease)
       throw error
     }
+    // The backend has its row anyway: to put it off would spare nothing.
+    return standing === undefined ? await placeIt() : await insertUnder(creation, birth, place)
   }
 
-  const takeLease = async (locator: Locator): Promise<CasToken | undefined> => {
-    const lease = await cache.lease(locator.key, randomName(runtime))
-    return lease.outcome === 'stored' ? lease.token : undefined
+  const takeLease = async (
+    locator: Locator,
+    over?: CasToken,
+  ): Promise<{ readonly token: CasToken | undefined; readonly isInTheWay: boolean }> => {
+    const lease = await cache.lease(locator.key, randomName(runtime), over)
+    if (lease.outcome === 'stored') return { token: lease.token, isInTheWay: false }
+    return { token: undefined, isInTheWay: lease.outcome === 'conflict' || lease.outcome === 'missing' }
+  }
+
+  /**
+   * The lease of an id that others may know: where nothing stands, or over a session that has ended.
+   *
+   * @throws SessionStoreError `E_SESSION_CONFLICT` where a session lives, `E_SESSION_DESTROYED` where one was
+   */
+  const placeOf = async ({ locator, call }: Creation): Promise<Place> => {
+    let over: CasToken | undefined
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const { token, isInTheWay } = await takeLease(locator, over)
+      if (!isInTheWay) return { lease: token, isFree: true, isOverEnded: token !== undefined && over !== undefined }
+      over = await endedInCache(locator, call)
+    }
+    return { lease: undefined, isFree: false, isOverEnded: false }
+  }
+
+  /** The entry of a session that has ended; `undefined` where none stands any more, or where nobody can be asked. */
+  const endedInCache = async (locator: Locator, call: Call): Promise<CasToken | undefined> => {
+    try {
+      const found = await reads.observe(locator, 'reader', call)
+      if (found.state === 'live') throw taken()
+      if (found.because === 'destroyed') throw destroyedMeanwhile()
+      return found.token
+    } catch (error) {
+      if (!isUnavailable(error) || call.isLate()) throw error // nobody can be asked: the insert will tell
+      return undefined
+    }
   }
 
   const put = async (locator: Locator, envelope: LiveEnvelope, lease: CasToken): Promise<InCache | undefined> => {
@@ -157,16 +256,6 @@ export const creating = (context: Context, reads: Reading): Creating => {
     if (stored.outcome === 'stored') return inCache(stamped, stored.token)
     await cache.drop(locator.key, lease)
     return undefined
-  }
-
-  const refuseIfKnown = async (locator: Locator, call: Call): Promise<void> => {
-    try {
-      const found = await reads.observe(locator, 'reader', call)
-      if (found.state === 'live') throw taken()
-      if (found.because === 'destroyed') throw destroyedMeanwhile()
-    } catch (error) {
-      if (!isUnavailable(error) || call.isLate()) throw error // nobody can be asked: the insert will tell
-    }
   }
 
   return { create }
@@ -183,9 +272,9 @@ export type Create<Data> = (
 ) => Promise<Handle<Data>>
 
 /** The call `create`: the handle of a session that was made as above. */
-export const creatingHandles = <Data>({ context, customs, reads, handles }: CallParts<Data>): Create<Data> => {
+export const creatingHandles = <Data>({ context, customs, reads, flushes, handles }: CallParts<Data>): Create<Data> => {
   const { runtime, options } = context
-  const creations = creating(context, reads)
+  const creations = creating(context, reads, flushes)
 
   return async (data, given, call) => {
     const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))

@@ -37,7 +37,7 @@ export const putting = <Data>(
     const tries = noTries(runtime)
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       const found = await standing(locator, call)
-      if (found.state === 'none' && found.because !== 'absent') throw destroyedMeanwhile()
+      if (found.state === 'none' && found.because === 'destroyed') throw destroyedMeanwhile()
       try {
         if (found.state === 'none') return await create(data, { id, idleTtlMs }, call)
         const resolve = overwriting(context, wanted)

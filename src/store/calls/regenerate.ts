@@ -1,7 +1,7 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
-import { butMayBeApplied, butNotApplied, SessionStoreError } from '../../errors.js'
-import { insertVerdict, verdictOnRow } from '../../session/decisions.js'
+import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import {
@@ -28,6 +28,8 @@ import type { Saving } from './save.js'
 
 export interface Regeneration {
   readonly from: Locator
+  /** The session that the caller holds: another one under the same id is none of his. */
+  readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
   readonly resolve: WriteIntent['resolve']
   readonly call: Call
@@ -52,7 +54,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, to, resolve, call }: Regeneration,
+  { from, of, to, resolve, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   /** This call's own name in the tombstones it leaves, so that it never takes another's for its own. */
@@ -128,7 +130,11 @@ export const regenerate = async (
         timings: options.timings,
       })
       mayBeThere = true
-      const outcome = await backend.insert(to, storedSession(first, resolved.userId, options.timings), 'regenerate')
+      const session = storedSession(first, resolved.userId, options.timings)
+      const notAfter = first.createdAt + options.insertMs
+      const outcome = await backend.insert(to, session, 'regenerate', { notAfter })
+      if (outcome.outcome === 'too-late')
+        throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const verdict = insertVerdict(first, outcome)
       if (verdict !== 'applied' && verdict !== 'superseded')
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
@@ -191,7 +197,12 @@ export const regenerate = async (
   /** Nobody will be told the new id any more. */
   const forgetFresh = (): void => {
     const at = runtime.now()
-    const tombstone = { writeId: destruction, at, keepUntil: at + options.tombstoneTtlMs }
+    const tombstone = {
+      writeId: destruction,
+      at,
+      keepUntil: at + options.tombstoneTtlMs,
+      keepUntilIfAbsent: at + options.emptyTombstoneTtlMs,
+    }
     if (!mayBeThere) return
     const forget = async (): Promise<boolean> => {
       await backend.destroy(to, tombstone)
@@ -203,7 +214,7 @@ export const regenerate = async (
   /** `undefined`: something came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
     const found = await reads.observeThawed(from, call)
-    if (found.state === 'none') throw destroyedMeanwhile()
+    if (found.state === 'none' || !isSameSession(found.envelope, of)) throw destroyedMeanwhile()
     const resolved = resolve(found.envelope, undefined)
     const step = halting()
     const thaw = (): Promise<void> =>
@@ -283,7 +294,7 @@ export const regenerating = <Data>(
     const to = locatorOf(context, id)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, to, resolve, call }),
+      regenerate(context, reads, flushes, { from, of: basis, to, resolve, call }),
     )
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }

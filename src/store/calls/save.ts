@@ -147,14 +147,14 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const writeOf = async (
     handle: Handle<Data>,
     wanted: View,
-    intent: Omit<WriteIntent, 'locator' | 'tries' | 'doubtful'>,
+    intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful'>,
   ): Promise<WriteResult> => {
     const { locator, doubtful } = handle
     const tries = noTries(context.runtime)
     try {
       return await queue.run(locator.key, async () => {
         intent.call.refuseIfLate()
-        return await writes.write({ ...intent, locator, tries, doubtful })
+        return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful })
       })
     } catch (error) {
       // The handle takes nothing for stored that was not acknowledged; but its next save has to know what may be in.
@@ -211,7 +211,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     call: Call,
   ): Promise<SaveReport> => {
     const { locator, base, anchor } = handle
-    const standing = await writes.makeDurable(locator, heldBy(handle), call)
+    const standing = await writes.makeDurable(locator, base, heldBy(handle), call)
     if (standing !== 'lost') {
       handle.seen = standing
       handle.base = persisted(base, context.runtime.now(), base.backendToken)

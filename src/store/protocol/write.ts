@@ -8,6 +8,7 @@ import {
   flushReason,
   type HeldVersion,
   heldVerdict,
+  isSameSession,
   owesFlush,
   ringVerdict,
   type WriteSituation,
@@ -73,6 +74,8 @@ export interface WriteIntent {
   readonly call: Call
   /** What the caller believes to stand, from its own read; the write looks for itself where there is none. */
   readonly base: Live | undefined
+  /** The session that the caller holds: another one under the same id is none of his. Without it, whatever stands. */
+  readonly of?: Pick<LiveEnvelope, 'createdAt'> | undefined
   /**
    * Called anew whenever something else stands there; throws what the write shall reject with. `basis` is given where
    * an earlier save of the same handle, which had rejected, turns out to be in: what the request held then.
@@ -107,9 +110,15 @@ export interface Writing {
    * Makes what stands durable without changing it, if it has all that the caller holds. `'lost'`: it has not, as the
    * cache lost what was not in the backend yet; nothing was made durable.
    *
-   * @param held what the caller holds; `undefined` where that is in the backend already
+   * @param of the session that the caller holds
+   * @param held the version of it that he holds; `undefined` where that is in the backend already
    */
-  makeDurable(locator: Locator, held: HeldVersion | undefined, call: Call): Promise<Live | 'lost'>
+  makeDurable(
+    locator: Locator,
+    of: Pick<LiveEnvelope, 'createdAt'>,
+    held: HeldVersion | undefined,
+    call: Call,
+  ): Promise<Live | 'lost'>
 }
 
 const FIRST_PAUSE_MS = 2
@@ -135,7 +144,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)))
       const found: Found = base ?? (await reads.observeThawed(locator, call))
       base = undefined
-      if (found.state === 'none') throw destroyedMeanwhile()
+      if (found.state === 'none' || isAnother(found, intent.of)) throw destroyedMeanwhile()
 
       if (tries.doubt !== undefined && isIn(found, tries.doubt)) {
         const ended = await endWithWhatStands(intent, found)
@@ -229,6 +238,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       { applied: 'no' },
     )
   }
+
+  /** The caller's session has ended, and another one was made under its id. */
+  const isAnother = ({ envelope }: Live, of: WriteIntent['of']): boolean =>
+    of !== undefined && !isSameSession(envelope, of)
 
   /** @throws SessionStoreError `E_SESSION_UNKNOWN_OUTCOME` where the ring no longer tells. */
   const isIn = ({ envelope }: Live, { writeId, baseVersion }: Doubt): boolean => {
@@ -394,10 +407,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   /** The same copy, known to be in the backend. */
   const durable = (envelope: LiveEnvelope): LiveEnvelope => persisted(envelope, runtime.now(), envelope.backendToken)
 
-  const makeDurable: Writing['makeDurable'] = async (locator, held, call) => {
+  const makeDurable: Writing['makeDurable'] = async (locator, of, held, call) => {
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       const found = await reads.observe(locator, 'writer', call)
-      if (found.state === 'none') throw destroyedMeanwhile()
+      if (found.state === 'none' || isAnother(found, of)) throw destroyedMeanwhile()
       const { envelope } = found
       const verdict = held === undefined ? 'in' : heldVerdict(envelope, held)
       if (verdict === 'cannot tell') throw unknownOutcome()

@@ -97,7 +97,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
 
   const onOver = (_outcome: Stored | 'told' | 'lost' | 'unreachable'): Task => end(NOTHING)
 
-  const purging = (): Task => purge(frame(onPurged, {}))
+  const purging = (): Task => purge(policy.persistOn !== 'create', frame(onPurged, {}))
 
   const onPurged = (_told: 'told' | 'unavailable'): Task => end(NOTHING)
 

@@ -98,7 +98,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const flush: Flushing['flush'] = (envelope, token, then) => {
     const vars = { envelope, token, then }
     return neverPersisted(envelope)
-      ? insert(stored(envelope), true, frame(onInserted, vars))
+      ? insert(stored(envelope), 'life', frame(onInserted, vars))
       : updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
   }
 
@@ -114,7 +114,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const onUpdated = (outcome: Refusable, vars: OfFlush, around: Around): Task => {
     if (outcome === 'unavailable') return vars.then.resume(UNAVAILABLE, around)
     if (steps.flush === 'upsert' && outcome.outcome === 'refused' && outcome.row.state === 'absent')
-      return insert(stored(vars.envelope), false, frame(onUpserted, vars))
+      return insert(stored(vars.envelope), undefined, frame(onUpserted, vars))
     return onVerdict(rules.flushVerdict(vars.envelope, outcome), vars, around)
   }
 

@@ -23,6 +23,7 @@ import {
   type Task,
   type Token,
 } from '../task.js'
+import { hasEnded } from '../world.js'
 
 /*
  * Rules 1, 2 and 10: what a session is, from the cache, through a lease, or round the cache; and the comparison
@@ -33,7 +34,8 @@ import {
 export type Found =
   | InCache
   | InBackend
-  | { readonly state: 'none'; readonly because: 'absent' | 'destroyed' }
+  /** `token`: of the entry of a session that has expired. */
+  | { readonly state: 'none'; readonly because: 'absent' | 'destroyed' | 'expired'; readonly token?: Token }
   | { readonly state: 'unavailable' }
 
 export interface Reading {
@@ -46,6 +48,7 @@ interface Looking {
   readonly then: Frame<Found>
 }
 
+const EXPIRED = { state: 'none', because: 'expired' } as const
 const NONE = { state: 'none', because: 'absent' } as const
 const DESTROYED = { state: 'none', because: 'destroyed' } as const
 const UNAVAILABLE = { state: 'unavailable' } as const
@@ -71,7 +74,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
       case 'live': {
         const { envelope, token } = seen
         return envelope.trustedAt >= around.trustFrom
-          ? then.resume({ state: 'live', where: 'cache', envelope, token }, around)
+          ? then.resume(unlessExpired(envelope, token, around), around)
           : read(frame(onCompared, { as, then, envelope, token, stamp: stampOf(around) }))
       }
       case 'tombstone':
@@ -89,6 +92,9 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     }
   }
 
+  const unlessExpired = (envelope: LiveEnvelope, token: Token, around: Around): Found =>
+    hasEnded(envelope, around) ? { ...EXPIRED, token } : { state: 'live', where: 'cache', envelope, token }
+
   const onLease = (leased: Stored, { as, then }: Looking, around: Around): Task =>
     leased.outcome === 'stored'
       ? read(frame(onReadUnderLease, { as, then, token: leased.token, stamp: stampOf(around) }))
@@ -102,6 +108,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: nobody }))
     if (copy.state === 'destroyed') return bury(token, frame(onOver, { then, found: DESTROYED }))
     if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
+    if (hasEnded(copy.session, around)) return drop(token, frame(onOver, { then, found: EXPIRED }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
     const envelope = rules.trusted(filled, stamp)
     const next = frame(onFilled, { as, then, envelope, session: copy.session, token })
@@ -145,6 +152,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
       const found = copy.state === 'destroyed' ? DESTROYED : NONE
       return drop(token, frame(onOver, { then, found }))
     }
+    if (hasEnded(copy.session, around)) return drop(token, frame(onOver, { then, found: EXPIRED }))
     const found = inBackend(copy.session, 'too-large', around)
     return either(then.resume(found, around), drop(token, frame(onOver, { then, found })))
   }
@@ -174,6 +182,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
       const next = frame(onDropped, { as, then })
       return rules.steps.quarantineDrops === 'by token' ? drop(token, next) : deleteBlindly(next)
     }
+    if (hasEnded(envelope, around)) return then.resume({ ...EXPIRED, token }, around)
     const believed = rules.trusted(envelope, stamp)
     return cas(believed, token, frame(onBelieved, { as, then, envelope: believed }))
   }
@@ -205,7 +214,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   ): Task => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
     if (copy.state !== 'live') return then.resume(copy.state === 'destroyed' ? DESTROYED : NONE, around)
-    return then.resume(inBackend(copy.session, why, around), around)
+    return then.resume(hasEnded(copy.session, around) ? EXPIRED : inBackend(copy.session, why, around), around)
   }
 
   const inBackend = (session: StoredSession, why: InBackend['why'], around: Around): InBackend => ({

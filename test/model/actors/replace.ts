@@ -1,4 +1,4 @@
-import type { BackendCopy, InsertOutcome } from '../../../src/contract/backend.js'
+import type { BackendCopy, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../../src/session/envelope.js'
 import type { Write } from '../../../src/session/transitions.js'
 import { lineageName, masked, TIMINGS, writeIdOf, writeOf, writesIn } from '../data.js'
@@ -28,7 +28,8 @@ import {
   type Task,
   type Token,
 } from '../task.js'
-import type { Flushed, Flushing } from './flush.js'
+import { hasEnded } from '../world.js'
+import type { Flushed, Flushing, Settled } from './flush.js'
 import type { Found, Reading } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
@@ -52,7 +53,10 @@ type GiveBack = Extract<Op, { do: 'give back' }>
 type Version = GiveBack['halted']
 
 const NO_TOKEN = new Uint8Array(0)
+const REPAIR: Op = { do: 'repair' }
 const BURY: Op = { do: 'bury' }
+/** How often what stands in the way of a lease is looked at. */
+const LOOKS = 1
 const NOTHING = { did: 'nothing' } as const
 const FAILED = { did: 'regenerate', status: 'failed' } as const
 const UNKNOWN = { did: 'regenerate', status: 'unknown' } as const
@@ -62,10 +66,11 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const { policy, maxAttempts } = settings
   const putIntoBackend = takingOver(rules, flushes)
 
-  const bornWith = (write: number): LiveEnvelope =>
-    rules.born({
+  /** `over`: the copy of a session that has expired, whose place it takes. */
+  const bornWith = (write: number, lineage: string, era: number, over?: StoredSession): LiveEnvelope => ({
+    ...rules.born({
       now: 1,
-      lineage: lineageName(1),
+      lineage: over === undefined || steps.lineageOver === 'its own' ? lineage : over.lineage,
       writeId: writeIdOf(write),
       codecId: 1,
       data: masked(1 << write),
@@ -73,7 +78,10 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       absoluteTtlMs: 1e9,
       userEpoch: 0,
       timings: TIMINGS,
-    })
+      over,
+    }),
+    createdAt: era,
+  })
 
   interface OfCreate {
     readonly [name: string]: unknown
@@ -83,31 +91,70 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   interface OfLeased extends OfCreate {
     readonly token: Token | undefined
+    /** Nobody in the cache knows better than the backend whether a session has expired. */
+    readonly isFree?: boolean
+    readonly over?: { readonly lineage: string; readonly version: number }
   }
 
-  const created = (write: number, status: 'acked' | 'durable' | 'unknown' | 'dropped', ...owes: readonly Op[]): Task =>
-    end({ did: 'write', write, status }, ...owes)
+  const created = (write: number, status: 'unknown' | 'dropped'): Task => end({ did: 'write', write, status })
+
+  const stands = (
+    { createdAt }: LiveEnvelope,
+    write: number,
+    status: 'acked' | 'durable',
+    ...owes: readonly Op[]
+  ): Task => end({ did: 'write', write, status, of: createdAt }, ...owes)
 
   const isDeferred = policy.persistOn !== 'create'
 
   const create: Replacing['create'] = (write) => {
-    const vars = { envelope: bornWith(write), write }
+    const vars = { envelope: bornWith(write, lineageName(1), 1), write }
     if (steps.create === 'lease, insert, cas' || isDeferred) return lease(frame(onLease, vars))
     return insertFirst({ ...vars, token: undefined })
   }
 
-  /** Under an id that others may know: whether something stands there is asked under the lease. */
-  const put: Replacing['put'] = (write) => lease(frame(onLeaseOfPut, { envelope: bornWith(write), write }))
+  /**
+   * Under an id that others may know: what stands in the cache is looked at, and the lease is taken over the entry of a
+   * session that has expired; whether something stands in the backend is asked under the lease.
+   */
+  const put: Replacing['put'] = (write) => lease(frame(onLeaseOfPut, { write, looks: 0 }))
 
-  const onLeaseOfPut = (leased: Stored, vars: OfCreate): Task => {
-    if (leased.outcome !== 'stored') return insertFirst({ ...vars, token: undefined })
-    const { token } = leased
-    return isDeferred ? read(frame(onRead, { ...vars, token })) : insertFirst({ ...vars, token })
+  interface OfPut {
+    readonly [name: string]: unknown
+    readonly write: number
+    readonly looks: number
+    /** The lease is taken over the entry of a session that has expired. */
+    readonly isOverEnded?: boolean
   }
 
-  const onRead = (copy: BackendCopy | 'unavailable', vars: OfLeased & { readonly token: Token }): Task => {
+  const onLeaseOfPut = (leased: Stored, { write, looks, isOverEnded }: OfPut, around: Around): Task => {
+    const isInTheWay = leased.outcome === 'conflict' || leased.outcome === 'missing'
+    if (isInTheWay && looks < LOOKS && steps.onEndedEntry === 'lease over it')
+      return reads.observe('reader', frame(onInTheWay, { write, looks: looks + 1 }))
+    const envelope = bornWith(write, around.lineage(), around.era)
+    const token = leased.outcome === 'stored' ? leased.token : undefined
+    const vars = { envelope, write, token, isFree: !isInTheWay || steps.onEndedEntry === 'leave it' }
+    // What is in the way may be a session that stands in the cache alone.
+    if (isDeferred && !vars.isFree) return created(write, 'dropped')
+    const isPutOff = isDeferred && (isOverEnded !== true || steps.createOver === 'as ever')
+    return isPutOff && token !== undefined ? read(frame(onRead, { ...vars, token })) : insertFirst(vars)
+  }
+
+  const onInTheWay = (found: Found, { write, looks }: OfPut): Task => {
+    if (found.state === 'live') return created(write, 'dropped')
+    if (found.state === 'none' && found.because === 'destroyed') return created(write, 'dropped')
+    const over = found.state === 'none' ? found.token : undefined
+    return lease(frame(onLeaseOfPut, { write, looks, isOverEnded: over !== undefined }), over)
+  }
+
+  const onRead = (
+    copy: BackendCopy | 'unavailable',
+    vars: OfLeased & { readonly token: Token },
+    around: Around,
+  ): Task => {
     const { envelope, write, token } = vars
     if (copy !== 'unavailable' && copy.state === 'absent') return cas(envelope, token, frame(onPlaced, vars))
+    if (copy !== 'unavailable' && copy.state === 'live' && hasEnded(copy.session, around)) return insertFirst(vars)
     return drop(token, frame(onOver, { write }))
   }
 
@@ -123,27 +170,54 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   /** A session must stand somewhere: one whose creation was deferred is inserted where the cache cannot take it. */
   const onPlaced = (stored: Stored, { envelope, write, token }: OfLeased & { readonly token: Token }): Task =>
     stored.outcome === 'stored'
-      ? created(write, 'acked')
-      : drop(token, frame(onNotPlaced, { envelope, write, token: undefined }))
+      ? stands(envelope, write, 'acked')
+      : drop(token, frame(onNotPlaced, { envelope, write, token: undefined, isFree: true }))
 
   const onNotPlaced = (_dropped: unknown, vars: OfLeased): Task => insertFirst(vars)
 
   const insertFirst = (vars: OfLeased): Task =>
-    insert(rules.storedSession(vars.envelope, undefined, TIMINGS), isDeferred, frame(onInserted, vars))
+    insert(rules.storedSession(vars.envelope, undefined, TIMINGS), 'call', frame(onInserted, vars), vars.over)
 
   const onInserted = (outcome: InsertOutcome | 'unavailable', vars: OfLeased, around: Around): Task =>
     outcome === 'unavailable'
-      ? insert(rules.storedSession(vars.envelope, undefined, TIMINGS), isDeferred, frame(onInsertedAgain, vars))
+      ? insert(rules.storedSession(vars.envelope, undefined, TIMINGS), 'call', frame(onInsertedAgain, vars), vars.over)
       : onInsertedAgain(outcome, vars, around)
 
   const onInsertedAgain = (outcome: InsertOutcome | 'unavailable', vars: OfLeased, around: Around): Task => {
     const { write, token } = vars
     if (outcome === 'unavailable') return created(write, 'unknown')
     const verdict = rules.insertVerdict(vars.envelope, outcome)
-    if (verdict !== 'applied' && verdict !== 'superseded') return created(write, 'dropped')
+    if (verdict === 'conflict' && vars.isFree === true && vars.over === undefined) return read(frame(onStanding, vars))
+    if (verdict !== 'applied' && verdict !== 'superseded')
+      return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
     const envelope = rules.persisted(vars.envelope, around.now, NO_TOKEN)
-    if (token === undefined && steps.create === 'lease, insert, cas') return created(write, 'durable')
-    return created(write, 'durable', { do: 'place', envelope, ...(token === undefined ? {} : { token }) })
+    if (token === undefined && vars.isFree !== undefined && steps.onEndedEntry === 'lease over it')
+      return flushes.settleAfterTakeover(
+        envelope,
+        vars.over?.lineage,
+        writeIdOf(write),
+        frame(onSettled, { ...vars, envelope }),
+      )
+    if (token === undefined && steps.create === 'lease, insert, cas') return stands(envelope, write, 'durable')
+    return stands(envelope, write, 'durable', { do: 'place', envelope, ...(token === undefined ? {} : { token }) })
+  }
+
+  /** Without a lease, the entry of a session that has expired may stand in the cache still. */
+  const onSettled = (settled: Settled, { envelope, write }: OfLeased): Task => {
+    if (settled === 'destroyed') return created(write, 'dropped')
+    if (settled === 'untold') return end({ did: 'write', write, status: 'unknown' }, REPAIR)
+    return stands(envelope, write, 'durable', ...(settled === 'settled' ? [] : [REPAIR]))
+  }
+
+  /** A session that has expired makes room. */
+  const onStanding = (copy: BackendCopy | 'unavailable', vars: OfLeased, around: Around): Task => {
+    const { write, token, envelope } = vars
+    if (copy !== 'unavailable' && copy.state === 'live' && hasEnded(copy.session, around)) {
+      const { lineage, version } = copy.session
+      const reborn = bornWith(write, envelope.lineage, envelope.createdAt, copy.session)
+      return insertFirst({ ...vars, envelope: reborn, over: { lineage, version } })
+    }
+    return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
   }
 
   /** Beside the answer. */

@@ -24,7 +24,7 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
     const session = rules.storedSession(taken, undefined, TIMINGS)
     const vars = { base, session, then }
     return neverPersisted(base)
-      ? insert(session, true, frame(onInserted, vars))
+      ? insert(session, 'life', frame(onInserted, vars))
       : updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
   }
 
@@ -47,7 +47,7 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
     const { row, mayBeIn = false } = outcome
     if (rules.flushVerdict(session, outcome) === 'superseded') return then.resume('in', around)
     return row.state === 'absent' && rules.steps.takeover === 'upsert'
-      ? insert(session, false, frame(onUpserted, { then }))
+      ? insert(session, undefined, frame(onUpserted, { then }))
       : then.resume({ row, mayBeIn: mayBeIn && rules.steps.onRefusedTwice === 'in doubt' }, around)
   }
 

@@ -34,6 +34,8 @@ export interface Intent {
   readonly [name: string]: unknown
   readonly write: number
   readonly durable: boolean
+  /** Of a save: the session that its caller holds, by the era in which it was made. */
+  readonly of?: number
   /** Of a save whose handle is used again, or was before. */
   readonly own?: Own
   /** Nothing was changed: what the handle holds need only be durable. */
@@ -99,6 +101,8 @@ interface OfSettled extends OfWrite {
 const BEFORE: Around = {
   now: 1,
   trustFrom: 0,
+  era: 1,
+  ended: 0,
   lineage: () => {
     throw new Error('Nothing is put round the cache before it was asked')
   },
@@ -121,7 +125,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const ended = ({ intent }: OfWrite, status: WriteStatus, outcome: Outcome = {}): Task => {
     const { write, own } = intent
     const { now, resolved, owes = [], notes, forgets } = outcome
-    const task = end({ did: 'write', write, status, asked: own?.asked.data }, ...owes)
+    const task = end({ did: 'write', write, status, asked: own?.asked.data, of: intent.of }, ...owes)
     if (own === undefined) return { ...task, notes, forgets }
     const isIn = now !== undefined && resolved !== undefined
     const held = isIn ? adopted(intent, own, now, resolved, status === 'durable') : own.held
@@ -148,10 +152,11 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     { intent, keeps }: { readonly intent: Intent; readonly keeps: boolean },
     around: Around,
   ): Task => {
-    const start: OfWrite = { intent, attempt: 0, doubt: undefined }
+    const of = found.state === 'live' ? { of: found.envelope.createdAt } : {}
+    const start: OfWrite = { intent: { ...intent, ...of }, attempt: 0, doubt: undefined }
     // A request that cannot load its session ends before it changes anything.
     if (found.state !== 'live') return ended(start, found.state === 'none' ? 'dropped' : 'not applied')
-    const mine = keeps ? { ...start, intent: { ...intent, own: loadedOwn(found, intent.write) } } : start
+    const mine = keeps ? { ...start, intent: { ...start.intent, own: loadedOwn(found, intent.write) } } : start
     return begun(found, mine, around)
   }
 
@@ -178,7 +183,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     if (held === undefined) return end({ did: 'nothing' })
     const wanted = masked(writesIn(held) | (isChanged ? 1 << write : 0))
     const asked: Held = { ...held, data: wanted }
-    const intent: Intent = { write, durable, own: { asked, held: asked } }
+    const intent: Intent = { write, durable, of: held.seen.envelope.createdAt, own: { asked, held: asked } }
     const start: OfWrite = { intent, attempt: 0, doubt: undefined }
     if (writesIn(asked) !== writesIn({ data: asked.view })) return begun(asked.seen, start, BEFORE)
     if (durable) return ensure({ ...start, intent: { ...intent, isEnsured: true } })
@@ -253,6 +258,9 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     if (found.state === 'none') return ended(vars, 'dropped')
     const { intent, doubt } = vars
     const { envelope } = found
+    // The caller's session has expired, and another one was made under its id.
+    if (intent.of !== undefined && !rules.isSameSession(envelope, { createdAt: intent.of }))
+      return ended(vars, 'dropped')
     // It waits for a regeneration to end; one that takes too long is dead, and its session is taken over.
     if (envelope.frozen && !vars.isThawing)
       return either(reads.observe('writer', frame(onFound, vars)), onFound(found, { ...vars, isThawing: true }, around))
@@ -309,7 +317,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     const step = rules.written(envelope, stepOf(envelope, intent, resolved, around))
     const next = envelope.frozen ? { ...step, frozen: false } : step
     const then = frame(onPut, { ...vars, envelope, resolved, next, token: found.token })
-    return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then)
+    return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then, intent.of)
   }
 
   const heldIn = (envelope: LiveEnvelope, { asked }: Own): ReturnType<Rules['heldVerdict']> => {
