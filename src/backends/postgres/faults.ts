@@ -1,6 +1,7 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { DeadlinePassed } from './deadline.js'
 import { SET_UP_CURE } from './schema-version.js'
+import { meaningOf, shownText } from './sqlstates.js'
 
 /** What went wrong, as far as it decides what to do next. */
 export type FaultKind =
@@ -45,25 +46,7 @@ export interface FaultContext {
   readonly wasSent: boolean
 }
 
-/** SQLSTATEs whose meaning a person should read; all others are shown as they are. */
-const MEANINGS: Readonly<Record<string, string>> = {
-  '25006': 'it only reads, as a standby does, or was made to',
-  '28000': 'it refused the user',
-  '28P01': 'it refused the password',
-  '40001': 'it could not serialize the change',
-  '40P01': 'it met a deadlock',
-  '42501': 'the role lacks a right on the table; `sql/reload` grants it',
-  '53100': 'its disk is full',
-  '53200': 'it has no memory left',
-  '53300': 'it has no connection left',
-  '55P03': 'a lock that the statement needs is held for longer than its `lock_timeout`',
-  '57014': 'the statement was cancelled, by a time-out of the server perhaps',
-  '57P01': 'it is being shut down',
-  '57P02': 'it crashed',
-  '57P03': 'it is starting or stopping',
-}
-
-const SCHEMA_STATES = new Set(['3D000', '3F000', '42703', '42P01'])
+const SCHEMA_STATES = new Set(['3D000', '3F000', '42703', '42P01', '42P10'])
 const CONFLICT_STATES = new Set(['40001', '40P01'])
 
 /**
@@ -91,21 +74,22 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   if (raised instanceof Unfit) return { ...refused(raised, undone, raised.message), blames: 'connection' }
   const broken = context.wasSent ? 'lost' : 'unreachable'
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
-  const cause = withoutData(raised, sqlState)
+  const text = raised instanceof Error ? raised.message : ''
+  const cause = withoutData(raised, sqlState, text)
   if (SCHEMA_STATES.has(sqlState))
     return {
       kind: 'schema',
       error: schemaUnfit(missing(sqlState, context.relation), cause, context),
       blames: 'nothing',
     }
-  const reason = reasonOf(sqlState)
+  const reason = meaningOf(sqlState, text)
   if (ENDED.test(sqlState)) return unavailable(broken, cause, context, reason)
   // Said of a transaction whose end somebody in between lost sight of.
   if (sqlState === '40003') return unavailable('lost', cause, context, reason)
   // Any other error from the server means that the statement was rolled back, or was never begun.
   if (CONFLICT_STATES.has(sqlState)) return { ...refused(cause, undone, reason), kind: 'conflict' }
   if (/^(?:22|23|54)/.test(sqlState))
-    return { kind: 'value', error: valueRefused(`SQLSTATE ${sqlState}`, cause, context), blames: 'nothing' }
+    return { kind: 'value', error: valueRefused(reason, cause, context), blames: 'nothing' }
   if (NOT_LET_IN.test(sqlState)) return unavailable('unreachable', cause, undone, reason)
   return { ...refused(cause, undone, reason), blames: CONNECTION_STATES.has(sqlState) ? 'connection' : 'nothing' }
 }
@@ -142,6 +126,7 @@ export const schemaUnfit = (
 
 const missing = (sqlState: string, relation: string): string => {
   if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
+  if (sqlState === '42P10') return `the table ${relation} lacks its primary key, as after a copy; make it again`
   const what = sqlState === '42703' ? `the table ${relation} is of another version` : `it lacks the table ${relation}`
   return `${what}; ${SET_UP_CURE}`
 }
@@ -162,8 +147,6 @@ const unavailable = (
 const refused = (cause: unknown, context: FaultContext, because: string): Fault =>
   unavailable('refused', cause, context, because, true)
 
-const reasonOf = (sqlState: string): string => `${MEANINGS[sqlState] ?? 'it answered with an error'} (${sqlState})`
-
 /** The code of a socket's error; pg's own words where it has none, as for an answer that is not Postgres'. */
 const networkReason = (raised: unknown): string => {
   if (!(raised instanceof Error)) return 'the connection failed'
@@ -178,12 +161,12 @@ const sqlStateOf = (raised: unknown): string | undefined => {
   return typeof code === 'string' && typeof severity === 'string' ? code : undefined
 }
 
-/**
- * The server's error without `detail`, `where` and the like, where it quotes the row it refused; and without its
- * words where they may quote a value or name a user.
- */
-const withoutData = (raised: unknown, sqlState: string): Error => {
-  const { message, severity, routine } = raised as Record<'message' | 'severity' | 'routine', unknown>
-  const cause = new Error(/^2[238]/.test(sqlState) ? `SQLSTATE ${sqlState}` : String(message))
-  return Object.assign(cause, { code: sqlState, severity, routine })
+/** The server's error without `detail`, `where` and the like, where it quotes the row it refused. */
+const withoutData = (raised: unknown, sqlState: string, text: string): Error => {
+  const { severity, routine } = raised as Record<'severity' | 'routine', unknown>
+  return Object.assign(new Error(shownText(sqlState, text) ?? `SQLSTATE ${sqlState}`), {
+    code: sqlState,
+    severity,
+    routine,
+  })
 }

@@ -12,11 +12,22 @@ export interface Pgbouncer {
 
 export const pgbouncerProgram = (): string | undefined => findExecutable('pgbouncer')
 
+const SETTINGS = {
+  auth_type: 'any',
+  pool_mode: 'transaction',
+  default_pool_size: '2',
+  max_client_conn: '200',
+}
+
 /**
- * Debian's pgbouncer in transaction mode, with one connection to the server behind it: whatever a client leaves
- * behind on a connection, the next client finds.
+ * Debian's pgbouncer in transaction mode, with two connections to the server behind it: whatever a client leaves behind
+ * on a connection, the next client finds. `settings` stand in for these, or are added.
  */
-export const startPgbouncer = async (program: string, target: string): Promise<Pgbouncer> => {
+export const startPgbouncer = async (
+  program: string,
+  target: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Pgbouncer> => {
   const { hostname, port: targetPort, username, password, pathname } = new URL(target)
   const user = unprivilegedUser()
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-pgbouncer-'))
@@ -31,10 +42,9 @@ test = host=${hostname} port=${targetPort || 5432} dbname=${pathname.slice(1)} u
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 2
-max_client_conn = 200
+${Object.entries({ ...SETTINGS, ...settings })
+  .map(([name, value]) => `${name} = ${value}`)
+  .join('\n')}
 `,
     { mode: 0o600 },
   )
