@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -7,28 +6,32 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  entryPoints,
+  manifest,
+  packPackage,
+  type Resolution,
+  run,
+  tool,
+  writeConsumer,
+  writeProject,
+} from './support/packed-package.js'
 import { importsOf, packageOf } from './support/source-text.js'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-  readonly name: string
-  readonly version: string
-  readonly files: readonly string[]
-  readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>
-  readonly dependencies: Readonly<Record<string, string>>
-}
-const modules = Object.entries(manifest.exports).filter(([, target]) => typeof target !== 'string')
-const specifiers = modules.map(([subpath]) => subpath.replace(/^\./, manifest.name))
+const specifiers = entryPoints.map(({ specifier }) => specifier)
+
+/** Packed, the package is smaller than this many bytes. */
+const LARGEST_TARBALL = 400_000
 
 /** Which libraries that speak to the world a subpath may load. The rest of the subpaths load none. */
 const CLIENTS = ['memjs', 'pg', 'nano', 'undici', 'express', 'express-session']
@@ -40,44 +43,26 @@ const LOADS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Foreign types that a part's own types may mention, because what it makes must be one of theirs. */
-const mayMention = (path: string): readonly string[] => (path.startsWith('adapters/express') ? ['express-session'] : [])
+const mayMention = (path: string): readonly string[] =>
+  path.startsWith('types/adapters/express') ? ['express-session'] : []
 
 /** Made by npm, as it would be for the registry: `package/` inside is what users get. */
 let folder: string
 let tarball: string
 let unpacked: string
 
-/** The words a failed command printed, rather than only that it failed. */
-const run = async (
-  command: string,
-  args: readonly string[],
-  cwd: string,
-  env: NodeJS.ProcessEnv = {},
-): Promise<string> => {
-  try {
-    return (await promisify(execFile)(command, args, { cwd, env: { ...process.env, ...env }, maxBuffer: 2 ** 24 }))
-      .stdout
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout?: string; stderr?: string }
-    throw new Error(`${[command, ...args].join(' ')} failed:\n${stdout ?? ''}${stderr ?? ''}`, { cause: error })
-  }
-}
-
-const tool = (path: string): string => join(root, 'node_modules', path)
-const compile = (project: string, cwd: string): Promise<string> =>
-  run(process.execPath, [tool('typescript/bin/tsc'), '-p', project], cwd)
+/** The project's own TypeScript, and the older one that attw brings along; `scripts/matrix` has the oldest. */
+const fromAttw = createRequire(createRequire(import.meta.url).resolve('@arethetypeswrong/cli/package.json'))
+const OLDER = createRequire(fromAttw.resolve('@arethetypeswrong/core')).resolve('typescript/package.json')
+const COMPILERS = { newest: tool('typescript'), older: OLDER.replace(/[\\/]package\.json$/, '') } as const
+const versionOf = (compiler: keyof typeof COMPILERS): string =>
+  (JSON.parse(readFileSync(join(COMPILERS[compiler], 'package.json'), 'utf8')) as { version: string }).version
+const compile = (project: string, cwd: string, compiler: keyof typeof COMPILERS = 'newest'): Promise<string> =>
+  run(process.execPath, [join(COMPILERS[compiler], 'bin/tsc'), '-p', project], cwd)
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'nonstick-package-'))
-  const stage = join(folder, 'stage')
-  mkdirSync(stage)
-  // Built aside, so that a `dist` which somebody is using stays as it is.
-  for (const name of ['package.json', 'tsconfig.json', 'src', ...manifest.files].filter((entry) => entry !== 'dist'))
-    if (existsSync(join(root, name))) cpSync(join(root, name), join(stage, name), { recursive: true })
-  symlinkSync(join(root, 'node_modules'), join(stage, 'node_modules'))
-  await compile('tsconfig.json', stage)
-  await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], stage)
-  tarball = join(folder, `${manifest.name}-${manifest.version}.tgz`)
+  tarball = await packPackage(folder)
   await run('tar', ['-xzf', tarball, '-C', folder], folder)
   unpacked = join(folder, 'package')
 }, 120_000)
@@ -90,50 +75,76 @@ const filesIn = (path: string): string[] =>
     .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
 
 describe('the packed package', () => {
-  test('holds what it promises to hold, and no sources, tests or tools', () => {
+  test('holds what it promises to hold, and no sources, source maps, tests or tools', () => {
     const files = filesIn(unpacked)
     expect(manifest.files.filter((name) => !existsSync(join(unpacked, name)))).toEqual([])
     expect(
-      files.filter((name) => /^(src|test|scripts|\.)|\.tgz$|(?<!\.d)\.ts$/.test(name) && !name.startsWith('docs/')),
+      files.filter(
+        (name) => /^(src|test|scripts|\.)|\.tgz$|\.map$|(?<!\.d)\.[cm]?ts$/.test(name) && !name.startsWith('docs/'),
+      ),
     ).toEqual([])
   })
 
-  test('has a file behind every export, and behind its types', () => {
-    const targets = modules.flatMap(([, target]) => Object.values(target as object) as string[])
+  test(`is smaller than ${LARGEST_TARBALL / 1000} kB`, () => {
+    expect(statSync(tarball).size).toBeLessThan(LARGEST_TARBALL)
+  })
+
+  test('has a file behind every entry point, for both builds and for what knows no "exports"', () => {
+    const targets = [
+      manifest.main,
+      manifest.types,
+      ...entryPoints.flatMap(({ target }) => [...Object.values(target.import), ...Object.values(target.require)]),
+      ...Object.values(manifest.typesVersions['*'] ?? {}).flat(),
+    ]
     expect(targets.filter((path) => !existsSync(join(unpacked, path)))).toEqual([])
+  })
+
+  test('tells TypeScript without "exports" the same types of every entry point as by requiring it', () => {
+    const [whole, ...parts] = entryPoints
+    expect(manifest.types).toBe(whole?.target.require.types)
+    expect(manifest.main).toBe(whole?.target.require.default)
+    expect(manifest.typesVersions).toEqual({
+      '*': Object.fromEntries(parts.map(({ subpath, target }) => [subpath.slice(2), [target.require.types]])),
+    })
   })
 
   test('gives publint nothing to complain about', async () => {
     const bytes = readFileSync(tarball)
     const { messages, pkg } = await publint({
       pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer },
+      strict: true,
     })
-    expect(messages.filter(({ type }) => type !== 'suggestion').map((message) => formatMessage(message, pkg))).toEqual(
-      [],
-    )
+    expect(messages.map((message) => formatMessage(message, pkg))).toEqual([])
   })
 
-  test('has types that resolve as its code does, in every way of resolving that loads modules', async () => {
+  test('has types that resolve as its code does, in every way of resolving', async () => {
     const report = await run(
       process.execPath,
-      [
-        tool('@arethetypeswrong/cli/dist/index.js'),
-        tarball,
-        '--profile',
-        'esm-only',
-        '--format',
-        'ascii',
-        '--no-color',
-      ],
+      [tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'strict', '--format', 'json'],
       folder,
     )
-    // It ends with an error if something is wrong; this is to know that it looked at all of them.
-    for (const specifier of specifiers) expect(report).toContain(`"${specifier}"`)
+    const { analysis, problems } = JSON.parse(report) as {
+      analysis: { entrypoints: Record<string, { resolutions: Record<string, { resolution?: { fileName: string } }> }> }
+      problems?: Record<string, unknown>
+    }
+    expect(problems ?? {}).toEqual({})
+    // This is to know that it looked at all of them.
+    for (const { subpath, target } of entryPoints) {
+      const resolutions = analysis.entrypoints[subpath]?.resolutions ?? {}
+      const found = Object.entries(resolutions).map(([way, { resolution }]) => [way, resolution?.fileName])
+      const inPackage = (path: string): string => `/node_modules/${manifest.name}/${path.slice(2)}`
+      expect(Object.fromEntries(found)).toEqual({
+        node10: inPackage(target.require.types),
+        'node16-cjs': inPackage(target.require.types),
+        'node16-esm': inPackage(target.import.types),
+        bundler: inPackage(target.import.types),
+      })
+    }
   }, 60_000)
 
   test('mentions in its types nothing that its users need not have', () => {
     const complaints = filesIn(join(unpacked, 'dist'))
-      .filter((name) => name.endsWith('.d.ts'))
+      .filter((name) => /\.d\.c?ts$/.test(name))
       .flatMap((name) =>
         importsOf(readFileSync(join(unpacked, 'dist', name), 'utf8'))
           .filter((specifier) => packageOf(specifier) !== undefined)
@@ -144,12 +155,17 @@ describe('the packed package', () => {
   })
 })
 
+/** For the versions of Node that can require ECMAScript modules unless they are told otherwise. */
+const WITHOUT_REQUIRE_OF_ESM = process.allowedNodeEnvironmentFlags.has('--experimental-require-module')
+  ? ['--no-experimental-require-module']
+  : []
+
 describe('a program that uses the package', () => {
   let consumer: string
 
   beforeAll(async () => {
     consumer = join(folder, 'consumer')
-    cpSync(join(root, 'test/consumer'), consumer, { recursive: true })
+    writeConsumer(consumer)
     const installed = join(consumer, 'node_modules')
     mkdirSync(join(installed, '@types'), { recursive: true })
     cpSync(unpacked, join(installed, manifest.name), { recursive: true })
@@ -158,19 +174,24 @@ describe('a program that uses the package', () => {
       symlinkSync(tool(name), join(installed, name))
     for (const name of ['node', 'express', 'express-session'])
       symlinkSync(tool(`@types/${name}`), join(installed, '@types', name))
-    const imports = specifiers.map((specifier, at) => `import * as part${at} from '${specifier}'`)
-    const requires = specifiers.map((specifier, at) => `import part${at} = require('${specifier}')`)
-    const uses = specifiers.map(
-      (specifier, at) => `if (Object.keys(part${at}).length === 0) throw new Error('${specifier} is empty')`,
-    )
-    writeFileSync(join(consumer, 'every-subpath.mts'), [...imports, ...uses, ''].join('\n'))
-    writeFileSync(join(consumer, 'every-subpath-required.cts'), [...requires, ...uses, ''].join('\n'))
-    await compile('tsconfig.nodenext.json', consumer)
+    await compile(writeProject(consumer, 'nodenext'), consumer)
   }, 120_000)
 
-  test('finds its types with a bundler’s way of resolving', async () => {
-    await compile('tsconfig.bundler.json', consumer)
-  }, 60_000)
+  const compiled = (compiler: keyof typeof COMPILERS, resolutions: readonly Resolution[]): void => {
+    test.each(resolutions)(
+      `finds its types with TypeScript ${versionOf(compiler)} and moduleResolution %s`,
+      async (way) => {
+        await compile(writeProject(consumer, way, { outDir: `out/${compiler}/${way}` }), consumer, compiler)
+      },
+      60_000,
+    )
+  }
+  compiled('newest', ['bundler'])
+  compiled('older', ['node10', 'node16'])
+
+  test('is tried with a TypeScript that still has node10', () => {
+    expect(Number(versionOf('older').split('.')[0])).toBe(5)
+  })
 
   test('sees wrong use as an error of types', async () => {
     const wrong = join(consumer, 'wrong')
@@ -181,20 +202,38 @@ describe('a program that uses the package', () => {
     )
     writeFileSync(
       join(wrong, 'tsconfig.json'),
-      JSON.stringify({ extends: '../tsconfig.nodenext.json', compilerOptions: { noEmit: true }, include: ['*.mts'] }),
+      JSON.stringify({
+        extends: '../tsconfig.nodenext.json',
+        compilerOptions: { noEmit: true, rootDir: '..' },
+        include: ['*.mts'],
+      }),
     )
     await expect(compile('tsconfig.json', wrong)).rejects.toThrow(/maxStaleCount|string/)
   }, 60_000)
 
   test.each([
-    ['as ECMAScript modules', 'esm.mjs', 'esm ok'],
-    ['from CommonJS, by require', 'commonjs.cjs', 'commonjs ok'],
-    ['as ECMAScript modules, every subpath of it', 'every-subpath.mjs', ''],
-    ['from CommonJS, every subpath of it', 'every-subpath-required.cjs', ''],
+    ['as ECMAScript modules', 'out/nodenext/esm.mjs', 'esm ok'],
+    ['from CommonJS, by require', 'out/nodenext/commonjs.cjs', 'commonjs ok'],
+    ['from CommonJS, written with import', 'out/nodenext/either.js', 'either ok'],
+    ['as ECMAScript modules, every subpath of it', 'out/nodenext/every-subpath.mjs', ''],
+    ['from CommonJS, every subpath of it', 'out/nodenext/every-subpath-required.cjs', ''],
+    ['with both builds in one process', 'both-builds.mjs', 'both builds ok'],
+    ['in another realm, as Jest does', 'other-realm.cjs', 'other realm ok'],
   ])('runs it %s', async (_how, file, words) => {
-    const printed = await run(process.execPath, [join('out', file)], consumer)
+    // Node 20.19 can require ECMAScript modules, but Jest and other loaders cannot: whoever requires gets CommonJS.
+    const printed = await run(process.execPath, [...WITHOUT_REQUIRE_OF_ESM, file], consumer)
     expect(printed.split('\n')).toContain(words)
   })
+
+  /** The clients that are among the loaded files though the subpath may not load them. */
+  const foreignClients = (specifier: string, loaded: readonly string[]): string[] => {
+    // Without this, a trace that sees nothing would find nothing.
+    expect(loaded.some((path) => path.includes(`node_modules/${manifest.name}/`))).toBe(true)
+    const may = LOADS[specifier] ?? []
+    return CLIENTS.filter(
+      (client) => loaded.some((path) => path.includes(`/node_modules/${client}/`)) && !may.includes(client),
+    )
+  }
 
   test.each(specifiers)('loads by importing %s no other part’s client', async (specifier) => {
     const trace = join(folder, `trace-${specifier.replaceAll('/', '-')}`)
@@ -205,10 +244,14 @@ describe('a program that uses the package', () => {
       NODE_NO_WARNINGS: '1',
     })
     const loaded = readFileSync(trace, 'utf8').split('\n')
-    // Without this, a trace that sees nothing would find nothing.
-    expect(loaded.some((url) => url.includes(`node_modules/${manifest.name}/`))).toBe(true)
-    const clients = CLIENTS.filter((client) => loaded.some((url) => url.includes(`/node_modules/${client}/`)))
-    const may = LOADS[specifier] ?? []
-    expect(clients.filter((client) => !may.includes(client))).toEqual([])
+    expect(foreignClients(specifier, loaded)).toEqual([])
+    expect(loaded.filter((url) => url.includes('/dist/cjs/'))).toEqual([])
+  })
+
+  test('loads by requiring a subpath no other part’s client', async () => {
+    const printed = await run(process.execPath, ['trace-required.cjs', ...specifiers], consumer)
+    const loaded = JSON.parse(printed) as Readonly<Record<string, readonly string[]>>
+    expect(Object.keys(loaded)).toEqual(specifiers)
+    expect(specifiers.flatMap((specifier) => foreignClients(specifier, loaded[specifier] ?? []))).toEqual([])
   })
 })

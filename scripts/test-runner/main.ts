@@ -68,12 +68,10 @@ const checkText = async (tally: Tally, evidence: string, onlyBuild: boolean): Pr
     [join(root, 'node_modules', script), ...args],
   ]
   const steps: [string, [string, string[]]][] = [
-    ['build', node('typescript/bin/tsc', '-p', 'tsconfig.json')],
+    ['build', [process.execPath, ['--import', 'tsx', join(root, 'scripts/build.ts')]]],
     ['lint', node('@biomejs/biome/bin/biome', 'ci', '--config-path=scripts/lint.json', '.')],
     ['types', node('typescript/bin/tsc', '-p', 'scripts/tsconfig.json')],
   ]
-  // A file that was renamed would otherwise stay in the package for ever.
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
   for (const [name, [command, args]] of steps.slice(0, onlyBuild ? 1 : steps.length)) {
     const logFile = join(evidence, `${name}.log`)
     const patience = untilStandstill(20 * minutes)

@@ -8,7 +8,7 @@ register(
     const { exports } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'))
     export const resolve = (specifier, context, next) => {
       if (specifier !== 'nonstick' && !specifier.startsWith('nonstick/')) return next(specifier, context)
-      const built = exports[specifier.replace('nonstick', '.')].default
+      const built = exports[specifier.replace('nonstick', '.')].import.default
       return next(new URL(built.replace('/dist/', '/src/').replace(/[.]js$/, '.ts'), root).href, context)
     }
   `)}`,
