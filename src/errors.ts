@@ -149,30 +149,37 @@ const withApplied = (error: unknown, applied: Applied): unknown => {
   })
 }
 
-/** `scheme://user:password@host`, which ends up in the wrong option as easily as in the right one. */
-const CREDENTIALS = /\/\/.*@/s
-
-/** How a value is shown in a complaint: short, with its type, and never the text of a secret. */
-const shown = (value: unknown, secret: boolean): string => {
+/**
+ * What came, in words: its type and its shape. A text is never shown: passwords and URLs that hold one end up in the
+ * wrong option as easily as in the right one.
+ */
+const described = (value: unknown, secret: boolean): string => {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
-  if (secret || (typeof value === 'string' && CREDENTIALS.test(value))) return `a ${typeof value} (hidden)`
-  if (typeof value === 'string')
-    return `${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)} (string)`
+  if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string'
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
-    return `${String(value)} (${typeof value})`
+    return secret ? `a ${typeof value}` : `${String(value)} (${typeof value})`
   if (Array.isArray(value)) return `an array of ${value.length}`
+  if (value instanceof Promise) return 'a promise'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
-/** The one pattern of configuration complaints: the option as typed, what was expected, what came. */
+/**
+ * The one pattern of configuration complaints: the option as typed, what was expected, what came, and, where that does
+ * not follow, what to do.
+ *
+ * @param secret the value is not even shown where it is a number
+ */
 export const invalidOption = (
   option: string,
   expected: string,
   got: unknown,
-  { secret = false }: { readonly secret?: boolean } = {},
+  { secret = false, cure }: { readonly secret?: boolean; readonly cure?: string } = {},
 ): SessionStoreError =>
-  new SessionStoreError('E_CONFIG', `Expected \`${option}\` to be ${expected}, got ${shown(got, secret)}`)
+  new SessionStoreError(
+    'E_CONFIG',
+    `Expected \`${option}\` to be ${expected}, got ${described(got, secret)}${cure === undefined ? '' : `: ${cure}`}`,
+  )
 
 /** A hint for whoever misspelt one of the known names: ` (did you mean \`fault\`?)`; nothing where none is near. */
 export const didYouMean = (name: string, known: Iterable<string>): string => {
@@ -210,11 +217,12 @@ const editsBetween = (from: string, to: string): number => {
   return last[to.length] ?? 0
 }
 
-/** Complains about the first option that nobody would read. No text is shown: a misspelt `password` is one still. */
+/** Complains about the first option that nobody would read. Nothing of it is shown: a misspelt `password` is one still. */
 export const refuseUnknownOptions = (options: object, known: ReadonlySet<string>): void => {
-  for (const [name, value] of Object.entries(options))
+  for (const name of Object.keys(options))
     if (!known.has(name))
-      throw invalidOption(name, `left out: there is no such option${didYouMean(name, known)}`, value, {
-        secret: typeof value === 'string',
-      })
+      throw new SessionStoreError(
+        'E_CONFIG',
+        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known)}`,
+      )
 }

@@ -13,25 +13,25 @@ describe('a complaint about an option', () => {
     [undefined, 'nothing'],
     [null, 'null'],
     [0, '0 (number)'],
-    ['ten', '"ten" (string)'],
-    ['x'.repeat(61), `"${'x'.repeat(57)}..." (string)`],
+    ['', 'an empty string'],
+    ['ten', 'a string'],
     [[1, 2], 'an array of 2'],
     [{ password: 's3cret' }, 'an object'],
-    ['postgres://user:s3cret@host/db', 'a string (hidden)'],
-    ['postgres://user:s3/cret@host/db', 'a string (hidden)'],
+    [Promise.resolve(), 'a promise'],
+    ['postgres://user:s3cret@host/db', 'a string'],
   ])('shows %j as what it is', (value, shown) => {
     expect(invalidOption('name', 'something else', value).message).toBe(
       `Expected \`name\` to be something else, got ${shown}`,
     )
   })
 
-  test('shows no text of an option that there is not: it may be a misspelt password', () => {
+  test('shows nothing of an option that there is not: it may be a misspelt password', () => {
     const known: ReadonlySet<string> = new Set(['servers'])
     expect(() => refuseUnknownOptions({ servers: 'host' }, known)).not.toThrow()
     expect(() => refuseUnknownOptions({ servers: 'host', pasword: 's3cret' }, known)).toThrow(
       expect.objectContaining({
         code: 'E_CONFIG',
-        message: 'Expected `pasword` to be left out: there is no such option, got a string (hidden)',
+        message: 'Expected `pasword` to be left out: there is no such option',
       }),
     )
   })

@@ -2,10 +2,23 @@ import type { Backend } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
 import type { LifeTimings } from '../session/expiry.js'
 import { NAMESPACE } from '../session/key.js'
+import {
+  aFunction,
+  aRuntime,
+  type Bound,
+  checkedOption,
+  checkOptions,
+  having,
+  type Kinds,
+  kindOf,
+  milliseconds,
+  oneOf,
+  trueOrFalse,
+  whole,
+} from '../tools/options.js'
 
 /** What a conflict function is given: three copies of the data, each the function's own. */
 export interface ConflictSides<Data> {
@@ -205,40 +218,62 @@ const INSERT_MS = 600_000
 /** Moments travel as 48-bit numbers; ten years is further than any session. */
 const LONGEST_MS = 3_650 * DAY_MS
 
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  'cache',
-  'backend',
-  'allowEmbedded',
-  'codec',
-  'namespace',
-  'maxStaleCount',
-  'maxStaleMs',
-  'idleTtlMs',
-  'absoluteTtlMs',
-  'touchIntervalMs',
-  'touchBackendMs',
-  'persistOn',
-  'identify',
-  'beforeSave',
-  'conflict',
-  'onBackendDown',
-  'onCacheUnreachable',
-  'deadlineMs',
-  'cacheTimeoutMs',
-  'backendTimeoutMs',
-  'breakerFailures',
-  'cacheRetryMs',
-  'backendRetryMs',
-  'leaseMs',
-  'leaseWaitMs',
-  'maxBackendReads',
-  'maxSessionBytes',
-  'maxAttempts',
-  'maxUnflushed',
-  'tombstoneTtlMs',
-  'maxClockSkewMs',
-  'runtime',
-] satisfies (keyof StoreOptions<unknown>)[])
+const TEN_MINUTES_MS = 600_000
+const HOUR_MS = 3_600_000
+
+const conflictNames = oneOf('merge', 'reject', 'overwrite')
+
+/** What each option may be. Some have narrower bounds besides, which come from other options. */
+const KINDS: Kinds<StoreOptions<unknown>> = {
+  cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
+  backend: having('a backend, such as postgres({ … }) gives', [
+    'read',
+    'insert',
+    'update',
+    'extend',
+    'destroy',
+    'close',
+  ]),
+  allowEmbedded: trueOrFalse,
+  codec: having('a codec, with encode and decode', ['encode', 'decode']),
+  namespace: kindOf(
+    '1 to 64 letters, digits, _, . and -',
+    (value) => typeof value === 'string' && NAMESPACE.test(value),
+  ),
+  maxStaleCount: whole(1, 1_000_000),
+  maxStaleMs: milliseconds(100, LONGEST_MS),
+  idleTtlMs: milliseconds(1_000, LONGEST_MS),
+  absoluteTtlMs: milliseconds(1_000, LONGEST_MS),
+  touchIntervalMs: milliseconds(0, LONGEST_MS),
+  touchBackendMs: milliseconds(0, LONGEST_MS),
+  persistOn: oneOf('create', 'identify', 'due'),
+  identify: aFunction(),
+  beforeSave: aFunction(),
+  conflict: {
+    ...conflictNames,
+    ...kindOf(
+      `${conflictNames.expected}, or a function`,
+      (value) => typeof value === 'function' || conflictNames.accepts(value),
+    ),
+  },
+  onBackendDown: oneOf('serve', 'reject'),
+  onCacheUnreachable: oneOf('acknowledge', 'reject'),
+  deadlineMs: milliseconds(10, HOUR_MS),
+  cacheTimeoutMs: milliseconds(10, TEN_MINUTES_MS),
+  backendTimeoutMs: milliseconds(10, TEN_MINUTES_MS),
+  breakerFailures: whole(1, 1_000_000),
+  cacheRetryMs: milliseconds(0, TEN_MINUTES_MS),
+  backendRetryMs: milliseconds(0, TEN_MINUTES_MS),
+  leaseMs: milliseconds(11, HOUR_MS),
+  leaseWaitMs: milliseconds(0, TEN_MINUTES_MS),
+  maxBackendReads: whole(1, 10_000),
+  maxSessionBytes: whole(1_024, 1_073_741_824),
+  maxAttempts: whole(1, 1_000),
+  maxUnflushed: whole(1, 10_000_000),
+  tombstoneTtlMs: milliseconds(1_000, LONGEST_MS + DAY_MS),
+  maxClockSkewMs: milliseconds(0, HOUR_MS),
+  runtime: aRuntime,
+}
 
 /**
  * Fills in what was left out, and complains about what cannot be.
@@ -246,113 +281,75 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
  * @throws SessionStoreError `E_CONFIG`, naming the option as it was typed, what was expected and what came.
  */
 export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptions => {
-  if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
-  refuseUnknownOptions(options, OPTION_NAMES)
+  checkOptions('options', options as StoreOptions<unknown>, KINDS)
+  if (options.codec !== undefined) checkedOption('codec.id', options.codec.id, whole(1, 255))
 
-  const given = options as Readonly<Record<string, unknown>>
-  const whole = (name: string, fallback: number, least: number, most: number): number => {
-    const value = given[name] ?? fallback
-    if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
-      throw invalidOption(name, `a whole number from ${least} to ${most}`, value)
-    return value
-  }
-  const oneOf = <Choice extends string>(name: string, choices: readonly [Choice, ...Choice[]]): Choice => {
-    const value = given[name] ?? choices[0]
-    const choice = choices.find((each) => each === value)
-    if (choice === undefined)
-      throw invalidOption(name, `one of ${choices.map((each) => `'${each}'`).join(', ')}`, value)
-    return choice
-  }
-  const callable = (name: string): void => {
-    if (given[name] !== undefined && typeof given[name] !== 'function')
-      throw invalidOption(name, 'a function', given[name])
-  }
-  const having = (name: string, what: string, methods: readonly string[]): void => {
-    const value = given[name]
-    if (value === undefined) return
-    const has = (method: string): boolean => typeof (value as Record<string, unknown>)[method] === 'function'
-    if (typeof value !== 'object' || value === null || !methods.every(has)) throw invalidOption(name, what, value)
-  }
-
-  if (given['allowEmbedded'] !== undefined && typeof given['allowEmbedded'] !== 'boolean')
-    throw invalidOption('allowEmbedded', 'true or false', given['allowEmbedded'])
-  callable('identify')
-  callable('beforeSave')
-  if (typeof given['conflict'] !== 'function') oneOf('conflict', ['merge', 'reject', 'overwrite'])
-  having('cache', 'a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close'])
-  having('backend', 'a backend, such as postgres({ … }) gives', [
-    'read',
-    'insert',
-    'update',
-    'extend',
-    'destroy',
-    'close',
-  ])
-  having('codec', 'a codec, with encode and decode', ['encode', 'decode'])
-  having('runtime', 'a runtime, with now, after and randomBytes', [
-    'now',
-    'monotonicMs',
-    'after',
-    'randomBytes',
-    'random',
-  ])
-  if (given['codec'] !== undefined) {
-    const id = (given['codec'] as Partial<Codec>).id
-    if (!Number.isInteger(id) || Number(id) < 1 || Number(id) > 255)
-      throw invalidOption('codec.id', 'a whole number from 1 to 255', id)
-  }
-  const namespace = given['namespace'] ?? 'nonstick'
-  if (typeof namespace !== 'string' || !NAMESPACE.test(namespace))
-    throw invalidOption('namespace', '1 to 64 letters, digits, _, . and -', namespace)
-
-  const idleTtlMs = whole('idleTtlMs', DAY_MS, 1_000, LONGEST_MS)
-  const absoluteTtlMs = whole('absoluteTtlMs', Math.max(30 * DAY_MS, idleTtlMs), idleTtlMs, LONGEST_MS)
-  const touchIntervalMs = whole('touchIntervalMs', Math.ceil(idleTtlMs / 100), 0, idleTtlMs)
-  const touchBackendMs = whole(
-    'touchBackendMs',
-    Math.max(touchIntervalMs, Math.ceil(idleTtlMs / 10)),
-    touchIntervalMs,
-    idleTtlMs,
+  const { idleTtlMs = DAY_MS, backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const idleTtl: Bound = { value: idleTtlMs, because: '`idleTtlMs`' }
+  const absoluteTtlMs = checkedOption(
+    'absoluteTtlMs',
+    options.absoluteTtlMs ?? Math.max(30 * DAY_MS, idleTtlMs),
+    milliseconds(idleTtl, LONGEST_MS),
   )
-  const backendTimeoutMs = whole('backendTimeoutMs', 3_000, 10, 600_000)
-  const leaseMs = whole('leaseMs', Math.max(5_000, backendTimeoutMs + 1_000), backendTimeoutMs + 1, 3_600_000)
-  const deadlineMs = whole('deadlineMs', Math.max(10_000, backendTimeoutMs), backendTimeoutMs, 3_600_000)
-  const maxClockSkewMs = whole('maxClockSkewMs', 2_000, 0, 3_600_000)
+  const touchIntervalMs = checkedOption(
+    'touchIntervalMs',
+    options.touchIntervalMs ?? Math.ceil(idleTtlMs / 100),
+    milliseconds(0, idleTtl),
+  )
+  const touchBackendMs = checkedOption(
+    'touchBackendMs',
+    options.touchBackendMs ?? Math.max(touchIntervalMs, Math.ceil(idleTtlMs / 10)),
+    milliseconds({ value: touchIntervalMs, because: '`touchIntervalMs`' }, idleTtl),
+  )
+  const leaseMs = checkedOption(
+    'leaseMs',
+    options.leaseMs ?? Math.max(5_000, backendTimeoutMs + 1_000),
+    milliseconds({ value: backendTimeoutMs + 1, because: 'more than `backendTimeoutMs`' }, HOUR_MS),
+  )
+  const deadlineMs = checkedOption(
+    'deadlineMs',
+    options.deadlineMs ?? Math.max(10_000, backendTimeoutMs),
+    milliseconds({ value: backendTimeoutMs, because: '`backendTimeoutMs`' }, HOUR_MS),
+  )
+  const tombstoneTtlMs = checkedOption(
+    'tombstoneTtlMs',
+    options.tombstoneTtlMs ?? absoluteTtlMs + DAY_MS,
+    milliseconds({ value: absoluteTtlMs, because: '`absoluteTtlMs`' }, LONGEST_MS + DAY_MS),
+  )
   const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs, idleTtlMs })
-  const persistOn = oneOf('persistOn', ['create', 'identify', 'due'])
-  const tombstoneTtlMs = whole('tombstoneTtlMs', absoluteTtlMs + DAY_MS, absoluteTtlMs, LONGEST_MS + DAY_MS)
+  const persistOn = options.persistOn ?? 'create'
   // A step may begin just before the deadline, and be sent twice.
   const thawMs = deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs
   const insertMs = Math.min(absoluteTtlMs, Math.max(INSERT_MS, thawMs + maxClockSkewMs))
   return Object.freeze({
-    namespace,
-    maxStaleMs: whole('maxStaleMs', 60_000, 100, LONGEST_MS),
+    namespace: options.namespace ?? 'nonstick',
+    maxStaleMs: options.maxStaleMs ?? 60_000,
     idleTtlMs,
     absoluteTtlMs,
     tombstoneTtlMs,
     insertMs,
     // One that was put off may come as long as its session can live; one that was not, while its call is under way.
     emptyTombstoneTtlMs: Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs),
-    onBackendDown: oneOf('onBackendDown', ['serve', 'reject']),
-    onCacheUnreachable: oneOf('onCacheUnreachable', ['acknowledge', 'reject']),
+    onBackendDown: options.onBackendDown ?? 'serve',
+    onCacheUnreachable: options.onCacheUnreachable ?? 'acknowledge',
     deadlineMs,
     maxClockSkewMs,
     thawMs,
-    cacheTimeoutMs: whole('cacheTimeoutMs', 2_000, 10, 600_000),
+    cacheTimeoutMs: options.cacheTimeoutMs ?? 2_000,
     backendTimeoutMs,
-    breakerFailures: whole('breakerFailures', 5, 1, 1_000_000),
-    cacheRetryMs: whole('cacheRetryMs', 50, 0, 600_000),
+    breakerFailures: options.breakerFailures ?? 5,
+    cacheRetryMs: options.cacheRetryMs ?? 50,
     cacheAwayAfterMs: Math.min(AWAY_AFTER_MS, deadlineMs / 8),
-    backendRetryMs: whole('backendRetryMs', 500, 0, 600_000),
+    backendRetryMs: options.backendRetryMs ?? 500,
     leaseMs,
-    leaseWaitMs: whole('leaseWaitMs', 1_000, 0, 600_000),
-    maxSessionBytes: whole('maxSessionBytes', 4_194_304, 1_024, 1_073_741_824),
-    maxBackendReads: whole('maxBackendReads', 16, 1, 10_000),
-    maxAttempts: whole('maxAttempts', 20, 1, 1_000),
-    maxUnflushed: whole('maxUnflushed', 100_000, 1, 10_000_000),
+    leaseWaitMs: options.leaseWaitMs ?? 1_000,
+    maxSessionBytes: options.maxSessionBytes ?? 4_194_304,
+    maxBackendReads: options.maxBackendReads ?? 16,
+    maxAttempts: options.maxAttempts ?? 20,
+    maxUnflushed: options.maxUnflushed ?? 100_000,
     timings,
     policy: Object.freeze({
-      maxStaleCount: whole('maxStaleCount', 10, 1, 1_000_000),
+      maxStaleCount: options.maxStaleCount ?? 10,
       persistOn,
       timings,
     }),

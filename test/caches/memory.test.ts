@@ -77,15 +77,18 @@ describe('the memory cache', () => {
   })
 
   test.each([
-    [{ maxBytes: 0 }, 'Expected `maxBytes` to be an integer of at least 1024, got 0 (number)'],
-    [{ maxBytes: 1e9 + 0.5 }, 'Expected `maxBytes` to be an integer of at least 1024, got 1000000000.5 (number)'],
-    [{ maxValueBytes: Number.NaN }, 'Expected `maxValueBytes` to be an integer of at least 1, got NaN (number)'],
+    [{ maxBytes: 0 }, 'Expected `maxBytes` to be a whole number of at least 1024, got 0 (number)'],
+    [{ maxBytes: 1e9 + 0.5 }, 'Expected `maxBytes` to be a whole number of at least 1024, got 1000000000.5 (number)'],
+    [{ maxValueBytes: Number.NaN }, 'Expected `maxValueBytes` to be a whole number of at least 1, got NaN (number)'],
     [
       { maxValueBytes: '1' as unknown as number },
-      'Expected `maxValueBytes` to be an integer of at least 1, got "1" (string)',
+      'Expected `maxValueBytes` to be a whole number of at least 1, got a string: give it as a number, which `Number(…)` makes of a text',
     ],
-    [{ maxByte: 1024 } as object, 'Expected `maxByte` to be left out: there is no such option, got 1024 (number)'],
-    [{ runtime: null } as object, 'Expected `runtime` to be a Runtime, got null'],
+    [
+      { maxByte: 1024 } as object,
+      'Expected `maxByte` to be left out: there is no such option (did you mean `maxBytes`?)',
+    ],
+    [{ runtime: null } as object, 'Expected `runtime` to be a Runtime, got null: leave it out for the default'],
     [null as unknown as object, 'Expected `memoryCache(options)` to be an object, got null'],
   ])('the option %j is refused by name', (options, message) => {
     expect(() => memoryCache(options)).toThrow(expect.objectContaining({ code: 'E_CONFIG', message }))

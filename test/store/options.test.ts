@@ -31,22 +31,37 @@ describe('options', () => {
 
   test.each([
     [{ maxStaleCount: 0 }, 'Expected `maxStaleCount` to be a whole number from 1 to 1000000, got 0 (number)'],
-    [{ maxStaleCount: '10' }, 'Expected `maxStaleCount` to be a whole number from 1 to 1000000, got "10" (string)'],
-    [{ idleTtlMs: 1.5 }, 'Expected `idleTtlMs` to be a whole number from 1000 to 315360000000, got 1.5 (number)'],
+    [
+      { maxStaleCount: '10' },
+      'Expected `maxStaleCount` to be a whole number from 1 to 1000000, got a string: give it as a number',
+    ],
+    [
+      { idleTtlMs: 1.5 },
+      'Expected `idleTtlMs` to be a whole number of milliseconds from 1000 to 315360000000, got 1.5 (number)',
+    ],
     [{ idleTtlMs: Number.NaN }, 'got NaN (number)'],
-    [{ absoluteTtlMs: 1000 }, 'Expected `absoluteTtlMs` to be a whole number from 86400000'],
-    [{ persistOn: 'never' }, "Expected `persistOn` to be one of 'create', 'identify', 'due', got \"never\" (string)"],
-    [{ conflict: 'lww' }, "Expected `conflict` to be one of 'merge', 'reject', 'overwrite', got \"lww\" (string)"],
-    [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got "a:b" (string)'],
-    [{ identify: 'userId' }, 'Expected `identify` to be a function, got "userId" (string)'],
+    [
+      { absoluteTtlMs: 1000 },
+      'Expected `absoluteTtlMs` to be a whole number of milliseconds from 86400000 (`idleTtlMs`)',
+    ],
+    [{ persistOn: 'never' }, "Expected `persistOn` to be 'create', 'identify' or 'due', got a string"],
+    [{ conflict: 'mereg' }, "'merge', 'reject' or 'overwrite', or a function (did you mean `merge`?), got a string"],
+    [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got a string'],
+    [{ identify: 'userId' }, 'Expected `identify` to be a function, got a string'],
     [
       { maxStaleCout: 3 },
-      'Expected `maxStaleCout` to be left out: there is no such option (did you mean `maxStaleCount`?), got 3 (number)',
+      'Expected `maxStaleCout` to be left out: there is no such option (did you mean `maxStaleCount`?)',
     ],
-    [{ cache: {} }, 'Expected `cache` to be a front cache, such as memcached({ … }) gives, got an object'],
+    [
+      { cache: {} },
+      'Expected `cache` to be a front cache, such as memcached({ … }) gives, got an object: it lacks `get`, `add`',
+    ],
     [{ backend: 'postgres://user:secret@host/db' }, 'Expected `backend` to be a backend'],
-    [{ leaseMs: 3_000 }, 'Expected `leaseMs` to be a whole number from 3001'],
-    [{ allowEmbedded: 'no' }, 'Expected `allowEmbedded` to be true or false, got "no" (string)'],
+    [
+      { leaseMs: 3_000 },
+      'Expected `leaseMs` to be a whole number of milliseconds from 3001 (more than `backendTimeoutMs`)',
+    ],
+    [{ allowEmbedded: 'no' }, 'Expected `allowEmbedded` to be true or false, got a string'],
     [null, 'Expected `options` to be an object, got null'],
   ])('%j is refused, naming the option, what was expected and what came', (options, message) => {
     expect(complaintOf(options)).toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining(message) })

@@ -1,6 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
+import { aRuntime, checkOptions, type Kinds } from '../../tools/options.js'
 
 /** What the memory backend may be told. */
 export interface MemoryBackendOptions {
@@ -8,14 +8,10 @@ export interface MemoryBackendOptions {
   readonly runtime?: Runtime
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set(['runtime'] satisfies (keyof MemoryBackendOptions)[])
+const KINDS: Kinds<MemoryBackendOptions> = { runtime: aRuntime }
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveMemoryOptions = (options: MemoryBackendOptions): { readonly runtime: Runtime } => {
-  if (typeof options !== 'object' || options === null)
-    throw invalidOption('memoryBackend(options)', 'an object', options)
-  refuseUnknownOptions(options, OPTION_NAMES)
-  const runtime = options.runtime ?? systemRuntime
-  if (typeof runtime.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
-  return Object.freeze({ runtime })
+  checkOptions('memoryBackend(options)', options, KINDS)
+  return Object.freeze({ runtime: options.runtime ?? systemRuntime })
 }

@@ -1,6 +1,18 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { runtimeOf, systemRuntime } from '../../runtime.js'
+import { runtimeOf } from '../../runtime.js'
+import {
+  aFunction,
+  aRuntime,
+  checkedOption,
+  checkOptions,
+  type Kinds,
+  kindOf,
+  milliseconds,
+  required,
+  secret,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
 import { type Placement, weightedRendezvous } from './placement.js'
 import { type MemcachedServers, parseServers, type ServerAddress } from './servers.js'
 
@@ -96,85 +108,65 @@ export interface ResolvedMemcachedOptions {
   readonly runtime: Runtime
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  'servers',
-  'username',
-  'password',
-  'operationTimeoutMs',
-  'connectTimeoutMs',
-  'reconnectMinMs',
-  'reconnectMaxMs',
-  'maxInFlight',
-  'maxValueBytes',
-  'checkSharedNames',
-  'log',
-  'placement',
-  'runtime',
-] satisfies (keyof MemcachedOptions)[])
+/** NUL separates the two on the wire. */
+const credential = secret(
+  kindOf<string>(
+    'a string that is not empty (username and password are given together)',
+    (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+  ),
+)
+
+const KINDS: Kinds<MemcachedOptions> = {
+  // What is wrong with one of them is said by `parseServers`, of its place in the list.
+  servers: required(
+    kindOf(
+      'at least one server, `host:port` or a list of them with their weights',
+      (value) => typeof value === 'string' || (Array.isArray(value) && value.length > 0),
+    ),
+  ),
+  username: credential,
+  password: credential,
+  operationTimeoutMs: milliseconds(1),
+  connectTimeoutMs: milliseconds(1),
+  reconnectMinMs: milliseconds(1),
+  reconnectMaxMs: milliseconds(1),
+  maxInFlight: whole(1, 1_000_000),
+  maxValueBytes: whole(1_024, 1_073_741_824),
+  checkSharedNames: trueOrFalse,
+  log: aFunction(),
+  placement: aFunction(),
+  runtime: aRuntime,
+}
 
 /** @throws `E_CONFIG` naming the first option that cannot be used. */
 export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOptions => {
-  if (typeof options !== 'object' || options === null)
-    throw invalidOption('memcached(options)', 'an object such as `{ servers }`', options, { secret: true })
-  refuseUnknownOptions(options, OPTION_NAMES)
-  const { runtime = systemRuntime } = options
-  if (typeof runtime?.after !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
-  const reconnectMinMs = milliseconds('reconnectMinMs', options.reconnectMinMs ?? 50)
+  checkOptions('memcached(options)', options, KINDS, '{ servers }')
+  const { reconnectMinMs = 50 } = options
+  const { reconnectMaxMs = Math.max(100, reconnectMinMs) } = options
   return Object.freeze({
     servers: parseServers(options.servers),
-    credentials: credentialsOf(options.username, options.password),
-    operationTimeoutMs: milliseconds('operationTimeoutMs', options.operationTimeoutMs ?? 500),
-    connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs ?? 500),
+    credentials: credentialsOf(options),
+    operationTimeoutMs: options.operationTimeoutMs ?? 500,
+    connectTimeoutMs: options.connectTimeoutMs ?? 500,
     reconnectMinMs,
-    reconnectMaxMs: milliseconds(
+    reconnectMaxMs: checkedOption(
       'reconnectMaxMs',
-      options.reconnectMaxMs ?? Math.max(100, reconnectMinMs),
-      reconnectMinMs,
+      reconnectMaxMs,
+      milliseconds({ value: reconnectMinMs, because: '`reconnectMinMs`' }),
     ),
-    maxInFlight: count('maxInFlight', options.maxInFlight ?? 10_000, 1, 1_000_000),
-    maxValueBytes: count('maxValueBytes', options.maxValueBytes ?? 1_000_000, 1_024, 1_073_741_824),
-    checkSharedNames: flag('checkSharedNames', options.checkSharedNames ?? true),
-    log: functionOption('log', options.log ?? (() => {})),
-    placement: functionOption('placement', options.placement ?? weightedRendezvous),
-    runtime: runtimeOf(runtime),
+    maxInFlight: options.maxInFlight ?? 10_000,
+    maxValueBytes: options.maxValueBytes ?? 1_000_000,
+    checkSharedNames: options.checkSharedNames ?? true,
+    log: options.log ?? (() => {}),
+    placement: options.placement ?? weightedRendezvous,
+    runtime: runtimeOf(options.runtime),
   })
 }
 
-const credentialsOf = (username: unknown, password: unknown): ResolvedMemcachedOptions['credentials'] => {
+const credentialsOf = ({ username, password }: MemcachedOptions): ResolvedMemcachedOptions['credentials'] => {
   if (username === undefined && password === undefined) return undefined
-  return { username: credential('username', username), password: credential('password', password) }
-}
-
-/** NUL separates the two on the wire. */
-const credential = (option: string, value: unknown): string => {
-  if (typeof value !== 'string' || value === '' || value.includes('\0'))
-    throw invalidOption(option, 'a string that is not empty (username and password are given together)', value, {
-      secret: true,
-    })
-  return value
-}
-
-/** The most that a timer of Node takes; beyond it would fire at once. */
-const LONGEST_TIMER_MS = 2_147_483_647
-
-const milliseconds = (option: string, value: number, least = 1): number => {
-  if (!Number.isSafeInteger(value) || value < least || value > LONGEST_TIMER_MS)
-    throw invalidOption(option, `an integer from ${least} to ${LONGEST_TIMER_MS} (milliseconds)`, value)
-  return value
-}
-
-const count = (option: string, value: number, least: number, most: number): number => {
-  if (!Number.isSafeInteger(value) || value < least || value > most)
-    throw invalidOption(option, `an integer from ${least} to ${most}`, value)
-  return value
-}
-
-const flag = (option: string, value: boolean): boolean => {
-  if (typeof value !== 'boolean') throw invalidOption(option, 'true or false', value)
-  return value
-}
-
-const functionOption = <F>(option: string, value: F): F => {
-  if (typeof value !== 'function') throw invalidOption(option, 'a function', value)
-  return value
+  return {
+    username: checkedOption('username', username, credential),
+    password: checkedOption('password', password, credential),
+  }
 }

@@ -10,8 +10,9 @@ import type {
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs, Runtime } from '../../contract/time.js'
-import { invalidOption, refuseUnknownOptions, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { SessionStoreError, tierUnavailable } from '../../errors.js'
 import { systemRuntime } from '../../runtime.js'
+import { aRuntime, checkOptions, type Kinds, whole } from '../../tools/options.js'
 
 export interface MemoryCacheOptions {
   /**
@@ -54,11 +55,7 @@ interface Stored {
 /** About what an entry costs besides its key and value; keeps many tiny entries within `maxBytes` too. */
 const ENTRY_OVERHEAD_BYTES = 200
 
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  'maxBytes',
-  'maxValueBytes',
-  'runtime',
-] satisfies (keyof MemoryCacheOptions)[])
+const KINDS: Kinds<MemoryCacheOptions> = { maxBytes: whole(1_024), maxValueBytes: whole(1), runtime: aRuntime }
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 const DEFAULT_MAX_VALUE_BYTES = 1024 * 1024 - ENTRY_OVERHEAD_BYTES
@@ -82,14 +79,10 @@ class LruFrontCache implements MemoryCache {
   #closed = false
 
   constructor(options: MemoryCacheOptions) {
-    if (typeof options !== 'object' || options === null)
-      throw invalidOption('memoryCache(options)', 'an object', options)
-    refuseUnknownOptions(options, OPTION_NAMES)
-    this.#maxBytes = integerOption('maxBytes', options.maxBytes ?? DEFAULT_MAX_BYTES, 1024)
-    this.#maxValueBytes = integerOption('maxValueBytes', options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES, 1)
-    const { runtime = systemRuntime } = options
-    if (typeof runtime?.now !== 'function') throw invalidOption('runtime', 'a Runtime', runtime)
-    this.#runtime = runtime
+    checkOptions('memoryCache(options)', options, KINDS)
+    this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
+    this.#maxValueBytes = options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES
+    this.#runtime = options.runtime ?? systemRuntime
     // Not lru-cache's own `ttl`: it reads a clock of its own, and ours can be moved.
     this.#entries = new LRUCache({ maxSize: this.#maxBytes, sizeCalculation: (entry, key) => sizeOf(key, entry.value) })
   }
@@ -191,9 +184,3 @@ class LruFrontCache implements MemoryCache {
 }
 
 const sizeOf = (key: CacheKey, value: Uint8Array): number => key.length * 2 + value.byteLength + ENTRY_OVERHEAD_BYTES
-
-const integerOption = (option: string, value: number, least: number): number => {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw invalidOption(option, `an integer of at least ${least}`, value)
-  return value
-}

@@ -156,7 +156,7 @@ describe('where a connection string leads', () => {
 
   test('a URL in the place of a host is refused, and not shown', () => {
     for (const host of ['postgres://me:secret@db/sessions', 'one,two', 'me:secret@db']) {
-      expect(() => postgres({ host })).toThrow(/`host`.*hidden/)
+      expect(() => postgres({ host })).toThrow(/^Expected `host` ((?!secret|two).)*, got a string$/)
       expect(() => resolvePostgresOptions({}, { PGHOST: host })).toThrow(/`PGHOST`/)
     }
     expect(() => resolvePostgresOptions({}, { PGPORT: 'many' })).toThrow(/`PGPORT`/)

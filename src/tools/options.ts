@@ -1,0 +1,171 @@
+/**
+ * How every part of this library checks the options that it is given: a table says what each option may be, and all
+ * complaints are in one form. They name the option as it was typed, and say what was expected, what came and what to do.
+ */
+import type { Runtime } from '../contract/time.js'
+import { didYouMean, invalidOption, refuseUnknownOptions } from '../errors.js'
+import { LONGEST_TIMER_MS } from '../runtime.js'
+
+/** What one option may be. */
+export interface Kind<Value> {
+  /** What is expected, in words that follow "Expected `name` to be". */
+  readonly expected: string
+  readonly accepts: (value: unknown) => value is Value
+  /** The texts among which to look for the one that was meant. */
+  readonly choices?: readonly string[]
+  /** What to do about a value that is not accepted, where that does not follow from what is expected. */
+  readonly cure?: (value: unknown) => string | undefined
+  /** A credential may stand in it: a complaint does not even show a number. */
+  readonly isSecret?: true
+}
+
+/** What an option may be that has no default. */
+export interface RequiredKind<Value> extends Kind<Value> {
+  readonly isRequired: true
+}
+
+/** What each of a part's options may be. Which of them must be given follows from their type. */
+export type Kinds<Options> = {
+  readonly [Name in keyof Options]-?: undefined extends Options[Name]
+    ? Kind<Exclude<Options[Name], undefined>>
+    : RequiredKind<Options[Name]>
+}
+
+/** A kind of value that no function below describes. */
+export const kindOf = <Value>(
+  expected: string,
+  accepts: (value: unknown) => boolean,
+  cure?: (value: unknown) => string | undefined,
+): Kind<Value> => ({
+  expected,
+  accepts: (value): value is Value => accepts(value),
+  ...(cure === undefined ? {} : { cure }),
+})
+
+/** The same kind, of an option that has no default. */
+export const required = <Value>(kind: Kind<Value>): RequiredKind<Value> => ({ ...kind, isRequired: true })
+
+/** The same kind, of an option in which a credential may stand. */
+export const secret = <Value>(kind: Kind<Value>): Kind<Value> => ({ ...kind, isSecret: true })
+
+/** A bound of a number; `because` says in a few words where it comes from, if that is another option. */
+export type Bound = number | { readonly value: number; readonly because: string }
+
+/** A whole number of anything, between two bounds that are allowed themselves. */
+export const whole = (least: Bound, most: Bound = Number.MAX_SAFE_INTEGER): Kind<number> =>
+  wholeNumber('a whole number', least, most)
+
+/** A duration in ms. @default most the longest that a timer of Node's can wait */
+export const milliseconds = (least: Bound, most: Bound = LONGEST_TIMER_MS): Kind<number> =>
+  wholeNumber('a whole number of milliseconds', least, most)
+
+const wholeNumber = (what: string, least: Bound, most: Bound): Kind<number> => {
+  const [from, to] = [numberOf(least), numberOf(most)]
+  const range =
+    to === Number.MAX_SAFE_INTEGER ? `of at least ${shown(least)}` : `from ${shown(least)} to ${shown(most)}`
+  return kindOf(
+    `${what} ${range}`,
+    (value) => Number.isSafeInteger(value) && Number(value) >= from && Number(value) <= to,
+    (value) =>
+      typeof value === 'string' && value.trim() !== '' && !Number.isNaN(Number(value))
+        ? 'give it as a number, which `Number(…)` makes of a text'
+        : undefined,
+  )
+}
+
+const numberOf = (bound: Bound): number => (typeof bound === 'number' ? bound : bound.value)
+
+const shown = (bound: Bound): string => (typeof bound === 'number' ? `${bound}` : `${bound.value} (${bound.because})`)
+
+export const trueOrFalse: Kind<boolean> = kindOf(
+  'true or false',
+  (value) => typeof value === 'boolean',
+  (value) => (value === 'true' || value === 'false' ? 'give it without quotes' : undefined),
+)
+
+/** One of these texts. */
+export const oneOf = <Choice extends string>(...choices: readonly Choice[]): Kind<Choice> => ({
+  ...kindOf<Choice>(
+    inWords(
+      choices.map((choice) => `'${choice}'`),
+      'or',
+    ),
+    (value) => choices.some((choice) => choice === value),
+  ),
+  choices,
+})
+
+/** A function; what it takes and gives cannot be seen before it is called. */
+export const aFunction = <Callable>(): Kind<Callable> => kindOf('a function', (value) => typeof value === 'function')
+
+/** A text that is not empty. */
+export const aText = (expected: string): Kind<string> =>
+  kindOf(expected, (value) => typeof value === 'string' && value !== '')
+
+/** An object that has these functions, its own or its class's. */
+export const having = <Value>(expected: string, functions: readonly string[]): Kind<Value> => {
+  const lacking = (value: object): readonly string[] =>
+    functions.filter((name) => typeof Reflect.get(value, name) !== 'function')
+  return kindOf(
+    expected,
+    (value) => typeof value === 'object' && value !== null && lacking(value).length === 0,
+    (value) =>
+      typeof value === 'object' && value !== null && !(value instanceof Promise) && !Array.isArray(value)
+        ? `it lacks ${inWords(
+            lacking(value).map((name) => `\`${name}\``),
+            'and',
+          )}`
+        : undefined,
+  )
+}
+
+export const aRuntime: Kind<Runtime> = having('a Runtime', ['now', 'monotonicMs', 'after', 'randomBytes', 'random'])
+
+/**
+ * Refuses options that are no object, options that there are not, and values that are not of their option's kind.
+ * `undefined` is as good as an option that was left out.
+ *
+ * @param call what the options were given to, for the complaint: `memcached(options)`
+ * @param example what they look like: `{ servers }`
+ * @throws SessionStoreError `E_CONFIG` about the first mistake
+ */
+export const checkOptions = <Options extends object>(
+  call: string,
+  options: Options,
+  kinds: Kinds<Options>,
+  example?: string,
+): void => {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const expected = example === undefined ? 'an object' : `an object such as \`${example}\``
+    throw invalidOption(call, expected, options, { secret: true })
+  }
+  refuseUnknownOptions(options, new Set(Object.keys(kinds)))
+  for (const name of Object.keys(kinds) as (keyof Options & string)[]) {
+    const kind = kinds[name] as Kind<unknown>
+    if (options[name] !== undefined || 'isRequired' in kind) checkedOption(name, options[name], kind)
+  }
+}
+
+/**
+ * The value of one option, where it is of its kind.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const checkedOption = <Value>(name: string, value: unknown, kind: Kind<Value>): Value => {
+  if (kind.accepts(value)) return value
+  const cure = kind.cure?.(value) ?? usualCure(value, 'isRequired' in kind)
+  const hint = typeof value === 'string' ? didYouMean(value, kind.choices ?? []) : ''
+  throw invalidOption(name, `${kind.expected}${hint}`, value, {
+    secret: kind.isSecret === true,
+    ...(cure === undefined ? {} : { cure }),
+  })
+}
+
+const usualCure = (value: unknown, isRequired: boolean): string | undefined => {
+  if (value === undefined && isRequired) return 'it has no default'
+  if (value === null && !isRequired) return 'leave it out for the default'
+  return value instanceof Promise ? 'await it first' : undefined
+}
+
+const inWords = (items: readonly string[], last: 'and' | 'or'): string =>
+  items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} ${last} ${items.at(-1) ?? ''}`
