@@ -69,6 +69,16 @@ export const revivedCookie = (stored: unknown, expiresAt: EpochMs, now: EpochMs)
 export const isSpent = ({ originalMaxAge }: StoredCookie): boolean =>
   typeof originalMaxAge === 'number' && originalMaxAge <= 0
 
+/** A session lives no shorter than this, as the store refuses less. */
+const LEAST_IDLE_TTL_MS = 1_000
+
+/**
+ * How long the session of this cookie lives untouched, in ms; `undefined` where the cookie does not say. With a `maxAge`
+ * below a second the browser's cookie ends when it says, and the session after a second.
+ */
+export const idleTtlMsOf = ({ originalMaxAge }: StoredCookie): number | undefined =>
+  typeof originalMaxAge === 'number' ? Math.max(LEAST_IDLE_TTL_MS, originalMaxAge) : undefined
+
 /**
  * A `Cookie` says it by `originalMaxAge`. A plain object made by hand may say it by `maxAge` or `expires`, also where its
  * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then.

@@ -1,9 +1,9 @@
 import { type SessionData, Store } from 'express-session'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
-import { isSessionStoreError } from '../errors.js'
+import { isSessionStoreError, type SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { type Callback, settle } from './express-callback.js'
-import { isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
+import { idleTtlMsOf, isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
 import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
 
 export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOptions } from './express-options.js'
@@ -29,15 +29,18 @@ const PAGE_SIZE = 1_000
  * store could not know, or would not, and has a `code` (`docs/errors.md`).
  *
  * Each request saves against the copy that it loaded itself, so that changes of concurrent requests are merged
- * by top-level key. A session that was destroyed or expired meanwhile is not brought back: its `set` or `touch`
- * ends without an error, and `'dropped'` is emitted with the reason. No other event is ever emitted; above all
- * no `'disconnect'`, at which express-session would serve requests without `req.session`.
+ * by top-level key. A session that was destroyed or expired meanwhile is not brought back, and `'dropped'` is emitted
+ * with the reason (where nobody listens, a warning of the process says so, once for each store). The request ends
+ * normally; its own `req.session.save(callback)`, before it answers, is given the error `E_SESSION_DESTROYED`, and so is
+ * a `set` of what was not loaded. No other event is ever emitted; above all no `'disconnect'`, at which express-session
+ * would serve requests without `req.session`.
  */
 export class NonstickStore extends Store {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<ExpressData>
   readonly #owned: boolean
   readonly #idleTtlMs: number | undefined
+  #hasWarned = false
   /** Which copy each session object of a request came from. */
   readonly #ties = new WeakMap<object, Tie>()
 
@@ -70,7 +73,10 @@ export class NonstickStore extends Store {
 
   /**
    * Stores the session: what this request changed since it loaded or saved it, or all of it under an id that it
-   * did not load. A `maxAge` is the session's idle time-out; one of 0 or less destroys it, as it ends the cookie.
+   * did not load. A `maxAge` is the session's idle time-out, but for a second at least; one of 0 or less destroys it, as
+   * it ends the cookie.
+   *
+   * Gives `E_SESSION_DESTROYED` where the session was not loaded before and the id was destroyed: an id is not used again.
    */
   override set(sid: string, session: SessionData): Promise<void>
   override set(sid: string, session: SessionData, callback: DoneCallback | undefined): void
@@ -88,7 +94,10 @@ export class NonstickStore extends Store {
     return settle(this.#touch(sid, session), callback)
   }
 
-  /** Logs out. Destroying what is not there succeeds. */
+  /**
+   * Logs out. Destroying what is not there succeeds. What can be no id is refused with `E_INVALID_ID`, as no session was
+   * ended: `undefined`, an empty text, a key that `sessions.list()` gave.
+   */
   override destroy(sid: string): Promise<void>
   override destroy(sid: string, callback: DoneCallback | undefined): void
   override destroy(sid: string, callback?: DoneCallback): Promise<void> | undefined {
@@ -156,9 +165,13 @@ export class NonstickStore extends Store {
     return data
   }
 
-  /** Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. */
+  /**
+   * Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. What another
+   * part of the program stored without an object as its data is no session of express's.
+   */
   async #handle(sid: string): Promise<Session<ExpressData> | undefined> {
-    return await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
+    const handle = await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
+    return handle !== undefined && hasFields(handle.data) ? handle : undefined
   }
 
   /** By way of `get` and `createSession`, like express-session's own. */
@@ -173,19 +186,19 @@ export class NonstickStore extends Store {
 
   async #set(sid: string, live: SessionData): Promise<void> {
     const known = this.#tieTo(sid, live)
-    const tie = known ?? new Tie(sid, undefined)
+    const tie = known ?? new Tie(sid, undefined, requestOf(live) !== undefined)
     if (known === undefined) this.#ties.set(live, tie)
-    await this.#save(tie, live)
+    await this.#save(tie, live, () => mayEndQuietly(tie, live))
   }
 
   async #touch(sid: string, live: SessionData): Promise<void> {
     const tie = this.#tieTo(sid, live)
-    if (tie !== undefined) return await this.#save(tie, live)
+    if (tie !== undefined) return await this.#save(tie, live, () => true)
     // A session object that this request did not load says nothing about the data, only about the cookie.
     const handle = await this.#handle(sid)
     if (handle === undefined) return
     const cookie = storedCookie(live.cookie, clock.now())
-    await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData)
+    await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData, () => true)
   }
 
   #tieTo(sid: string, live: object): Tie | undefined {
@@ -193,23 +206,29 @@ export class NonstickStore extends Store {
     return tie?.id === sid ? tie : undefined
   }
 
-  /** What the session holds is read here and now; what is done with it waits for earlier saves of this request. */
-  async #save(tie: Tie, live: SessionData): Promise<void> {
+  /**
+   * What the session holds is read here and now; what is done with it waits for earlier saves of this request.
+   *
+   * @param isQuiet asked where the session is gone: whether the caller shall not hear of it
+   */
+  async #save(tie: Tie, live: SessionData, isQuiet: () => boolean): Promise<void> {
     const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
     await tie.inTurn(async () => {
       if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
-      await this.#unlessDestroyed(async () => await this.#store(tie, mine))
+      await this.#unlessDestroyed(async () => await this.#store(tie, mine), isQuiet)
     })
   }
 
   async #store(tie: Tie, mine: Stored): Promise<void> {
-    if (tie.handle === undefined) tie.handle = await this.#storeWhole(tie.id, mine)
-    else await this.#saveOver(tie.handle, mine)
+    if (tie.handle === undefined) {
+      const handle = await this.#storeWhole(tie.id, mine)
+      if (tie.isOfRequest) tie.handle = handle
+    } else await this.#saveOver(tie.handle, mine)
   }
 
   /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
   async #storeWhole(id: string, mine: Stored): Promise<Session<ExpressData>> {
-    const options = this.#ttlOf(mine.cookie)
+    const options = this.#idleTtlOf(mine.cookie)
     // In place of an id that is missing, `create` would make one up; `put` refuses it.
     if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
     try {
@@ -230,31 +249,40 @@ export class NonstickStore extends Store {
     const cookie = withoutDrift(mine.cookie, before.cookie)
     handle.data = asData({ ...mine, cookie })
     try {
-      const options = { ...this.#ttlOf(cookie), unmergedKeys: UNMERGED_KEYS, isolated: true }
-      await this.sessions.save(handle, options)
+      await this.sessions.save(handle, { ...this.#idleTtlOf(cookie), unmergedKeys: UNMERGED_KEYS, isolated: true })
     } catch (error) {
       handle.data = before
       throw error
     }
   }
 
-  #ttlOf(cookie: StoredCookie): { readonly idleTtlMs?: number } {
-    const idleTtlMs = typeof cookie.originalMaxAge === 'number' ? cookie.originalMaxAge : this.#idleTtlMs
+  #idleTtlOf(cookie: StoredCookie): { readonly idleTtlMs?: number } {
+    const idleTtlMs = idleTtlMsOf(cookie) ?? this.#idleTtlMs
     return idleTtlMs === undefined ? {} : { idleTtlMs }
   }
 
   /** A logout elsewhere is no fault of this request, whose answer may stand; its change of the session may not. */
-  async #unlessDestroyed(work: () => Promise<void>): Promise<void> {
+  async #unlessDestroyed(work: () => Promise<void>, isQuiet: () => boolean): Promise<void> {
     try {
       await work()
     } catch (error) {
       if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
-      process.nextTick(() => this.emit('dropped', error))
+      process.nextTick(() => this.#tellDropped(error))
+      if (!isQuiet()) throw error
     }
   }
 
+  #tellDropped(error: SessionStoreError): void {
+    if (this.emit('dropped', error) || this.#hasWarned) return
+    this.#hasWarned = true
+    process.emitWarning(
+      `${error.message}. A session was logged out while a request had it; nobody listens to the store's event 'dropped', so no further change that is dropped will be told.`,
+      { code: 'NONSTICK_DROPPED' },
+    )
+  }
+
   async #destroy(sid: string): Promise<void> {
-    await unlessInvalidId(async () => await this.sessions.destroy(sid))
+    await this.sessions.destroy(sid)
   }
 
   async #all(): Promise<SessionData[]> {
@@ -262,7 +290,8 @@ export class NonstickStore extends Store {
     let page = await this.sessions.list({ limit: PAGE_SIZE })
     for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
       const now = clock.now()
-      for (const listed of page) if (listed.error === undefined) all.push(revived(listed.data, listed.expiresAt, now))
+      for (const listed of page)
+        if (listed.error === undefined && hasFields(listed.data)) all.push(revived(listed.data, listed.expiresAt, now))
       page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
     }
     return all
@@ -287,13 +316,16 @@ type Stored = Readonly<Record<string, unknown>> & { readonly cookie: StoredCooki
 /** The thread between a request's session object and the copy that it came from. */
 class Tie {
   readonly id: string
-  /** Absent until a session that is new has been stored. */
+  /** Absent until a session that is new has been stored; and for good where no request has it, and it came from no `get`. */
   handle: Session<ExpressData> | undefined
+  /** Whether it is the session of a request, and no object that a program made by hand. */
+  readonly isOfRequest: boolean
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(id: string, handle: Session<ExpressData> | undefined) {
+  constructor(id: string, handle: Session<ExpressData> | undefined, isOfRequest = false) {
     this.id = id
     this.handle = handle
+    this.isOfRequest = isOfRequest
   }
 
   /** One at a time and in order: `req.session.save()` need not have ended when the response does. */
@@ -312,6 +344,26 @@ const named = (live: SessionData): Record<string, unknown> => {
   const data: Record<string | symbol, unknown> = { ...live }
   for (const mark of Object.getOwnPropertySymbols(data)) delete data[mark]
   return data
+}
+
+/**
+ * Whether a `set` of a session that is gone ends as if nothing were wrong. What was never stored has to be told; so has a
+ * request that is still to answer, by `req.session.save(callback)`. At the end of a request express-session saves as
+ * well, and the answer has begun by the time it hears: an error would break off an answer that is right. Of a framework
+ * that gives the request no `res` nobody can tell; there, and with a copy that came from `get`, it ends quietly.
+ */
+const mayEndQuietly = ({ handle }: Tie, live: object): boolean =>
+  handle !== undefined && (requestOf(live)?.res?.headersSent ?? true)
+
+/** The request whose session this is; `undefined` for an object that came from `get`, or that a program made by hand. */
+const requestOf = (live: object): { readonly res?: { readonly headersSent?: boolean } } | undefined =>
+  (live as { readonly req?: { readonly res?: { readonly headersSent?: boolean } } }).req
+
+/** Whether it can be a session of express's: an object with fields, and no list, `Map`, text or nothing. */
+const hasFields = (data: unknown): boolean => {
+  if (typeof data !== 'object' || data === null) return false
+  const prototype: unknown = Object.getPrototypeOf(data)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** Data as express-session expects it, keys in their order: a moved key would look like a change. */

@@ -68,6 +68,17 @@ describe("a session's cookie", () => {
     expect(ttl).toBeLessThanOrEqual(HOUR_MS)
   })
 
+  test('with a maxAge below a second the cookie ends when it says, and the session after a second', async () => {
+    await using cluster = openCluster()
+    const app = await cluster.process(routes)
+    const browser = new Browser()
+    await browser.get(`${app.url}/set/user/ada`)
+    await browser.get(`${app.url}/maxAge/300`)
+    expect(await idleTtlMs(app, browser)).toBe(1_000)
+    const got = await app.store.get(idOf(browser))
+    expect(got?.cookie).toMatchObject({ originalMaxAge: 300, expires: new Date(Date.now() + 300) })
+  })
+
   test('without a maxAge the session lives as long untouched as the store says, and the cookie as the browser does', async () => {
     await using cluster = openCluster()
     const app = await cluster.process(routes, { store: { idleTtlMs: 2 * HOUR_MS } })

@@ -200,6 +200,27 @@ describe('concurrent requests', () => {
     expect(String(dropped[0])).not.toContain(idOf(browser))
   })
 
+  test('a request that saves before it answers is told that its session was logged out meanwhile', async () => {
+    await using cluster = openCluster()
+    const place = gate()
+    const app = await cluster.process((routed) => {
+      routes(routed)
+      routed.get('/save', async (req, res) => {
+        bag(req)['cart'] = 'tea'
+        await place.wait()
+        req.session.save((error) => res.send(String((error as { code?: unknown } | null)?.code)))
+      })
+    })
+    app.store.on('dropped', () => {})
+    const browser = new Browser()
+    await browser.get(`${app.url}/set/user/ada`)
+    const saving = browser.tab().get(`${app.url}/save`)
+    await place.reached
+    await browser.get(`${app.url}/logout`)
+    place.open()
+    expect(await saving).toMatchObject({ status: 200, body: 'E_SESSION_DESTROYED' })
+  })
+
   test('a conflict that may not be merged is an error of the later request', async () => {
     await using cluster = openCluster()
     const place = gate()

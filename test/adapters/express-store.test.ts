@@ -205,7 +205,7 @@ describe('a session', () => {
     expect(await store.get(ID)).toMatchObject({ user: 'ada', cookie: { originalMaxAge: 5_000 } })
   })
 
-  test('that is gone is not brought back by touch or by a set of who had it, and neither is an error', async () => {
+  test('that is gone is not brought back by touch or by a set of who had loaded it, and neither is an error', async () => {
     await using cluster = openCluster()
     const store = cluster.store()
     await store.set(ID, data({ user: 'ada' }))
@@ -215,10 +215,68 @@ describe('a session', () => {
     await store.touch(ID, got)
     await store.touch(ID, data())
     await store.set(ID, Object.assign(got, { cart: 'tea' }))
-    await store.set(ID, data({ user: 'ada' }))
     expect(await store.get(ID)).toBeUndefined()
     await store.destroy(ID)
   })
+
+  test('that is gone is not made again by a set of who had not loaded it, who is told so each time', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const mine = data({ user: 'ada' })
+    await store.set(ID, mine)
+    await store.destroy(ID)
+    const told: unknown[] = []
+    store.on('dropped', (error) => told.push(error))
+    for (const again of [mine, data({ user: 'ada' })])
+      await expect(store.set(ID, again)).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED', applied: 'no' })
+    const error = await new Promise((resolve) => store.set(ID, data(), resolve))
+    expect(error).toMatchObject({ code: 'E_SESSION_DESTROYED' })
+    expect(told).toHaveLength(3)
+    expect(await store.get(ID)).toBeUndefined()
+  })
+
+  // As express-openid-connect does for a logout over the back channel: it marks `issuer|subject` as logged out.
+  test('a mark that is destroyed at each login and set at a logout is stored, or whoever sets it hears that it is not', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const logIn = (mark: string) => store.destroy(mark)
+    const logOut = (mark: string) => store.set(mark, data())
+    await logOut('issuer|ann')
+    expect(await store.get('issuer|ann')).toBeDefined()
+    await logIn('issuer|bob')
+    store.on('dropped', () => {})
+    await expect(logOut('issuer|bob')).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
+    expect(await store.get('issuer|bob')).toBeUndefined()
+  })
+
+  test('where nobody listens, the first change that is dropped is a warning of the process, without the id', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    try {
+      await store.destroy(ID)
+      for (let n = 0; n < 3; n += 1) await store.set(ID, data()).catch(() => {})
+      await turns()
+      expect(warn.mock.calls).toEqual([[expect.stringContaining("'dropped'"), { code: 'NONSTICK_DROPPED' }]])
+      expect(String(warn.mock.calls[0]?.[0])).not.toContain(ID)
+    } finally {
+      warn.mockRestore()
+    }
+  })
+
+  test.each([null, 'text', 7, ['a list'], new Map([['user', 'ada']])])(
+    'of another part of the program, with %o for its data, is none of express’s',
+    async (theirs) => {
+      await using cluster = openCluster()
+      const store = cluster.store()
+      const { id } = await store.sessions.create(theirs as never)
+      await store.set(ID, data({ user: 'ada' }))
+      expect(await store.get(id)).toBeUndefined()
+      await store.touch(id, data())
+      expect(await store.all()).toMatchObject([{ user: 'ada' }])
+      expect((await store.sessions.load(id))?.data).toEqual(theirs)
+    },
+  )
 
   test('stored by another program without a cookie can be served', async () => {
     await using cluster = openCluster()
@@ -407,15 +465,16 @@ describe('an id that cannot be one', () => {
     ['empty', ''],
     ['too long', 'x'.repeat(5_000)],
     ['no string', undefined],
-  ])('(%s) has no session, is destroyed and touched in vain, and cannot be set', async ([, id]) => {
+    ['a key that a listing gave', `nonstick:${'k'.repeat(43)}`],
+  ])('(%s) has no session, is touched in vain, and can be neither set nor destroyed', async ([, id]) => {
     await using cluster = openCluster()
     const store = cluster.store()
     const bad = id as string
     const cost = await cluster.callsDuring(async () => {
       expect(await store.get(bad)).toBeUndefined()
       expect(await store.load(bad)).toBeUndefined()
-      await store.destroy(bad)
       await store.touch(bad, data())
+      await expect(store.destroy(bad)).rejects.toMatchObject({ code: 'E_INVALID_ID' })
       await expect(store.set(bad, data())).rejects.toMatchObject({ code: 'E_INVALID_ID' })
     })
     expect(cost).toEqual({ cache: [], backend: [] })
