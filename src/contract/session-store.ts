@@ -26,7 +26,7 @@ export interface Session<Data = Record<string, unknown>> {
 export interface CreateOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
-  /** @default the store's `idleTtlMs` */
+  /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
   readonly idleTtlMs?: number
 }
 
@@ -45,7 +45,7 @@ export interface WriteOptions {
    * @default false
    */
   readonly durable?: boolean
-  /** The session's idle time-out from now on. Default: as it is. */
+  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
   readonly idleTtlMs?: number
 }
 
@@ -74,7 +74,7 @@ export interface SaveReport {
 }
 
 export interface TouchOptions {
-  /** The session's idle time-out from now on. Default: as it is. */
+  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
   readonly idleTtlMs?: number
 }
 
@@ -131,10 +131,11 @@ export type ListedData<Data> =
     }
 
 /**
- * Sessions for a cluster. Every call settles within its deadline. A session that is not there is `undefined`;
- * a rejection means that the store could not know (`E_SESSION_UNAVAILABLE`) or would not
- * (`docs/errors.md` has each code). An id that is no string, empty or absurdly long rejects with
- * `E_INVALID_ID` before any I/O; after `close()` every call rejects with `E_CLOSED`.
+ * Sessions for a cluster. Every call settles within its deadline, except `clear`, which takes as long as there are
+ * sessions. A session that is not there is `undefined`; a rejection means that the store could not know
+ * (`E_SESSION_UNAVAILABLE`) or would not (`docs/errors.md` has each code). An id that is no string, empty or absurdly
+ * long, or one of the keys that `list` gives, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
+ * that reads or changes sessions rejects with `E_CLOSED`; `health`, `stats` and `on` go on.
  */
 export interface SessionStore<Data = Record<string, unknown>> {
   /**
@@ -158,9 +159,10 @@ export interface SessionStore<Data = Record<string, unknown>> {
   save(session: Session<Data>, options?: SaveOptions): Promise<SaveReport>
 
   /**
-   * Atomic load, change and save: `change` alters the data in place, and is called again on a fresh copy when
-   * another write came between, so it must have no other effects. What it returns is ignored, a promise is
-   * awaited; what it throws rejects the call and changes nothing. `undefined` if there is no such session.
+   * Atomic load, change and save: `change` alters the data in place, or returns a new plain object, which is stored
+   * instead. A promise is awaited. Whatever else it returns is ignored, and so is a part of the data, such as what `pop`
+   * took out of it. `change` is called again on a fresh copy when another write came between, so it must have no other
+   * effects. What it throws rejects the call and changes nothing. `undefined` if there is no such session.
    */
   update(id: string, change: (data: Data) => unknown, options?: WriteOptions): Promise<Session<Data> | undefined>
 
@@ -168,21 +170,28 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * Extends the session without a write of its data. Cheap: the cache is only told when the last touch is
    * older than `touchIntervalMs`, the backend when its own is older than `touchBackendMs`. A session that is
    * gone is left gone, silently; so is a touch that lost a race.
+   *
+   * @param session a session of this store or, where the caller has only that, its id; that costs a read
    */
-  touch(session: Session<Data>, options?: TouchOptions): Promise<void>
+  touch(session: Session<Data> | string, options?: TouchOptions): Promise<void>
 
   /**
    * The same data under a new id, durable; the old id is destroyed. For logins and other changes of privilege.
    * Requests that still write to the old id are refused. Rejects with `E_SESSION_DESTROYED` if it is gone.
+   *
+   * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data>): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.
    * Destroying what is not there succeeds. Rejects if the backend could not be told; the store then goes on
    * trying, and the session is already gone from the cache where that was reachable.
+   *
+   * @param session its id, or a session of this store. What can be no id rejects with `E_INVALID_ID`: the `key` of a
+   *   listed session, `undefined`, an empty text
    */
-  destroy(id: string): Promise<DestroyReport>
+  destroy(session: Session<Data> | string): Promise<DestroyReport>
 
   /**
    * Stores `data` under `id` whether or not it is there, over whatever stands: for frameworks that save
@@ -215,7 +224,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
 
   stats(): StoreStats
 
-  /** Listens; returns a function that stops listening. */
+  /** Listens; returns a function that stops listening. Throws `E_CONFIG` for the name of an event that does not exist. */
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
 
   /**

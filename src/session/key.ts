@@ -18,6 +18,12 @@ export const locate = (namespace: string, id: string): Locator => {
   return bornMonth === undefined ? { key } : { key, bornMonth }
 }
 
+const HASH = /^[A-Za-z0-9_-]{43}$/
+
+/** Whether a text has the form of the keys that `locate` makes in this namespace. */
+export const isKeyOf = (namespace: string, text: string): boolean =>
+  text.startsWith(`${namespace}:`) && HASH.test(text.slice(namespace.length + 1))
+
 /** The first bytes of the key's hash: enough to tell one session's envelope from another's. */
 export const keyCheck = (key: CacheKey): Uint8Array => {
   const hash = Buffer.from(splitKey(key).hash, 'base64url')

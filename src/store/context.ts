@@ -71,12 +71,28 @@ export const valuesOf = (
         })
       }
     },
-    userOf: (data) => {
-      const user = identify?.(data as never)
-      return user === undefined || user === null || user === '' ? undefined : String(user)
-    },
+    userOf: (data) => checkedUser(identify?.(data as never)),
     isSame: samenessOf([codec, ...readable]),
   }
+}
+
+/**
+ * What `identify` gave, as a user id. Whatever else it gives is refused: an async function would make all users one, as
+ * would `false` or NaN.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+const checkedUser = (user: unknown): string | undefined => {
+  if (user === undefined || user === null || user === '') return undefined
+  if (typeof user === 'string' || (typeof user === 'number' && Number.isFinite(user))) return String(user)
+  // A promise that nobody waits for must not end the process when it rejects.
+  if (user instanceof Promise) user.catch(() => {})
+  const got = user instanceof Promise ? 'a promise' : typeof user === 'number' ? String(user) : `a ${typeof user}`
+  throw new SessionStoreError(
+    'E_CONFIG',
+    `Expected \`identify\` to return a text or a number, or undefined or null where nobody is known, got ${got}`,
+    { applied: 'no' },
+  )
 }
 
 /** What a read of the backend gave, without the data. */

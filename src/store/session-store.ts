@@ -2,11 +2,13 @@ import type { SessionStore } from '../contract/session-store.js'
 import { SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
 import { keyedQueue } from '../tools/keyed-queue.js'
+import type { Call } from './calls/call.js'
 import { closing } from './calls/close.js'
 import { creatingHandles } from './calls/create.js'
 import { destroy } from './calls/destroy.js'
 import { entrance } from './calls/entrance.js'
-import { handlesOf } from './calls/handles.js'
+import type { Handle } from './calls/handle.js'
+import { handlesOf, isSession } from './calls/handles.js'
 import { health } from './calls/health.js'
 import { listing } from './calls/listing.js'
 import { loading } from './calls/load.js'
@@ -16,7 +18,7 @@ import { regenerating } from './calls/regenerate.js'
 import { saving } from './calls/save.js'
 import { updating } from './calls/update.js'
 import { updateSteps } from './calls/update-steps.js'
-import type { Context } from './context.js'
+import { type Context, destroyedMeanwhile } from './context.js'
 import { dueFlushes } from './owed/due-flushes.js'
 import { ledger as unflushedLedger } from './owed/ledger.js'
 import { flushing } from './protocol/flush.js'
@@ -45,6 +47,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const load = loading(calls)
   const create = creatingHandles(calls)
   const saves = saving(calls)
+  const loaded = (id: string, call: Call): Promise<Handle<Data> | undefined> => load(id, { touch: false }, call)
   const put = putting(calls, create, saves)
   const update = updating(updateSteps(calls, load, saves))
   const regenerate = regenerating(calls, saves)
@@ -68,9 +71,21 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         return update(checkedId(id), change, saveOptions, call)
       }),
     touch: (session, touchOptions = {}) =>
-      timely('touch', false, touchOptions, (call) => saves.touch(mine(session), touchOptions.idleTtlMs, call)),
-    regenerate: (session) => timely('regenerate', true, {}, (call) => regenerate(mine(session), call)),
-    destroy: (id) => timely('destroy', true, {}, () => destroy(context, locatorOf(context, id))),
+      timely('touch', false, touchOptions, (call) => {
+        const { idleTtlMs } = touchOptions
+        if (isSession(session)) return saves.touch(mine(session), idleTtlMs, call)
+        return loaded(session, call).then((handle) => handle && saves.touch(handle, idleTtlMs, call))
+      }),
+    regenerate: (session) =>
+      timely('regenerate', true, {}, (call) => {
+        // At once: what the handle holds now counts, and not what it holds when others had their turn.
+        if (isSession(session)) return regenerate(mine(session), call)
+        return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
+      }),
+    destroy: (session) =>
+      timely('destroy', true, {}, () =>
+        destroy(context, isSession(session) ? mine(session).locator : locatorOf(context, session)),
+      ),
     put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
     list: (listOptions = {}) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
     count: () => timely('count', false, {}, () => listed.count()),
@@ -83,6 +98,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       await close()
     },
   }
+}
+
+const gone = (): never => {
+  throw destroyedMeanwhile()
 }
 
 const noRoom = (maxUnflushed: number): SessionStoreError =>

@@ -286,7 +286,7 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
   {
     ...ofCalls('S18 what a request changed before regenerate is stored under the old id first', (store) => ({
       regenerate: async (session) => {
-        await store.save(session)
+        if (typeof session !== 'string') await store.save(session)
         return await store.regenerate(session)
       },
     })),

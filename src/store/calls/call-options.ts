@@ -41,8 +41,12 @@ export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>
   count: NONE,
 }
 
+/** A session that lived shorter would be gone before its visitor's next click; often seconds are meant. */
+const LEAST_IDLE_TTL_MS = 1_000
+
 /**
- * The idle time-out that a call was given, no longer than a session may live at all; `undefined` where it was given none.
+ * The idle time-out that a call was given, in ms, no longer than a session may live at all; `undefined` where it was given
+ * none. It has the same lower bound as the store's own.
  *
  * @throws SessionStoreError `E_CONFIG`
  */
@@ -50,7 +54,7 @@ export const givenIdleTtl = (
   idleTtlMs: number | undefined,
   { absoluteTtlMs }: { readonly absoluteTtlMs: number },
 ): number | undefined => {
-  if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < 1))
-    throw invalidOption('idleTtlMs', 'a positive whole number of milliseconds', idleTtlMs)
+  if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < LEAST_IDLE_TTL_MS))
+    throw invalidOption('idleTtlMs', `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`, idleTtlMs)
   return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs)
 }

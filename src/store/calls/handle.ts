@@ -24,6 +24,10 @@ export interface SaveInLine {
  */
 export class Handle<Data> implements Session<Data> {
   readonly id: string
+  declare readonly createdAt: EpochMs
+  declare readonly expiresAt: EpochMs
+  declare readonly absoluteExpiresAt: EpochMs
+  declare readonly idleTtlMs: number
   readonly locator: Locator
   data: Data
   base: LiveEnvelope
@@ -62,6 +66,7 @@ export class Handle<Data> implements Session<Data> {
     // What the store needs of a handle is nobody else's: it must not show in a log or be copied along.
     for (const hidden of HIDDEN)
       Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
+    Object.defineProperties(this, LIFE)
   }
 
   /** The copy that the request's changes are told from. */
@@ -75,23 +80,23 @@ export class Handle<Data> implements Session<Data> {
     this.#ended = turn.catch(() => {})
     return turn
   }
-
-  get createdAt(): EpochMs {
-    return this.#envelope.createdAt
-  }
-  get expiresAt(): EpochMs {
-    return this.#envelope.expiresAt
-  }
-  get absoluteExpiresAt(): EpochMs {
-    return this.#envelope.absoluteExpiresAt
-  }
-  get idleTtlMs(): number {
-    return this.#envelope.idleTtlMs
-  }
-  get #envelope(): LiveEnvelope {
-    return this.seen.envelope
-  }
 }
+
+/**
+ * The moments of a session's life are those of what was met last. They are properties of the handle itself, so that a
+ * copy of it (`{ ...session }`) has them, as they stood when the copy was made.
+ */
+const LIFE: PropertyDescriptorMap = Object.fromEntries(
+  (['createdAt', 'expiresAt', 'absoluteExpiresAt', 'idleTtlMs'] as const).map((name) => [
+    name,
+    {
+      enumerable: true,
+      get(this: Handle<unknown>): number {
+        return this.seen.envelope[name]
+      },
+    },
+  ]),
+)
 
 const HIDDEN = [
   'locator',

@@ -23,6 +23,10 @@ export interface Handles<Data> {
   beside(handle: Handle<Data>, operation: string, work: () => Promise<Live | undefined>): void
 }
 
+/** Whether a call was given a session; if not, it was given an id, or what is neither. */
+export const isSession = <Data>(given: Session<Data> | string): given is Session<Data> =>
+  typeof given === 'object' && given !== null
+
 export const handlesOf = <Data>({ values, background }: Context): Handles<Data> => {
   const given = new WeakSet<object>()
 
@@ -38,7 +42,7 @@ export const handlesOf = <Data>({ values, background }: Context): Handles<Data> 
     },
     mine: (session) => {
       if (session instanceof Handle && given.has(session)) return session as Handle<Data>
-      throw new TypeError('Expected a session that this store gave out, by create, load, update or regenerate')
+      throw new TypeError('Expected a session that this store gave out, by create, load, update, put or regenerate')
     },
     beside: (handle, operation, work) => {
       const running = (async () => {

@@ -1,6 +1,7 @@
 import type { Locator } from '../../contract/locator.js'
+import { SessionStoreError } from '../../errors.js'
 import { checkedId } from '../../session/id.js'
-import { locate } from '../../session/key.js'
+import { isKeyOf, locate } from '../../session/key.js'
 import type { KeyedQueue } from '../../tools/keyed-queue.js'
 import type { Context } from '../context.js'
 import type { DueFlushes } from '../owed/due-flushes.js'
@@ -24,8 +25,19 @@ export interface CallParts<Data> {
 }
 
 /**
- * Where the tiers keep the session of an id.
+ * Where the tiers keep the session of an id. What looks like a key of this store's sessions is refused: `list` gives
+ * keys, and whoever takes one for an id would be told that there is no such session, or that it is destroyed.
  *
  * @throws SessionStoreError `E_INVALID_ID`
  */
-export const locatorOf = ({ options }: Context, id: unknown): Locator => locate(options.namespace, checkedId(id))
+export const locatorOf = ({ options: { namespace } }: Context, given: unknown): Locator => {
+  const id = checkedId(given)
+  if (isKeyOf(namespace, id)) throw keyForId()
+  return locate(namespace, id)
+}
+
+const keyForId = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_INVALID_ID',
+    'Expected a session id, got a key such as `list` gives: there is no way back from a key to the id',
+  )

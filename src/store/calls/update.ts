@@ -5,6 +5,7 @@ import { within } from '../../tools/waiting.js'
 import { noTries, type Tries } from '../protocol/write.js'
 import type { Call } from './call.js'
 import type { Handle } from './handle.js'
+import { type Before, before, dataAfter } from './returned.js'
 
 export interface UpdateSteps<Data> {
   readonly runtime: Runtime
@@ -42,6 +43,7 @@ interface Waiting<Data> {
 /** A change that was begun on this handle's data and has not ended. */
 interface Begun<Data> {
   readonly handle: Handle<Data>
+  readonly was: Before
   readonly changing: Promise<unknown>
 }
 
@@ -126,22 +128,29 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
   const apply = async (id: string, handle: Handle<Data>, waiting: Waiting<Data>): Promise<boolean> => {
     const { call, change, reject } = waiting
     try {
+      const was = before(handle.data)
       const returned = change(handle.data)
-      if (!isThenable(returned)) return true
+      if (!isThenable(returned)) {
+        handle.data = dataAfter(was, returned) as Data
+        return true
+      }
       const changing = Promise.resolve(returned)
       const patienceMs = Math.min(steps.patienceMs, call.leftMs())
       let isSlow = false
-      await within(steps.runtime, patienceMs, changing, () => {
+      const promised = await within(steps.runtime, patienceMs, changing, () => {
         isSlow = true
         return new Error('This change takes long')
       }).catch((error: unknown) => {
         if (!isSlow) throw error
       })
-      if (!isSlow) return true
+      if (!isSlow) {
+        handle.data = dataAfter(was, promised) as Data
+        return true
+      }
       // It goes on with the object that it was given; the others get another.
       const own = steps.copyOf(handle)
       own.data = handle.data
-      void runAlone(id, waiting, { handle: own, changing })
+      void runAlone(id, waiting, { handle: own, was, changing })
     } catch (error) {
       reject(error)
     }
@@ -155,14 +164,17 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     const inTime = (changing: Promise<unknown>): Promise<unknown> =>
       within(steps.runtime, call.leftMs(), changing, call.lateError)
     try {
-      await inTime(begun.changing)
+      begun.handle.data = dataAfter(begun.was, await inTime(begun.changing)) as Data
       if (await steps.write(begun.handle, options, tries, call)) {
         resolve(begun.handle)
         return
       }
       for (let attempt = 1; attempt < steps.maxAttempts; attempt += 1) {
         const handle = await steps.load(id, call)
-        if (handle !== undefined) await inTime(Promise.resolve(change(handle.data)))
+        if (handle !== undefined) {
+          const was = before(handle.data)
+          handle.data = dataAfter(was, await inTime(Promise.resolve(change(handle.data)))) as Data
+        }
         if (handle === undefined || (await steps.write(handle, options, tries, call))) {
           resolve(handle)
           return

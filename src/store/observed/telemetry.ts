@@ -1,5 +1,5 @@
 import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../../contract/events.js'
-import { isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { didYouMean, invalidOption, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { publish } from './channels.js'
 
 type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
@@ -21,6 +21,17 @@ export interface Telemetry {
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
   stats(unflushed: Unflushed): StoreStats
 }
+
+const EVENTS: Readonly<Record<StoreEventName, true>> = {
+  fault: true,
+  breaker: true,
+  serversDiffer: true,
+  sharedName: true,
+  damaged: true,
+  flush: true,
+  abandoned: true,
+}
+const EVENT_NAMES: ReadonlySet<string> = new Set(Object.keys(EVENTS))
 
 export const telemetry = (namespace: string): Telemetry => {
   const counters: Record<Counter, number> = {
@@ -96,6 +107,11 @@ export const telemetry = (namespace: string): Telemetry => {
     },
     emit,
     on: (name, listener) => {
+      if (!EVENT_NAMES.has(name)) {
+        const hint = typeof name === 'string' ? didYouMean(name, EVENT_NAMES) : ''
+        throw invalidOption('name', `one of ${[...EVENT_NAMES].join(', ')}${hint}`, name)
+      }
+      if (typeof listener !== 'function') throw invalidOption('listener', 'a function', listener)
       const own = (event: never): void => listener(event)
       const all = listeners.get(name) ?? new Set()
       listeners.set(name, all.add(own))
