@@ -1,4 +1,5 @@
 import { type SessionData, Store } from 'express-session'
+import { LRUCache } from 'lru-cache'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError, type SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
@@ -10,6 +11,7 @@ export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOpti
 
 // Taken from express-session's own types, so that a callback written for any other store fits this one.
 type Request = Parameters<Store['createSession']>[0]
+type Generate = (req: Request) => void
 type LiveSession = ReturnType<Store['createSession']>
 type GetCallback = Parameters<Store['get']>[1]
 type LoadCallback = Parameters<Store['load']>[1]
@@ -20,6 +22,8 @@ type LengthCallback = Parameters<NonNullable<Store['length']>>[0]
 /** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
 const UNMERGED_KEYS = ['cookie'] as const
 const PAGE_SIZE = 1_000
+/** A request is over long before so many others begin. */
+const MOST_NEW_IDS = 10_000
 
 /**
  * express-session's store, on a nonstick session store.
@@ -43,6 +47,9 @@ export class NonstickStore extends Store {
   #hasWarned = false
   /** Which copy each session object of a request came from. */
   readonly #ties = new WeakMap<object, Tie>()
+  /** Ids that express-session has just made for requests, and under which nothing was stored yet. */
+  readonly #newIds = new LRUCache<string, true>({ max: MOST_NEW_IDS })
+  #generate: Generate | undefined
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
@@ -141,6 +148,25 @@ export class NonstickStore extends Store {
     return settle(this.#regenerate(req), callback)
   }
 
+  /**
+   * express-session puts the function here by which a request gets a new session, and calls it here. So the store learns
+   * which ids nobody but this request knows: one that ends such a session leaves no trace of it in the backend.
+   *
+   * @internal
+   */
+  get generate(): Generate | undefined {
+    const generate = this.#generate
+    if (generate === undefined) return undefined
+    return (req) => {
+      generate.call(this, req)
+      if (typeof req.sessionID === 'string') this.#newIds.set(req.sessionID, true)
+    }
+  }
+
+  set generate(generate: Generate | undefined) {
+    this.#generate = generate
+  }
+
   /** The live session of a request, tied to the copy that the data came from. */
   override createSession(req: Request, data: SessionData): LiveSession {
     const live = super.createSession(req, data)
@@ -213,6 +239,7 @@ export class NonstickStore extends Store {
    */
   async #save(tie: Tie, live: SessionData, isQuiet: () => boolean): Promise<void> {
     const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
+    if (!isSpent(mine.cookie)) this.#newIds.delete(tie.id)
     await tie.inTurn(async () => {
       if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
       await this.#unlessDestroyed(async () => await this.#store(tie, mine), isQuiet)
@@ -282,7 +309,8 @@ export class NonstickStore extends Store {
   }
 
   async #destroy(sid: string): Promise<void> {
-    await this.sessions.destroy(sid)
+    const isNew = this.#newIds.delete(sid)
+    await this.sessions.destroy(sid, { isNew })
   }
 
   async #all(): Promise<SessionData[]> {
@@ -303,9 +331,7 @@ export class NonstickStore extends Store {
         this.destroy(req.sessionID, (error: unknown) => (error ? reject(error) : resolve()))
       })
     } finally {
-      // Assigned by express-session's middleware when it is given this store.
-      const { generate } = this as unknown as { readonly generate: (req: Request) => void }
-      generate.call(this, req)
+      this.generate?.(req)
     }
   }
 }

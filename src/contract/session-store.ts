@@ -78,8 +78,20 @@ export interface TouchOptions {
   readonly idleTtlMs?: number
 }
 
+export interface DestroySessionOptions {
+  /**
+   * The id was made by the caller a moment ago, and nobody else has heard of it, nor was a session stored under it: then
+   * nothing is left of it where nothing stands, whereas otherwise a tombstone is kept for a while. A session that stands
+   * there all the same is destroyed as ever.
+   * @default false
+   */
+  readonly isNew?: boolean
+}
+
 export interface DestroyReport {
   /**
+   * `tombstone`: whoever asks the cache finds that there is none any more.
+   *
    * `unreachable`: the backend's tombstone stands, the cache could not be told; the store goes on trying.
    * Until it succeeds, a process that still reaches that cache may serve the session from it.
    */
@@ -140,7 +152,8 @@ export type ListedData<Data> =
 export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * A new session, durable when this resolves (unless `persistOn` says otherwise). A given id that is taken,
-   * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`.
+   * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`. One whose session has expired is free
+   * again; what a handle of that session saves later is not stored.
    */
   create(data: Data, options?: CreateOptions): Promise<Session<Data>>
 
@@ -191,7 +204,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * @param session its id, or a session of this store. What can be no id rejects with `E_INVALID_ID`: the `key` of a
    *   listed session, `undefined`, an empty text
    */
-  destroy(session: Session<Data> | string): Promise<DestroyReport>
+  destroy(session: Session<Data> | string, options?: DestroySessionOptions): Promise<DestroyReport>
 
   /**
    * Stores `data` under `id` whether or not it is there, over whatever stands: for frameworks that save

@@ -82,10 +82,11 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         if (isSession(session)) return regenerate(mine(session), call)
         return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
       }),
-    destroy: (session) =>
-      timely('destroy', true, {}, () =>
-        destroy(context, isSession(session) ? mine(session).locator : locatorOf(context, session)),
-      ),
+    destroy: (session, destroyOptions = {}) =>
+      timely('destroy', true, destroyOptions, () => {
+        const locator = isSession(session) ? mine(session).locator : locatorOf(context, session)
+        return destroy(context, locator, destroyOptions)
+      }),
     put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
     list: (listOptions = {}) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
     count: () => timely('count', false, {}, () => listed.count()),

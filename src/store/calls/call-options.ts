@@ -1,6 +1,7 @@
 import type {
   CloseOptions,
   CreateOptions,
+  DestroySessionOptions,
   LoadOptions,
   SaveOptions,
   TouchOptions,
@@ -37,7 +38,7 @@ export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>
   list: new Set(['limit', 'after']),
   close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]),
   regenerate: NONE,
-  destroy: NONE,
+  destroy: new Set(['isNew'] satisfies (keyof DestroySessionOptions)[]),
   count: NONE,
 }
 

@@ -54,10 +54,10 @@ export const tellingOfCalls = <Data>(
       isHeard('nonstick:read')
         ? timed('nonstick:read', runtime, () => store.load(id, options), read)
         : store.load(id, options),
-    destroy: (id) =>
+    destroy: (id, options) =>
       isHeard('nonstick:destroy')
-        ? timed('nonstick:destroy', runtime, () => store.destroy(id), destroyed)
-        : store.destroy(id),
+        ? timed('nonstick:destroy', runtime, () => store.destroy(id, options), destroyed)
+        : store.destroy(id, options),
     create: (data, options) =>
       isWriteHeard() ? writing(() => store.create(data, options), created) : store.create(data, options),
     save: (session, options) =>
