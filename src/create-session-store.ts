@@ -38,7 +38,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
       cache: cacheTier(cache, { runtime, telemetry: told, ...resolved }),
       backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: told, ...resolved }), speaker),
       background: background(runtime, told),
-      values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never),
+      values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes),
     },
     {
       conflict: options.conflict ?? 'merge',

@@ -41,10 +41,6 @@ export const SHARED_MEMORY: Refusal = {
 }
 export const RESIZABLE: Refusal = { found: 'a resizable ArrayBuffer', instead: 'store a copy of fixed length' }
 export const TOO_DEEP: Refusal = { found: 'objects nested too deeply', instead: 'store a flatter structure' }
-export const TOO_MUCH: Refusal = {
-  found: 'more than 64 MiB, counting an object once for each place that refers to it',
-  instead: 'store less, and large or shared things elsewhere under an id',
-}
 export const UNREADABLE: Refusal = {
   found: 'something that fails when it is read',
   instead: 'look at `cause`; a detached buffer, a proxy or a getter can be the reason',
@@ -79,6 +75,14 @@ const classOf = (value: object): string => {
   // An object literal used as a prototype has Object's constructor: "an instance of Object" would help nobody.
   return name === 'Object' ? 'a class without a name' : `the class ${name.slice(0, 60)}`
 }
+
+/** It holds more than it may, wherever that stands. */
+export const tooLarge = (maxBytes: number): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_TOO_LARGE',
+    `Expected session data of at most ${maxBytes} bytes, got more, counting an object once for each place that refers to it: store less, and large or shared things elsewhere under an id`,
+    { path: pathOf([]) },
+  )
 
 export const refused = (refusal: Refusal, steps: readonly string[], cause?: unknown): SessionStoreError => {
   const path = pathOf(steps)

@@ -1,3 +1,4 @@
+import type { EncodeLimits } from '../contract/codec.js'
 import type { SessionStoreError } from '../errors.js'
 import { indexStep, keyStep, mapKeyStep, mapValueStep, setStep } from './guard-path.js'
 import {
@@ -19,7 +20,7 @@ import {
   SYMBOL,
   SYMBOL_KEY,
   TOO_DEEP,
-  TOO_MUCH,
+  tooLarge,
   UNREADABLE,
 } from './guard-refusal.js'
 import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
@@ -34,22 +35,31 @@ import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
 /** How many objects, arrays, maps and sets may stand inside each other; the session's data itself is the first. */
 const MAX_DEPTH = 256
 
+/** How many bytes the encoding of a value may have where nobody says it. */
+const USUAL_BYTES = 64 * 1024 * 1024
+
 /**
- * How much one value may hold: characters, bytes, one for every value and 32 for every object. It is far above what
- * a cache takes and is there for shared references, of which forty nested pairs would else be a million million
- * values; this many are refused within half a second.
+ * How much is looked at before a value is given up that may still be small once it is encoded: characters, bytes, one for
+ * every value and 32 for every object. It is there for shared references, of which forty nested pairs would else be a
+ * million million values; this many are looked at within half a second.
  */
-const MAX_SIZE: number = 64 * 1024 * 1024
+const LEAST_EFFORT = 64 * 1024 * 1024
+
+/** Names of properties are encoded once for many objects: so much more than its bytes does a value of records hold. */
+const EFFORT_PER_BYTE = 16
 
 export type Dialect = 'msgpack' | 'json'
 
-/** @returns true if the value holds something that must be substituted before msgpackr sees it. */
-export const examine = (value: unknown, dialect: Dialect): boolean => {
-  const walk = newWalk(dialect)
+/**
+ * @returns true if the value holds something that must be substituted before msgpackr sees it.
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it certainly comes to more than `maxBytes`
+ */
+export const examine = (value: unknown, dialect: Dialect, { maxBytes }: Partial<EncodeLimits> = {}): boolean => {
+  const walk = newWalk(dialect, maxBytes)
   let fine: boolean
   try {
     // A text is charged for when it has been met, so the last one is only noticed here.
-    fine = visit(walk, value, 0) && (walk.room >= 0 || refuse(walk, TOO_MUCH))
+    fine = visit(walk, value, 0) && hasRoom(walk)
   } catch (cause) {
     throw refused(UNREADABLE, [], cause)
   }
@@ -58,12 +68,16 @@ export const examine = (value: unknown, dialect: Dialect): boolean => {
 }
 
 /** For decoders: could this value have been encoded? */
-export const isStorable = (value: unknown, dialect: Dialect): boolean => visit(newWalk(dialect), value, 0)
+export const isStorable = (value: unknown, dialect: Dialect): boolean =>
+  visit(newWalk(dialect, Number.POSITIVE_INFINITY), value, 0)
 
 interface Walk {
   readonly json: boolean
-  /** What is left of `MAX_SIZE`. */
-  room: number
+  readonly maxBytes: number
+  /** How many bytes more the encoding may have, counting no more than it will surely have. */
+  bytesLeft: number
+  /** How much more is looked at. */
+  effortLeft: number
   unusual: boolean
   refusal: Refusal | undefined
   /** Innermost first, both filled while unwinding: the steps to the offender, and the objects they start from. */
@@ -71,22 +85,32 @@ interface Walk {
   readonly owners: object[]
 }
 
-const newWalk = (dialect: Dialect): Walk => ({
+const newWalk = (dialect: Dialect, maxBytes?: number): Walk => ({
   json: dialect === 'json',
-  room: MAX_SIZE,
+  maxBytes: maxBytes ?? USUAL_BYTES,
+  bytesLeft: maxBytes ?? USUAL_BYTES,
+  effortLeft: maxBytes === undefined ? LEAST_EFFORT : Math.max(LEAST_EFFORT, EFFORT_PER_BYTE * maxBytes),
   unusual: false,
   refusal: undefined,
   steps: [],
   owners: [],
 })
 
-/** False once something was refused; `walk.refusal` then says what. */
+/** Counts what takes so many bytes at least when it is encoded. */
+const count = (walk: Walk, bytes: number): void => {
+  walk.bytesLeft -= bytes
+  walk.effortLeft -= bytes
+}
+
+const hasRoom = (walk: Walk): boolean => walk.bytesLeft >= 0 && walk.effortLeft >= 0
+
+/** False once something was refused: `walk.refusal` then says what, unless there is no room left. */
 const visit = (walk: Walk, value: unknown, depth: number): boolean => {
-  walk.room -= 1
-  if (walk.room < 0) return refuse(walk, TOO_MUCH)
+  count(walk, 1)
+  if (!hasRoom(walk)) return false
   switch (typeof value) {
     case 'string':
-      walk.room -= value.length
+      count(walk, value.length)
       if (!walk.json && isUnusualText(value)) walk.unusual = true
       return true
     case 'number':
@@ -120,13 +144,13 @@ const WORD = 1n << 64n
 
 const visitBigInt = (walk: Walk, value: bigint): boolean => {
   if (walk.json) return refuse(walk, NOT_IN_JSON.bigint)
-  if (value >= WORD || value <= -WORD) walk.room -= value.toString(16).length / 2
+  if (value >= WORD || value <= -WORD) count(walk, value.toString(16).length / 2)
   return true
 }
 
 const visitObject = (walk: Walk, value: object, depth: number): boolean => {
   if (depth >= MAX_DEPTH) return refuse(walk, TOO_DEEP)
-  walk.room -= 32
+  walk.effortLeft -= 32
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype === Object.prototype) return visitRecord(walk, value, depth)
   if (prototype === Array.prototype && Array.isArray(value)) return visitArray(walk, value, depth)
@@ -146,7 +170,7 @@ const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
     // Somebody gave Object.prototype an enumerable property; it is not the session's.
     if (property === undefined) continue
     seen += 1
-    walk.room -= key.length
+    countKey(walk, key)
     if (isUnusualKey(key)) {
       if (key === '__proto__') return refuse(walk, PROTO_KEY)
       walk.unusual = true
@@ -156,6 +180,12 @@ const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
   }
   if (Object.getOwnPropertyNames(value).length !== seen) return refuseHidden(walk, value)
   return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, SYMBOL_KEY)
+}
+
+/** msgpack may have written it already, for another object of the same shape. */
+const countKey = (walk: Walk, key: string): void => {
+  if (walk.json) count(walk, key.length)
+  else walk.effortLeft -= key.length
 }
 
 const refuseHidden = (walk: Walk, value: object): boolean => {
@@ -170,7 +200,7 @@ const refuseHidden = (walk: Walk, value: object): boolean => {
 const visitArray = (walk: Walk, value: readonly unknown[], depth: number): boolean => {
   const { length } = value
   // Checked before its elements are looked at: `new Array(4e9)` costs nothing to make and minutes to walk.
-  if (length > walk.room) return refuse(walk, TOO_MUCH)
+  if (length > Math.min(walk.bytesLeft, walk.effortLeft)) return giveUp(walk)
   for (let index = 0; index < length; index += 1) {
     const element: unknown = value[index]
     if (element === undefined && !Object.hasOwn(value, index)) return refuse(walk, HOLES)
@@ -235,7 +265,7 @@ const visitSet = (walk: Walk, value: Set<unknown>, depth: number): boolean => {
 /** Its state is in slots that only a real RegExp has; `source` throws on anything else. */
 const visitRegExp = (walk: Walk, value: RegExp): boolean => {
   walk.unusual = true
-  walk.room -= value.source.length
+  count(walk, value.source.length)
   if (!Number.isSafeInteger(value.lastIndex) || value.lastIndex < 0 || Object.is(value.lastIndex, -0))
     return refuse(walk, LAST_INDEX)
   return visitBare(walk, value, 1)
@@ -248,7 +278,7 @@ const visitError = (walk: Walk, value: object, depth: number): boolean => {
   for (const key of Object.getOwnPropertyNames(value)) {
     if (key === 'stack') continue
     if (key === '__proto__') return refuse(walk, PROTO_KEY)
-    walk.room -= key.length
+    countKey(walk, key)
     const property = Object.getOwnPropertyDescriptor(value, key)
     if (property?.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key))
     if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key))
@@ -279,19 +309,25 @@ const visitView = (walk: Walk, value: ArrayBufferView, prototype: unknown): bool
   if (VIEWS.get(prototype) !== brandOf(value)) return refuse(walk, instanceOf(value, false))
   if (Object.hasOwn(value, 'constructor')) return refuse(walk, EXTRAS)
   if (!(value.buffer instanceof ArrayBuffer)) return refuse(walk, SHARED_MEMORY)
-  walk.room -= value.byteLength
-  return walk.room >= 0 || refuse(walk, TOO_MUCH)
+  count(walk, value.byteLength)
+  return hasRoom(walk)
 }
 
 const visitArrayBuffer = (walk: Walk, value: ArrayBuffer & { readonly resizable?: boolean }): boolean => {
   if (value.resizable === true) return refuse(walk, RESIZABLE)
   // Throws on a detached one, which looks empty and is not.
-  walk.room -= new Uint8Array(value).length
-  return walk.room >= 0 ? visitBare(walk, value, 0) : refuse(walk, TOO_MUCH)
+  count(walk, new Uint8Array(value).length)
+  return hasRoom(walk) && visitBare(walk, value, 0)
 }
 
 const refuse = (walk: Walk, refusal: Refusal): boolean => {
   walk.refusal = refusal
+  return false
+}
+
+/** There is more than there is room for. */
+const giveUp = (walk: Walk): boolean => {
+  walk.bytesLeft = -1
   return false
 }
 
@@ -308,9 +344,9 @@ const unwind = (walk: Walk, owner: object, step: string): boolean => {
 
 /** What came too deep may have gone in a circle: then the place where the circle closes is the offender. */
 const complaint = (walk: Walk): SessionStoreError => {
+  if (walk.refusal === undefined && !hasRoom(walk)) return tooLarge(walk.maxBytes)
   const steps = walk.steps.toReversed()
   const refusal = walk.refusal ?? UNREADABLE
-  if (refusal === TOO_MUCH) return refused(refusal, [])
   if (refusal !== TOO_DEEP) return refused(refusal, steps)
   const depthOf = new Map<object, number>()
   for (const [depth, owner] of walk.owners.toReversed().entries()) {

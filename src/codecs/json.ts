@@ -1,4 +1,4 @@
-import type { Codec } from '../contract/codec.js'
+import type { Codec, EncodeLimits } from '../contract/codec.js'
 import { examine, isStorable } from './guard.js'
 
 const encoder = new TextEncoder()
@@ -9,14 +9,14 @@ const encoder = new TextEncoder()
  * Stores what JSON gives back equal: null, booleans, finite numbers but -0, strings, arrays, plain objects. All else
  * is refused, with `E_SESSION_DATA` and a path, where `JSON.stringify` would drop or bend it: undefined (also as a
  * property), NaN, bigint, Date, Map, Buffer, an object with a `toJSON` method. The bounds are msgpackCodec's: 256
- * levels and 64 MiB. Keys keep their order, and their order is part of a value.
+ * levels, and `maxBytes`. Keys keep their order, and their order is part of a value.
  */
 export const jsonCodec: Codec = Object.freeze({
   name: 'json',
   id: 2,
 
-  encode(value: unknown): Uint8Array {
-    examine(value, 'json')
+  encode(value: unknown, limits?: EncodeLimits): Uint8Array {
+    examine(value, 'json', limits)
     return encoder.encode(JSON.stringify(value))
   },
 

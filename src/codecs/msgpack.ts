@@ -1,7 +1,7 @@
 // This build of msgpackr is a module of its own: no native strings, no generated code, and its extensions are ours
 // alone (docs/decisions/0004-codec.md).
 import { addExtension, Packr, RESET_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
-import type { Codec } from '../contract/codec.js'
+import type { Codec, EncodeLimits } from '../contract/codec.js'
 import { examine, isStorable } from './guard.js'
 import { refused, UNREADABLE } from './guard-refusal.js'
 import { restore, substitute, UNUSUAL_TYPE, Unusual } from './msgpack-unusual.js'
@@ -53,14 +53,15 @@ const LARGEST_KEPT_BUFFER = 256 * 1024
  *
  * Refused, with `E_SESSION_DATA` and a path: functions, symbols, symbol keys, an own `__proto__` key, getters and
  * setters, properties that are not enumerable, instances of any other class (derived ones too, and those with a
- * `toJSON`), arrays with holes or extra properties, cycles, more than 256 levels, more than 64 MiB.
+ * `toJSON`), arrays with holes or extra properties, cycles, more than 256 levels. More than `maxBytes` (64 MiB where they
+ * are not given) is refused with `E_SESSION_TOO_LARGE`, before it is encoded where that can be seen.
  */
 export const msgpackCodec: Codec = Object.freeze({
   name: 'msgpack',
   id: 1,
 
-  encode(value: unknown): Uint8Array {
-    const unusual = examine(value, 'msgpack')
+  encode(value: unknown, limits?: EncodeLimits): Uint8Array {
+    const unusual = examine(value, 'msgpack', limits)
     try {
       return pack(unusual ? substitute(value) : value)
     } catch (cause) {

@@ -1,3 +1,12 @@
+/** Within what a value is encoded. */
+export interface EncodeLimits {
+  /**
+   * How many bytes its encoding may have: a positive number. A codec that sees that it will have more, gives up then and
+   * throws `E_SESSION_TOO_LARGE`; one that does not look may give more bytes, which the store refuses.
+   */
+  readonly maxBytes: number
+}
+
 /**
  * Session data to bytes and back.
  *
@@ -18,9 +27,11 @@ export interface Codec {
    * The same value always gives the same bytes, and so does a value that came from `decode`: the store
    * compares bytes to see whether a session changed.
    *
-   * @throws SessionStoreError `E_SESSION_DATA`, its `path` naming the offender, and no part of its content.
+   * @param limits where they are left out, the codec's own
+   * @throws SessionStoreError `E_SESSION_DATA`, its `path` naming the offender, and no part of its content; or
+   *   `E_SESSION_TOO_LARGE`.
    */
-  encode(value: unknown): Uint8Array
+  encode(value: unknown, limits?: EncodeLimits): Uint8Array
 
   /**
    * A fresh value, sharing no memory with `bytes`. Throws on what it cannot read (other damage is found by the

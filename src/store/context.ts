@@ -27,7 +27,11 @@ export interface Context {
 /** Session data and what the application's own functions say of it. */
 export interface Values {
   readonly codecId: number
-  encode(data: unknown): Uint8Array
+  /**
+   * @param maxBytes what it may come to, as far as the codec sees it. Left out for what stands in a tier already, or is
+   *   only compared with that: another process may allow more.
+   */
+  encode(data: unknown, maxBytes?: number): Uint8Array
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
   /** `undefined` for an anonymous session, or where no `identify` was given. */
   userOf(data: unknown): string | undefined
@@ -46,16 +50,20 @@ export const randomName = (runtime: Runtime): Lineage & WriteId => {
   return bytes.toString('hex')
 }
 
+/** What a codec takes where nobody says how much it may be. */
+const USUAL_BYTES = 64 * 1024 * 1024
+
 /** @throws SessionStoreError `E_SESSION_FORMAT` where nobody can read what stands there. */
 export const valuesOf = (
   codec: Codec,
   readable: readonly Codec[],
   identify: ((data: never) => string | number | undefined | null) | undefined,
+  maxSessionBytes: number,
 ): Values => {
   const codecs = new Map([...readable, codec].map((each) => [each.id, each]))
   return {
     codecId: codec.id,
-    encode: (data) => codec.encode(data),
+    encode: (data, maxBytes = Math.max(USUAL_BYTES, maxSessionBytes)) => codec.encode(data, { maxBytes }),
     decode: ({ codecId, data }) => {
       const reader = codecs.get(codecId)
       if (reader === undefined)

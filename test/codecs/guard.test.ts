@@ -127,6 +127,40 @@ describe('The bounds', () => {
     ).toBe('data')
   })
 
+  test.each([msgpackCodec, jsonCodec])(
+    'more than was said is refused as too large, and as much is stored: $name',
+    (codec) => {
+      const limits = { maxBytes: 200_000_000 }
+      const text = 'x'.repeat(100_000_000)
+      expect(codec.encode([text], limits).length).toBeGreaterThan(100_000_000)
+      for (const [value, maxBytes] of [
+        [[text, text], limits.maxBytes],
+        ['x'.repeat(11), 10],
+        [new Array(11).fill(null), 10],
+      ] as const)
+        expect(() => codec.encode(value, { maxBytes })).toThrow(
+          expect.objectContaining({
+            code: 'E_SESSION_TOO_LARGE',
+            path: 'data',
+            message: expect.stringContaining(String(maxBytes)),
+          }),
+        )
+    },
+  )
+
+  test('what is stored can be read, however large it is', () => {
+    const value = ['x'.repeat(70_000_000)]
+    expect(jsonCodec.decode(jsonCodec.encode(value, { maxBytes: 100_000_000 }))).toEqual(value)
+  })
+
+  test('a small bound is no bound for what repeats long names', () => {
+    const name = 'n'.repeat(100)
+    const value = Array.from({ length: 10_000 }, () => ({ [name]: 1 }))
+    const bytes = msgpackCodec.encode(value)
+    expect(bytes.length).toBeLessThan(50_000)
+    expect(msgpackCodec.encode(value, { maxBytes: bytes.length })).toEqual(bytes)
+  })
+
   test('bytes and bigints count too', () => {
     const megabyte = Buffer.alloc(1024 * 1024)
     const large = 1n << BigInt(8 * 1024 * 1024)

@@ -18,6 +18,17 @@ test('msgpack: whatever it accepts comes back equal, and encodes to the same byt
   fc.assert(property, { numRuns: 1_000, ...seed })
 })
 
+test.each([
+  ['msgpack', msgpackCodec, anySessionData],
+  ['json', jsonCodec, anyJsonData],
+] as const)('%s: a value fits into as many bytes as it has, whatever it is', (_name, codec, values) => {
+  const property = fc.property(values as typeof anySessionData, (value) => {
+    const bytes = codec.encode(value)
+    assert.deepStrictEqual(codec.encode(value, { maxBytes: bytes.length }), bytes)
+  })
+  fc.assert(property, { numRuns: 1_000, ...seed })
+})
+
 test('msgpack: the bytes of a value do not depend on what was encoded before', () => {
   const first = fc
     .sample(anySessionData, { numRuns: 50, seed: 1 })

@@ -154,6 +154,21 @@ describe('maxSessionBytes', () => {
     expect((await loaded(store, id)).data).toEqual({ n: 1 })
   })
 
+  test('holds for far larger data too, in one direction as in the other', async () => {
+    const { process } = world()
+    const [small, large] = [process({ maxSessionBytes: 2_000 }), process({ maxSessionBytes: 104_857_600, deadlineMs: 600_000 })]
+    let shared: unknown = []
+    for (let level = 0; level < 40; level += 1) shared = [shared, shared]
+    for (const data of [{ bytes: Buffer.alloc(70_000_000, 7) }, { shared }])
+      await expect(small.create(data)).rejects.toMatchObject({
+        code: 'E_SESSION_TOO_LARGE',
+        applied: 'no',
+        message: expect.stringMatching(/at most 2000 bytes \(maxSessionBytes\), got more than 8000/),
+      })
+    const { id } = await large.create({ bytes: Buffer.alloc(70_000_000, 7) })
+    expect((await loaded(large, id)).data['bytes']).toHaveLength(70_000_000)
+  })
+
   test('refuses two changes that fit alone and not together', async () => {
     const { process } = world()
     const [one, other] = [process({ maxSessionBytes: 2_000 }), process({ maxSessionBytes: 2_000 })]

@@ -1,4 +1,4 @@
-import { SessionStoreError } from '../../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
 import { sameBytes } from '../../session/sameness.js'
 import type { Context, Values } from '../context.js'
@@ -19,19 +19,32 @@ export interface Wanted {
   readonly userId: string | undefined
 }
 
+/** Up to so many times `maxSessionBytes` it is found out how large the data is. */
+const MEASURED = 4
+
 /**
  * What a tier shall keep of the data.
  *
  * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
  */
 const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unknown): Uint8Array => {
-  const data = values.encode(value)
+  const tooLarge = (got: string): SessionStoreError =>
+    new SessionStoreError(
+      'E_SESSION_TOO_LARGE',
+      `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${got}`,
+      { applied: 'no' },
+    )
+  // What is not far above the limit is encoded all the same, so that the error can name its size.
+  const maxBytes = MEASURED * maxSessionBytes
+  let data: Uint8Array
+  try {
+    data = values.encode(value, maxBytes)
+  } catch (error) {
+    if (!isSessionStoreError(error, 'E_SESSION_TOO_LARGE')) throw error
+    throw tooLarge(`more than ${maxBytes}, counting an object once for each place that refers to it`)
+  }
   if (data.length <= maxSessionBytes) return data
-  throw new SessionStoreError(
-    'E_SESSION_TOO_LARGE',
-    `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${data.length}`,
-    { applied: 'no' },
-  )
+  throw tooLarge(String(data.length))
 }
 
 /** @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored. */

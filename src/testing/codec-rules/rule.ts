@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Codec } from '../../contract/codec.js'
-import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import { isSessionStoreError, type SessionStoreError, type SessionStoreErrorCode } from '../../errors.js'
 
 /** One sentence of the contract, and how to see whether a codec keeps it. */
 export interface Rule {
@@ -29,12 +29,19 @@ export const comesBack = (title: string, values: () => readonly unknown[]): Rule
 })
 
 /** The error `encode` raises for a value that it must not accept. */
-export const refusalOf = (codec: Codec, value: unknown): SessionStoreError => {
+export const refusalOf = (
+  codec: Codec,
+  value: unknown,
+  codes: readonly SessionStoreErrorCode[] = ['E_SESSION_DATA'],
+): SessionStoreError => {
   let accepted: Uint8Array
   try {
     accepted = codec.encode(value)
   } catch (error) {
-    assert.ok(isSessionStoreError(error, 'E_SESSION_DATA'), `expected E_SESSION_DATA, got ${String(error)}`)
+    assert.ok(
+      isSessionStoreError(error) && codes.includes(error.code),
+      `expected ${codes.join(' or ')}, got ${String(error)}`,
+    )
     assert.equal(typeof error.path, 'string')
     return error
   }
