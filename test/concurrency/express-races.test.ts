@@ -3,9 +3,10 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import session, { type SessionOptions } from 'express-session'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { NonstickStore } from '../../src/adapters/express.js'
+import { NonstickStore, type OwnStoreOptions } from '../../src/adapters/express.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
+import type { ConflictPolicy } from '../../src/store/conflict.js'
 import { type Answer, Browser, bag, gate } from '../adapters/express-cluster.js'
 import { rounds, seed } from '../support/seed.js'
 import { skipUnless } from '../support/servers.js'
@@ -14,6 +15,12 @@ import { findServers, openTiers, type Tiers } from './cluster.js'
 
 const ROUNDS = rounds(100, 1_000)
 vi.setConfig({ testTimeout: rounds(300_000, 30 * 60_000) })
+
+interface Shop {
+  readonly cart: string[]
+  visits: number
+}
+type ShopConflict = ConflictPolicy<Shop>
 
 /** One app for each process that a load balancer would choose from, each with connections of its own. */
 interface Apps {
@@ -35,14 +42,18 @@ skipUnless('express-session on three app instances', await findServers(), (serve
     await tiers?.stop()
   })
 
-  const startApps = async (options: Partial<SessionOptions>): Promise<Apps> => {
+  const startApps = async (options: Partial<SessionOptions>, conflict?: ShopConflict): Promise<Apps> => {
     const gates: Apps['gates'] = new Map()
-    const [one, two, three] = await Promise.all([1, 2, 3].map(() => startApp(options, gates)))
+    const [one, two, three] = await Promise.all([1, 2, 3].map(() => startApp(options, gates, conflict)))
     if (one === undefined || two === undefined || three === undefined) throw new Error('there are not three apps')
     return { urls: [one, two, three], gates }
   }
 
-  const startApp = async (options: Partial<SessionOptions>, gates: Apps['gates']): Promise<string> => {
+  const startApp = async (
+    options: Partial<SessionOptions>,
+    gates: Apps['gates'],
+    conflict: ShopConflict = 'merge',
+  ): Promise<string> => {
     const store = new NonstickStore({
       cache: memcached({ servers: tiers.cacheAddress, operationTimeoutMs: 8_000 }),
       backend: postgres({ connectionString: tiers.connectionString, schema: tiers.schema, queryTimeoutMs: 8_000 }),
@@ -51,6 +62,7 @@ skipUnless('express-session on three app instances', await findServers(), (serve
       leaseMs: 10_000,
       // Requests that only read then write a touch each, as those of a busy site do at times.
       touchIntervalMs: 0,
+      conflict: conflict as NonNullable<OwnStoreOptions['conflict']>,
     })
     closing.push(() => store.close())
     const app = express()
@@ -72,6 +84,17 @@ skipUnless('express-session on three app instances', await findServers(), (serve
     app.get('/slow/read/:gate', async (req, res) => {
       await gates.get(req.params.gate)?.wait()
       res.json(bag(req)['user'] ?? null)
+    })
+    app.get('/slow/buy/:gate/:item', async (req, res) => {
+      await gates.get(req.params.gate)?.wait()
+      const shop = bag(req) as unknown as Shop
+      shop.cart.push(req.params.item)
+      shop.visits += 1
+      res.send('bought')
+    })
+    app.get('/open-shop', (req, res) => {
+      Object.assign(req.session, { cart: [], visits: 0 })
+      res.send('open')
     })
     app.get('/show', (req, res) => {
       const { cookie: _, ...data } = bag(req)
@@ -194,6 +217,37 @@ skipUnless('express-session on three app instances', await findServers(), (serve
       for (const answer of await Promise.all(answers)) expectWell(answer)
       for (const shown of await shownEverywhere(apps, browser)) expect(Object.keys(shown as object)).toHaveLength(51)
     }
+  })
+
+  /** Twenty requests that have all loaded the session before any of them saves it. */
+  const buyTwenty = async (apps: Apps, items: readonly string[]): Promise<Shop[]> => {
+    const browser = new Browser()
+    await browser.get(`${apps.urls[0]}/open-shop`)
+    const answers = items.map((item, n) => {
+      const place = gate()
+      apps.gates.set(String(n), place)
+      return { place, answer: browser.tab().get(`${apps.urls[n % 3]}/slow/buy/${n}/${item}`) }
+    })
+    await Promise.all(answers.map(({ place }) => place.reached))
+    for (const { place } of answers) place.open()
+    for (const { answer } of answers) expectWell(await answer)
+    return (await shownEverywhere(apps, browser)) as Shop[]
+  }
+  const TWENTY = Array.from({ length: 20 }, (_, n) => `item${n}`)
+
+  test('twenty parallel requests over the three instances, each with an item for the cart: twenty items', async () => {
+    const byRule = { default: 'merge', keys: { cart: 'append', visits: 'sum' } } as const
+    const apps = await startApps({}, byRule)
+    for (const { cart, visits } of await buyTwenty(apps, TWENTY)) {
+      expect(cart.toSorted()).toEqual(TWENTY.toSorted())
+      expect(visits).toBe(20)
+    }
+    const same = TWENTY.map(() => 'tea')
+    for (const { cart, visits } of await buyTwenty(apps, same)) expect([cart, visits]).toEqual([same, 20])
+  })
+
+  test('without a rule for the cart, of two parallel requests the later one’s cart stands', async () => {
+    for (const { cart } of await buyTwenty(await startApps({}), ['milk', 'cake'])) expect(cart).toHaveLength(1)
   })
 })
 

@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest'
+import type { StoreOptions } from '../../src/store/options.js'
+import { type Data, expectCode, loaded, settled, world } from './world.js'
+
+const RULES = {
+  conflict: { keys: { cart: 'append', visits: 'sum', seen: 'union' } },
+} as const satisfies StoreOptions<Data>
+
+const cartOf = (data: Data): string[] => data['cart'] as string[]
+const visit = (data: Data, item: string): void => {
+  cartOf(data).push(item)
+  data['visits'] = Number(data['visits']) + 1
+  ;(data['seen'] as Set<string>).add(item)
+}
+const fresh = (): Data => ({ cart: ['tea'], visits: 1, seen: new Set(['tea']), note: '' })
+const having = (...items: string[]): Data => ({ cart: items, visits: items.length, seen: new Set(items), note: '' })
+
+/** Two processes, with a session that both of them know. */
+const shared = async (options: StoreOptions<Data> = RULES) => {
+  const cluster = world()
+  const [store, other] = [cluster.process(options), cluster.process(options)]
+  const { id } = await store.create(fresh())
+  await settled()
+  return { cluster, store, other, id }
+}
+
+describe('changes of one key, by rules', () => {
+  test('are both stored, whichever process makes them', async () => {
+    const { store, other, id } = await shared()
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    visit(theirs.data, 'cake')
+    await other.save(theirs)
+    visit(mine.data, 'milk')
+    expect(await store.save(mine)).toMatchObject({ merged: true })
+    expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk'))
+    expect(mine.data).toEqual(having('tea', 'cake', 'milk'))
+  })
+
+  test('are two also where both requests did the same', async () => {
+    const { store, other, id } = await shared()
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    for (const { data } of [mine, theirs]) visit(data, 'milk')
+    await other.save(theirs)
+    await store.save(mine)
+    const { data } = await loaded(other, id)
+    expect([data['cart'], data['visits']]).toEqual([['tea', 'milk', 'milk'], 3])
+  })
+
+  test('are stored once where a request goes on and saves again, isolated or not', async () => {
+    for (const isolated of [false, true]) {
+      const { store, other, id } = await shared()
+      const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+      visit(theirs.data, 'cake')
+      await other.save(theirs)
+      for (const item of ['milk', 'jam', 'bread']) {
+        visit(mine.data, item)
+        await store.save(mine, { isolated })
+      }
+      expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam', 'bread'))
+    }
+  })
+
+  test('are stored once where two saves of one request overlap', async () => {
+    const { store, other, id } = await shared()
+    const mine = await loaded(store, id)
+    await other.update(id, (data) => visit(data, 'cake'))
+    visit(mine.data, 'milk')
+    const first = store.save(mine)
+    visit(mine.data, 'jam')
+    await Promise.all([first, store.save(mine)])
+    expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam'))
+  })
+
+  test('are put back once where the cache has lost them, beside what others have stored since', async () => {
+    const { cluster, store, other, id } = await shared()
+    const mine = await loaded(store, id)
+    await other.update(id, (data) => visit(data, 'cake'), { durable: true })
+    visit(mine.data, 'milk')
+    expect(await store.save(mine)).toMatchObject({ durability: 'cache', merged: true })
+    cluster.loseCache()
+    await other.update(id, (data) => visit(data, 'bread'))
+    visit(mine.data, 'jam')
+    await store.save(mine, { durable: true })
+    const { data } = await loaded(other, id)
+    expect(cartOf(data).toSorted()).toEqual(['bread', 'cake', 'jam', 'milk', 'tea'])
+    expect(data['visits']).toBe(5)
+  })
+
+  test('where no rule fits, the later save’s value stands', async () => {
+    const { store, other, id } = await shared()
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    await other.save(Object.assign(theirs, { data: { ...theirs.data, note: 'theirs', cart: [] } }))
+    await store.save(Object.assign(mine, { data: { ...mine.data, note: 'mine', cart: ['tea', 'milk'] } }))
+    expect((await loaded(other, id)).data).toMatchObject({ note: 'mine', cart: ['tea', 'milk'] })
+  })
+
+  test('never cross a change of user', async () => {
+    const identify = ({ user }: Data): string | undefined => user as string | undefined
+    const { store, other, id } = await shared({ ...RULES, identify })
+    const mine = await loaded(store, id)
+    await other.update(id, (data) => Object.assign(data, { user: 'bob' }))
+    visit(mine.data, 'milk')
+    await expectCode(store.save(mine), 'E_SESSION_CONFLICT')
+  })
+
+  test('are taken in depth for the whole session, by `deep`', async () => {
+    const { store, other, id } = await shared({ conflict: 'deep' })
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    Object.assign(theirs.data, { prefs: { theme: 'dark' }, cart: ['tea', 'cake'] })
+    Object.assign(mine.data, { prefs: { size: 'large' }, cart: ['tea', 'milk'] })
+    await other.save(theirs)
+    await store.save(mine)
+    expect((await loaded(other, id)).data).toMatchObject({
+      prefs: { theme: 'dark', size: 'large' },
+      cart: ['tea', 'cake', 'milk'],
+    })
+  })
+})
