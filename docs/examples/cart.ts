@@ -4,8 +4,8 @@ import { NonstickStore } from 'nonstick/express'
 
 declare module 'express-session' {
   interface SessionData {
-    cart: string[]
-    visits: number
+    cart?: string[]
+    visits?: number
   }
 }
 
