@@ -23,6 +23,8 @@ export type FaultKind =
 export interface Fault {
   readonly kind: FaultKind
   readonly error: SessionStoreError
+  /** Why, in the words that end the error's message. */
+  readonly because: string
   /** Whether it says something of the connection it came by, which may be true of no other. */
   readonly blames: 'connection' | 'nothing'
 }
@@ -76,12 +78,10 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
   const text = raised instanceof Error ? raised.message : ''
   const cause = withoutData(raised, sqlState, text)
-  if (SCHEMA_STATES.has(sqlState))
-    return {
-      kind: 'schema',
-      error: schemaUnfit(missing(sqlState, context.relation), cause, context),
-      blames: 'nothing',
-    }
+  if (SCHEMA_STATES.has(sqlState)) {
+    const because = missing(sqlState, context.relation)
+    return { kind: 'schema', error: schemaUnfit(because, cause, context), because, blames: 'nothing' }
+  }
   const reason = meaningOf(sqlState, text)
   if (ENDED.test(sqlState)) return unavailable(broken, cause, context, reason)
   // Said of a transaction whose end somebody in between lost sight of.
@@ -89,7 +89,7 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   // Any other error from the server means that the statement was rolled back, or was never begun.
   if (CONFLICT_STATES.has(sqlState)) return { ...refused(cause, undone, reason), kind: 'conflict' }
   if (/^(?:22|23|54)/.test(sqlState))
-    return { kind: 'value', error: valueRefused(reason, cause, context), blames: 'nothing' }
+    return { kind: 'value', error: valueRefused(reason, cause, context), because: reason, blames: 'nothing' }
   if (NOT_LET_IN.test(sqlState)) return unavailable('unreachable', cause, undone, reason)
   return { ...refused(cause, undone, reason), blames: CONNECTION_STATES.has(sqlState) ? 'connection' : 'nothing' }
 }
@@ -140,7 +140,7 @@ const unavailable = (
 ): Fault => {
   const applied: Applied = context.wasSent ? 'unknown' : 'no'
   const details = { cause, because, answered, ...(context.isChange ? { applied } : {}) }
-  return { kind, error: tierUnavailable(context.tier, context.operation, details), blames: 'nothing' }
+  return { kind, error: tierUnavailable(context.tier, context.operation, details), because, blames: 'nothing' }
 }
 
 /** The server was reached, and would not: that is no silence. */

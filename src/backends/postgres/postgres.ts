@@ -225,7 +225,9 @@ class PostgresBackend implements Backend, Enumerable {
   /** Runs the migrations, whatever `migrate` says. Settles within a minute rather than `queryTimeoutMs`. */
   async setUp(): Promise<void> {
     this.#assertOpen()
-    await this.#migrateOnce()
+    await this.#migrateOnce().catch((raised: unknown) => {
+      throw contractError(raised)
+    })
   }
 
   /**
@@ -326,12 +328,14 @@ class PostgresBackend implements Backend, Enumerable {
   async #makeTable(call: Call): Promise<void> {
     try {
       await call.deadline.race(this.#migrateOnce())
-    } catch (cause) {
+    } catch (raised) {
+      const cause = contractError(raised)
       if (isSessionStoreError(cause, 'E_BACKEND_SCHEMA')) throw call.isChange ? butNotApplied(cause) : cause
       // The migration itself may go on, and the next call finds it further along.
-      const because =
-        cause instanceof DeadlinePassed ? 'its table is still being set up' : 'its table could not be set up'
-      throw this.#connections.untouched(call, because, cause)
+      if (cause instanceof DeadlinePassed)
+        throw this.#connections.untouched(call, 'its table is still being set up', cause)
+      const why = raised instanceof StatementFailed ? `: ${raised.fault.because}` : ''
+      throw this.#connections.untouched(call, `its table could not be set up${why}`, cause)
     }
   }
 
@@ -393,7 +397,11 @@ class PostgresBackend implements Backend, Enumerable {
     throw contractError(raised)
   }
 
-  /** A migration under way serves all who ask; one that failed is forgotten, and tried again by the next call. */
+  /**
+   * A migration under way serves all who ask; one that failed is forgotten, and tried again by the next call.
+   *
+   * @throws StatementFailed, or `E_BACKEND_SCHEMA`
+   */
   #migrateOnce(): Promise<void> {
     this.#migrating ??= this.#migrate().finally(() => {
       this.#migrating = undefined
@@ -405,17 +413,13 @@ class PostgresBackend implements Backend, Enumerable {
     const { schema, table, runtime } = this.#options
     const deadline = deadlineAfter(runtime, SET_UP_TIMEOUT_MS)
     const call = { operation: 'set up', ...READING, deadline }
-    try {
-      await this.#connections.borrow(call, async (ask) => {
-        const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>
-          ask({ text, types: VALUE_TYPES, ...(values === undefined ? {} : { values: [...values] }) })
-        await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
-      })
-      this.#isMigrated = true
-      this.#fits = true
-    } catch (raised) {
-      throw contractError(raised)
-    }
+    await this.#connections.borrow(call, async (ask) => {
+      const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>
+        ask({ text, types: VALUE_TYPES, ...(values === undefined ? {} : { values: [...values] }) })
+      await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
+    })
+    this.#isMigrated = true
+    this.#fits = true
   }
 
   #assertOpen(): void {

@@ -9,7 +9,12 @@ import { tierUnavailable } from '../../../src/errors.js'
 type Steps = BatchSteps<number, string>
 
 const failure = (kind: FaultKind): StatementFailed =>
-  new StatementFailed({ kind, error: tierUnavailable('postgres', 'update', { because: kind }), blames: 'nothing' })
+  new StatementFailed({
+    kind,
+    error: tierUnavailable('postgres', 'update', { because: kind }),
+    because: 'it would not',
+    blames: 'nothing',
+  })
 
 const ABSENT: BackendState = { state: 'absent' }
 

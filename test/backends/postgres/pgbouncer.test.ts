@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { postgres } from '../../../src/backends/postgres/index.js'
+import { type PostgresOptions, postgres } from '../../../src/backends/postgres/index.js'
+import type { Backend, Enumerable } from '../../../src/contract/backend.js'
 import { backendContract } from '../../../src/testing/backend-contract.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
 import { absent, skipUnless } from '../../support/skip.js'
@@ -8,6 +9,9 @@ import { clusterForThisFile } from './cluster.js'
 import { type Pgbouncer, pgbouncerProgram, startPgbouncer } from './pgbouncer.js'
 
 const program = pgbouncerProgram()
+
+/** The rules are about what is done, and not about how fast. */
+const PATIENCE = { queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }
 
 skipUnless('through pgbouncer in transaction mode', program ?? absent('there is no pgbouncer here'), (path) => {
   const cluster = clusterForThisFile()
@@ -18,8 +22,6 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
   afterAll(() => pgbouncer?.stop())
   const connectionString = (): string => pgbouncer?.url ?? ''
 
-  /** The rules are about what is done, and not about how fast. */
-  const PATIENCE = { queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }
   backendContract(test, {
     name: 'postgres',
     open: async () => {
@@ -58,5 +60,51 @@ skipUnless('through pgbouncer in transaction mode', program ?? absent('there is 
       await backend.close()
       await plain.close()
     }
+  })
+})
+
+skipUnless('through pgbouncer in statement mode', program ?? absent('there is no pgbouncer here'), (path) => {
+  const cluster = clusterForThisFile()
+  let pgbouncer: Pgbouncer | undefined
+  beforeAll(async () => {
+    pgbouncer = await startPgbouncer(path, cluster().url, { pool_mode: 'statement' })
+  })
+  afterAll(() => pgbouncer?.stop())
+  const open = (options: PostgresOptions = {}): Backend & Enumerable => {
+    const { schema, table } = cluster()
+    return postgres({ connectionString: pgbouncer?.url ?? '', schema, table, ...PATIENCE, ...options })
+  }
+
+  backendContract(test, {
+    name: 'postgres',
+    // A set-up is one transaction, so it goes to the server itself, as the documentation says.
+    open: async () => {
+      const direct = open({ connectionString: cluster().url })
+      const backend = open()
+      const setUp = async (): Promise<void> => {
+        await backend.health() // rejects once it was closed
+        await direct.setUp()
+      }
+      Object.assign(backend, { setUp })
+      return { backend, close: () => direct.close() }
+    },
+    now: () => cluster().now(),
+    purgeResolutionMs: 3_600_000,
+  })
+
+  test('what needs a transaction is refused with the cure, and health says so: `migrate` and `statementTimeoutMs`', async () => {
+    const words = expect.stringContaining('the pooler is in statement mode, which knows no transactions')
+    for (const options of [{ migrate: true }, { statementTimeoutMs: 5_000 }]) {
+      const backend = open(options)
+      await expect(backend.insert(sampleLocator(), storedSession())).rejects.toMatchObject({
+        applied: 'no',
+        message: words,
+      })
+      expect(await backend.health()).toMatchObject({ state: 'down', reason: words })
+      await backend.close()
+    }
+    const backend = open()
+    expect((await backend.health()).state).toBe('up')
+    await backend.close()
   })
 })
