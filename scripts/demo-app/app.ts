@@ -27,9 +27,21 @@ const tell = (message: FromApp): void => {
   if (process.connected) process.send?.(message)
 }
 
+/**
+ * Longer than the library's defaults, as everything of the demo shares one machine, which may have much else to do. They
+ * are for servers that hang; one that is killed refuses connections, and is gone round at once all the same.
+ */
+const CACHE_TIMEOUT_MS = 4_000
+const BACKEND_TIMEOUT_MS = 8_000
+
 const couchdbOf = (place: AppConfig['backend']): ReturnType<typeof couchdb> => {
   if (place.kind !== 'couchdb') throw new TypeError(`${place.kind} is no CouchDB`)
-  return couchdb({ url: place.url, database: place.database, absoluteTtlMs: 30 * 86_400_000 })
+  return couchdb({
+    url: place.url,
+    database: place.database,
+    absoluteTtlMs: 30 * 86_400_000,
+    requestTimeoutMs: BACKEND_TIMEOUT_MS,
+  })
 }
 
 /** Saves now: an error is still an answer with a status then, not a response cut off before its last byte. */
@@ -45,9 +57,17 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
       ? new pg.Pool({ connectionString: config.backend.databaseUrl, max: 5 })
       : undefined
   const sessions = createSessionStore({
-    cache: memcached({ servers: config.memcachedServer }),
-    backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool }),
+    cache: memcached({
+      servers: config.memcachedServer,
+      operationTimeoutMs: CACHE_TIMEOUT_MS,
+      connectTimeoutMs: CACHE_TIMEOUT_MS,
+    }),
+    backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool, queryTimeoutMs: BACKEND_TIMEOUT_MS }),
     maxStaleCount: config.maxStaleCount,
+    // The store's own bounds are a little longer, so that each tier tells what it waited for.
+    cacheTimeoutMs: CACHE_TIMEOUT_MS + 1_000,
+    backendTimeoutMs: BACKEND_TIMEOUT_MS + 1_000,
+    deadlineMs: 30_000,
   })
   sessions.on('flush', ({ reason, count }) => tell({ type: 'flush', reason, count }))
   sessions.on('fault', ({ tier, operation }) => tell({ type: 'fault', tier, operation }))

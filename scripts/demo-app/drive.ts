@@ -1,5 +1,6 @@
 import { type Exchange, History, nextList } from './history.js'
 import { Refused, type Seen, Visitor } from './visitor.js'
+import { Outcome } from './words.js'
 
 export const USERS = 20
 /** Requests that each tab of each user makes; every second one changes the session. */
@@ -118,8 +119,7 @@ export const drive = async (options: DriveOptions): Promise<DriveReport> => {
       user.history.failed(exchange)
       const inOutage = performance.now() >= killBeganAt && sentAt <= cacheIsBackAt + AFTERMATH_MS
       const errors = inOutage ? errorsDuringOutage : errorsOtherwise
-      const what = `${error.status} ${error.message}`
-      errors.set(what, (errors.get(what) ?? 0) + 1)
+      errors.set(whatOf(error), (errors.get(whatOf(error)) ?? 0) + 1)
       return undefined
     }
   }
@@ -145,16 +145,17 @@ export const drive = async (options: DriveOptions): Promise<DriveReport> => {
     const name = `user-${at + 1}`
     return { name, visitor: new Visitor(options.url), history: new History(name) }
   })
-  await Promise.all(
-    users.map(async (user) => {
-      requests++
-      const begun = user.history.begin()
-      const seen = await user.visitor.login(user.name)
-      answeredBy.set(seen.app, (answeredBy.get(seen.app) ?? 0) + 1)
-      judge(user, begun, seen)
-      countAnswer()
-    }),
-  )
+  // One after the other: the processes have just started, and open their connections with the first requests.
+  for (const user of users) {
+    requests++
+    const begun = user.history.begin()
+    const seen = await user.visitor.login(user.name).catch((error: unknown) => {
+      throw error instanceof Refused ? new Outcome(`${user.name} could not log in: ${whatOf(error)}`) : error
+    })
+    answeredBy.set(seen.app, (answeredBy.get(seen.app) ?? 0) + 1)
+    judge(user, begun, seen)
+    countAnswer()
+  }
 
   const ended = new AbortController()
   const tabs = Promise.all(users.flatMap((user) => TABS.map((name, at) => tab(user, name, at)))).finally(() =>
@@ -214,3 +215,6 @@ export const drive = async (options: DriveOptions): Promise<DriveReport> => {
     durationMs: performance.now() - startedAt,
   }
 }
+
+/** `503 E_SESSION_UNAVAILABLE`, and without a status where there was no answer. */
+const whatOf = ({ status, message }: Refused): string => (status === 0 ? message : `${status} ${message}`)

@@ -64,7 +64,7 @@ export class Visitor {
       throw new Refused(0, error instanceof Error ? error.message : String(error))
     }
     this.#keep(response.headers.getSetCookie())
-    if (!response.ok) throw new Refused(response.status, text.slice(0, 200))
+    if (!response.ok) throw new Refused(response.status, reasonIn(text))
     const { process: app, session } = JSON.parse(text) as {
       readonly process: string
       readonly session: { readonly user: string; readonly lists: Record<string, string[]> } | null
@@ -81,4 +81,15 @@ export class Visitor {
       this.#cookies.set(name, value)
     }
   }
+}
+
+/** The `error` of a JSON answer, without the process that gave it, so that equal ones can be counted together. */
+const reasonIn = (text: string): string => {
+  try {
+    const { error } = JSON.parse(text) as { readonly error?: unknown }
+    if (typeof error === 'string') return error
+  } catch {
+    // No JSON: shown as it is.
+  }
+  return text.slice(0, 200)
 }
