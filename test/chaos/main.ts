@@ -4,8 +4,8 @@ import { HELP, readArguments, UsageError } from './arguments.js'
 import { run } from './run.js'
 import { complaintsAbout, reservationsAbout } from './verdict.js'
 
-/** For starting, healing, looking at everything and judging. */
-const EXTRA_MS = 240_000
+/** For starting, healing, looking at everything and judging, on a machine that has much else to do. */
+const EXTRA_MS = 1_200_000
 
 const main = async (): Promise<void> => {
   const wanted = readArguments(process.argv.slice(2))
