@@ -4,6 +4,7 @@ import { jsonCodec, msgpackCodec } from './codecs/index.js'
 import type { SessionStore } from './contract/session-store.js'
 import { SessionStoreError } from './errors.js'
 import { runtimeOf } from './runtime.js'
+import { conflictOf } from './store/conflict.js'
 import { valuesOf } from './store/context.js'
 import { telemetry } from './store/observed/telemetry.js'
 import { tellingOfCalls, tellingOfFlushes } from './store/observed/telling.js'
@@ -41,7 +42,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
       values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes),
     },
     {
-      conflict: options.conflict ?? 'merge',
+      conflict: conflictOf(options.conflict),
       ...(options.identify === undefined ? {} : { identify: options.identify }),
       ...(options.beforeSave === undefined ? {} : { beforeSave: options.beforeSave }),
     },

@@ -1,11 +1,20 @@
+import { append, type Combined, sum, union } from './combine.js'
+import { IN_DEPTH, type Rule, type Rules } from './merge-rules.js'
 import type { Sameness } from './sameness.js'
 
 export interface MergeOptions {
-  readonly isSame: Sameness
+  readonly sameness: Sameness
+  /** What becomes of a value that both sides changed. */
+  readonly rules: Rules
   /** In these keys mine stands, and never conflicts. */
   readonly unmergedKeys: ReadonlySet<string>
   /** In these keys a deletion beats a change: what `identify` reads, so that nobody is logged in again. */
   readonly deletionWinsKeys: ReadonlySet<string>
+  /**
+   * Whether `current` was made from `base`, as between two requests that loaded the same. Where it was not, changes are
+   * carried over to it all the same.
+   */
+  readonly descends: boolean
 }
 
 export type MergeOutcome =
@@ -20,53 +29,143 @@ export type MergeOutcome =
 /**
  * Three-way merge by top-level key: what I changed since `base`, laid over `current`.
  *
- * Different keys all survive. In one key the later write, mine, wins; a change beats a deletion. Nested values
- * count as one and arrays are not interleaved. Data that is no plain object is one single value: it merges
- * only where one side did not change it.
+ * Different keys all survive. Of one key that both changed, its rule says what becomes; where the rule does not fit the
+ * value, the later write, mine, stands. A change beats a deletion. Data that is no plain object is one single value: it
+ * merges only where one side did not change it.
  */
 export const mergeThreeWay = (
   base: unknown,
   mine: unknown,
   current: unknown,
-  { isSame, unmergedKeys, deletionWinsKeys }: MergeOptions,
+  { sameness, rules, unmergedKeys, deletionWinsKeys, descends }: MergeOptions,
 ): MergeOutcome => {
-  if (!isPlainObject(base) || !isPlainObject(mine) || !isPlainObject(current)) {
-    if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine, isWhole: true }
-    return isSame(base, mine) ? { outcome: 'merged', data: current, isWhole: true } : { outcome: 'conflict' }
+  const merging: Merging = { sameness, descends, isWhole: true }
+  if (isPlainObject(base) && isPlainObject(mine) && isPlainObject(current)) {
+    const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
+    const merged = mergeEntries(merging, rules, sides, { unmergedKeys, deletionWinsKeys })
+    return { outcome: 'merged', data: objectLike(mine, merged), isWhole: merging.isWhole }
   }
-  const differsIn = (key: string, a: Record<string, unknown>, b: Record<string, unknown>): boolean =>
-    Object.hasOwn(a, key) !== Object.hasOwn(b, key) || (Object.hasOwn(a, key) && !isSame(a[key], b[key]))
+  const { isSame } = sameness
+  if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine, isWhole: true }
+  return isSame(base, mine) ? { outcome: 'merged', data: current, isWhole: true } : { outcome: 'conflict' }
+}
 
-  const data = likeOf(mine, current)
-  let isWhole = true
-  for (const key of new Set([...Object.keys(base), ...Object.keys(mine), ...unmergedKeys])) {
-    const unmerged = unmergedKeys.has(key)
-    if (!unmerged && !differsIn(key, base, mine)) continue
-    const changedByThem = differsIn(key, base, current)
-    const currentHas = Object.hasOwn(current, key)
-    if (changedByThem && differsIn(key, mine, current)) isWhole = false
+/** One merge under way. */
+interface Merging {
+  readonly sameness: Sameness
+  readonly descends: boolean
+  isWhole: boolean
+}
 
-    if (Object.hasOwn(mine, key)) {
-      const deletedByThem = changedByThem && !currentHas
-      if (!(deletedByThem && deletionWinsKeys.has(key) && !unmerged)) put(data, key, mine[key])
-    } else {
-      const changeBeatsMyDeletion = changedByThem && currentHas && !deletionWinsKeys.has(key) && !unmerged
-      if (!changeBeatsMyDeletion) delete data[key]
+interface Sides<Value> {
+  readonly base: Value
+  readonly mine: Value
+  readonly current: Value
+}
+
+interface Entry {
+  readonly key: unknown
+  readonly value: unknown
+}
+
+/** What stands in an object or a Map, by what tells its keys apart. */
+type Entries = ReadonlyMap<unknown, Entry>
+
+type Exceptions = Pick<MergeOptions, 'unmergedKeys' | 'deletionWinsKeys'>
+
+const NO_EXCEPTIONS: Exceptions = { unmergedKeys: new Set(), deletionWinsKeys: new Set() }
+
+const mergeEntries = (
+  merging: Merging,
+  { rest, keys }: Rules,
+  { base, mine, current }: Sides<Entries>,
+  { unmergedKeys, deletionWinsKeys }: Exceptions,
+): Entries => {
+  const { isSame } = merging.sameness
+  const differsIn = (token: unknown, a: Entries, b: Entries): boolean => {
+    const [one, other] = [a.get(token), b.get(token)]
+    return one === undefined || other === undefined ? one !== other : !isSame(one.value, other.value)
+  }
+  const isIn = (token: unknown, of: ReadonlySet<unknown>): boolean => of.has(token)
+
+  const merged = new Map(current)
+  for (const token of new Set([...base.keys(), ...mine.keys(), ...unmergedKeys])) {
+    const unmerged = isIn(token, unmergedKeys)
+    if (!unmerged && !differsIn(token, base, mine)) continue
+    const changedByThem = !unmerged && differsIn(token, base, current)
+    const deletionWins = changedByThem && isIn(token, deletionWinsKeys)
+    const [own, theirs] = [mine.get(token), current.get(token)]
+
+    if (own !== undefined && theirs !== undefined && changedByThem) {
+      const sides = { base: base.get(token)?.value, mine: own.value, current: theirs.value }
+      merged.set(token, { key: own.key, value: combine(merging, keys.get(own.key) ?? rest, sides) })
+      continue
     }
+    if (changedByThem && (own === undefined) !== (theirs === undefined)) merging.isWhole = false
+    if (own !== undefined) {
+      if (!deletionWins) merged.set(token, own)
+    } else if (!changedByThem || deletionWins) merged.delete(token)
   }
-  return { outcome: 'merged', data, isWhole }
+  return merged
 }
 
-/** The entries of one object, with the prototype of another: of an object without one nothing else is made. */
-const likeOf = (object: object, entries: Record<string, unknown>): Record<string, unknown> => {
-  const made = Object.create(Object.getPrototypeOf(object) as object | null) as Record<string, unknown>
-  for (const key of Object.keys(entries)) put(made, key, entries[key])
+/** What becomes of a value that both sides changed, also where they changed it alike. */
+const combine = (merging: Merging, rule: Rule, sides: Sides<unknown>): unknown => {
+  const combined = combinedBy(rule, merging, sides)
+  if (combined !== undefined) return combined.value
+  if (!merging.sameness.isSame(sides.mine, sides.current)) merging.isWhole = false
+  return sides.mine
+}
+
+const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides<unknown>): Combined => {
+  const appended = (): Combined => append(base, mine, current, merging)
+  switch (rule) {
+    case 'merge':
+      return undefined
+    case 'sum':
+      return sum(base, mine, current)
+    case 'append':
+      return appended()
+    case 'union':
+      return union(base, mine, current, merging.sameness)
+    case 'deep':
+      // Where nobody said what the value is, two equal changes are one.
+      if (merging.sameness.isSame(mine, current)) return { value: mine }
+      if (mine instanceof Set) return union(base, mine, current, merging.sameness)
+      return inParts(merging, IN_DEPTH, { base, mine, current }) ?? appended()
+    default:
+      return inParts(merging, rule, { base, mine, current })
+  }
+}
+
+/** A plain object or a Map, entry by entry. What was not there counts as empty. */
+const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Combined => {
+  if (isPlainObject(mine) && isPlainObject(current)) {
+    const from = base ?? {}
+    if (!isPlainObject(from)) return undefined
+    const sides = { base: entriesOf(from), mine: entriesOf(mine), current: entriesOf(current) }
+    return { value: objectLike(mine, mergeEntries(merging, rules, sides, NO_EXCEPTIONS)) }
+  }
+  if (!(mine instanceof Map && current instanceof Map)) return undefined
+  const from: unknown = base ?? new Map()
+  if (!(from instanceof Map)) return undefined
+  const entriesIn = (map: ReadonlyMap<unknown, unknown>): Entries =>
+    new Map([...map].map(([key, value]) => [merging.sameness.tokenOf(key), { key, value }]))
+  const sides = { base: entriesIn(from), mine: entriesIn(mine), current: entriesIn(current) }
+  const merged = mergeEntries(merging, rules, sides, NO_EXCEPTIONS)
+  return { value: new Map([...merged.values()].map(({ key, value }) => [key, value])) }
+}
+
+const entriesOf = (object: Record<string, unknown>): Entries =>
+  new Map(Object.entries(object).map(([key, value]) => [key, { key, value }]))
+
+/** An object with these entries, and with the prototype of another: of an object without one nothing else is made. */
+const objectLike = (object: object, entries: Entries): unknown => {
+  const made = Object.create(Object.getPrototypeOf(object) as object | null) as object
+  // Defined rather than assigned: a key called `__proto__` must stay a key.
+  for (const { key, value } of entries.values())
+    Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true })
   return made
-}
-
-/** Defined rather than assigned: a key called `__proto__` must stay a key. */
-const put = (target: object, key: string, value: unknown): void => {
-  Object.defineProperty(target, key, { value, configurable: true, enumerable: true, writable: true })
 }
 
 /** Of this realm or of another, as in Jest: nothing stands above the prototype of a plain object. */

@@ -10,8 +10,13 @@ export interface Encoder {
   encode(value: unknown): Uint8Array
 }
 
-/** Whether two values are stored alike. */
-export type Sameness = (a: unknown, b: unknown) => boolean
+/** What can be said of two values by what is stored of them. */
+export interface Sameness {
+  /** Whether both are stored alike. */
+  isSame(a: unknown, b: unknown): boolean
+  /** Something to find a value by in a Map: of two values that are stored alike it is the same. */
+  tokenOf(value: unknown): unknown
+}
 
 export const sameBytes = (a: Encoded, b: Encoded): boolean =>
   a.codecId === b.codecId && Buffer.compare(a.data, b.data) === 0
@@ -35,13 +40,25 @@ export const samenessOf = (encoders: readonly Encoder[]): Sameness => {
       }
     return undefined
   }
-  return (a, b) => {
-    if (Object.is(a, b)) return true
-    if (isPrimitive(a) && isPrimitive(b)) return false
-    const [one, other] = [encodedOf(a), encodedOf(b)]
-    return one !== undefined && other !== undefined && sameBytes(one, other)
+  return {
+    isSame: (a, b) => {
+      if (Object.is(a, b)) return true
+      if (isPrimitive(a) && isPrimitive(b)) return false
+      const [one, other] = [encodedOf(a), encodedOf(b)]
+      return one !== undefined && other !== undefined && sameBytes(one, other)
+    },
+    tokenOf: (value) => {
+      if (Object.is(value, -0)) return '-0'
+      if (typeof value === 'string') return `text ${value}`
+      if (isPrimitive(value)) return value
+      const encoded = encodedOf(value)
+      return encoded === undefined ? Symbol('like no other') : tokenOfBytes(encoded)
+    },
   }
 }
+
+const tokenOfBytes = ({ codecId, data: { buffer, byteOffset, length } }: Encoded): string =>
+  `codec ${codecId} ${Buffer.from(buffer, byteOffset, length).toString('latin1')}`
 
 /** Two of these are stored alike only where they are the same. */
 const isPrimitive = (value: unknown): boolean =>

@@ -35,8 +35,8 @@ export interface Values {
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
   /** `undefined` for an anonymous session, or where no `identify` was given. */
   userOf(data: unknown): string | undefined
-  /** Whether two parts of the data are stored alike. */
-  readonly isSame: Sameness
+  /** How two parts of the data are compared. */
+  readonly sameness: Sameness
 }
 
 /** The user of an envelope's data; costs decoding it, so only where somebody asked to know users. */
@@ -80,7 +80,7 @@ export const valuesOf = (
       }
     },
     userOf: (data) => checkedUser(identify?.(data as never)),
-    isSame: samenessOf([codec, ...readable]),
+    sameness: samenessOf([codec, ...readable]),
   }
 }
 

@@ -19,22 +19,7 @@ import {
   trueOrFalse,
   whole,
 } from '../tools/options.js'
-
-/** What a conflict function is given: three copies of the data, each the function's own. */
-export interface ConflictSides<Data> {
-  /** What this request loaded. */
-  readonly base: Data
-  readonly mine: Data
-  /** What another request stored meanwhile. */
-  readonly current: Data
-}
-
-/**
- * What `save` does when another request stored the session meanwhile: `merge` by top-level key, `reject` with
- * `E_SESSION_CONFLICT`, `overwrite` the other's change, or a function that returns the data to store and
- * throws to reject.
- */
-export type ConflictPolicy<Data> = 'merge' | 'reject' | 'overwrite' | ((sides: ConflictSides<Data>) => Data)
+import { type ConflictPolicy, conflictKind, conflictOf } from './conflict.js'
 
 /** The options of a store, as its user types them. */
 export interface StoreOptions<Data> {
@@ -221,8 +206,6 @@ const LONGEST_MS = 3_650 * DAY_MS
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
-const conflictNames = oneOf('merge', 'reject', 'overwrite')
-
 /** What each option may be. Some have narrower bounds besides, which come from other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
   cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
@@ -249,13 +232,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   persistOn: oneOf('create', 'identify', 'due'),
   identify: aFunction(),
   beforeSave: aFunction(),
-  conflict: {
-    ...conflictNames,
-    ...kindOf(
-      `${conflictNames.expected}, or a function`,
-      (value) => typeof value === 'function' || conflictNames.accepts(value),
-    ),
-  },
+  conflict: conflictKind,
   onBackendDown: oneOf('serve', 'reject'),
   onCacheUnreachable: oneOf('acknowledge', 'reject'),
   deadlineMs: milliseconds(10, HOUR_MS),
@@ -282,6 +259,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
  */
 export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptions => {
   checkOptions('options', options as StoreOptions<unknown>, KINDS)
+  conflictOf(options.conflict)
   if (options.codec !== undefined) checkedOption('codec.id', options.codec.id, whole(1, 255))
 
   const { idleTtlMs = DAY_MS, backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options

@@ -3,13 +3,16 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { msgpackCodec } from '../../src/codecs/index.js'
 import { keysRead, type MergeOptions, mergeThreeWay } from '../../src/session/merge.js'
+import { BY_KEY } from '../../src/session/merge-rules.js'
 import { samenessOf } from '../../src/session/sameness.js'
 import { rounds, seed } from '../support/seed.js'
 
 const plain: MergeOptions = {
-  isSame: samenessOf([msgpackCodec]),
+  sameness: samenessOf([msgpackCodec]),
+  rules: BY_KEY,
   unmergedKeys: new Set(),
   deletionWinsKeys: new Set(),
+  descends: true,
 }
 const unmerged: MergeOptions = { ...plain, unmergedKeys: new Set(['a']) }
 const identity: MergeOptions = { ...plain, deletionWinsKeys: new Set(['a']) }
@@ -212,7 +215,7 @@ describe('Merging costs no more than reading both sides a few times', () => {
     const sides = ([0, 1, 2] as const).map((side) =>
       Object.fromEntries(Array.from({ length: 100 }, (_, key) => [`key${key}`, { side, key }])),
     )
-    mergeThreeWay(sides[0], sides[1], sides[2], { ...plain, isSame: samenessOf([counting]) })
+    mergeThreeWay(sides[0], sides[1], sides[2], { ...plain, sameness: samenessOf([counting]) })
     expect(encoded).toBeGreaterThan(0)
     expect(encoded).toBeLessThanOrEqual(600)
   })
@@ -348,11 +351,9 @@ describe('For any data', () => {
     { weight: 4, arbitrary: fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue({ maxDepth: 2 })) },
     fc.anything({ withDate: true, withMap: true, withSet: true, withTypedArray: true, withNullPrototype: true }),
   )
-  const anyOptions = fc.record({
-    isSame: fc.constant(plain.isSame),
-    unmergedKeys: fc.constant(new Set<string>()),
-    deletionWinsKeys: fc.subarray(['a', 'b', 'c', 'd']).map((keys) => new Set(keys)),
-  })
+  const anyOptions = fc
+    .subarray(['a', 'b', 'c', 'd'])
+    .map((keys): MergeOptions => ({ ...plain, deletionWinsKeys: new Set(keys) }))
 
   test('where only I changed something, mine comes out; where only they did, theirs', () => {
     const property = fc.property(anyData, anyData, anyOptions, (base, other, options) => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { jsonCodec, msgpackCodec } from '../../src/codecs/index.js'
 import { samenessOf } from '../../src/session/sameness.js'
 
-const isSame = samenessOf([msgpackCodec])
+const { isSame, tokenOf } = samenessOf([msgpackCodec])
 
 const bare = (entries: object): object => Object.assign(Object.create(null) as object, entries)
 const withHidden = (value: unknown): Error =>
@@ -39,15 +39,24 @@ describe('Two values are the same where they are stored alike', () => {
       expect(isSame(one, alike)).toBe(true)
       expect(isSame(one, other)).toBe(false)
       expect(isSame(other, one)).toBe(false)
+      expect(tokenOf(alike)).toBe(tokenOf(one))
+      expect(Object.is(tokenOf(other), tokenOf(one))).toBe(false)
     })
 
   test('what cannot be stored is like no other, as nobody can tell whether it was changed', () => {
     expect(isSame({ total: () => 1 }, { total: () => 1 })).toBe(false)
     expect(isSame(Symbol('a'), Symbol('a'))).toBe(false)
+    expect(tokenOf(() => 1)).not.toBe(tokenOf(() => 1))
+  })
+
+  test('a text has no token of another value', () => {
+    const tokens = ['-0', 'text -0', '0', 'null', 'codec 1 x'].map(tokenOf)
+    for (const other of [-0, 0, null, undefined, 1n, {}]) expect(tokens).not.toContain(tokenOf(other))
+    expect(new Set(tokens).size).toBe(5)
   })
 
   test('what another codec stored is compared by that codec, where the own one does not know it', () => {
-    const both = samenessOf([jsonCodec, msgpackCodec])
+    const both = samenessOf([jsonCodec, msgpackCodec]).isSame
     expect(both({ at: new Date(1) }, { at: new Date(1) })).toBe(true)
     expect(both({ at: new Date(1) }, { at: new Date(2) })).toBe(false)
     expect(both({ at: new Date(1) }, { at: 1 })).toBe(false)

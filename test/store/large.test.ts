@@ -156,7 +156,10 @@ describe('maxSessionBytes', () => {
 
   test('holds for far larger data too, in one direction as in the other', async () => {
     const { process } = world()
-    const [small, large] = [process({ maxSessionBytes: 2_000 }), process({ maxSessionBytes: 104_857_600, deadlineMs: 600_000 })]
+    const [small, large] = [
+      process({ maxSessionBytes: 2_000 }),
+      process({ maxSessionBytes: 104_857_600, deadlineMs: 600_000 }),
+    ]
     let shared: unknown = []
     for (let level = 0; level < 40; level += 1) shared = [shared, shared]
     for (const data of [{ bytes: Buffer.alloc(70_000_000, 7) }, { shared }])

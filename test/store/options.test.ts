@@ -45,7 +45,29 @@ describe('options', () => {
       'Expected `absoluteTtlMs` to be a whole number of milliseconds from 86400000 (`idleTtlMs`)',
     ],
     [{ persistOn: 'never' }, "Expected `persistOn` to be 'create', 'identify' or 'due', got a string"],
-    [{ conflict: 'mereg' }, "'merge', 'reject' or 'overwrite', or a function (did you mean `merge`?), got a string"],
+    [
+      { conflict: 'mereg' },
+      "'merge', 'deep', 'reject' or 'overwrite', rules such as { keys: { cart: 'append' } }, or a function (did you mean `merge`?), got a string",
+    ],
+    [{ conflict: ['append'] }, 'or a function, got an array of 1'],
+    [{ conflict: null }, 'or a function, got null'],
+    [
+      { conflict: { default: 'reject' } },
+      "Expected `conflict.default` to be 'merge', 'sum', 'append', 'union' or 'deep', got a string",
+    ],
+    [{ conflict: { cart: 'append' } }, 'Expected `conflict.cart` to be left out: rules have only `default` and `keys`'],
+    [{ conflict: { keys: 'append' } }, "Expected `conflict.keys` to be an object such as { cart: 'append' }, got"],
+    [{ conflict: { keys: null } }, 'Expected `conflict.keys` to be an object such as'],
+    [
+      { conflict: { keys: { cart: 'apend' } } },
+      "Expected `conflict.keys.cart` to be 'merge', 'sum', 'append', 'union' or 'deep', or an object with rules for what stands in it (did you mean `append`?), got a string",
+    ],
+    [{ conflict: { keys: { cart: undefined } } }, "Expected `conflict.keys.cart` to be 'merge', 'sum'"],
+    [
+      { conflict: { keys: { cart: { keys: { items: 1 } } } } },
+      "Expected `conflict.keys.cart.keys.items` to be 'merge'",
+    ],
+    [{ conflict: { keys: { cart: { items: 'append' } } } }, 'Expected `conflict.keys.cart.items` to be left out'],
     [{ namespace: 'a:b' }, 'Expected `namespace` to be 1 to 64 letters, digits, _, . and -, got a string'],
     [{ identify: 'userId' }, 'Expected `identify` to be a function, got a string'],
     [

@@ -73,7 +73,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const anchorAfter = ({ anchor }: Handle<Data>, wanted: View, stored: View): View => {
     if (sameBytes(stored, wanted)) return anchor
     const { codecId, decode, encode } = context.values
-    const merged = carriedOver(context, decode(wanted), decode(stored), decode(anchor))
+    const merged = carriedOver(context, customs, decode(wanted), decode(stored), decode(anchor))
     return merged === undefined ? stored : { codecId, data: encode(merged) }
   }
 
@@ -82,7 +82,9 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     // What `beforeSave` gave in place of the data says nothing of the data.
     if (wanted.value !== wanted.source) return stored
     const asked = viewOf(wanted)
-    return isAs(held, asked) ? stored : (carriedOver(context, context.values.decode(asked), held, stored) ?? stored)
+    return isAs(held, asked)
+      ? stored
+      : (carriedOver(context, customs, context.values.decode(asked), held, stored) ?? stored)
   }
 
   const isAs = (data: Data, view: View): boolean => {
@@ -187,7 +189,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       const verdict = newerBasis === undefined ? heldVerdict(current, held) : 'in'
       if (verdict === 'cannot tell' && durable) throw unknownOutcome()
       if (verdict !== 'not in') return resolve(current, newerBasis)
-      const back = restored(context, { anchor, held: base, current })
+      const back = restored(context, customs, { anchor, held: base, current })
       const isAllowed = customs.conflict !== 'reject' || sameBytes(current, anchor)
       if (proves && (back?.whole !== true || !isAllowed)) throw lostMeanwhile()
       if (back === undefined || !isAllowed) return resolve(current, undefined)

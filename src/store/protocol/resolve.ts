@@ -1,13 +1,15 @@
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
+import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
 import { sameBytes } from '../../session/sameness.js'
-import type { Context, Values } from '../context.js'
-import type { ConflictPolicy, ConflictSides, StoreOptions } from '../options.js'
+import type { Conflict, ConflictSides } from '../conflict.js'
+import type { Context } from '../context.js'
+import type { StoreOptions } from '../options.js'
 import type { View, WriteIntent } from './write.js'
 
 /** The application's own say in what is stored. */
 export type Customs<Data> = Pick<StoreOptions<Data>, 'identify' | 'beforeSave'> & {
-  readonly conflict: ConflictPolicy<Data>
+  readonly conflict: Conflict<Data>
 }
 
 /** What a request wants stored: its data as bytes and as a value, and whose it is. */
@@ -102,12 +104,14 @@ export const resolving =
     const mine: View = { codecId: values.codecId, data: wanted.data }
     const isStored = sameBytes(current, mine)
     // To `reject`, what stands is another's, but where an earlier save of the same handle is in.
-    if (isStored && (conflict !== 'reject' || newerBasis !== undefined)) return { ...wanted, userChanged: false }
+    const isOneChange = conflict === 'reject' ? newerBasis !== undefined : !combines(rulesOf(conflict))
+    if (isStored && isOneChange) return { ...wanted, userChanged: false }
     if (conflict === 'reject') throw conflicted('another request changed it')
     // Alice's cart must not land in Bob's session.
-    if (wanted.userId !== knownUser || currentUser !== knownUser) throw conflicted('its user changed')
+    if (!isStored && (wanted.userId !== knownUser || currentUser !== knownUser)) throw conflicted('its user changed')
 
-    const merged = decided(context, customs, { base: known, mine, current }, unmergedKeys)
+    const descends = newerBasis === undefined
+    const merged = decided(context, customs, { base: known, mine, current }, { unmergedKeys, descends })
     telemetry.count('merges')
     const userId = values.userOf(merged)
     return { data: encoded(context, merged), value: merged, userId, userChanged: userId !== currentUser }
@@ -118,12 +122,14 @@ export const resolving =
  * others have changed the same key since then, theirs came later, and stands; then it is not `whole`. `undefined` where
  * nothing can be told of the data's parts, or it is another user's by now.
  */
-export const restored = (
-  { values }: Context,
+export const restored = <Data>(
+  context: Context,
+  customs: Customs<Data>,
   { anchor, held, current }: { readonly anchor: View; readonly held: View; readonly current: View },
 ): { readonly view: View; readonly whole: boolean } | undefined => {
+  const { values } = context
   const theirs = values.decode(current)
-  const merged = carried(values, values.decode(anchor), theirs, values.decode(held))
+  const merged = carried(context, customs, values.decode(anchor), theirs, values.decode(held))
   if (merged.outcome === 'conflict' || values.userOf(merged.data) !== values.userOf(theirs)) return undefined
   return { view: { codecId: values.codecId, data: values.encode(merged.data) }, whole: merged.isWhole }
 }
@@ -132,24 +138,53 @@ export const restored = (
  * The changes from `before` to `after`, made to another copy as well. `undefined` where the data is no plain object, so
  * that nothing can be told of its parts.
  */
-export const carriedOver = ({ values }: Context, before: unknown, after: unknown, onto: unknown): unknown => {
-  const merged = carried(values, before, after, onto)
+export const carriedOver = <Data>(
+  context: Context,
+  customs: Customs<Data>,
+  before: unknown,
+  after: unknown,
+  onto: unknown,
+): unknown => {
+  const merged = carried(context, customs, before, after, onto)
   return merged.outcome === 'conflict' ? undefined : merged.data
 }
 
 const NONE: ReadonlySet<string> = new Set()
 
-const carried = ({ isSame }: Values, before: unknown, after: unknown, onto: unknown): MergeOutcome =>
-  mergeThreeWay(before, after, onto, { isSame, unmergedKeys: NONE, deletionWinsKeys: NONE })
+const carried = <Data>(
+  { values: { sameness } }: Context,
+  { conflict }: Customs<Data>,
+  before: unknown,
+  after: unknown,
+  onto: unknown,
+): MergeOutcome => {
+  const exceptions = { unmergedKeys: NONE, deletionWinsKeys: NONE }
+  return mergeThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
+}
+
+/** How parts of the data are merged where a policy does not say it: key by key. */
+const rulesOf = <Data>(conflict: Conflict<Data>): Rules => (typeof conflict === 'object' ? conflict : BY_KEY)
+
+/** In which keys, and from what, changes are told. */
+interface Terms {
+  readonly unmergedKeys: readonly string[]
+  /** See `MergeOptions`. */
+  readonly descends: boolean
+}
 
 const merge = <Data>(
-  { values: { isSame } }: Context,
-  { identify }: Customs<Data>,
+  { values: { sameness } }: Context,
+  { identify, conflict }: Customs<Data>,
   { base, mine, current }: ConflictSides<Data>,
-  unmergedKeys: readonly string[],
+  { unmergedKeys, descends }: Terms,
 ): unknown => {
-  const deletionWinsKeys = identify === undefined ? NONE : keysRead(identify as (data: never) => unknown, base)
-  const merged = mergeThreeWay(base, mine, current, { isSame, unmergedKeys: new Set(unmergedKeys), deletionWinsKeys })
+  const merged = mergeThreeWay(base, mine, current, {
+    sameness,
+    rules: rulesOf(conflict),
+    unmergedKeys: new Set(unmergedKeys),
+    deletionWinsKeys: identify === undefined ? NONE : keysRead(identify as (data: never) => unknown, base),
+    descends,
+  })
   if (merged.outcome === 'conflict') throw conflicted('another request changed it, and its data is no plain object')
   return merged.data
 }
@@ -166,7 +201,8 @@ export const rebased = <Data>(
   if (sameBytes(basis, onto) || customs.conflict === 'overwrite') return wanted
   const { values } = context
   const mine: View = { codecId: values.codecId, data: wanted.data }
-  const value = decided(context, customs, { base: basis, mine, current: onto }, unmergedKeys)
+  const sides = { base: basis, mine, current: onto }
+  const value = decided(context, customs, sides, { unmergedKeys, descends: false })
   return { ...wanted, data: encoded(context, value), value, userId: values.userOf(value) }
 }
 
@@ -175,7 +211,7 @@ const decided = <Data>(
   context: Context,
   customs: Customs<Data>,
   views: { readonly [Side in keyof ConflictSides<Data>]: View },
-  unmergedKeys: readonly string[],
+  terms: Terms,
 ): unknown => {
   const { values } = context
   // Copies of their own, each time anew: what the request holds is shared neither with what is stored nor with a
@@ -183,7 +219,7 @@ const decided = <Data>(
   const copyOf = (view: View): Data => values.decode(view) as Data
   const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
   const { conflict } = customs
-  return typeof conflict === 'function' ? conflict(sides) : merge(context, customs, sides, unmergedKeys)
+  return typeof conflict === 'function' ? conflict(sides) : merge(context, customs, sides, terms)
 }
 
 const conflicted = (why: string): SessionStoreError =>

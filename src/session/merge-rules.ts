@@ -1,0 +1,59 @@
+/**
+ * How two changes of one value become one. A rule applies only where both sides changed the value, and to the kind of
+ * value that it is for; where it does not fit, the later save's value stands.
+ *
+ * - `merge`: the value is one thing; the later save's stands.
+ * - `sum`: a counter (numbers, or bigints); both sides' differences are added.
+ * - `append`: an array that only grew; what stands, and then what the later save added.
+ * - `union`: a Set, or an array without equal members; what either side added is in, what either removed is not.
+ * - `deep`: by what the value is: plain objects and Maps key by key, in depth, arrays as `append`, Sets as `union`.
+ */
+export type MergeRuleName = 'merge' | 'sum' | 'append' | 'union' | 'deep'
+
+/** The rules that fit values of a type, besides those that fit any. */
+type RuleByType<Value> = Value extends number | bigint
+  ? 'sum'
+  : Value extends readonly unknown[]
+    ? 'append' | 'union'
+    : Value extends ReadonlyMap<infer _Key, infer Entry>
+      ? MergeRules<Record<string, Entry>>
+      : Value extends ReadonlySet<infer _Member>
+        ? 'union'
+        : Value extends object
+          ? MergeRules<Value>
+          : never
+
+/** The rule of one value: a name, or rules for what stands in it. */
+export type MergeRule<Value = unknown> = unknown extends Value
+  ? MergeRuleName | MergeRules
+  : 'merge' | 'deep' | RuleByType<NonNullable<Value>>
+
+/** Rules for the values of a plain object, which is the session's data or stands in it, or of a Map. */
+export interface MergeRules<Data = Record<string, unknown>> {
+  /** The rule of each key that `keys` does not name. @default 'merge' */
+  readonly default?: MergeRuleName
+  /** The rules of single keys. */
+  readonly keys?: { readonly [Key in keyof Data]?: MergeRule<Data[Key]> }
+}
+
+/** Rules as they are applied. */
+export interface Rules {
+  readonly rest: Rule
+  readonly keys: ReadonlyMap<unknown, Rule>
+}
+
+export type Rule = MergeRuleName | Rules
+
+export const MERGE_RULE_NAMES: readonly MergeRuleName[] = ['merge', 'sum', 'append', 'union', 'deep']
+
+const NO_KEYS: ReadonlyMap<unknown, Rule> = new Map()
+
+/** Key by key, and of one key the later save's value. */
+export const BY_KEY: Rules = Object.freeze({ rest: 'merge', keys: NO_KEYS })
+
+/** In depth, by what the values are. */
+export const IN_DEPTH: Rules = Object.freeze({ rest: 'deep', keys: NO_KEYS })
+
+/** Whether two equal changes of one value can be more than one of them, as of a counter that both sides raised by one. */
+export const combines = ({ rest, keys }: Rules): boolean =>
+  [rest, ...keys.values()].some((rule) => (typeof rule === 'string' ? rule !== 'merge' : combines(rule)))
