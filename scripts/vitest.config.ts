@@ -21,6 +21,12 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     // Processes rather than threads: tests send signals and load native addons.
     pool: 'forks',
+    // Most tests make faults, and listen to none: what a program is warned of then is no news here.
+    execArgv: [
+      '--disable-warning=NONSTICK_FAULT',
+      '--disable-warning=NONSTICK_ABANDONED',
+      '--disable-warning=NONSTICK_DROPPED',
+    ],
     // For what hangs, on a machine that may have much else to do; no test's promise.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -49,7 +49,10 @@ export interface StoreEvents {
   sharedName: { readonly tier: string; readonly server: string; readonly servers: number }
   /** Bytes in the cache that were damaged, or were another session's. They are treated as a miss. */
   damaged: { readonly tier: string; readonly reason: string }
-  /** The backend was written. `count` is how many sessions went out together. */
+  /**
+   * The backend was written. `count` is how many sessions it took for this reason in one batch; the sum of all counts
+   * is `stats().backendWrites`.
+   */
   flush: { readonly reason: FlushReason; readonly count: number }
   /** Work that was acknowledged and could not be finished in the background either; it is counted as left. */
   abandoned: { readonly operation: string; readonly error: SessionStoreError }

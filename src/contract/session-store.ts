@@ -112,6 +112,11 @@ export interface CloseOptions {
   readonly deadlineMs?: number
 }
 
+export interface ReadyOptions {
+  /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
+  readonly deadlineMs?: number
+}
+
 export interface StoreHealth {
   /** `down`: no session can be served. `degraded`: sessions are served, with one tier impaired. */
   readonly state: 'up' | 'degraded' | 'down'
@@ -231,6 +236,18 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * fails rejects it, as does `close()` (`E_CLOSED`); what was destroyed until then is, and calling it again goes on.
    */
   clear(): Promise<number>
+
+  /**
+   * For the start of a process: resolves as soon as both tiers answer and the backend can be read, with what `health`
+   * says then; a tier of several servers may be `degraded`. Asks again four times a second while one is down. The first
+   * connections, and a backend's own migration, are made by then. Keeps the process alive until it has settled; may be
+   * called at any time and again.
+   *
+   * Rejects with `E_SESSION_UNAVAILABLE` when a tier is still down after `deadlineMs`, naming it and what it said; at
+   * once with `E_BACKEND_SCHEMA` where the backend's tables are missing or of another version, naming the cure; with
+   * `E_CONFIG`, and after `close()` with `E_CLOSED`.
+   */
+  ready(options?: ReadyOptions): Promise<StoreHealth>
 
   /** Asks both tiers now. Never rejects. */
   health(): Promise<StoreHealth>

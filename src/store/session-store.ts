@@ -14,6 +14,7 @@ import { listing } from './calls/listing.js'
 import { loading } from './calls/load.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
 import { putting } from './calls/put.js'
+import { readiness } from './calls/ready.js'
 import { regenerating } from './calls/regenerate.js'
 import { saving } from './calls/save.js'
 import { updating } from './calls/update.js'
@@ -91,6 +92,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     list: (listOptions = {}) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
     count: () => timely('count', false, {}, () => listed.count()),
     clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, {}, work)),
+    ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),
     on: (name, listener) => telemetry.on(name, listener),

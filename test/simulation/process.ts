@@ -86,6 +86,7 @@ export class SimulatedProcess implements Owner {
       ...control.options?.(config),
     })
     this.store = control.store?.(store, world) ?? store
+    store.on('fault', () => {}) // What a store warns of where nobody listens is no news here.
     store.on('abandoned', ({ operation }) => {
       if (operation === 'flush') this.hasAbandoned = true
     })

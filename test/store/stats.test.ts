@@ -300,3 +300,29 @@ test('a lost answer is a fault like any other, and the write behind it counts on
   await expectCode(store.load(''), 'E_INVALID_ID')
   expect(store.stats()).toMatchObject({ faults: 1 })
 })
+
+test('the counts of the flush events are how many sessions went out together, and their sum is what was written', async () => {
+  const { process } = world()
+  const store = process({ maxStaleCount: 1 })
+  const told: { reason: string; count: number }[] = []
+  store.on('flush', (event) => told.push(event))
+  const ids = await Promise.all(Array.from({ length: 30 }, async () => (await store.create({ count: 0 })).id))
+  await settled()
+  await Promise.all(
+    ids.map(async (id, at) => {
+      if (at % 2 === 0) await increment(store, id)
+      else await store.save(await loaded(store, id), { durable: true, idleTtlMs: 5_000 })
+    }),
+  )
+  const sum = (reason: string): number =>
+    told.filter((event) => event.reason === reason).reduce((total, { count }) => total + count, 0)
+  const { flushes, backendWrites } = store.stats()
+  expect(sum('create')).toBe(30)
+  expect(Object.fromEntries(told.map(({ reason }) => [reason, sum(reason)]))).toEqual(
+    Object.fromEntries(Object.entries(flushes).filter(([, count]) => count > 0)),
+  )
+  expect(told.reduce((total, { count }) => total + count, 0)).toBe(backendWrites)
+  expect(backendWrites).toBe(60)
+  expect(Math.max(...told.map(({ count }) => count))).toBeGreaterThan(1)
+  expect(told.length).toBeLessThan(60)
+})

@@ -3,6 +3,7 @@ import type {
   CreateOptions,
   DestroySessionOptions,
   LoadOptions,
+  ReadyOptions,
   SaveOptions,
   TouchOptions,
   WriteOptions,
@@ -19,6 +20,7 @@ export type CallWithOptions =
   | 'touch'
   | 'list'
   | 'close'
+  | 'ready'
   | 'regenerate'
   | 'destroy'
   | 'count'
@@ -37,6 +39,7 @@ export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>
   touch: new Set(['idleTtlMs'] satisfies (keyof TouchOptions)[]),
   list: new Set(['limit', 'after']),
   close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]),
+  ready: new Set(['deadlineMs'] satisfies (keyof ReadyOptions)[]),
   regenerate: NONE,
   destroy: new Set(['isNew'] satisfies (keyof DestroySessionOptions)[]),
   count: NONE,

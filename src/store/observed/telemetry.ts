@@ -1,6 +1,7 @@
 import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../../contract/events.js'
 import { didYouMean, invalidOption, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
-import { publish } from './channels.js'
+import { isHeard, publish } from './channels.js'
+import { unheard } from './unheard.js'
 
 type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
 
@@ -15,7 +16,8 @@ type Raised = Omit<StoreEvents, 'fault'> & {
 /** What a store counts and tells. Counting costs an addition; telling nobody costs a look-up. */
 export interface Telemetry {
   count(counter: Counter, by?: number): void
-  flushed(reason: FlushReason): void
+  /** The backend took so many sessions together, for this reason. */
+  flushed(reason: FlushReason, count: number): void
   /** An error in it is told without its cause. */
   emit<Name extends StoreEventName>(name: Name, event: Raised[Name]): void
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
@@ -67,6 +69,8 @@ export const telemetry = (namespace: string): Telemetry => {
     drain: 0,
   }
   const listeners = new Map<StoreEventName, Set<(event: never) => void>>()
+  const unheardOf = unheard()
+  const isListenedTo = (name: StoreEventName): boolean => (listeners.get(name)?.size ?? 0) > 0
 
   const tell = <Name extends StoreEventName>(name: Name, make: () => StoreEvents[Name]): void => {
     const told = listeners.get(name)
@@ -86,6 +90,13 @@ export const telemetry = (namespace: string): Telemetry => {
   const emit: Telemetry['emit'] = (name, event) => {
     if (name === 'fault') {
       const { tier, operation, error } = event as Raised['fault']
+      if (!isListenedTo('fault') && !isHeard('nonstick:fault'))
+        unheardOf.warn(
+          `fault of ${tier}`,
+          () =>
+            `${tellable(error, tier, operation).message}. Nobody listens to the session store's event 'fault': further faults of ${tier} are only counted, in stats().`,
+          'NONSTICK_FAULT',
+        )
       tell('fault', () => ({ tier, operation, error: tellable(error, tier, operation) }))
       publish('nonstick:fault', () => {
         const { code, message, tier: at = tier } = tellable(error, tier, operation)
@@ -93,6 +104,13 @@ export const telemetry = (namespace: string): Telemetry => {
       })
     } else if (name === 'abandoned') {
       const { operation, error } = event as Raised['abandoned']
+      if (!isListenedTo('abandoned'))
+        unheardOf.warn(
+          'abandoned',
+          () =>
+            `${tellable(error, 'the session store', operation).message}. Nobody listens to the session store's event 'abandoned': no more of them will be told.`,
+          'NONSTICK_ABANDONED',
+        )
       tell('abandoned', () => ({ operation, error: tellable(error, 'the session store', operation) }))
     } else tell(name, () => event as never)
   }
@@ -100,10 +118,10 @@ export const telemetry = (namespace: string): Telemetry => {
     count: (counter, by = 1) => {
       counters[counter] += by
     },
-    flushed: (reason) => {
-      counters.backendWrites += 1
-      flushes[reason] += 1
-      tell('flush', () => ({ reason, count: 1 }))
+    flushed: (reason, count) => {
+      counters.backendWrites += count
+      flushes[reason] += count
+      tell('flush', () => ({ reason, count }))
     },
     emit,
     on: (name, listener) => {

@@ -71,6 +71,20 @@ export interface BackendTierOptions {
   readonly maxBackendReads: number
 }
 
+/** A session on its way to the backend, and why. */
+interface Flush {
+  readonly entry: GuardedUpdate
+  readonly reason: FlushReason
+}
+
+/** How many sessions of a batch the backend has written, by reason. */
+const written = (flushes: readonly Flush[], outcomes: readonly UpdateOutcome[]): ReadonlyMap<FlushReason, number> => {
+  const counts = new Map<FlushReason, number>()
+  for (const [at, { reason }] of flushes.entries())
+    if (outcomes[at]?.outcome === 'applied') counts.set(reason, (counts.get(reason) ?? 0) + 1)
+  return counts
+}
+
 /** A change that is safe to send again is tried this often before the backend is taken for unreachable. */
 const TRIES = 2
 
@@ -96,17 +110,19 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       }
     }
   }
-  const updates = batcher<GuardedUpdate, UpdateOutcome>({
+  const updates = batcher<Flush, UpdateOutcome>({
     runtime,
-    keyOf: ({ locator }) => locator.key,
-    bytesOf: ({ session }) => session.data.byteLength,
-    send: (entries) => ask('update', true, () => backend.update(entries)),
+    keyOf: ({ entry }) => entry.locator.key,
+    bytesOf: ({ entry }) => entry.session.data.byteLength,
+    send: async (flushes) => {
+      const outcomes = await ask('update', true, () => backend.update(flushes.map(({ entry }) => entry)))
+      for (const [reason, count] of written(flushes, outcomes)) telemetry.flushed(reason, count)
+      return outcomes
+    },
   })
-  const updated = (outcome: UpdateOutcome, reason: FlushReason, mayBeIn: boolean): Updated => {
+  const updated = (outcome: UpdateOutcome, mayBeIn: boolean): Updated => {
     if (outcome.outcome === 'failed') throw outcome.error
-    if (outcome.outcome === 'refused') return { ...outcome, mayBeIn }
-    telemetry.flushed(reason)
-    return outcome
+    return outcome.outcome === 'refused' ? { ...outcome, mayBeIn } : outcome
   }
   const extensions = batcher<Extension, ExtendOutcome>({
     runtime,
@@ -132,14 +148,14 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       }),
     insert: async (locator, session, reason, insertOptions) => {
       const outcome = await ask('insert', true, () => backend.insert(locator, session, insertOptions))
-      if (outcome.outcome === 'inserted') telemetry.flushed(reason)
+      if (outcome.outcome === 'inserted') telemetry.flushed(reason, 1)
       return outcome
     },
-    update: (entry, reason) => again(async (mayBeIn) => updated(await updates.submit(entry), reason, mayBeIn)),
+    update: (entry, reason) => again(async (mayBeIn) => updated(await updates.submit({ entry, reason }), mayBeIn)),
     updateIfDue: (entry, reason, isStillDue) =>
       again(async (mayBeIn) => {
-        const outcome = await updates.submitIfDue(entry, isStillDue)
-        return outcome === 'not sent' ? { outcome, mayBeIn } : updated(outcome, reason, mayBeIn)
+        const outcome = await updates.submitIfDue({ entry, reason }, isStillDue)
+        return outcome === 'not sent' ? { outcome, mayBeIn } : updated(outcome, mayBeIn)
       }),
     extend: async (extension) => {
       const outcome = await extensions.submit(extension)

@@ -1,0 +1,79 @@
+import type { ReadyOptions, StoreHealth } from '../../contract/session-store.js'
+import { invalidOption, isSessionStoreError, refuseUnknownOptions, SessionStoreError } from '../../errors.js'
+import { sessionIdFrom } from '../../session/id.js'
+import { sleep, within } from '../../tools/waiting.js'
+import { type Context, isUnavailable } from '../context.js'
+import { CALL_OPTIONS } from './call-options.js'
+import type { Entrance } from './entrance.js'
+import { health } from './health.js'
+import { locatorOf } from './parts.js'
+
+/** How long is waited before the tiers are asked again. */
+const PAUSE_MS = 250
+/** A longer timer of Node's would fire at once. */
+const LONGEST_TIMER_MS = 2_147_483_647
+
+/** Waits until both tiers answer and the backend can be read, which is where a missing or foreign schema shows. */
+export const readiness = (
+  context: Context,
+  { refuseIfShut }: Pick<Entrance, 'refuseIfShut'>,
+): ((options?: ReadyOptions) => Promise<StoreHealth>) => {
+  const { runtime, backend, options } = context
+
+  /** @throws SessionStoreError the reason why the store cannot serve sessions now */
+  const look = async (): Promise<StoreHealth> => {
+    refuseIfShut()
+    // An id that nobody has: what counts is whether the backend can look for it.
+    const locator = locatorOf(context, sessionIdFrom(runtime.now(), runtime.randomBytes(32)))
+    const reading = backend.read(locator).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    const [seen, failed] = await Promise.all([health(context), reading])
+    if (failed !== undefined && !isUnavailable(failed.error)) throw failed.error
+    const reasons = [seen.cache, seen.backend]
+      .filter(({ state }) => state === 'down')
+      .map(({ tier, reason }) => `${tier} is down${reason === undefined ? '' : ` (${reason})`}`)
+    if (reasons.length === 0 && failed !== undefined && isSessionStoreError(failed.error))
+      reasons.push(failed.error.message)
+    if (reasons.length > 0) throw notReady(reasons.join('; '), failed?.error)
+    return seen
+  }
+
+  return async (readyOptions = {}) => {
+    refuseUnknownOptions(readyOptions, CALL_OPTIONS.ready)
+    const { deadlineMs = options.deadlineMs } = readyOptions
+    if (!Number.isInteger(deadlineMs) || deadlineMs < 0 || deadlineMs > LONGEST_TIMER_MS)
+      throw invalidOption('deadlineMs', `a whole number of milliseconds, 0 to ${LONGEST_TIMER_MS}`, deadlineMs)
+    const endsAt = runtime.monotonicMs() + deadlineMs
+    let last = notReady(`its tiers did not answer within ${deadlineMs} ms`, undefined)
+    let isOver = false
+    const lookUntilReady = async (): Promise<StoreHealth> => {
+      for (;;) {
+        try {
+          return await look()
+        } catch (error) {
+          if (!isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')) throw error
+          last = error
+        }
+        if (isOver || runtime.monotonicMs() + PAUSE_MS >= endsAt) throw last
+        await sleep(runtime, PAUSE_MS)
+      }
+    }
+    // A program may await this before anything else keeps it alive.
+    const letDie = runtime.keepAlive?.()
+    try {
+      return await within(runtime, deadlineMs, lookUntilReady(), () => last)
+    } finally {
+      isOver = true
+      letDie?.()
+    }
+  }
+}
+
+const notReady = (reasons: string, cause: unknown): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_UNAVAILABLE',
+    `The session store is not ready: ${reasons}. Check whether the servers run, their addresses and the credentials`,
+    { operation: 'ready', ...(cause === undefined ? {} : { cause }) },
+  )
