@@ -48,7 +48,10 @@ export interface SessionStoreErrorDetails {
    * no circuit breaker counts it. Absent means: it gave no answer, or none that could be understood.
    */
   readonly answered?: boolean
-  /** Only on `E_SESSION_DATA`: where the offender stands, `data.cart[2].price`. */
+  /**
+   * Only where the data is refused: where the offender stands, by the names of the data, `data.cart[2].price`. Names are
+   * data too, so the message tells the place by positions alone.
+   */
   readonly path?: string
 }
 
@@ -62,7 +65,8 @@ export class SessionStoreError extends Error {
   readonly applied: Applied | undefined
   /** `true` where the tier was reached and refused; see `SessionStoreErrorDetails`. */
   readonly answered: boolean
-  readonly path: string | undefined
+  /** As `SessionStoreErrorDetails` says. Not enumerable, so that nobody who logs the error logs it too. */
+  declare readonly path: string | undefined
 
   constructor(code: SessionStoreErrorCode, message: string, details: SessionStoreErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
@@ -71,7 +75,8 @@ export class SessionStoreError extends Error {
     this.operation = details.operation
     this.applied = details.applied
     this.answered = details.answered === true
-    this.path = details.path
+    // It names properties of the data, which are not for a log: it is there for whoever asks for it.
+    Object.defineProperty(this, 'path', { value: details.path, enumerable: false })
     Object.defineProperty(this, MARK, { value: true })
   }
 
@@ -130,6 +135,15 @@ export const tierUnavailable = (
       ...(details.answered === undefined ? {} : { answered: details.answered }),
     },
   )
+
+/** Long enough for the codes of TLS, such as `UNABLE_TO_VERIFY_LEAF_SIGNATURE`. */
+const CODE = /^(?=.{2,50}$)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/
+
+/** The code of the error of a system or a driver: `ECONNREFUSED`. `undefined` for a text that is not like one. */
+export const codeIn = (error: unknown): string | undefined => {
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' && CODE.test(code) ? code : undefined
+}
 
 /** The same error, of a change that may have happened all the same: an earlier step of it got through. */
 export const butMayBeApplied = (error: unknown): unknown => withApplied(error, 'unknown')

@@ -1,5 +1,5 @@
 import { SessionStoreError } from '../errors.js'
-import { pathOf } from './guard-path.js'
+import { pathOf, placeOf, type Step } from './guard-path.js'
 
 /** Why a value cannot be stored: what was met, in words that hold none of its content, and what to do instead. */
 export interface Refusal {
@@ -56,8 +56,9 @@ export const NOT_IN_JSON: Readonly<Record<Unjson, Refusal>> = {
   nullPrototype: { found: 'an object without a prototype', instead: 'use an object literal, or use msgpackCodec' },
 }
 
-export const cyclic = (to: readonly string[]): Refusal => ({
-  found: `a reference back to \`${pathOf(to)}\``,
+/** @param levels how many steps lead from the object that is referred to down to the reference */
+export const cyclic = (levels: number): Refusal => ({
+  found: `a reference back to an object that it stands in, ${levels} ${levels === 1 ? 'level' : 'levels'} further up`,
   instead: 'store an id in place of the object',
 })
 
@@ -84,11 +85,14 @@ export const tooLarge = (maxBytes: number): SessionStoreError =>
     { path: pathOf([]) },
   )
 
-export const refused = (refusal: Refusal, steps: readonly string[], cause?: unknown): SessionStoreError => {
-  const path = pathOf(steps)
+export const refused = (refusal: Refusal, steps: readonly Step[], cause?: unknown): SessionStoreError => {
+  const where =
+    steps.length === 0
+      ? 'the data itself'
+      : `in the data, by positions from 0: ${placeOf(steps)}; \`path\` of this error has the names`
   return new SessionStoreError(
     'E_SESSION_DATA',
-    `${path} holds ${refusal.found}, which cannot be stored in a session: ${refusal.instead}`,
-    { path, ...(cause === undefined ? {} : { cause }) },
+    `The data holds ${refusal.found}, which cannot be stored in a session: ${refusal.instead} (${where})`,
+    { path: pathOf(steps), ...(cause === undefined ? {} : { cause }) },
   )
 }

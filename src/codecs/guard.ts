@@ -1,6 +1,6 @@
 import type { EncodeLimits } from '../contract/codec.js'
 import type { SessionStoreError } from '../errors.js'
-import { indexStep, keyStep, mapKeyStep, mapValueStep, setStep } from './guard-path.js'
+import { indexStep, keyStep, mapKeyStep, mapValueStep, type Step, setStep } from './guard-path.js'
 import {
   ACCESSOR,
   ARRAY_EXTRAS,
@@ -81,7 +81,7 @@ interface Walk {
   unusual: boolean
   refusal: Refusal | undefined
   /** Innermost first, both filled while unwinding: the steps to the offender, and the objects they start from. */
-  readonly steps: string[]
+  readonly steps: Step[]
   readonly owners: object[]
 }
 
@@ -175,8 +175,8 @@ const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
       if (key === '__proto__') return refuse(walk, PROTO_KEY)
       walk.unusual = true
     }
-    if (property.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key))
-    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key))
+    if (property.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key, seen - 1))
+    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key, seen - 1))
   }
   if (Object.getOwnPropertyNames(value).length !== seen) return refuseHidden(walk, value)
   return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, SYMBOL_KEY)
@@ -189,12 +189,12 @@ const countKey = (walk: Walk, key: string): void => {
 }
 
 const refuseHidden = (walk: Walk, value: object): boolean => {
-  const hidden = Object.getOwnPropertyNames(value).find(
-    (key) => !Object.prototype.propertyIsEnumerable.call(value, key),
-  )
+  const names = Object.getOwnPropertyNames(value)
+  const index = names.findIndex((key) => !Object.prototype.propertyIsEnumerable.call(value, key))
+  const hidden = names[index]
   return hidden === undefined || hidden === '__proto__'
     ? refuse(walk, HIDDEN)
-    : refuseAt(walk, HIDDEN, value, keyStep(hidden))
+    : refuseAt(walk, HIDDEN, value, keyStep(hidden, index))
 }
 
 const visitArray = (walk: Walk, value: readonly unknown[], depth: number): boolean => {
@@ -275,13 +275,13 @@ const visitRegExp = (walk: Walk, value: RegExp): boolean => {
 const visitError = (walk: Walk, value: object, depth: number): boolean => {
   if (brandOf(value) !== '[object Error]') return refuse(walk, instanceOf(value, false))
   walk.unusual = true
-  for (const key of Object.getOwnPropertyNames(value)) {
+  for (const [index, key] of Object.getOwnPropertyNames(value).entries()) {
     if (key === 'stack') continue
     if (key === '__proto__') return refuse(walk, PROTO_KEY)
     countKey(walk, key)
     const property = Object.getOwnPropertyDescriptor(value, key)
-    if (property?.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key))
-    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key))
+    if (property?.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key, index))
+    if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key, index))
   }
   return Object.getOwnPropertySymbols(value).length === 0 || refuse(walk, SYMBOL_KEY)
 }
@@ -331,12 +331,12 @@ const giveUp = (walk: Walk): boolean => {
   return false
 }
 
-const refuseAt = (walk: Walk, refusal: Refusal, owner: object, step: string): boolean => {
+const refuseAt = (walk: Walk, refusal: Refusal, owner: object, step: Step): boolean => {
   walk.refusal = refusal
   return unwind(walk, owner, step)
 }
 
-const unwind = (walk: Walk, owner: object, step: string): boolean => {
+const unwind = (walk: Walk, owner: object, step: Step): boolean => {
   walk.owners.push(owner)
   walk.steps.push(step)
   return false
@@ -351,7 +351,7 @@ const complaint = (walk: Walk): SessionStoreError => {
   const depthOf = new Map<object, number>()
   for (const [depth, owner] of walk.owners.toReversed().entries()) {
     const before = depthOf.get(owner)
-    if (before !== undefined) return refused(cyclic(steps.slice(0, before)), steps.slice(0, depth))
+    if (before !== undefined) return refused(cyclic(depth - before), steps.slice(0, depth))
     depthOf.set(owner, depth)
   }
   return refused(TOO_DEEP, steps)

@@ -55,15 +55,21 @@ describe('The path to what cannot be stored', () => {
     user['best'] = { friends: new Set([user]) }
     const error = complaintOf({ account: { user } })
     expect(error.path).toBe('data.account.user.best.friends.values()[0]')
-    expect(error.message).toContain('a reference back to `data.account.user`')
+    expect(error.message).toContain('a reference back to an object that it stands in, 3 levels further up')
   })
 })
 
 describe('The complaint', () => {
   test('says what was found, that it cannot be stored, and what to do', () => {
-    expect(complaintOf({ cart: [{ price: bad }] }).message).toBe(
-      'data.cart[0].price holds a function, which cannot be stored in a session: store the data it works on and keep it in code',
+    expect(complaintOf({ id: 1, cart: [{ a: 1, b: 1, price: bad }] }).message).toBe(
+      'The data holds a function, which cannot be stored in a session: store the data it works on and keep it in code (in the data, by positions from 0: property 1, element 0, property 2; `path` of this error has the names)',
     )
+  })
+
+  test('tells the place in each kind of collection by its position', () => {
+    const data = { map: new Map<unknown, unknown>([[1, new Set([0, new Map([[bad, 1]])])]]) }
+    expect(complaintOf(data).message).toContain('property 0, value 0 of a Map, member 1 of a Set, key 0 of a Map;')
+    expect(complaintOf(bad).message).toContain('(the data itself)')
   })
 
   test('names the class of an instance, without running its code', () => {
@@ -93,7 +99,7 @@ describe('The complaint', () => {
   test('of the json codec names the codec that could', () => {
     expect(complaintOf({ at: new Date(0) }, jsonCodec).message).toContain('an instance of the class Date')
     expect(complaintOf({ at: new Date(0) }, jsonCodec).message).toContain('msgpackCodec')
-    expect(complaintOf({ at: undefined }, jsonCodec).message).toContain('data.at holds undefined')
+    expect(complaintOf({ at: undefined }, jsonCodec).message).toContain('holds undefined')
   })
 })
 

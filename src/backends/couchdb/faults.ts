@@ -1,4 +1,4 @@
-import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { type Applied, codeIn, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { isRecord, saysNoDatabase } from './answers.js'
 import type { Exchange } from './transport.js'
 
@@ -201,10 +201,7 @@ const unavailable = (
 })
 
 /** The code of the socket's error, which undici and Node give to each. */
-const networkReason = (failure: unknown): string => {
-  const { code } = (failure ?? {}) as { readonly code?: unknown }
-  return typeof code === 'string' ? code : 'the connection failed'
-}
+const networkReason = (failure: unknown): string => codeIn(failure) ?? 'the connection failed'
 
 const wordsOf = (body: unknown): { readonly error?: string; readonly reason?: string } => {
   const { error, reason } = isRecord(body) ? body : {}

@@ -1,5 +1,6 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { DeadlinePassed } from './deadline.js'
+import { networkReason } from './network-words.js'
 import { SET_UP_CURE } from './schema-version.js'
 import { meaningOf, shownText } from './sqlstates.js'
 
@@ -146,13 +147,6 @@ const unavailable = (
 /** The server was reached, and would not: that is no silence. */
 const refused = (cause: unknown, context: FaultContext, because: string): Fault =>
   unavailable('refused', cause, context, because, true)
-
-/** The code of a socket's error; pg's own words where it has none, as for an answer that is not Postgres'. */
-const networkReason = (raised: unknown): string => {
-  if (!(raised instanceof Error)) return 'the connection failed'
-  const { code } = raised as { readonly code?: unknown }
-  return typeof code === 'string' ? code : raised.message
-}
 
 /** Five characters, from the server: `EPIPE` has five too, but no severity. */
 const sqlStateOf = (raised: unknown): string | undefined => {

@@ -5,6 +5,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { invalidOption, SessionStoreError } from '../../errors.js'
 import { LONGEST_TIMER_MS } from '../../runtime.js'
 import { type ConnectionString, isHost, isPort, readConnectionString, refusedParameter } from './connection-string.js'
+import { tellingPassword } from './network-words.js'
 import { isVerified, type Ssl, TLS_PARAMETERS, tlsOf } from './tls.js'
 
 /** The options that say where the server is, and how a pool of our own reaches it. */
@@ -131,7 +132,7 @@ export const ownPoolOptions = (options: ServerOptions, env: Environment): OwnPoo
     host: options.host ?? read.host ?? hostOf(env),
     port: options.port ?? read.port ?? portOf(env),
     ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
+    ...(password === undefined ? {} : { password: tellingPassword(password) }),
     ...(database === undefined ? {} : { database }),
     ssl,
     sslnegotiation: negotiationOf(parameters, env, ssl),

@@ -1,4 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
+import { codeIn } from '../../errors.js'
 import { type Connect, connect } from './connecting.js'
 import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
 import type { ResolvedMemcachedOptions } from './options.js'
@@ -159,7 +160,5 @@ const noConnectionWithin = (timeoutMs: number): Unsent => new Unsent(`there was 
 /** What may be said of a failure: Node's code where it has one, else the message of an error of our own. */
 export const reasonOf = (cause: unknown): string => {
   if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0])
-  if (!(cause instanceof Error)) return 'it failed'
-  const { code } = cause as Error & { code?: unknown }
-  return typeof code === 'string' ? code : cause.message
+  return codeIn(cause) ?? (cause instanceof Error ? cause.message : 'it failed')
 }

@@ -1,5 +1,12 @@
 import type { FlushReason, StoreEventName, StoreEvents, StoreStats } from '../../contract/events.js'
-import { didYouMean, invalidOption, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
+import {
+  codeIn,
+  didYouMean,
+  invalidOption,
+  isSessionStoreError,
+  SessionStoreError,
+  tierUnavailable,
+} from '../../errors.js'
 import { isHeard, publish } from './channels.js'
 import { unheard } from './unheard.js'
 
@@ -145,9 +152,8 @@ export const telemetry = (namespace: string): Telemetry => {
  */
 const tellable = (error: unknown, tier: string, operation: string): SessionStoreError => {
   if (!isSessionStoreError(error)) {
-    const code =
-      error instanceof Error && 'code' in error && /^\w{1,40}$/.test(String(error.code)) ? error.code : undefined
-    return tierUnavailable(tier, operation, code === undefined ? {} : { because: String(code) })
+    const code = codeIn(error)
+    return tierUnavailable(tier, operation, code === undefined ? {} : { because: code })
   }
   const { code, message, applied, answered } = error
   const told = new SessionStoreError(code, message, {

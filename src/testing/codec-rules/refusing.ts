@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
 import { isRefused, type Rule, refusalOf } from './rule.js'
 
 class Account {
@@ -8,6 +9,12 @@ class Account {
 const circle = (): unknown => {
   const value: { list: unknown[] } = { list: [] }
   value.list.push({ back: value })
+  return value
+}
+
+const circleAt = (key: string): unknown => {
+  const value: Record<string, unknown> = {}
+  value[key] = value
   return value
 }
 
@@ -92,14 +99,25 @@ export const REFUSING: readonly Rule[] = [
     },
   },
   {
-    title: 'a refusal quotes no content, and long keys only in part',
+    title: 'a refusal quotes no content, and its path long keys only in part',
     run: (codec) => {
       const key = `token-${'0123456789abcdef'.repeat(4)}`
       const error = refusalOf(codec, { password: SECRET, [key]: Object.assign([SECRET], { extra: SECRET }) })
       assert.ok(!error.message.includes(SECRET), error.message)
       assert.ok(!error.message.includes(key), error.message)
-      assert.ok(error.message.includes(String(error.path)), error.message)
       assert.equal(error.path, 'data["token-0123456789abcd…"]')
+    },
+  },
+  {
+    title: 'a refusal’s message and what a log shows of it hold no name of the data, which its path has',
+    run: (codec) => {
+      for (const value of [() => 1, [() => 1], { back: circleAt(SECRET) }]) {
+        const error = refusalOf(codec, { carts: { [SECRET]: value } })
+        assert.ok(!error.message.includes(SECRET), error.message)
+        assert.ok(!inspect(error).includes(SECRET), inspect(error))
+        assert.ok(!JSON.stringify(error).includes(SECRET), JSON.stringify(error))
+        assert.ok(error.path?.startsWith(`data.carts.${SECRET}`), error.path)
+      }
     },
   },
   {
