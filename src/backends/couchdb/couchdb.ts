@@ -67,7 +67,7 @@ export interface CouchdbBackend extends Backend, Enumerable {
  * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, `list` and `count`: within a minute)
  * when no server can be asked, when none answers, when what answers is no CouchDB, and when a database is gone that was
  * there; with `E_BACKEND_SCHEMA` when a database is missing that must not be made here, or keeps more copies of a
- * document than `replicas`; with `E_SESSION_TOO_LARGE` when a document exceeds the server's `max_document_size`, and with
+ * document than `replicas`; with `E_SESSION_TOO_LARGE` when a document exceeds `maxDocumentBytes` or the server's `max_document_size`, and with
  * `E_SESSION_FORMAT` when a newer program wrote it.
  *
  * Acknowledged means that the node which keeps the document has it on its disk; with more than one copy, that a quorum
@@ -95,7 +95,7 @@ class Couchdb implements CouchdbBackend {
     this.#options = options
     const requests = new Requests(options)
     const databases = new Databases(requests, options)
-    const documents = new Documents(requests, databases, options.log)
+    const documents = new Documents(requests, databases, options)
     const indexes = new Indexes(databases)
     this.#requests = requests
     this.#databases = databases

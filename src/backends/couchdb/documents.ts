@@ -3,9 +3,11 @@ import type { SessionStoreError } from '../../errors.js'
 import { ofDocument, ofLeaves, ofManyDocuments, ofManyWrites, ofWrite, type RowAnswer } from './answers.js'
 import type { Databases } from './databases.js'
 import { type Content, idOf, type Leaf, leafOf, type Revision, winnerOf } from './document.js'
-import { faultOf, RequestFailed } from './faults.js'
+import { faultOf, RequestFailed, refusedValue } from './faults.js'
 import type { Month } from './months.js'
+import type { ResolvedCouchdbOptions } from './options.js'
 import type { Call, Requests } from './requests.js'
+import { UnreadAnswer } from './transport.js'
 
 /** A document on its way to the server. */
 export interface Written {
@@ -23,16 +25,39 @@ export type WriteResult =
   /** This one was not acknowledged, for a reason of its own; `error.applied` says whether it may be there. */
   | { readonly result: 'failed'; readonly error: SessionStoreError }
 
+/** What a document takes in an answer beside its data: its other fields, and the names of its leaves. */
+const BESIDE_BYTES = 65_536
+
+/** What an answer says of a document that was written. */
+const WRITTEN_BYTES = 1_000
+
+/** So many leaves of one document are read at once, where writes met that did not see each other. */
+const MOST_LEAVES = 4
+
+/** So much is read at once of many documents, unless a single one may have more; they are asked for in halves then. */
+const LARGEST_LOOK_BYTES = 64_000_000
+
 /** The documents of the months' databases, with all their leaves in sight. */
 export class Documents {
   readonly #requests: Requests
   readonly #databases: Databases
+  readonly #maxDocumentBytes: number
   readonly #log: (message: string) => void
 
-  constructor(requests: Requests, databases: Databases, log: (message: string) => void) {
+  constructor(
+    requests: Requests,
+    databases: Databases,
+    { maxDocumentBytes, log }: Pick<ResolvedCouchdbOptions, 'maxDocumentBytes' | 'log'>,
+  ) {
     this.#requests = requests
     this.#databases = databases
+    this.#maxDocumentBytes = maxDocumentBytes
     this.#log = log
+  }
+
+  /** How many bytes the answer may have to a request for so many leaves. */
+  #bytesOf(leaves: number): number {
+    return leaves * (this.#maxDocumentBytes + BESIDE_BYTES)
   }
 
   /** The leaf that counts; `undefined` where there is none. */
@@ -46,12 +71,13 @@ export class Documents {
   async #read(call: Call, month: Month, key: CacheKey, quorum: { readonly r?: number }): Promise<Leaf | undefined> {
     const id = idOf(key)
     const path = encodeURIComponent(id)
-    const request = { method: 'get', path, qs: { conflicts: true, ...quorum } } as const
+    const request = { method: 'get', path, qs: { conflicts: true, ...quorum }, maxBytes: this.#bytesOf(1) } as const
     const answer = await this.#databases.ask(call, month, request, ofDocument(id))
     if (answer.is !== 'document') return undefined
     const { _conflicts: conflicts } = answer.document
     if (!Array.isArray(conflicts) || conflicts.length === 0) return leafOf(answer.document)
-    const all = { method: 'get', path, qs: { open_revs: 'all', ...quorum } } as const
+    const maxBytes = this.#bytesOf(Math.min(conflicts.length + 1, MOST_LEAVES))
+    const all = { method: 'get', path, qs: { open_revs: 'all', ...quorum }, maxBytes } as const
     const leaves = await this.#databases.ask(call, month, all, ofLeaves(id))
     return this.#settle(call, month, key, leaves.is === 'leaves' ? standing(leaves.leaves) : [])
   }
@@ -61,9 +87,18 @@ export class Documents {
     const found = new Map<CacheKey, Leaf>()
     if (keys.length === 0) return found
     const ids = keys.map(idOf)
+    const maxBytes = Math.max(Math.min(this.#bytesOf(keys.length), LARGEST_LOOK_BYTES), this.#bytesOf(MOST_LEAVES))
     // It asks a quorum of a cluster for all leaves, where `_all_docs` asks one node for one.
-    const request = { method: 'post', path: '_bulk_get', body: { docs: ids.map((id) => ({ id })) } } as const
-    const answer = await this.#databases.ask(call, month, request, ofManyDocuments(ids))
+    const request = { method: 'post', path: '_bulk_get', body: { docs: ids.map((id) => ({ id })) }, maxBytes } as const
+    const answer = await this.#databases.ask(call, month, request, ofManyDocuments(ids)).catch((raised: unknown) => {
+      if (isTooLarge(raised) && keys.length > 1) return undefined
+      throw raised
+    })
+    if (answer === undefined) {
+      const middle = Math.ceil(keys.length / 2)
+      const first = await this.look(call, month, keys.slice(0, middle))
+      return new Map([...first, ...(await this.look(call, month, keys.slice(middle)))])
+    }
     if (answer.is === 'no-database') return found
     for (const key of keys) {
       const leaves = standing(answer.leaves.get(idOf(key)) ?? [])
@@ -76,6 +111,7 @@ export class Documents {
 
   /** One document, created or replaced. */
   async write(call: Call, month: Month, { key, revision, content }: Written): Promise<WriteResult> {
+    if (this.#isTooLarge(content)) return { result: 'failed', error: this.#tooLarge(call) }
     if (!(await this.#databases.isThere(call, month))) return { result: 'no-database' }
     const id = idOf(key)
     const body = { _id: id, ...(revision === undefined ? {} : { _rev: revision }), ...content }
@@ -89,6 +125,12 @@ export class Documents {
    * is tried again in halves, until that one stands alone.
    */
   async writeMany(call: Call, month: Month, documents: readonly Written[]): Promise<readonly WriteResult[]> {
+    const small = documents.filter(({ content }) => !this.#isTooLarge(content))
+    if (small.length < documents.length) {
+      const results = small.length === 0 ? [] : await this.writeMany(call, month, small)
+      const error = this.#tooLarge(call)
+      return documents.map((document) => results[small.indexOf(document)] ?? { result: 'failed', error })
+    }
     if (!(await this.#databases.isThere(call, month))) return documents.map(() => ({ result: 'no-database' }))
     try {
       const ids = documents.map(({ key }) => idOf(key))
@@ -162,9 +204,19 @@ export class Documents {
     ids: readonly string[],
     docs: readonly Content[],
   ): Promise<readonly RowAnswer[] | undefined> {
-    const request = { method: 'post', path: '_bulk_docs', body: { docs } } as const
+    const maxBytes = BESIDE_BYTES + ids.length * WRITTEN_BYTES
+    const request = { method: 'post', path: '_bulk_docs', body: { docs }, maxBytes } as const
     const answer = await this.#databases.ask(call, month, request, ofManyWrites(ids), { isChange: true })
     return answer.is === 'no-database' ? undefined : answer.rows
+  }
+
+  #isTooLarge({ data }: Content): boolean {
+    return typeof data === 'string' && data.length > this.#maxDocumentBytes
+  }
+
+  #tooLarge(call: Call): SessionStoreError {
+    const reason = `it is larger than \`maxDocumentBytes\`, ${this.#maxDocumentBytes}`
+    return refusedValue('E_SESSION_TOO_LARGE', reason, this.#requests.context(call))
   }
 
   #resultOf(call: Call, answer: RowAnswer): WriteResult {
@@ -174,6 +226,9 @@ export class Documents {
     return { result: 'failed', error: faultOf(exchange, false, this.#requests.context(call)).error }
   }
 }
+
+const isTooLarge = (raised: unknown): boolean =>
+  raised instanceof RequestFailed && raised.fault.error.cause instanceof UnreadAnswer
 
 /** The status that an answer about this document alone would have. */
 const STATUSES = { refused: 403, accepted: 202, failed: 500 } as const

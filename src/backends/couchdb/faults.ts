@@ -1,6 +1,6 @@
 import { type Applied, codeIn, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { isRecord, saysNoDatabase } from './answers.js'
-import type { Exchange } from './transport.js'
+import { type Exchange, UnreadAnswer } from './transport.js'
 
 /** What went wrong, as far as it decides what to do next. */
 export type FaultKind =
@@ -88,6 +88,8 @@ export const faultOf = (exchange: Exchange, late: boolean, context: FaultContext
   const { status, wasSent, failure, body, isLogin = false } = exchange
   const unlessSent: Applied = wasSent ? 'unknown' : 'no'
   const at = isLogin ? 'at the login, ' : ''
+  if (failure instanceof UnreadAnswer)
+    return unavailable('lost', context, unlessSent, at + failure.message, failure, true)
   if (status === undefined) {
     const because = late ? 'no answer came in time' : networkReason(failure)
     return unavailable(late ? 'late' : wasSent ? 'lost' : 'unreachable', context, unlessSent, at + because, failure)

@@ -67,6 +67,13 @@ export interface CouchdbOptions {
   /** Of how many sessions without a month in their id the month is kept in mind: a positive integer. @default 10_000 */
   readonly rememberedMonths?: number
 
+  /**
+   * How large a document may be, in bytes, 1024 to 4294967295: the server's own `max_document_size`, where that was raised.
+   * A larger one is refused with `E_SESSION_TOO_LARGE` before it is sent, and no answer is read that has more than what was
+   * asked for may come to. The data takes a third more than its bytes. @default 8_000_000
+   */
+  readonly maxDocumentBytes?: number
+
   /** Connections of one process to each server at most: 1 to 10000. @default 10 */
   readonly maxConnections?: number
   /** How long a new connection may take, in ms: 1 to 2147483647. @default 1_000 */
@@ -106,6 +113,7 @@ export interface ResolvedCouchdbOptions extends Window {
   readonly replicas: number
   readonly purgeGraceMs: number
   readonly rememberedMonths: number
+  readonly maxDocumentBytes: number
   readonly maxConnections: number
   readonly connectTimeoutMs: number
   readonly tls: TlsOptions | undefined
@@ -165,6 +173,7 @@ const KINDS: Kinds<CouchdbOptions> = {
   maxClockSkewMs: milliseconds(0, HOUR_MS),
   purgeGraceMs: milliseconds(0, TEN_YEARS_MS),
   rememberedMonths: whole(1, 100_000_000),
+  maxDocumentBytes: whole(1_024, 4_294_967_295),
   maxConnections: whole(1, 10_000),
   connectTimeoutMs: milliseconds(1),
   requestTimeoutMs: milliseconds(1),
@@ -193,6 +202,7 @@ export const resolveCouchdbOptions = (options: CouchdbOptions): ResolvedCouchdbO
     maxClockSkewMs: options.maxClockSkewMs ?? 60_000,
     purgeGraceMs: options.purgeGraceMs ?? DAY_MS,
     rememberedMonths: options.rememberedMonths ?? 10_000,
+    maxDocumentBytes: options.maxDocumentBytes ?? 8_000_000,
     maxConnections: options.maxConnections ?? 10,
     connectTimeoutMs: options.connectTimeoutMs ?? 1_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 2_000,

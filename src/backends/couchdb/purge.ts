@@ -26,6 +26,9 @@ export interface PurgePlan {
 /** How many are counted by their kind before it no longer matters how many there are. */
 const COUNTED = 1_000
 
+/** The names of a hundred thousand databases, which may all be others'. */
+const LARGEST_LIST = 32_000_000
+
 /** A request removes at most this many documents. */
 const LARGEST_REMOVAL = 1_000
 
@@ -89,7 +92,11 @@ export class Purge {
 
   /** Oldest first. Whoever may not list databases may not drop any either, and is left the months that count now. */
   async #months(call: Call, now: EpochMs): Promise<readonly Month[]> {
-    const answer = await this.#requests.send(call, { method: 'get', path: '_all_dbs' }, ofDatabaseNames)
+    const answer = await this.#requests.send(
+      call,
+      { method: 'get', path: '_all_dbs', maxBytes: LARGEST_LIST },
+      ofDatabaseNames,
+    )
     if (answer.is === 'forbidden') return [...candidateMonths(now, this.#options)].reverse()
     const months = answer.names.map((name) => this.#options.names.monthOf(name))
     const ours = months.filter((month) => month !== undefined).sort()
