@@ -1,3 +1,4 @@
+import { isError } from './tools/is-error.js'
 /**
  * Every error nonstick raises on purpose is a `SessionStoreError`.
  *
@@ -141,7 +142,7 @@ const CODE = /^(?=.{2,50}$)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/
 
 /** The code of the error of a system or a driver: `ECONNREFUSED`. `undefined` for a text that is not like one. */
 export const codeIn = (error: unknown): string | undefined => {
-  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
+  const code: unknown = isError(error) && 'code' in error ? error.code : undefined
   return typeof code === 'string' && CODE.test(code) ? code : undefined
 }
 

@@ -5,6 +5,7 @@ import {
   type Complaints,
   clockAndChanceAreArguments,
   dependenciesMatch,
+  errorsAreKnownInEveryRealm,
   everyFileIsExplained,
   everyFileIsNamed,
   importsPointInwards,
@@ -59,6 +60,7 @@ describe('in this repository', () => {
   holds('src/session does no I/O', () => sessionIsPure(sources))
   holds('only src/runtime.ts reads the clock, sets timers and draws lots', () => clockAndChanceAreArguments(sources))
   holds('no test goes by the day on which it runs', () => testsChooseTheirDate(tests))
+  holds('an error of another realm is one', () => errorsAreKnownInEveryRealm(sources))
   holds('the library prints nothing', () => nothingIsPrinted(sources))
   holds('every file says what it is for', () => everyFileIsExplained(sources))
   holds('docs/architecture.md names every file of the store and of the tools, and no other', () =>
@@ -192,6 +194,16 @@ describe('the rules notice', () => {
     noticed(judged(['a.ts'], 'src/store/a.ts', 'src/store/calls/b.ts'))
     noticed(judged(['a.ts', 'b.ts'], 'src/store/a.ts'))
     noticed(judged(['a.ts', 'a.ts'], 'src/store/a.ts'))
+  })
+
+  test('an error that is asked for by the program’s own class', () => {
+    noticed(errorsAreKnownInEveryRealm([file('src/store/protocol/read.ts', 'if (cause instanceof Error) throw cause')]))
+    noticed(errorsAreKnownInEveryRealm([file('src/caches/a/index.ts', 'cause instanceof AggregateError')]))
+    expect(
+      errorsAreKnownInEveryRealm([
+        file('src/store/protocol/read.ts', 'cause instanceof ErrorOfOurs // instanceof Error'),
+      ]),
+    ).toEqual([])
   })
 
   test('printing', () => {

@@ -41,7 +41,8 @@ const here = createRequire(__filename)
 const inside = (specifier) => load(here.resolve(specifier))
 
 const main = async () => {
-  const { createSessionStore } = inside('nonstick')
+  const { createSessionStore, isSessionStoreError } = inside('nonstick')
+  const { memcached } = inside('nonstick/memcached')
   const { memoryBackend, memoryCache } = inside('nonstick/memory')
   const specifiers = Object.keys(inside('nonstick/package.json').exports)
   for (const specifier of specifiers) ok(Object.keys(inside(specifier.replace('.', 'nonstick'))).length > 0, specifier)
@@ -64,6 +65,17 @@ const main = async () => {
   equal(found.data.error.message, 'no')
   deepEqual([...found.data.bytes], [...Buffer.from('tea')])
   await sessions.close()
+
+  // The error of a socket is one of Node's own realm.
+  const alone = createSessionStore({ cache: memcached({ servers: '127.0.0.1:1' }), backend: memoryBackend() })
+  const faults = []
+  alone.on('fault', ({ error }) => faults.push(error))
+  await alone.load('x'.repeat(32))
+  await alone.close()
+  deepEqual(
+    faults.map((error) => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') && error.message),
+    ['memcached 127.0.0.1:1 could not be asked to get: ECONNREFUSED'],
+  )
   console.log('other realm ok')
 }
 

@@ -18,7 +18,7 @@ const COMPOSERS = new Set(['index.ts', 'create-session-store.ts', 'memory.ts', '
 
 /** What the rest may know besides itself. Design: imports point inwards. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'errors.ts': ['contract'],
+  'errors.ts': ['contract', 'tools'],
   contract: ['errors.ts'],
   'runtime.ts': ['contract', 'errors.ts'],
   'generate-session-id.ts': ['contract', 'errors.ts', 'runtime.ts', 'session'],
@@ -119,6 +119,8 @@ const MAY_READ_THE_DATE: Readonly<Record<string, string>> = {
 const MAY_MAKE_UNDATED_BACKENDS: Readonly<Record<string, string>> = {
   'test/backends/couchdb/backend.ts': 'it asks its callers for the clock',
   'test/backends/couchdb/options.test.ts': 'its backends are never used',
+  'test/secrets.test.ts': 'its backends reach no database, whatever the date',
+  'test/store/footprint.test.ts': 'its backends are never used',
   'test/chaos/app.ts': 'a real process, which goes by the real clock',
   'test/chaos/behind.ts': 'it looks at what real processes did, which go by the real clock',
 }
@@ -147,6 +149,21 @@ const unexcused = (
     if (excuses[file.path] === undefined) return places.map(({ where, found }) => `${where} has ${found}`)
     return places.length > 0 ? [] : [`${file.path} needs no excuse any more`]
   })
+
+/** What a codec is given and what a contract suite sees are the program's own values; all other errors may be Node's. */
+const MAY_ASK_FOR_OWN_ERRORS = new Set(['codecs', 'testing', 'tools'])
+
+/** An error of Node is no instance of the `Error` of a program that runs in Jest, or anywhere in `node:vm`. */
+export const errorsAreKnownInEveryRealm = (files: readonly SourceFile[]): Complaints =>
+  files
+    .filter((file) => !MAY_ASK_FOR_OWN_ERRORS.has(partOf(file.path)))
+    .flatMap((file) =>
+      placesOf(
+        { path: file.path, text: codeOf(file.text) },
+        /\binstanceof (?:Aggregate|Range|Syntax|Type|URI)?Error\b/g,
+      ),
+    )
+    .map(({ where, found }) => `${where} asks ${found}: ask isError of src/tools/is-error.ts`)
 
 /** A library is silent unless asked: what it has to say goes to events and to the caller. */
 export const nothingIsPrinted = (files: readonly SourceFile[]): Complaints =>

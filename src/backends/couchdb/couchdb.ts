@@ -26,6 +26,7 @@ import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { Databases } from './databases.js'
 import { deadlineAfter } from './deadline.js'
 import {
@@ -274,7 +275,7 @@ class Couchdb implements CouchdbBackend {
       return { tier, state: 'up', latencyMs, ...(reason === undefined ? {} : { reason }) }
     } catch (raised) {
       const error = contractError(raised)
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = isError(error) ? error.message : String(error)
       return { tier, state: 'down', latencyMs: runtime.monotonicMs() - startedAt, reason }
     }
   }
@@ -334,7 +335,7 @@ class Couchdb implements CouchdbBackend {
     try {
       return contentOf(session)
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : 'unreadable'
+      const reason = isError(cause) ? cause.message : 'unreadable'
       throw refusedValue('E_SESSION_DATA', reason, this.#requests.context(call), cause)
     }
   }

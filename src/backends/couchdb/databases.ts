@@ -1,4 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
+import { isError } from '../../tools/is-error.js'
 import {
   type DatabaseThere,
   type NoDatabase,
@@ -338,7 +339,7 @@ const isFault = (raised: unknown, kind: RequestFailed['fault']['kind']): raised 
 const isForbidden = (raised: unknown): boolean =>
   isFault(raised, 'refused') && /HTTP 40[13]/.test(raised.fault.error.message)
 
-const reasonOf = (raised: unknown): string => (raised instanceof Error ? raised.message : String(raised))
+const reasonOf = (raised: unknown): string => (isError(raised) ? raised.message : String(raised))
 
 const within = async <Result>(runtime: Runtime, ms: number, promise: Promise<Result>): Promise<Result> => {
   let cancel = (): void => {}

@@ -1,5 +1,6 @@
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import type { Content, Found, Leaf, Revision } from './document.js'
 import type { Documents, WriteResult, Written } from './documents.js'
 import { RequestFailed, refusedValue } from './faults.js'
@@ -207,7 +208,7 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
       return work()
     } catch (cause) {
       const { requests, call } = this.#desk
-      const reason = cause instanceof Error ? cause.message : 'unreadable'
+      const reason = isError(cause) ? cause.message : 'unreadable'
       const error = isSessionStoreError(cause)
         ? cause
         : refusedValue('E_SESSION_DATA', reason, requests.context(call), cause)

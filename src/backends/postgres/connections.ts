@@ -1,5 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { type Deadline, DeadlinePassed, deadlineAfter } from './deadline.js'
 import { type Fault, faultOf, Unfit, valueRefused } from './faults.js'
 import { GivenUp } from './given-up.js'
@@ -133,7 +134,7 @@ export class Connections {
     try {
       return make()
     } catch (cause) {
-      throw valueRefused(cause instanceof Error ? cause.message : 'unreadable', cause, { ...call, tier: this.tier })
+      throw valueRefused(isError(cause) ? cause.message : 'unreadable', cause, { ...call, tier: this.tier })
     }
   }
 

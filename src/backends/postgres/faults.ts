@@ -1,4 +1,5 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { DeadlinePassed } from './deadline.js'
 import { networkReason } from './network-words.js'
 import { SET_UP_CURE } from './schema-version.js'
@@ -77,7 +78,7 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   if (raised instanceof Unfit) return { ...refused(raised, undone, raised.message), blames: 'connection' }
   const broken = context.wasSent ? 'lost' : 'unreachable'
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
-  const text = raised instanceof Error ? raised.message : ''
+  const text = isError(raised) ? raised.message : ''
   const cause = withoutData(raised, sqlState, text)
   if (SCHEMA_STATES.has(sqlState)) {
     const because = missing(sqlState, context.relation)
@@ -150,7 +151,7 @@ const refused = (cause: unknown, context: FaultContext, because: string): Fault 
 
 /** Five characters, from the server: `EPIPE` has five too, but no severity. */
 const sqlStateOf = (raised: unknown): string | undefined => {
-  if (!(raised instanceof Error)) return undefined
+  if (!isError(raised)) return undefined
   const { code, severity } = raised as { readonly code?: unknown; readonly severity?: unknown }
   return typeof code === 'string' && typeof severity === 'string' ? code : undefined
 }

@@ -3,7 +3,9 @@
  * application throws what the vault answered, and a check of the certificate what it likes. So only words are repeated
  * that are known not to hold anything.
  */
+
 import { codeIn } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 
 /** The application's own `password` function did not give one. Its error is the cause. */
 class PasswordFailed extends Error {
@@ -55,7 +57,7 @@ const KNOWN_FORMS: readonly RegExp[] = [
 
 /** The code of a socket's error; else pg's own words, where they are known. */
 export const networkReason = (raised: unknown): string => {
-  if (!(raised instanceof Error)) return 'the connection failed'
+  if (!isError(raised)) return 'the connection failed'
   const { message } = raised
   if (raised instanceof PasswordFailed || KNOWN.has(message) || KNOWN_FORMS.some((form) => form.test(message)))
     return message

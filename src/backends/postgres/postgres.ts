@@ -25,6 +25,7 @@ import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { butNotApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { type Call, Connections, contractError, type Statement, StatementFailed } from './connections.js'
 import { DeadlinePassed, deadlineAfter } from './deadline.js'
 import { schemaUnfit } from './faults.js'
@@ -66,7 +67,7 @@ const MIGRATION_PAUSE_MS = 1_000
 
 /** Whether a table that could not be set up is worth reading all the same: perhaps it is there, on a standby. */
 const mayBeRead = (error: unknown): boolean =>
-  !isSessionStoreError(error, 'E_BACKEND_SCHEMA') && !(error instanceof Error && error.cause instanceof DeadlinePassed)
+  !isSessionStoreError(error, 'E_BACKEND_SCHEMA') && !(isError(error) && error.cause instanceof DeadlinePassed)
 /** A page of a listing passes over at most so many rows that are no living session. */
 const ROWS_PASSED_OVER = 10_000
 
@@ -257,7 +258,7 @@ class PostgresBackend implements Backend, Enumerable {
       await this.#check(call)
       return { tier: this.name, state: 'up', latencyMs: latencyMs() }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = isError(error) ? error.message : String(error)
       return { tier: this.name, state: 'down', latencyMs: latencyMs(), reason }
     }
   }

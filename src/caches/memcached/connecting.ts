@@ -1,4 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
+import { isError } from '../../tools/is-error.js'
 import { type Connection, Late } from './connection.js'
 import { openServer, type ServerOptions } from './hardened-server.js'
 import { type CacheRequest, type CacheResponse, OPCODE, STATUS } from './protocol.js'
@@ -39,7 +40,7 @@ export const connect: Connect = async (server, options, signal) => {
     await greet(ask)
     return connection
   } catch (cause) {
-    connection.destroy(cause instanceof Error ? cause : new Error(String(cause)))
+    connection.destroy(isError(cause) ? cause : new Error(String(cause)))
     throw cause
   } finally {
     signal.removeEventListener('abort', abort)

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import memjs from 'memjs'
 import type { Cancel, Runtime } from '../../contract/time.js'
+import { isError } from '../../tools/is-error.js'
 import { type Answer, type Connection, type Generation, Late, Unsent } from './connection.js'
 import { encode, type Frame, FrameReader, type Head } from './frames.js'
 import { type CacheRequest, longestBody, mismatch, OPCODE } from './protocol.js'
@@ -184,7 +185,7 @@ class HardenedServer extends memjs.Server implements Connection {
     try {
       this.#reader.push(chunk)
     } catch (error) {
-      this.destroy(error instanceof Error ? error : new Error(String(error)))
+      this.destroy(isError(error) ? error : new Error(String(error)))
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { codeIn } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { type Connect, connect } from './connecting.js'
 import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
 import type { ResolvedMemcachedOptions } from './options.js'
@@ -159,6 +160,7 @@ const noConnectionWithin = (timeoutMs: number): Unsent => new Unsent(`there was 
 
 /** What may be said of a failure: Node's code where it has one, else the message of an error of our own. */
 export const reasonOf = (cause: unknown): string => {
-  if (cause instanceof AggregateError && cause.errors.length > 0) return reasonOf(cause.errors[0])
-  return codeIn(cause) ?? (cause instanceof Error ? cause.message : 'it failed')
+  if (isError(cause) && 'errors' in cause && Array.isArray(cause.errors) && cause.errors.length > 0)
+    return reasonOf(cause.errors[0])
+  return codeIn(cause) ?? (isError(cause) ? cause.message : 'it failed')
 }

@@ -1,3 +1,4 @@
+import { isError } from '../../tools/is-error.js'
 /** What is known of a session's data before a function of `update` is called with it. */
 export interface Before {
   readonly data: unknown
@@ -40,6 +41,6 @@ const childrenOf = (value: object): Iterable<unknown> => {
   if (ArrayBuffer.isView(value)) return []
   if (value instanceof Map) return [...value.keys(), ...value.values(), ...Object.values(value)]
   if (value instanceof Set) return [...value, ...Object.values(value)]
-  if (value instanceof Error) return [value.cause, ...Object.values(value)]
+  if (isError(value)) return [value.cause, ...Object.values(value)]
   return Object.values(value)
 }

@@ -12,6 +12,7 @@ import {
   serverListOf as serverListIn,
 } from '../../session/envelope.js'
 import { cacheDeadline, type LifeTimings } from '../../session/expiry.js'
+import { isError } from '../../tools/is-error.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { outages } from './outages.js'
 import { tierCalls } from './tier-calls.js'
@@ -108,7 +109,7 @@ const DEEPEST_CAUSE = 8
 
 const isConnectionRefused = (error: unknown): boolean => {
   let each = error
-  for (let depth = 0; depth < DEEPEST_CAUSE && each instanceof Error; depth += 1) {
+  for (let depth = 0; depth < DEEPEST_CAUSE && isError(each); depth += 1) {
     if (NOBODY_LISTENS.has((each as { readonly code?: unknown }).code)) return true
     each = each.cause
   }
