@@ -1,4 +1,4 @@
-import type { Express } from 'express'
+import type { Express, NextFunction, Request, Response } from 'express'
 import { describe, expect, test } from 'vitest'
 import { Browser, bag, gate, idOf, openCluster } from './express-cluster.js'
 
@@ -186,7 +186,14 @@ describe('concurrent requests', () => {
   test('a change dropped because of a logout is told to whoever listens, without the id', async () => {
     await using cluster = openCluster()
     const place = gate()
-    const app = await cluster.process(slowRoutes(place))
+    const errors: unknown[] = []
+    const app = await cluster.process((routed) => {
+      slowRoutes(place)(routed)
+      routed.use((error: unknown, _req: Request, _res: Response, next: NextFunction) => {
+        errors.push(error)
+        next(error)
+      })
+    })
     const dropped: unknown[] = []
     app.store.on('dropped', (error) => dropped.push(error))
     const browser = new Browser()
@@ -196,7 +203,9 @@ describe('concurrent requests', () => {
     await browser.get(`${app.url}/logout`)
     place.open()
     await slow
-    expect(dropped).toMatchObject([{ code: 'E_SESSION_DESTROYED' }])
+    await expect.poll(() => dropped).toMatchObject([{ code: 'E_SESSION_DESTROYED' }])
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(errors).toEqual([])
     expect(String(dropped[0])).not.toContain(idOf(browser))
   })
 
