@@ -64,6 +64,7 @@ const MEANINGS: Readonly<Record<number, string>> = {
   502: 'what stands in front of it could not reach it',
   503: 'it is overloaded, in maintenance, or not reached by what stands in front of it',
   504: 'what stands in front of it got no answer',
+  507: 'its disk is too full for changes, or for an index; make room, or raise what `disk_monitor` allows',
 }
 
 const LOCKED = 'it has locked this user out at this address for some minutes, after too many wrong passwords'
@@ -77,7 +78,8 @@ const NO_COOKIE = 'it gave no cookie; something in front of it keeps it back, or
 const isUndone = (status: number): boolean => status >= 300 && status < 500 && status !== 408
 
 /** An answer after which it is worth asking the same server for something else. */
-const isAnswered = (status: number): boolean => status < 500 && status !== 202 && status !== 408 && status !== 429
+const isAnswered = (status: number): boolean =>
+  status === 507 || (status < 500 && status !== 202 && status !== 408 && status !== 429)
 
 /**
  * What is wrong with an exchange whose answer is none to its request.

@@ -107,6 +107,7 @@ describe('what an answer means', () => {
     ['a proxy that does not reach it', (to) => html(to, 502), 'E_SESSION_UNAVAILABLE', 'unknown', /HTTP 502/],
     ['a server in maintenance', (to) => json(to, 503, error), 'E_SESSION_UNAVAILABLE', 'unknown', /HTTP 503/],
     ['a proxy that lost patience', (to) => html(to, 504), 'E_SESSION_UNAVAILABLE', 'unknown', /HTTP 504/],
+    ['a full disk', (to) => json(to, 507, error), 'E_SESSION_UNAVAILABLE', 'unknown', /disk is too full.*HTTP 507/],
     ['half an answer', (to) => half(to, 200, 'application/json'), 'E_SESSION_UNAVAILABLE', 'unknown', /UND_ERR_SOCKET/],
     ['half a page', (to) => half(to, 200, 'text/html'), 'E_SESSION_UNAVAILABLE', 'unknown', /UND_ERR_SOCKET/],
     ['half an error', (to) => half(to, 500, 'application/json'), 'E_SESSION_UNAVAILABLE', 'unknown', /UND_ERR_SOCKET/],
@@ -139,6 +140,12 @@ describe('what an answer means', () => {
       expect(raised.message).toMatch(words)
     }
     expect(asked).toHaveLength(2)
+  })
+
+  test('a full disk is an answer, after which the same server is asked for what it can do', async () => {
+    const { url } = await serverThat((_, response) => json(response, 507, error))
+    for (const change of [insert, update])
+      expect(await errorOf(change(backendOf(url)))).toMatchObject({ answered: true })
   })
 
   test.each([
