@@ -12,7 +12,8 @@ const cluster = clusterForThisFile()
 
 const open = (options: PostgresOptions = {}) => {
   const { url, schema, table } = cluster()
-  return postgres({ connectionString: url, schema, table, ...options })
+  // A busy machine takes long for a new connection.
+  return postgres({ connectionString: url, schema, table, connectTimeoutMs: 20_000, ...options })
 }
 
 const next = (locator: Locator, session: StoredSession, change: Partial<StoredSession> = {}): GuardedUpdate => {
