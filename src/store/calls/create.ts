@@ -2,14 +2,14 @@ import type { BackendCopy, InsertOptions, InsertOutcome, StoredSession } from '.
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
-import { copyVerdict, verdictOnRow } from '../../session/decisions.js'
+import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import { type Birth, born, persisted, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
-import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
-import type { InCache, Live, Reading } from '../protocol/read.js'
+import type { InCache, Live, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -48,11 +48,13 @@ const ATTEMPTS = 3
 interface Place {
   /** `undefined`: the cache cannot be asked, or others are at work there. */
   readonly lease: CasToken | undefined
-  /** Nobody in the cache knows better than the backend whether a session has ended. */
+  /** No session lives there as far as the cache knows, so that one which has ended in the backend makes room. */
   readonly isFree: boolean
-  /** The lease was taken over the entry of a session that has ended. */
-  readonly isOverEnded: boolean
+  /** The entry of a session that has ended, which the lease was taken over. */
+  readonly ended: LiveEnvelope | undefined
 }
+
+const NOWHERE: Place = { lease: undefined, isFree: false, ended: undefined }
 
 export const creating = (context: Context, reads: Reading, flushes: Flushing): Creating => {
   const { runtime, cache, backend, options } = context
@@ -94,7 +96,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     })
     try {
       call.refuseIfLate()
-      const durable = await insert(creation, birth, false)
+      const durable = await insert(creation, birth, NOWHERE)
       // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
       inserted = true
@@ -110,12 +112,13 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * The lease was taken before the insert can be known to anyone: taken later, the copy it is replaced by could be older
    * than a destroy that came and was forgotten in between.
    */
-  const insertUnder = async (creation: Creation, birth: Birth, { lease, isFree }: Place): Promise<Created> => {
+  const insertUnder = async (creation: Creation, birth: Birth, place: Place): Promise<Created> => {
     const { locator, call } = creation
+    const { lease } = place
     let durable: LiveEnvelope
     try {
       call.refuseIfLate()
-      durable = await insert(creation, birth, isFree)
+      durable = await insert(creation, birth, place)
     } catch (error) {
       if (lease !== undefined) await cache.drop(locator.key, lease)
       throw error
@@ -128,10 +131,8 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     return { now, placed: undefined }
   }
 
-  /**
-   * @param mayReplace whether a session that has ended, by what the backend knows, makes room
-   */
-  const insert = async (creation: Creation, birth: Birth, mayReplace: boolean): Promise<LiveEnvelope> => {
+  /** A session that has ended makes room, where nobody in the cache knows better. */
+  const insert = async (creation: Creation, birth: Birth, { isFree, ended }: Place): Promise<LiveEnvelope> => {
     const { locator, wanted } = creation
     let standing: StoredSession | undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
@@ -140,7 +141,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
         notAfter: birth.now + options.insertMs,
         ...(standing === undefined
           ? {}
-          : { over: { lineage: standing.lineage, version: standing.version, endedBy: runtime.now() } }),
+          : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
       })
       if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
       if (outcome.outcome === 'too-late')
@@ -149,8 +150,8 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
         return persisted(envelope, runtime.now(), row.token)
       if (row.state === 'destroyed') throw destroyedMeanwhile()
-      if (!mayReplace) throw taken()
-      standing = endedIn(await backend.read(locator))
+      if (!isFree) throw taken()
+      standing = endedIn(await backend.read(locator), ended)
     }
     throw taken()
   }
@@ -174,29 +175,33 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * A session that stands there and has ended; `undefined` where nothing stands.
+   * A session that stands there and has ended; `undefined` where nothing stands. The backend's copy lasts longer than the
+   * one in the cache, which has the last word where it descends from it.
    *
    * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
    */
-  const endedIn = (copy: BackendCopy): StoredSession | undefined => {
+  const endedIn = (copy: BackendCopy, inCache: LiveEnvelope | undefined): StoredSession | undefined => {
     const verdict = copyVerdict(copy, runtime.now())
-    if (verdict === 'live') throw taken()
     if (verdict === 'destroyed') throw destroyedMeanwhile()
-    return copy.state === 'live' ? copy.session : undefined
+    if (copy.state !== 'live') return undefined
+    const hasEnded =
+      verdict === 'expired' || (inCache !== undefined && quarantineVerdict(inCache, rowOf(copy)) === 'believe')
+    if (!hasEnded) throw taken()
+    return copy.session
   }
 
   /** In the cache only. `undefined` if it cannot take it. Of an id that others may know the backend is asked, under the lease. */
   const placeAlone = async (creation: Creation, birth: Birth): Promise<Created | undefined> => {
     const { locator, fresh } = creation
     const place = fresh
-      ? { lease: (await takeLease(locator)).token, isFree: true, isOverEnded: false }
+      ? { lease: (await takeLease(locator)).token, isFree: true, ended: undefined }
       : await placeOf(creation)
     const { lease } = place
     // What is in the way may be a session that stands in the cache alone.
     if (!place.isFree) throw taken()
     if (lease === undefined) return undefined
     // A late flush of the one that has ended would take this one's place, if that had none in the backend.
-    if (place.isOverEnded) return await insertUnder(creation, birth, place)
+    if (place.ended !== undefined) return await insertUnder(creation, birth, place)
     const placeIt = async (): Promise<Created | undefined> => {
       const now = await put(locator, born(birth), lease)
       return now === undefined ? undefined : { now, placed: undefined }
@@ -204,7 +209,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     if (fresh) return await placeIt()
     let standing: StoredSession | undefined
     try {
-      standing = endedIn(await backend.read(locator))
+      standing = endedIn(await backend.read(locator), undefined)
     } catch (error) {
       await cache.drop(locator.key, lease)
       throw error
@@ -228,22 +233,22 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * @throws SessionStoreError `E_SESSION_CONFLICT` where a session lives, `E_SESSION_DESTROYED` where one was
    */
   const placeOf = async ({ locator, call }: Creation): Promise<Place> => {
-    let over: CasToken | undefined
+    let ended: None['entry']
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { token, isInTheWay } = await takeLease(locator, over)
-      if (!isInTheWay) return { lease: token, isFree: true, isOverEnded: token !== undefined && over !== undefined }
-      over = await endedInCache(locator, call)
+      const { token, isInTheWay } = await takeLease(locator, ended?.token)
+      if (!isInTheWay) return { lease: token, isFree: true, ended: token === undefined ? undefined : ended?.envelope }
+      ended = await endedInCache(locator, call)
     }
-    return { lease: undefined, isFree: false, isOverEnded: false }
+    return NOWHERE
   }
 
   /** The entry of a session that has ended; `undefined` where none stands any more, or where nobody can be asked. */
-  const endedInCache = async (locator: Locator, call: Call): Promise<CasToken | undefined> => {
+  const endedInCache = async (locator: Locator, call: Call): Promise<None['entry']> => {
     try {
       const found = await reads.observe(locator, 'reader', call)
       if (found.state === 'live') throw taken()
       if (found.because === 'destroyed') throw destroyedMeanwhile()
-      return found.token
+      return found.entry
     } catch (error) {
       if (!isUnavailable(error) || call.isLate()) throw error // nobody can be asked: the insert will tell
       return undefined

@@ -39,14 +39,18 @@ export interface None {
   /** There was one, and it must not come back. `expired`: it is still there, past its deadline. */
   readonly because: 'absent' | 'destroyed' | 'expired'
   /** The entry of the cache that is past its deadline, where one stands. */
-  readonly token?: CasToken
+  readonly entry?: Pick<InCache, 'envelope' | 'token'>
 }
 
 export type Found = Live | None
 
 const none = (because: None['because']): None => ({ state: 'none', because })
 
-const expired = (token: CasToken): None => ({ state: 'none', because: 'expired', token })
+const expired = ({ envelope, token }: NonNullable<None['entry']>): None => ({
+  state: 'none',
+  because: 'expired',
+  entry: { envelope, token },
+})
 
 /** Of a copy that is not live, or no longer. */
 const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
@@ -98,7 +102,7 @@ export const reading = (context: Context): Reading => {
         // One that may be from before an outage is compared first: the session may have been used since.
         if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
           return hasExpired(seen.envelope, runtime.now())
-            ? expired(seen.token)
+            ? expired(seen)
             : { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
       }
       if (seen.state === 'tombstone') {
@@ -187,7 +191,7 @@ export const reading = (context: Context): Reading => {
     }
     const now = runtime.now()
     const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
-    if (hasExpired(used, now)) return expired(token)
+    if (hasExpired(used, now)) return expired({ envelope: used, token })
     const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
