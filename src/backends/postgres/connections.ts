@@ -2,7 +2,7 @@ import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
 import { isError } from '../../tools/is-error.js'
 import { type Deadline, DeadlinePassed, deadlineAfter } from './deadline.js'
-import { type Fault, faultOf, Unfit, valueRefused } from './faults.js'
+import { type Fault, faultOf, tooLarge, Unfit, valueRefused } from './faults.js'
 import { GivenUp } from './given-up.js'
 import {
   isClient,
@@ -12,6 +12,7 @@ import {
   type PostgresQuery,
   type PostgresResult,
 } from './pool.js'
+import { DataTooLarge } from './row.js'
 import { VALUE_TYPES } from './types.js'
 
 export interface Statement {
@@ -128,13 +129,15 @@ export class Connections {
   /**
    * The parameters that `make` makes of what the caller gave.
    *
-   * @throws SessionStoreError `E_SESSION_DATA` when something in it has no place in a row
+   * @throws SessionStoreError `E_SESSION_DATA` when something in it has no place in a row, `E_SESSION_TOO_LARGE`
    */
   checked<Values>(call: Call, make: () => Values): Values {
     try {
       return make()
     } catch (cause) {
-      throw valueRefused(isError(cause) ? cause.message : 'unreadable', cause, { ...call, tier: this.tier })
+      const context = { ...call, tier: this.tier }
+      if (cause instanceof DataTooLarge) throw tooLarge(cause, context)
+      throw valueRefused(isError(cause) ? cause.message : 'unreadable', cause, context)
     }
   }
 

@@ -126,6 +126,22 @@ export const schemaUnfit = (
     ...(context.isChange ? { applied: 'no' as const } : {}),
   })
 
+/** Data that could not be read again. */
+export const tooLarge = (
+  cause: Error,
+  { tier, operation, isChange }: Pick<FaultContext, 'tier' | 'operation' | 'isChange'>,
+): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_TOO_LARGE',
+    `${tier} cannot keep what it was given to ${operation}: ${cause.message}`,
+    {
+      cause,
+      tier,
+      operation,
+      ...(isChange ? { applied: 'no' as const } : {}),
+    },
+  )
+
 const missing = (sqlState: string, relation: string): string => {
   if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
   if (sqlState === '42P10') return `the table ${relation} lacks its primary key, as after a copy; make it again`

@@ -81,16 +81,35 @@ const userIdOf = (userId: string | undefined): string | null => {
 }
 
 /**
+ * As much as comes back: the server gives bytes in hexadecimal digits, two for each, and a text of Node's has 2^29 of them
+ * at most. pg reads the whole of a row before anybody can look at it, so this is the one bound of what an answer has; a
+ * page of a listing is bounded in the statement.
+ */
+const LARGEST_DATA_BYTES = 268_000_000
+
+/** The data is more than could be read again. */
+export class DataTooLarge extends RangeError {
+  override get name(): string {
+    return 'DataTooLarge'
+  }
+}
+
+const dataOf = ({ data }: StoredSession): Uint8Array => {
+  if (data.byteLength <= LARGEST_DATA_BYTES) return data
+  throw new DataTooLarge(`${data.byteLength} bytes of data, where at most ${LARGEST_DATA_BYTES} can be read again`)
+}
+
+/**
  * A session's parameters, in the order of `SESSION_COLUMNS`.
  *
- * @throws TypeError, RangeError for what has no place in a row
+ * @throws TypeError, RangeError for what has no place in a row; `DataTooLarge`
  */
 export const sessionValues = (session: StoredSession): unknown[] => [
   nameBytes(session.lineage),
   session.version,
   Buffer.concat(session.writeIds.map(nameBytes)),
   session.codecId,
-  session.data,
+  dataOf(session),
   userIdOf(session.userId),
   session.userEpoch,
   timestampOf(session.createdAt),

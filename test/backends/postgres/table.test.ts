@@ -402,3 +402,66 @@ describe('options that change the way of sending', () => {
     }
   })
 })
+
+describe('what could not be read again', () => {
+  test('is refused before it is sent, each entry by itself', async () => {
+    const backend = open()
+    const [locator, session] = [sampleLocator(), storedSession()]
+    const data = Buffer.alloc(268_000_001)
+    await expect(backend.insert(sampleLocator(), { ...session, data })).rejects.toMatchObject({
+      code: 'E_SESSION_TOO_LARGE',
+      applied: 'no',
+    })
+    await backend.insert(locator, session)
+    const other = sampleLocator()
+    await backend.insert(other, session)
+    expect(await backend.update([next(locator, session, { data }), next(other, session)])).toMatchObject([
+      { outcome: 'failed', error: { code: 'E_SESSION_TOO_LARGE', applied: 'no' } },
+      { outcome: 'applied' },
+    ])
+    await backend.close()
+  })
+})
+
+describe('a page of a listing', () => {
+  const now = QUIET_DAY
+  const tombstones = async (namespace: string, count: number): Promise<void> => {
+    const { url, schema, table } = cluster()
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    await client.query(
+      `insert into ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}
+         (app, id_hash, lineage, version, created_at, seen_at, expires_at, absolute_expires_at, destroyed_at, keep_until,
+           purge_hour, seen_hour)
+       select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('0000000000000000', 'hex'), 0, moment, moment,
+         moment, moment, moment, moment + interval '30 days', 2147483647, 0
+       from generate_series(1, $2) as i, (select $3::timestamptz as moment) as moments`,
+      [namespace, count, new Date(now)],
+    )
+    await client.end()
+  }
+
+  test('passes over a bounded number of tombstones, and says where it ended', async () => {
+    const backend = open()
+    const namespace = `rows${sampleLineage()}`
+    await tombstones(namespace, 25_000)
+    const locators = Array.from({ length: 3 }, () => sampleLocator({ namespace }))
+    for (const locator of locators) await backend.insert(locator, storedSession({ createdAt: now }))
+    const keys: string[] = []
+    const listed: string[] = []
+    let pages = 0
+    for (let after: string | undefined; ; pages += 1) {
+      const from = { namespace, now, limit: 100, ...(after === undefined ? {} : { after }) }
+      const page = await backend.listKeys(from)
+      expect((await backend.list({ ...from, maxBytes: 1_000_000 })).next).toBe(page.next)
+      keys.push(...page.entries)
+      listed.push(...(await backend.list({ ...from, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
+      after = page.next
+      if (after === undefined) break
+    }
+    expect([...keys].sort()).toEqual(locators.map(({ key }) => key).sort())
+    expect(listed).toEqual(keys)
+    expect(pages).toBe(2)
+    await backend.close()
+  })
+})
