@@ -53,9 +53,15 @@ export class BackendServer {
     return row.state === 'live' ? { ...row, token: NO_TOKEN } : { state: 'destroyed' }
   }
 
-  insert({ key }: Locator, session: StoredSession, { notAfter }: InsertOptions = {}): InsertOutcome {
+  insert({ key }: Locator, session: StoredSession, { notAfter, over }: InsertOptions = {}): InsertOutcome {
     if (notAfter !== undefined && this.#epochNow() > notAfter) return { outcome: 'too-late' }
-    if (this.rows.has(key)) return { outcome: 'exists', row: this.#stateOf(key) }
+    const row = this.rows.get(key)
+    const isEnded =
+      row?.state === 'live' &&
+      row.session.lineage === over?.lineage &&
+      row.session.version === over.version &&
+      row.session.expiresAt <= over.endedBy
+    if (row !== undefined && !isEnded) return { outcome: 'exists', row: this.#stateOf(key) }
     this.#put(key, { state: 'live', session }, 'no')
     return { outcome: 'inserted', token: NO_TOKEN }
   }
@@ -92,15 +98,20 @@ export class BackendServer {
     })
   }
 
-  destroy({ key }: Locator, { writeId, only, keepUntil }: DestroyOptions): DestroyOutcome {
+  destroy(
+    { key }: Locator,
+    { writeId, at, only, keepUntil, keepUntilIfAbsent = keepUntil }: DestroyOptions,
+  ): DestroyOutcome {
     const row = this.rows.get(key)
     if (row?.state === 'destroyed') {
-      this.rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntil) })
+      this.rows.set(key, { ...row, keepUntil: Math.max(row.keepUntil, keepUntilIfAbsent) })
       return row.writeId === writeId ? 'destroyed' : 'already-destroyed'
     }
     const fits = row?.session.lineage === only?.lineage && row?.session.version === only?.version
     if (only !== undefined && !fits) return 'refused'
-    this.#put(key, { state: 'destroyed', writeId, keepUntil }, 'no')
+    if (row === undefined && keepUntilIfAbsent <= at) return 'absent'
+    const kept = row === undefined ? keepUntilIfAbsent : keepUntil
+    this.#put(key, { state: 'destroyed', writeId, keepUntil: kept }, 'no')
     return 'destroyed'
   }
 

@@ -53,6 +53,11 @@ export interface Config {
   readonly sessions: number
   /** Sessions are made and ended far more often than elsewhere. */
   readonly shortSessions: boolean
+  /**
+   * Creations are given up before they have ended, and in the end all sessions expire and their ids are used again.
+   * @default false
+   */
+  readonly reusesIds?: boolean
   /** The longest value that the cache takes, in bytes. */
   readonly maxValueBytes: number
   /** A value that is too long, or refused, takes along what stood there: as an eviction does. */

@@ -23,6 +23,15 @@ const unchanged = (durability: SaveReport['durability']): SaveReport => ({ chang
 
 const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
 
+/** Creations take their time, and are given up; tombstones are not kept for long; ids are used again. */
+const REUSING = where(['command very late', 'commit unanswered', 'purged'], {
+  ...QUICK,
+  reusesIds: true,
+  idleTtlMs: 6_000,
+  absoluteTtlMs: 20_000,
+  tombstoneTtlMs: 20_600,
+})
+
 /** Weaker in what the handle, the caller and the tier's answer are taken for, and in what goes on when nobody waits. */
 export const CONTROLS_OF_CALLS: readonly Control[] = [
   {
@@ -401,5 +410,36 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
       tombstoneTtlMs: 20_600,
       maxStaleCount: 6,
     }),
+  },
+  {
+    ...ofCalls(
+      'S26 a late save of a session that has expired goes into the one that was made under its id',
+      (store) => ({
+        save: async (session, options) => {
+          try {
+            return await store.save(session, options)
+          } catch (error) {
+            const later = isSessionStoreError(error, 'E_SESSION_DESTROYED') ? await store.load(session.id) : undefined
+            if (later === undefined) throw error
+            Object.assign(later.data, session.data)
+            return await store.save(later, options)
+          }
+        },
+      }),
+    ),
+    config: REUSING,
+  },
+  {
+    ...ofBackend('S27 the insert of a creation counts however late it comes', (backend) => ({
+      insert: (locator, session, { over: ended } = {}) =>
+        backend.insert(locator, session, ended === undefined ? {} : { over: ended }),
+    })),
+    config: REUSING,
+  },
+  {
+    ...ofBackend('S28 a destroy leaves nothing where nothing stood, though others may know the id', (backend) => ({
+      destroy: (locator, options) => backend.destroy(locator, { ...options, keepUntilIfAbsent: options.at }),
+    })),
+    config: REUSING,
   },
 ]

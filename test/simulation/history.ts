@@ -107,6 +107,8 @@ export interface SessionHistory {
   readonly key: string
   /** The sessions whose data it began with, by regeneration. */
   readonly ancestors: readonly string[]
+  /** The session that had the same id before, until it expired. */
+  readonly follows?: string
   readonly operations: Operation[]
   readonly disturbances: Disturbance[]
   readonly backendFailures: number[]

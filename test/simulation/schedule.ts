@@ -1,6 +1,7 @@
+import type { Session } from '../../src/contract/session-store.js'
 import { type Config, configOf, shownConfig } from './config.js'
 import { type Control, NO_CONTROL } from './control.js'
-import { sightOf } from './data.js'
+import { type Data, ownKey, sightOf } from './data.js'
 import type { FaultCounts, FaultKind } from './faults.js'
 import type { Operation, SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
@@ -131,6 +132,9 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
   }
   await changing
   await Promise.all(kept)
+  // Whoever dies meanwhile may never answer.
+  if (config.reusesIds === true)
+    await Promise.race([useIdsAgain(world, workload), clock.sleep(2 * config.absoluteTtlMs + 10 * config.deadlineMs)])
   await heal(world, lots)
   await inspect(world, workload)
 }
@@ -285,6 +289,60 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   restartAll(world)
   await world.clock.sleep(1)
   await Promise.all(shares(2))
+}
+
+/** So many sessions expire, and have their ids used again. */
+const EXPIRING = 3
+
+/**
+ * Sessions expire. Then their ids are used again, while saves and flushes of those before are still coming in: of them
+ * nothing is to be seen in the new ones (I1), of which nothing is lost.
+ */
+const useIdsAgain = async (world: World, workload: Workload): Promise<void> => {
+  const { clock, config } = world
+  const processes = world.processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused)
+  const of = (at: number): SimulatedProcess => processes[at % processes.length] as SimulatedProcess
+  if (processes.length === 0) return
+  const create = (session: SessionHistory, process: SimulatedProcess): Promise<Operation> => {
+    const token = workload.newToken(session)
+    return perform(world, process, 'heir', 'create', session, token, async (operation) => {
+      const made = await process.store.create({ log: [token], user: token }, { id: session.id })
+      operation.outcome = { is: 'ok', durability: config.persistOn === 'due' ? 'cache' : 'backend' }
+      operation.sight = sightOf(made)
+    })
+  }
+  const look = (session: SessionHistory, process: SimulatedProcess): Promise<unknown> =>
+    perform(world, process, 'heir', 'load', session, undefined, async (operation) => {
+      const found = await process.store.load(session.id)
+      operation.outcome = { is: 'ok' }
+      if (found !== undefined) operation.sight = sightOf(found)
+    })
+  const save = (session: SessionHistory, handle: Session<Data>, process: SimulatedProcess): Promise<unknown> => {
+    const token = workload.newToken(session)
+    return perform(world, process, 'late', 'save', session, token, async (operation) => {
+      handle.data[ownKey(token)] = true
+      const { durability } = await process.store.save(handle, { durable: true })
+      operation.outcome = { is: 'ok', durability }
+    })
+  }
+  const one = async (at: number): Promise<void> => {
+    const before = workload.newSession()
+    await create(before, of(at))
+    const handles = await Promise.all(
+      processes.map(({ store }) => store.load(before.id, { touch: false }).catch(() => undefined)),
+    )
+    // Its flush may still be under way when the session has expired.
+    await Promise.race([handles[0] && save(before, handles[0], of(0)), clock.sleep(1)])
+    await clock.sleep(config.absoluteTtlMs + 2 * config.skewMs + 1)
+    const heir = workload.newSession(before.id, [], before.name)
+    await create(heir, of(at + 1))
+    await look(heir, of(at))
+    for (const [by, handle] of handles.entries()) if (handle !== undefined) await save(before, handle, of(by))
+    for (const process of processes) await look(heir, process)
+    restartAll(world)
+    for (const process of processes) await look(heir, process)
+  }
+  await Promise.all(Array.from({ length: EXPIRING }, (_, at) => one(at)))
 }
 
 const restartAll = (world: World): void => {

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { rounds } from '../support/seed.js'
 import { readArguments } from './arguments.js'
+import type { Config } from './config.js'
 import { CONTROLS } from './controls.js'
 import { FAULT_KINDS } from './faults.js'
 import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
@@ -12,6 +13,15 @@ import { shrink } from './shrink.js'
 import { runJob } from './worker.js'
 
 const MINUTES = 60_000
+/** A world in which sessions expire; where a clock had stepped, not all processes would find that they have. */
+const shortLived = (drawn: Config): Config => ({
+  ...drawn,
+  idleTtlMs: 6_000,
+  absoluteTtlMs: 20_000,
+  tombstoneTtlMs: 20_500 + 2 * drawn.skewMs,
+  faults: new Set([...drawn.faults].filter((kind) => kind !== 'clock stepped')),
+})
+
 /** The same schedules every time: a new seed is for `scripts/simulate --from`. */
 const FIRST = 1
 
@@ -26,6 +36,17 @@ describe('the store in a simulated world', () => {
     expect(tooRare(result)).toEqual([])
     expect(result.fewestProcesses).toBeGreaterThanOrEqual(3)
     expect(result.fewestOperations).toBeGreaterThanOrEqual(30)
+  })
+
+  test('keeps them where creations are given up, and ids are used again once their sessions have expired', {
+    timeout: 10 * MINUTES,
+  }, async () => {
+    for (const persistOn of ['create', 'identify', 'due'] as const)
+      for (let seed = FIRST; seed < FIRST + rounds(25, 2_000); seed += 1) {
+        const config = (drawn: Config): Config => ({ ...shortLived(drawn), persistOn, reusesIds: true })
+        const { violations } = await runSchedule(seed, { control: { name: 'none', config } })
+        expect({ seed, persistOn, violations }).toEqual({ seed, persistOn, violations: [] })
+      }
   })
 
   test(`a weaker protocol does not, and is caught within ${SEEDS_OF_A_CONTROL} schedules`, {

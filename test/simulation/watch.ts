@@ -73,9 +73,11 @@ export class Watch {
     const write = this.#of(session.key).writes.get(copy.writeIds.at(-1) ?? '')
     if (write !== undefined) write.accepted = after
     if (before === undefined) return
+    const isOfOneBefore = (token: string): boolean =>
+      session.follows !== undefined && token.startsWith(`${session.follows}.`)
     const gone = this.#promised(
       session,
-      [...tokensIn(before)].filter((token) => !after.has(token)),
+      [...tokensIn(before)].filter((token) => !after.has(token) && !isOfOneBefore(token)),
     )
     if (gone.length > 0)
       this.#world.violated('I3', session.name, `a write takes ${gone.join(' ')} out of what stands in the ${where}`)

@@ -49,7 +49,7 @@ export class Workload {
   }
 
   /** A session in the world's books, before it is made. */
-  newSession(id?: string, ancestors: readonly string[] = []): SessionHistory {
+  newSession(id?: string, ancestors: readonly string[] = [], follows?: string): SessionHistory {
     this.#sessions += 1
     const name = `s${this.#sessions}`
     const given = id ?? `session-${name}-of-the-simulation`
@@ -58,6 +58,7 @@ export class Workload {
       id: given,
       key: keyOf(given),
       ancestors,
+      ...(follows === undefined ? {} : { follows }),
       operations: [],
       disturbances: [],
       backendFailures: [],
@@ -196,6 +197,19 @@ export class Client {
 
   async create(): Promise<void> {
     const session = this.#workload.newSession()
+    if (this.#world.config.reusesIds === true && this.#lots.happens(0.5)) await this.#giveUp(session)
+    else await this.#create(session)
+  }
+
+  /** It is destroyed while it is still being created, which may take its time. */
+  async #giveUp(session: SessionHistory): Promise<void> {
+    const creating = this.#create(session)
+    await this.#pauseBriefly()
+    await this.destroy(session)
+    await creating
+  }
+
+  async #create(session: SessionHistory): Promise<void> {
     const token = this.#workload.newToken(session)
     const { persistOn } = this.#world.config
     const data: Data =
