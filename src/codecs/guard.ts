@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { EncodeLimits } from '../contract/codec.js'
 import type { SessionStoreError } from '../errors.js'
 import { indexStep, keyStep, mapKeyStep, mapValueStep, type Step, setStep } from './guard-path.js'
@@ -23,6 +24,7 @@ import {
   tooLarge,
   UNREADABLE,
 } from './guard-refusal.js'
+import { ownPrototype } from './realms.js'
 import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
 
 /**
@@ -159,7 +161,16 @@ const visitObject = (walk: Walk, value: object, depth: number): boolean => {
     walk.unusual = true
     return visitRecord(walk, value, depth)
   }
-  return walk.json ? refuse(walk, instanceOf(value, true)) : visitBuiltIn(walk, value, prototype, depth)
+  return visitOther(walk, value, prototype as object, depth)
+}
+
+/** What is no plain data of this realm: of another one, or a built-in object, or an instance of a class. */
+const visitOther = (walk: Walk, value: object, prototype: object, depth: number): boolean => {
+  const own = ownPrototype(prototype)
+  if (own !== prototype) walk.unusual = true
+  if (own === Object.prototype) return visitRecord(walk, value, depth)
+  if (own === Array.prototype && Array.isArray(value)) return visitArray(walk, value, depth)
+  return walk.json ? refuse(walk, instanceOf(value, true)) : visitBuiltIn(walk, value, own, depth)
 }
 
 const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
@@ -308,7 +319,7 @@ const VIEWS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
 const visitView = (walk: Walk, value: ArrayBufferView, prototype: unknown): boolean => {
   if (VIEWS.get(prototype) !== brandOf(value)) return refuse(walk, instanceOf(value, false))
   if (Object.hasOwn(value, 'constructor')) return refuse(walk, EXTRAS)
-  if (!(value.buffer instanceof ArrayBuffer)) return refuse(walk, SHARED_MEMORY)
+  if (!types.isArrayBuffer(value.buffer)) return refuse(walk, SHARED_MEMORY)
   count(walk, value.byteLength)
   return hasRoom(walk)
 }

@@ -1,2 +1,3 @@
 export { jsonCodec } from './json.js'
+export { jsonLike } from './json-like.js'
 export { msgpackCodec } from './msgpack.js'

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+import { ownPrototype } from './realms.js'
 import { bareError, errorClassOf, isUnusualKey, isUnusualText } from './unusual.js'
 
 /**
@@ -44,7 +46,9 @@ export const substitute = (value: unknown): unknown => {
 }
 
 const substituteObject = (value: object): unknown => {
-  switch (Object.getPrototypeOf(value)) {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  const own = ownPrototype(prototype)
+  switch (own) {
     case Array.prototype:
       return (value as unknown[]).map(substitute)
     case Map.prototype:
@@ -59,8 +63,19 @@ const substituteObject = (value: object): unknown => {
       if (Object.keys(value).some(isUnusualKey)) return new Unusual(OBJECT, ...flatEntries(value))
       return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, substitute(entry)]))
     default:
-      return value instanceof Error ? substituteError(value) : value
+      if (types.isNativeError(value)) return substituteError(value, own)
+      return own === prototype ? value : broughtHome(value, own)
   }
+}
+
+/** The same Date or bytes, made by this realm's classes. */
+const broughtHome = (value: object, own: object | null): unknown => {
+  if (types.isDate(value)) return new Date(Date.prototype.getTime.call(value))
+  if (types.isArrayBuffer(value)) return new Uint8Array(value).slice().buffer
+  const { buffer, byteOffset, byteLength } = value as ArrayBufferView
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice().buffer
+  const { constructor: Class } = own as { readonly constructor: new (bytes: ArrayBuffer) => ArrayBufferView }
+  return new Class(bytes)
 }
 
 const flatEntries = (value: object): unknown[] =>
@@ -69,10 +84,10 @@ const flatEntries = (value: object): unknown[] =>
 const substituteRegExp = ({ source, flags, lastIndex }: RegExp): Unusual =>
   new Unusual(REGEXP, substitute(source), flags, lastIndex)
 
-const substituteError = (error: Error): Unusual =>
+const substituteError = (error: Error, prototype: unknown): Unusual =>
   new Unusual(
     ERROR,
-    errorClassOf(error),
+    errorClassOf(prototype),
     ...Object.entries(Object.getOwnPropertyDescriptors(error))
       .filter(([key]) => key !== 'stack')
       .flatMap(([key, { enumerable, value }]) => [substitute(key), enumerable, substitute(value)]),

@@ -34,7 +34,8 @@ const ERRORS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
 /** Is this the prototype of one of the language's own errors, not of a class derived from one? */
 export const isErrorClass = (prototype: unknown): boolean => ERRORS.has(prototype)
 
-export const errorClassOf = (error: object): string | undefined => ERRORS.get(Object.getPrototypeOf(error))
+/** The name of that class. */
+export const errorClassOf = (prototype: unknown): string | undefined => ERRORS.get(prototype)
 
 /** An error of that class with no own properties but its stack; `undefined` for a class we do not know. */
 export const bareError = (className: unknown): Error | undefined => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { jsonCodec, msgpackCodec } from '../../src/codecs/index.js'
+import { jsonCodec, jsonLike, msgpackCodec } from '../../src/codecs/index.js'
 import { codecContract } from '../../src/testing/codec-contract.js'
 
 const notJson = 'JSON has no form for it, so it is refused'
@@ -22,6 +22,22 @@ codecContract(test, {
     'typed arrays, ArrayBuffers and DataViews come back': notJson,
     'a RegExp comes back with its flags and its lastIndex': notJson,
     'an Error comes back with its class, its cause and its properties': notJson,
+  },
+})
+
+const asJson = 'it stores what JSON would have stored'
+
+codecContract(test, {
+  name: 'json-like',
+  codec: jsonLike(),
+  cannot: {
+    'a function is refused': asJson,
+    'a symbol is refused, as a value and as a key': asJson,
+    'an instance of a class is refused, also of one with a toJSON or derived from a known one': asJson,
+    'an array with holes or with properties of its own is refused': asJson,
+    'getters, setters and hidden properties are refused, and no getter is run': asJson,
+    'a refusal quotes no content, and long keys only in part': asJson,
+    'after a refusal the next value is encoded as if nothing had been': asJson,
   },
 })
 

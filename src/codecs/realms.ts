@@ -1,0 +1,58 @@
+/**
+ * What was made in another realm: in a `vm` context, or, where Jest runs the application, by all that Node itself gives
+ * (`fetch().json()`, `structuredClone()`). Such data is plain data; only its prototypes are other objects than ours.
+ */
+
+const KINDS: readonly { readonly name: string; readonly prototype: object }[] = [
+  Object,
+  Array,
+  Date,
+  Map,
+  Set,
+  RegExp,
+  ArrayBuffer,
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  DataView,
+  Error,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+  AggregateError,
+]
+
+const OURS: ReadonlyMap<string, object> = new Map(KINDS.map(({ name, prototype }) => [name, prototype]))
+
+/** Prototypes of what the codecs keep exactly, beside plain objects and arrays. */
+export const BUILT_INS: ReadonlySet<object | null> = new Set<object | null>([
+  ...KINDS.map(({ prototype }) => prototype).filter((each) => each !== Object.prototype && each !== Array.prototype),
+  Buffer.prototype,
+])
+
+/** How a class that the language brings along shows itself; no class of a program can. */
+const NATIVE = /^function (\w+)\(\) \{ \[native code\] \}$/
+
+/**
+ * Our own prototype in place of the same one of another realm; any other prototype as it is. Runs no getter.
+ *
+ * Costs a little, so it is asked only about what no prototype of ours explains.
+ */
+export const ownPrototype = (prototype: object | null): object | null => {
+  if (prototype === null || prototype === Object.prototype || prototype === Array.prototype) return prototype
+  const declared = Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value as unknown
+  if (typeof declared !== 'function' || declared.prototype !== prototype) return prototype
+  const name = NATIVE.exec(Function.prototype.toString.call(declared))?.[1]
+  return (name === undefined ? undefined : OURS.get(name)) ?? prototype
+}
