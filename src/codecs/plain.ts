@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { isSessionStoreError } from '../errors.js'
-import { indexStep, keyStep, mapKeyStep, setStep } from './guard-path.js'
+import { indexStep, keyStep, mapKeyStep, type Step, setStep } from './guard-path.js'
 import { cyclic, refused, TOO_DEEP, UNREADABLE } from './guard-refusal.js'
 import { BUILT_INS, ownPrototype } from './realms.js'
 import { bareError, errorClassOf } from './unusual.js'
@@ -16,7 +16,7 @@ interface Walk {
   readonly made: Map<object, unknown>
   /** The objects around the present one, and the steps from one to the next. */
   readonly around: object[]
-  readonly steps: (() => string)[]
+  readonly steps: (() => Step)[]
 }
 
 /** What JSON leaves out, as it does functions: a property goes, and an element becomes null. */
@@ -38,7 +38,7 @@ export const plainOf = (value: unknown): unknown => {
   }
 }
 
-const stepsOf = ({ steps }: Walk): string[] => steps.map((step) => step())
+const stepsOf = ({ steps }: Walk): readonly Step[] => steps.map((step) => step())
 
 const convert = (walk: Walk, value: unknown, key: string): unknown => {
   if (typeof value === 'symbol') return NOTHING
@@ -46,7 +46,7 @@ const convert = (walk: Walk, value: unknown, key: string): unknown => {
   return typeof value === 'object' && value !== null ? convertObject(walk, value, key) : value
 }
 
-const convertStep = (walk: Walk, value: unknown, key: string, step: () => string): unknown => {
+const convertStep = (walk: Walk, value: unknown, key: string, step: () => Step): unknown => {
   walk.steps.push(step)
   const plain = convert(walk, value, key)
   walk.steps.pop()
@@ -57,7 +57,7 @@ const convertObject = (walk: Walk, value: object, key: string): unknown => {
   const { made, around } = walk
   if (made.has(value)) return made.get(value)
   const place = around.indexOf(value)
-  if (place >= 0) throw refused(cyclic(stepsOf(walk).slice(0, place)), stepsOf(walk))
+  if (place >= 0) throw refused(cyclic(walk.steps.length - place), stepsOf(walk))
   if (around.length > DEEPEST) throw refused(TOO_DEEP, stepsOf(walk))
   around.push(value)
   const plain = asItIs(walk, value) ?? asItSays(walk, value, key)
@@ -91,8 +91,8 @@ const inParts = (walk: Walk, value: object): unknown => {
   const prototype = ownPrototype(Object.getPrototypeOf(value) as object | null)
   const isPlain = prototype === null || prototype === Object.prototype
   const entries: [string, unknown][] = []
-  for (const key of Object.keys(value)) {
-    const plain = convertStep(walk, (value as Record<string, unknown>)[key], key, () => keyStep(key))
+  for (const [index, key] of Object.keys(value).entries()) {
+    const plain = convertStep(walk, (value as Record<string, unknown>)[key], key, () => keyStep(key, index))
     // JSON leaves undefined out; it stays where the codecs keep it, in plain data.
     if (plain !== NOTHING && (isPlain || plain !== undefined)) entries.push([key, plain])
   }
@@ -126,9 +126,9 @@ const asItIs = (walk: Walk, value: object): unknown => {
 const errorAsItIs = (walk: Walk, error: Error, kind: object): unknown => {
   const made = bareError(errorClassOf(kind)) ?? new Error()
   for (const key of Object.getOwnPropertyNames(made)) Reflect.deleteProperty(made, key)
-  for (const [key, property] of Object.entries(Object.getOwnPropertyDescriptors(error))) {
+  for (const [index, [key, property]] of Object.entries(Object.getOwnPropertyDescriptors(error)).entries()) {
     const given = key === 'stack' ? undefined : (error as unknown as Record<string, unknown>)[key]
-    const value = convertStep(walk, given, key, () => keyStep(key))
+    const value = convertStep(walk, given, key, () => keyStep(key, index))
     if (key !== 'stack' && value !== NOTHING)
       Object.defineProperty(made, key, { value, enumerable: property.enumerable === true, writable: true })
   }
