@@ -1,10 +1,11 @@
 import v8 from 'node:v8'
 import vm from 'node:vm'
 import { expect, test } from 'vitest'
-import { couchdb } from '../../src/backends/couchdb/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import { createSessionStore } from '../../src/index.js'
 import { memoryBackend, memoryCache } from '../../src/memory.js'
+import { couchdb } from '../backends/couchdb/backend.js'
+import { quietRuntime } from '../support/calendar.js'
 
 v8.setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc') as () => void
@@ -41,7 +42,7 @@ test.each([
     () => () =>
       createSessionStore({
         cache: memcached({ servers: '127.0.0.1:1' }),
-        backend: couchdb({ url: 'http://127.0.0.1:1', absoluteTtlMs: 86_400_000 * 30 }),
+        backend: couchdb({ url: 'http://127.0.0.1:1', absoluteTtlMs: 86_400_000 * 30, runtime: quietRuntime }),
       }),
   ],
 ])('an unused %s takes less than 200 kB', (_what, prepare) => {
