@@ -45,7 +45,7 @@ export const startFront = async (say: Say): Promise<Front> => {
 
 /** It lives in this process, so that all app processes share it as they would a Memcached. */
 const startStandIn = async (say: Say): Promise<Front> => {
-  const { scriptedMemcached } = await import('../../test/support/scripted-memcached.js')
+  const { scriptedMemcached } = await import('nonstick/testing')
   const server = await scriptedMemcached()
   say(`There is no Memcached here. A STAND-IN takes its place on ${server.address}: it is NO Memcached.`)
   return {

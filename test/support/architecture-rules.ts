@@ -111,7 +111,6 @@ const MAY_READ_THE_DATE: Readonly<Record<string, string>> = {
   'test/support/moved-calendar.mjs': 'it moves the date',
   'test/support/moved-calendar.test.ts': 'it looks whether the date is moved',
   'test/support/plain-memjs-cache.ts': 'a cache, which goes by the system unless told otherwise',
-  'test/support/scripted-memcached.ts': 'a server, which goes by the system unless told otherwise',
   'test/support/seed.ts': 'a number that is another in each run',
 }
 

@@ -8,7 +8,7 @@ import {
   type ScriptedMemcached,
   type ScriptedMemcachedOptions,
   scriptedMemcached,
-} from '../../support/scripted-memcached.js'
+} from '../../../src/testing/scripted-memcached.js'
 import { ownMemcached, skipUnless } from '../../support/servers.js'
 import { startWatch } from '../../support/stopwatch.js'
 import { type MovedClock, movedClock } from '../support/moved-clock.js'

@@ -3,7 +3,7 @@ import { type Connection, Unsent } from '../../../src/caches/memcached/connectio
 import { openServer } from '../../../src/caches/memcached/hardened-server.js'
 import { OPCODE } from '../../../src/caches/memcached/protocol.js'
 import { parseServers } from '../../../src/caches/memcached/servers.js'
-import { type ScriptedMemcached, scriptedMemcached } from '../../support/scripted-memcached.js'
+import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
 import { type MovedClock, movedClock } from '../support/moved-clock.js'
 
 let server: ScriptedMemcached

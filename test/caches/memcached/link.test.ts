@@ -4,7 +4,7 @@ import { FrameReader } from '../../../src/caches/memcached/frames.js'
 import { ServerLink } from '../../../src/caches/memcached/link.js'
 import { resolveOptions } from '../../../src/caches/memcached/options.js'
 import { OPCODE } from '../../../src/caches/memcached/protocol.js'
-import { type ScriptedMemcached, scriptedMemcached } from '../../support/scripted-memcached.js'
+import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
 
 let server: ScriptedMemcached
 let link: ServerLink

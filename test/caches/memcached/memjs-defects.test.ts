@@ -9,13 +9,13 @@ import { weightedRendezvous } from '../../../src/caches/memcached/placement.js'
 import { parseServers } from '../../../src/caches/memcached/servers.js'
 import type { FrontCache } from '../../../src/contract/front-cache.js'
 import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
-import { plainMemjsCache } from '../../support/plain-memjs-cache.js'
 import {
   type ScriptedFault,
   type ScriptedMemcached,
   type ScriptedMemcachedOptions,
   scriptedMemcached,
-} from '../../support/scripted-memcached.js'
+} from '../../../src/testing/scripted-memcached.js'
+import { plainMemjsCache } from '../../support/plain-memjs-cache.js'
 import { movedClock } from '../support/moved-clock.js'
 
 /**

@@ -9,7 +9,7 @@ import { NameWatch, type Resolve, serversBehind } from '../../../src/caches/memc
 import { createSessionStore } from '../../../src/index.js'
 import { memoryBackend } from '../../../src/memory.js'
 import { movableRuntime } from '../../../src/testing/movable-runtime.js'
-import { scriptedMemcached } from '../../support/scripted-memcached.js'
+import { scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
 import { type MemcachedServer, ownMemcached, skipUnless } from '../../support/servers.js'
 import { balancer } from '../support/balancer.js'
 import { type MovedClock, movedClock } from '../support/moved-clock.js'

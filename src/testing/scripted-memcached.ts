@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { EpochMs } from '../../src/contract/time.js'
+import type { EpochMs } from '../contract/time.js'
 import { ScriptedEntries, STATUS } from './scripted-memcached/entries.js'
 import { type ScriptedCommand, type ScriptedFault, ScriptedFaults } from './scripted-memcached/faults.js'
 import { answerBytes, readRequests, type WireAnswer, type WireRequest } from './scripted-memcached/wire.js'

@@ -1,4 +1,4 @@
-import type { EpochMs } from '../../../src/contract/time.js'
+import type { EpochMs } from '../../contract/time.js'
 import type { WireAnswer, WireRequest } from './wire.js'
 
 interface Item {
