@@ -1,10 +1,10 @@
 /** A real browser, for what only a browser shows: Chromium without a window, driven over its debugging protocol. */
-import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { WebSocket } from 'undici'
-import { pauseMs } from '../../scripts/servers/process.js'
+import { lastLines, pauseMs, removeFolder, startProcess } from '../../scripts/servers/process.js'
 import { absent, type Found } from './skip.js'
 
 export interface BrowserPage extends AsyncDisposable {
@@ -32,9 +32,11 @@ export const openPage = async (
   { width, height }: { readonly width: number; readonly height: number },
 ): Promise<BrowserPage> => {
   const profile = mkdtempSync(join(tmpdir(), 'nonstick-browser-'))
-  const browser = spawn(
-    chromium,
-    [
+  const logFile = join(profile, 'browser.log')
+  // Ends with this process, whatever ends it: a test that takes too long does not clean up.
+  const browser = await startProcess({
+    command: chromium,
+    args: [
       '--headless=new',
       '--disable-gpu',
       '--remote-debugging-port=0',
@@ -43,13 +45,14 @@ export const openPage = async (
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
       'about:blank',
     ],
-    { stdio: 'ignore' },
-  )
-  const gone = new Promise<void>((resolve) => browser.once('close', () => resolve()))
+    folder: profile,
+    logFile,
+    endSignal: 'SIGTERM',
+  })
 
   const portFile = join(profile, 'DevToolsActivePort')
   while (!existsSync(portFile) || !readFileSync(portFile, 'utf8').includes('\n')) {
-    if (browser.exitCode !== null) throw new Error(`${chromium} ended with ${browser.exitCode}`)
+    if (browser.isGone()) throw new Error(`${chromium} ended at its start:\n${lastLines(logFile)}`)
     await pauseMs(50)
   }
   const [port] = readFileSync(portFile, 'utf8').split('\n')
@@ -100,9 +103,8 @@ export const openPage = async (
     },
     [Symbol.asyncDispose]: async () => {
       socket.close()
-      browser.kill('SIGKILL')
-      await gone
-      rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+      await browser.end('SIGTERM')
+      await removeFolder(profile)
     },
   }
 }
