@@ -36,7 +36,8 @@ codecContract(test, {
     'an instance of a class is refused, also of one with a toJSON or derived from a known one': asJson,
     'an array with holes or with properties of its own is refused': asJson,
     'getters, setters and hidden properties are refused, and no getter is run': asJson,
-    'a refusal quotes no content, and long keys only in part': asJson,
+    'a refusal quotes no content, and its path long keys only in part': asJson,
+    'a refusal’s message and what a log shows of it hold no name of the data, which its path has': asJson,
     'after a refusal the next value is encoded as if nothing had been': asJson,
   },
 })

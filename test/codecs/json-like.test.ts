@@ -228,7 +228,7 @@ describe('what is refused', () => {
   test('is what goes on for ever', () => {
     const endless = (): object => ({ toJSON: () => ({ next: endless() }) })
     expect(refusalOf(endless())).toMatchObject({ code: 'E_SESSION_DATA' })
-    expect(refusalOf(new Array(4_000_000_000))).toMatchObject({ code: 'E_SESSION_DATA', path: 'data' })
+    expect(refusalOf(new Array(4_000_000_000))).toMatchObject({ code: 'E_SESSION_TOO_LARGE', path: 'data' })
   })
 
   test('is an own __proto__ key, which reaches no prototype', () => {
