@@ -539,8 +539,9 @@ export class World {
     if (session !== undefined) {
       const stood = before?.state === 'live' ? before.session.data : undefined
       this.watch.onAccepted(session, stood, after.session, 'backend')
-      if (before === undefined && wasDeferredAndEnded(session))
-        this.violated('I2', name, 'it was ended, and stands in the backend again')
+      // Where none is given up, each was in the backend before it was ended, but for those that were put off.
+      const isMadeAnew = this.config.reusesIds === true ? wasEnded(session) : wasDeferredAndEnded(session)
+      if (before === undefined && isMadeAnew) this.violated('I2', name, 'it was ended, and stands in the backend again')
     }
     if (before?.state === 'destroyed') this.violated('I2', name, 'a tombstone in the backend was written over')
     if (before?.state !== 'live') return
@@ -563,8 +564,12 @@ const isForeign = (key: string, value: Uint8Array): boolean => {
 }
 
 /** It was kept from the backend at first, and ended then. */
-const wasDeferredAndEnded = ({ operations }: SessionHistory): boolean =>
-  operations.some(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok' && outcome.durability === 'cache') &&
+const wasDeferredAndEnded = (session: SessionHistory): boolean =>
+  session.operations.some(
+    ({ kind, outcome }) => kind === 'create' && outcome.is === 'ok' && outcome.durability === 'cache',
+  ) && wasEnded(session)
+
+const wasEnded = ({ operations }: SessionHistory): boolean =>
   operations.some(({ kind, outcome }) => (kind === 'destroy' || kind === 'regenerate') && outcome.is === 'ok')
 
 export const tokensIn = (bytes: Uint8Array): ReadonlySet<string> => tokensOf(dataOf(bytes))
