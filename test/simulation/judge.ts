@@ -365,6 +365,7 @@ const neverNothing = (world: Judged, view: View): void => {
       (operation.outcome.is === 'failed' &&
         (operation.outcome.code === 'no session' || operation.outcome.code === 'E_SESSION_DESTROYED'))
     if (!isNone || mayHaveExpired(world, view, operation) || mayBeLostWhole(view, operation)) continue
+    if (mayBeReplaced(view, operation)) continue
     world.violated(
       'I9',
       session.name,
@@ -382,6 +383,18 @@ const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Oper
   if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < invoked) return false
   return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
+
+/**
+ * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place. Who
+ * holds the first is told that it is gone.
+ */
+const mayBeReplaced = ({ session, operations }: View, { outcome, completed }: Operation): boolean =>
+  session.deferredUntil !== undefined &&
+  outcome.is === 'failed' &&
+  outcome.code === 'E_SESSION_DESTROYED' &&
+  operations.some(
+    (put) => put.kind === 'put' && put.cacheFailures > 0 && put.invoked < (completed ?? Number.POSITIVE_INFINITY),
+  )
 
 /**
  * A use counts where a tier was told of it, and the tier that was told is asked: the cache, whose entry was not lost
