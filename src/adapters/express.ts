@@ -309,7 +309,8 @@ export class NonstickStore extends Store {
   }
 
   async #destroy(sid: string): Promise<void> {
-    const isNew = this.#newIds.delete(sid)
+    // It stays new: with `unset: 'destroy'` express-session destroys it once more when the response ends.
+    const isNew = this.#newIds.has(sid)
     await this.sessions.destroy(sid, { isNew })
   }
 
