@@ -1,8 +1,14 @@
-/// <reference lib="esnext.disposable" preserve="true" />
 import type { SessionStoreError } from '../errors.js'
 import type { StoreEventName, StoreEvents, StoreStats } from './events.js'
 import type { TierHealth } from './health.js'
 import type { EpochMs } from './time.js'
+
+declare global {
+  // As `@types/node` declares it, too: TypeScript before 5.2 has no library of its own that could be referred to.
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol
+  }
+}
 
 /**
  * One session as one request holds it. `data` is this request's own copy: change it freely, then `save`.
