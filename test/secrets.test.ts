@@ -12,6 +12,7 @@ import { isSessionStoreError } from '../src/errors.js'
 import { memoryBackend, memoryCache } from '../src/memory.js'
 import type { StoreOptions } from '../src/store/options.js'
 import { couchdb } from './backends/couchdb/backend.js'
+import { clusterForThisFile } from './backends/postgres/cluster.js'
 import { quietRuntime } from './support/calendar.js'
 import { textsIn } from './support/texts.js'
 
@@ -20,6 +21,8 @@ const SECRETS = ['T0KEN-5ECRET of the vault', 'hunter2', 'ann@example.com', 'rec
 const [PHRASE = '', WORD = '', ADDRESS = '', NAME = '', CARD = ''] = SECRETS
 
 const EVENTS: readonly StoreEventName[] = ['fault', 'breaker', 'damaged', 'flush', 'abandoned']
+
+const cluster = clusterForThisFile()
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -204,10 +207,11 @@ describe('session data stands in nothing that is said', () => {
   })
 
   test('nor a user that the backend cannot keep', async () => {
-    const port = await serverThat(askingForPassword)
+    const { url, schema, table } = cluster()
     const told = await said(
       {
-        backend: postgres({ host: '127.0.0.1', port, user: 'app', database: 'app', password: 'p' }),
+        backend: postgres({ connectionString: url, schema, table, connectTimeoutMs: 20_000 }),
+        backendTimeoutMs: 20_000,
         identify: () => `${NAME}\0`,
       },
       { [NAME]: WORD },

@@ -50,12 +50,13 @@ describe('the documentation', () => {
       ['src/store/options.ts', 'StoreOptions'],
       ['src/caches/memcached/options.ts', 'MemcachedOptions'],
       ['src/backends/postgres/options.ts', 'PostgresOptions'],
+      ['src/backends/postgres/own-pool.ts', 'ServerOptions'],
       ['src/backends/couchdb/options.ts', 'CouchdbOptions'],
       ['src/caches/memory/index.ts', 'MemoryCacheOptions'],
       ['src/backends/memory/options.ts', 'MemoryBackendOptions'],
     ] as const
     const missing = interfaces.flatMap(([file, name]) => {
-      const body = new RegExp(`export interface ${name}(?:<[^>]*>)? \\{\\n([\\s\\S]*?)\\n\\}`).exec(read(file))?.[1]
+      const body = new RegExp(`export interface ${name}(?:<[^>]*>)?(?: extends \\w+)? \\{\\n([\\s\\S]*?)\\n\\}`).exec(read(file))?.[1]
       if (body === undefined) return [`${name} in ${file}`]
       return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)]
         .map(([, option = '']) => option)

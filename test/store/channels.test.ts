@@ -119,7 +119,10 @@ describe('a message', () => {
     [
       'flush that is refused',
       'nonstick:flush',
-      ({ store, id }) => store.create({}, { id }).catch(() => {}),
+      async ({ store, id, cache }) => {
+        cache.unreachable = true
+        await store.create({}, { id }).catch(() => {})
+      },
       { reason: 'create', outcome: 'refused' },
     ],
     [

@@ -118,8 +118,6 @@ const MAY_READ_THE_DATE: Readonly<Record<string, string>> = {
 const MAY_MAKE_UNDATED_BACKENDS: Readonly<Record<string, string>> = {
   'test/backends/couchdb/backend.ts': 'it asks its callers for the clock',
   'test/backends/couchdb/options.test.ts': 'its backends are never used',
-  'test/secrets.test.ts': 'its backends reach no database, whatever the date',
-  'test/store/footprint.test.ts': 'its backends are never used',
   'test/chaos/app.ts': 'a real process, which goes by the real clock',
   'test/chaos/behind.ts': 'it looks at what real processes did, which go by the real clock',
 }

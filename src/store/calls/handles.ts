@@ -25,7 +25,7 @@ export interface Handles<Data> {
 
 /** Whether a call was given a session; if not, it was given an id, or what is neither. */
 export const isSession = <Data>(given: Session<Data> | string): given is Session<Data> =>
-  typeof given === 'object' && given !== null
+  typeof given === 'object' && given !== null && 'id' in given
 
 export const handlesOf = <Data>({ values, background }: Context): Handles<Data> => {
   const given = new WeakSet<object>()
