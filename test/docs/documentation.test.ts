@@ -56,7 +56,9 @@ describe('the documentation', () => {
       ['src/backends/memory/options.ts', 'MemoryBackendOptions'],
     ] as const
     const missing = interfaces.flatMap(([file, name]) => {
-      const body = new RegExp(`export interface ${name}(?:<[^>]*>)?(?: extends \\w+)? \\{\\n([\\s\\S]*?)\\n\\}`).exec(read(file))?.[1]
+      const body = new RegExp(`export interface ${name}(?:<[^>]*>)?(?: extends \\w+)? \\{\\n([\\s\\S]*?)\\n\\}`).exec(
+        read(file),
+      )?.[1]
       if (body === undefined) return [`${name} in ${file}`]
       return [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)]
         .map(([, option = '']) => option)
