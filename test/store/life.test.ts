@@ -265,6 +265,36 @@ describe('the end of a session', () => {
     expect(await store.load(id)).toBeUndefined()
   })
 
+  test('a use is told although the mark of a flush came between', async () => {
+    const { process, processWithTiers, runtime } = world()
+    const options = { idleTtlMs: 10_000, touchIntervalMs: 100, touchBackendMs: 5_000, maxStaleCount: 100 }
+    const other = process(options)
+    const mine = processWithTiers(options)
+    const { id } = await other.create({ n: 0 })
+    await settled()
+    await change(other, id, (data) => {
+      data['n'] = 1
+    })
+    await change(other, id, (data) => {
+      data['n'] = 2
+    })
+    runtime.advance(1_000)
+    const theirs = await other.load(id, { touch: false })
+    if (theirs === undefined) expect.fail()
+    let marked = 0
+    mine.cache.intercept = async (call, proceed) => {
+      if (call === 'cas' && marked === 0) {
+        marked += 1
+        expect(await other.save(theirs, { durable: true })).toMatchObject({ changed: false, durability: 'backend' })
+      }
+      return await proceed()
+    }
+    await loaded(mine.store, id)
+    await settled()
+    expect(marked).toBe(1)
+    expect(mine.store.stats().touches).toBe(1)
+  })
+
   test('a touch rewrites the header alone: version, data and trust are as before', async () => {
     const { process, runtime, cached } = world()
     const store = process({ touchIntervalMs: 1_000 })

@@ -2,23 +2,28 @@ import type { Locator } from '../../contract/locator.js'
 import { backendDeadline, extensionIsDue, hasExpired, touchIsDue } from '../../session/expiry.js'
 import { touched } from '../../session/transitions.js'
 import { type Context, isUnavailable } from '../context.js'
+import { lookAt } from '../protocol/look.js'
 import type { Live } from '../protocol/read.js'
 import { inCache } from '../protocol/write.js'
 
 /**
- * Whether a use of this session, now, is worth telling anyone. One that is being regenerated is left alone.
+ * Whether a use of this session, now, is worth telling anyone. One that is frozen is in use like any other: it may stay
+ * so for as long as the backend is away.
  */
 export const isWorthTouching = (context: Context, { envelope }: Live): boolean => {
   const { timings } = context.options
   const now = context.runtime.now()
-  if (envelope.frozen || hasExpired(envelope, now)) return false
+  if (hasExpired(envelope, now)) return false
   return touchIsDue(envelope, now, timings) || extensionIsDue(envelope, now, timings)
 }
 
+/** A touch that lost a race is tried once more. */
+const TRIES = 2
+
 /**
  * Tells the tiers that a session is in use, as rarely as their timings allow: the backend first, so that its
- * copy never ends ahead of the cached one; then the cache, by rewriting the header alone. A race that is lost
- * is lost to someone who told the cache more. Gives what is then known to stand.
+ * copy never ends ahead of the cached one; then the cache, by rewriting the header alone. Gives what is then known to
+ * stand.
  */
 export const touch = async (context: Context, locator: Locator, seen: Live): Promise<Live> => {
   if (!isWorthTouching(context, seen)) return seen
@@ -30,11 +35,22 @@ export const touch = async (context: Context, locator: Locator, seen: Live): Pro
     : 'not now'
   if (told === 'gone' || seen.where === 'backend') return seen
 
-  const next = touched(envelope, now, envelope.idleTtlMs, options.timings, told === 'told')
-  const put = await cache.cas(locator.key, next, seen.token)
-  if (put.outcome !== 'stored') return seen
-  telemetry.count('touches')
-  return inCache(next, put.token)
+  let standing = seen
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const next = touched(standing.envelope, now, standing.envelope.idleTtlMs, options.timings, told === 'told')
+    const put = await cache.cas(locator.key, next, standing.token)
+    if (put.outcome === 'stored') {
+      telemetry.count('touches')
+      return inCache(next, put.token)
+    }
+    // A race that is lost to a write or a touch is lost to who told the cache more; but one that is lost to the mark of a
+    // flush is not.
+    const stands = put.outcome === 'conflict' ? await lookAt(context, locator.key, 'reader', undefined) : 'away'
+    if (stands === 'away' || stands.state !== 'live') return seen
+    standing = inCache(stands.envelope, stands.token)
+    if (!isWorthTouching(context, standing)) return seen
+  }
+  return seen
 }
 
 const tellBackend = async (

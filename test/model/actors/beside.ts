@@ -75,7 +75,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
   const touch = (): Task => reads.observe('reader', frame(onLoaded, {}))
 
   const onLoaded = (found: Found, _vars: object, around: Around): Task => {
-    if (found.state !== 'live' || found.envelope.frozen) return end(NOTHING)
+    if (found.state !== 'live') return end(NOTHING)
     const told = extend(frame(onTold, { found }))
     return found.where === 'cache' ? either(rewrite(found, false, around), told) : told
   }
