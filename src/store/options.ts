@@ -198,8 +198,8 @@ export interface ResolvedOptions {
 const DAY_MS = 86_400_000
 /** Longer than a broken connection takes to be made anew, and than most pauses of a busy server. */
 const AWAY_AFTER_MS = 500
-/** A call is over long before that; the backend's clock may be minutes off. */
-const INSERT_MS = 600_000
+/** A call is over long before that; the clock of a process, or of the backend, may be an hour off. */
+const INSERT_MS = 7_200_000
 /** Moments travel as 48-bit numbers; ten years is further than any session. */
 const LONGEST_MS = 3_650 * DAY_MS
 
