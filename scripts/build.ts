@@ -7,7 +7,7 @@
  * | `dist/cjs/` | the same modules as CommonJS |
  * | `dist/types/` | the declarations that users of either can reach, once |
  *
- * `docs/decisions/0025-two-builds-and-one-set-of-types.md` says why it is so.
+ * `docs/decisions/0027-two-builds-and-one-set-of-types.md` says why it is so.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
