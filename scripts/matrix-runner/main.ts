@@ -38,7 +38,7 @@ const WITHOUT_REQUIRE_OF_ESM = process.allowedNodeEnvironmentFlags.has('--experi
 const LIMIT_MS = 120_000
 const jest = (file: string): string[] => [
   ...['node_modules/jest/bin/jest.js', '--rootDir=.', '--json', `--testTimeout=${LIMIT_MS}`],
-  ...['--runTestsByPath', `runners/${file}`],
+  `--testRegex=runners/${file.replaceAll('.', '[.]')}$`,
 ]
 const mocha = (file: string): string[] => [
   'node_modules/mocha/bin/mocha.js',
