@@ -1,7 +1,8 @@
 import type { CloseOptions, CloseReport } from '../contract/session-store.js'
 import { aFunction, checkOptions, having, type Kinds, kindOf, required } from '../tools/options.js'
+import { settledWithin } from '../tools/waiting.js'
 import { DRAIN_MESSAGE, type WorkerSide } from './drain-workers-on-signal.js'
-import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions, settledWithin } from './options.js'
+import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions } from './options.js'
 
 /** The part of `http.Server` and `https.Server` that is used here; a `net.Server` has less of it. */
 export interface DrainableServer {

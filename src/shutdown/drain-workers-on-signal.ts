@@ -1,5 +1,6 @@
 import { checkOptions, type Kinds, kindOf, required } from '../tools/options.js'
-import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions, settledWithin } from './options.js'
+import { settledWithin } from '../tools/waiting.js'
+import { onSignals, resolveSignalOptions, SIGNAL_KINDS, type SignalOptions } from './options.js'
 
 /** What the primary says to a worker that shall drain. Not a signal: a terminal sends those to the workers itself. */
 export const DRAIN_MESSAGE = 'nonstick:drain'

@@ -63,14 +63,3 @@ export const onSignals = (
     for (const signal of signals) process.removeListener(signal, onSignal)
   }
 }
-
-/** Resolves when `work` has settled, however, or the time is up: `false` for the latter. */
-export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<boolean> =>
-  new Promise((resolve) => {
-    const cancel = runtime.after(Math.max(0, limitMs), () => resolve(false))
-    const done = (): void => {
-      cancel()
-      resolve(true)
-    }
-    work.then(done, done)
-  })

@@ -9,13 +9,13 @@ export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
 /** `meanMs`, give or take a half, so that a fleet does not move in step. */
 export const jittered = (runtime: Runtime, meanMs: number): number => meanMs * (0.5 + runtime.random())
 
-/** Resolves when `work` has settled, in whichever way, or when `limitMs` have passed. Never rejects. */
-export const settledOrOver = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<void> =>
+/** Resolves with whether `work` has settled, in whichever way, before `limitMs` have passed. Never rejects. */
+export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<boolean> =>
   new Promise((resolve) => {
-    const cancel = runtime.after(limitMs, resolve)
+    const cancel = runtime.after(Math.max(0, limitMs), () => resolve(false))
     const done = (): void => {
       cancel()
-      resolve()
+      resolve(true)
     }
     work.then(done, done)
   })
@@ -24,7 +24,7 @@ export const settledOrOver = (runtime: Runtime, limitMs: number, work: Promise<u
  * What `work` settles as, or `late()`'s rejection if it has not settled after `deadlineMs`. The work itself is
  * not stopped; what becomes of it then is nobody's business any more, also if it fails.
  */
-export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => Error): Promise<T> =>
+export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => unknown): Promise<T> =>
   new Promise((resolve, reject) => {
     const cancel = runtime.after(deadlineMs, () => reject(late()))
     work.then(
@@ -38,3 +38,18 @@ export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>
       },
     )
   })
+
+/** Runs `work` with a signal that is aborted after `limitMs`, unless the work has settled by then. */
+export const withSignal = async <Result>(
+  runtime: Runtime,
+  limitMs: number,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> => {
+  const controller = new AbortController()
+  const cancel = runtime.after(limitMs, () => controller.abort())
+  try {
+    return await work(controller.signal)
+  } finally {
+    cancel()
+  }
+}

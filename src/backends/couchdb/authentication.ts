@@ -1,6 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
+import { withSignal } from '../../tools/waiting.js'
 import { isDone } from './answers.js'
-import { withSignal } from './deadline.js'
 import type { Credentials, Server } from './options.js'
 import type { Exchange, Request, Transport } from './transport.js'
 

@@ -26,9 +26,9 @@ import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
 import { Databases } from './databases.js'
-import { deadlineAfter } from './deadline.js'
 import {
   type Content,
   contentOf,
@@ -126,7 +126,7 @@ class Couchdb implements CouchdbBackend {
       if (leftMs <= 0) return { outcome: 'too-late' }
       this.#databases.makeAhead()
       // The answer is waited for no longer than the insert may count.
-      const deadline = deadlineAfter(this.#options.runtime, Math.min(call.deadline.remainingMs(), leftMs))
+      const deadline = deadlineAfter(this.#options.runtime, Math.min(call.deadline.leftMs(), leftMs))
       const created = await this.#places.create({ ...call, deadline }, locator, content, home)
       return created.created
         ? { outcome: 'inserted', token: tokenOf({ ...created, lineage: session.lineage, version: session.version }) }

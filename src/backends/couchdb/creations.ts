@@ -1,5 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
-import { deadlineAfter } from './deadline.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import type { Documents, WriteResult, Written } from './documents.js'
 import type { Month } from './months.js'
 import { partsOf } from './parts.js'
@@ -50,7 +50,7 @@ export class Creations {
     this.#queues.set(name, queue)
     return new Promise((resolve) => {
       const waiting: Waiting = { call, document, settle: resolve, cancel: () => {} }
-      waiting.cancel = this.#runtime.after(call.deadline.remainingMs(), () => {
+      waiting.cancel = this.#runtime.after(call.deadline.leftMs(), () => {
         // It was not sent, so that nothing was done.
         queue.waiting = queue.waiting.filter((other) => other !== waiting)
         resolve(Promise.reject(this.#requests.tooLate(call, 'no')))
@@ -85,7 +85,7 @@ export class Creations {
 
   async #sendTogether(month: Month, { operation, isChange }: Call, part: readonly Waiting[]): Promise<void> {
     // It lasts as long as the most patient of them waits.
-    const longest = Math.max(...part.map(({ call }) => call.deadline.remainingMs()))
+    const longest = Math.max(...part.map(({ call }) => call.deadline.leftMs()))
     const call = { operation, isChange, deadline: deadlineAfter(this.#runtime, longest) }
     const outcomes = this.#documents.writeMany(
       call,
@@ -94,17 +94,8 @@ export class Creations {
     )
     for (const [at, { call: own, settle }] of part.entries()) {
       const outcome = outcomes.then((results) => results[at] ?? Promise.reject(new RangeError('fewer results')))
-      settle(this.#inTime(own, outcome))
+      settle(own.deadline.race(outcome, () => this.#requests.tooLate(own, 'unknown')))
     }
     await outcomes.catch(() => {})
-  }
-
-  /** The outcome, or in its stead that it came too late for this one. */
-  #inTime(call: Call, outcome: Promise<WriteResult>): Promise<WriteResult> {
-    let cancel = (): void => {}
-    const late = new Promise<never>((_, reject) => {
-      cancel = this.#runtime.after(call.deadline.remainingMs(), () => reject(this.#requests.tooLate(call, 'unknown')))
-    })
-    return Promise.race([outcome, late]).finally(() => cancel())
   }
 }

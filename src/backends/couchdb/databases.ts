@@ -1,5 +1,5 @@
-import type { Runtime } from '../../contract/time.js'
 import { isError } from '../../tools/is-error.js'
+import { within } from '../../tools/waiting.js'
 import {
   type DatabaseThere,
   type NoDatabase,
@@ -118,7 +118,7 @@ export class Databases {
     const { createDatabases, runtime } = this.#options
     if (!createDatabases || !this.isBornIn(month)) throw this.#missing(call, month)
     try {
-      await within(runtime, call.deadline.remainingMs(), this.#makeOnce(month))
+      await within(runtime, call.deadline.leftMs(), this.#makeOnce(month), () => new Error('it is still being made'))
     } catch (cause) {
       if (isForbidden(cause)) throw this.#missing(call, month, cause)
       // It is asked once more, so that what is wrong is said in the words of this call.
@@ -254,7 +254,7 @@ export class Databases {
     // One that is alone has said it already.
     if (servers.length === 1) return false
     const db = this.nameOf(month)
-    const ms = call.deadline.remainingMs() / 2
+    const ms = call.deadline.leftMs() / 2
     const answers = await Promise.allSettled(
       servers.map((_, at) => this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), {}, ms)),
     )
@@ -340,11 +340,3 @@ const isForbidden = (raised: unknown): boolean =>
   isFault(raised, 'refused') && /HTTP 40[13]/.test(raised.fault.error.message)
 
 const reasonOf = (raised: unknown): string => (isError(raised) ? raised.message : String(raised))
-
-const within = async <Result>(runtime: Runtime, ms: number, promise: Promise<Result>): Promise<Result> => {
-  let cancel = (): void => {}
-  const late = new Promise<never>((_, reject) => {
-    cancel = runtime.after(ms, () => reject(new Error('it is still being made')))
-  })
-  return Promise.race([promise, late]).finally(() => cancel())
-}

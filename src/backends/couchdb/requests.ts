@@ -1,8 +1,9 @@
 import type { Runtime } from '../../contract/time.js'
 import { type Applied, isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
+import { type Deadline, deadlineAfter } from '../../tools/deadline.js'
+import { settledWithin, withSignal } from '../../tools/waiting.js'
 import { type Reader, saysNoDatabase } from './answers.js'
 import { type Authentication, authenticationOf } from './authentication.js'
-import { type Deadline, deadlineAfter, withSignal } from './deadline.js'
 import { type FaultContext, faultOf, gone, RequestFailed } from './faults.js'
 import type { ResolvedCouchdbOptions, Server } from './options.js'
 import { openTransport, type Request, type Transport } from './transport.js'
@@ -84,7 +85,7 @@ export class Requests {
       try {
         // One that is silent must leave time for the next, unless the request may go out only once.
         const shares = isRepeatable ? Math.max(1, others + 2 - attempt) : 1
-        return await this.sendTo(at, call, request, read, manner, call.deadline.remainingMs() / shares)
+        return await this.sendTo(at, call, request, read, manner, call.deadline.leftMs() / shares)
       } catch (raised) {
         if (!(raised instanceof RequestFailed)) throw raised
         const { kind, error } = raised.fault
@@ -93,7 +94,7 @@ export class Requests {
         const isHarmless = isRepeatable || kind === 'unreachable' || error.applied === 'no'
         // What was lost may have been done, however clearly a later attempt failed.
         if (error.applied === 'unknown') inDoubt ??= raised
-        if (!elsewhere || !isHarmless || isLast || call.deadline.remainingMs() === 0) throw inDoubt ?? raised
+        if (!elsewhere || !isHarmless || isLast || call.deadline.leftMs() === 0) throw inDoubt ?? raised
       }
     }
   }
@@ -105,7 +106,7 @@ export class Requests {
     request: Request,
     read: Reader<Answer>,
     { mustExist, isChange = false }: Manner = {},
-    ms: number = call.deadline.remainingMs(),
+    ms: number = call.deadline.leftMs(),
   ): Promise<Answer> {
     const server = this.#servers[at]
     if (server === undefined) throw new RangeError(`There is no server ${at}`)
@@ -186,13 +187,8 @@ export class Requests {
 
   /** Waits for `calls`, and the requests they take; a server that has gone silent is not waited for. */
   async close(calls: Promise<unknown>): Promise<void> {
-    let cancel = (): void => {}
-    const patience = new Promise<void>((resolve) => {
-      cancel = this.#runtime.after(this.#requestTimeoutMs, resolve)
-    })
-    const closed = calls.then(() => this.#transport.close()).catch(() => {})
-    await Promise.race([closed, patience])
-    cancel()
+    const closed = calls.then(() => this.#transport.close())
+    await settledWithin(this.#runtime, this.#requestTimeoutMs, closed)
     await this.#transport.destroy()
   }
 }

@@ -1,7 +1,7 @@
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
+import { type Deadline, DeadlinePassed, deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
-import { type Deadline, DeadlinePassed, deadlineAfter } from './deadline.js'
 import { type Fault, faultOf, tooLarge, Unfit, valueRefused } from './faults.js'
 import { GivenUp } from './given-up.js'
 import {

@@ -1,6 +1,6 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { DeadlinePassed } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
-import { DeadlinePassed } from './deadline.js'
 import { networkReason } from './network-words.js'
 import { SET_UP_CURE } from './schema-version.js'
 import { meaningOf, shownText } from './sqlstates.js'

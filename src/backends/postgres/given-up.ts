@@ -1,6 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { cancelKeyOf, cancelStatement } from './cancel.js'
-import { deadlineAfter } from './deadline.js'
 import type { PostgresClient } from './pool.js'
 
 /** A server that can be reached takes a request to cancel at once. */

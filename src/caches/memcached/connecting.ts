@@ -1,4 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
 import { type Connection, Late } from './connection.js'
 import { openServer, type ServerOptions } from './hardened-server.js'
@@ -30,10 +31,9 @@ export const connect: Connect = async (server, options, signal) => {
   const connection = openServer(server, options)
   const abort = (): void => connection.destroy(new Error('the cache was closed'))
   signal.addEventListener('abort', abort)
-  const startedAtMs = runtime.monotonicMs()
+  const deadline = deadlineAfter(runtime, connectTimeoutMs)
   const ask: Ask = async (request) => {
-    const leftMs = Math.ceil(connectTimeoutMs - (runtime.monotonicMs() - startedAtMs))
-    return (await connection.request(request, Math.max(1, leftMs))).response
+    return (await connection.request(request, Math.max(1, Math.ceil(deadline.leftMs())))).response
   }
   try {
     if (credentials !== undefined) await signIn(ask, credentials)

@@ -1,5 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { codeIn } from '../../errors.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
 import { type Connect, connect } from './connecting.js'
 import { type Answer, type Connection, type Generation, Unsent } from './connection.js'
@@ -78,14 +79,14 @@ export class ServerLink {
   async #askAnew(request: CacheRequest): Promise<Answer> {
     const { operationTimeoutMs, maxInFlight } = this.#options
     if (this.#waiting >= maxInFlight) throw this.#full()
-    const startedAtMs = this.#runtime.monotonicMs()
+    const deadline = deadlineAfter(this.#runtime, operationTimeoutMs)
     // The value stays the caller's, who may write into it as soon as the call has returned.
     const kept = request.value === undefined ? request : { ...request, value: new Uint8Array(request.value) }
     this.#waiting += 1
     try {
       const connection = await this.#within(operationTimeoutMs, this.#connecting())
-      const leftMs = Math.ceil(operationTimeoutMs - (this.#runtime.monotonicMs() - startedAtMs))
-      if (leftMs <= 0) throw noConnectionWithin(operationTimeoutMs)
+      const leftMs = Math.ceil(deadline.leftMs())
+      if (leftMs === 0) throw noConnectionWithin(operationTimeoutMs)
       return await connection.request(kept, leftMs)
     } finally {
       this.#waiting -= 1

@@ -1,5 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { type Applied, tierUnavailable } from '../../errors.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 
 /**
  * One call of the store's user. Once its deadline has passed, the user has been told that it is late; no step may begin
@@ -33,8 +34,7 @@ export const callOf = (
     deadlineMs,
   }: { readonly operation: string; readonly isChange: boolean; readonly deadlineMs: number },
 ): Call => {
-  const lateAtMs = runtime.monotonicMs() + deadlineMs
-  const leftMs = (): number => Math.max(0, lateAtMs - runtime.monotonicMs())
+  const { leftMs } = deadlineAfter(runtime, deadlineMs)
   const because = `not done within ${deadlineMs} ms`
   const errorOf = (applied: Applied): Error =>
     tierUnavailable('the session store', operation, { because, ...(isChange ? { applied } : {}) })

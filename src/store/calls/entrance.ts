@@ -1,5 +1,5 @@
 import { refuseUnknownOptions, SessionStoreError } from '../../errors.js'
-import { settledOrOver, within } from '../../tools/waiting.js'
+import { settledWithin, within } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import { type Call, callOf } from './call.js'
 import { CALL_OPTIONS, type CallWithOptions } from './call-options.js'
@@ -26,12 +26,12 @@ export interface Entrance {
    * What was begun and has not ended. A call that changes something stays here as long as its last step may take, also
    * where its caller was told that it is late; one that changes nothing, until its caller was told.
    */
-  readonly inFlight: ReadonlySet<Promise<void>>
+  readonly inFlight: ReadonlySet<Promise<unknown>>
 }
 
 export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>): Entrance => {
   const { deadlineMs, thawMs } = options
-  const inFlight = new Set<Promise<void>>()
+  const inFlight = new Set<Promise<unknown>>()
   let isShut = false
 
   return {
@@ -42,7 +42,7 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
         refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
         return await work(call)
       })()
-      const ended = settledOrOver(runtime, isChange ? thawMs : deadlineMs, working)
+      const ended = settledWithin(runtime, isChange ? thawMs : deadlineMs, working)
       inFlight.add(ended)
       void ended.then(() => inFlight.delete(ended))
       return within(runtime, deadlineMs, working, call.lateError)

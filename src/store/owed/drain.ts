@@ -1,7 +1,8 @@
 import type { CloseReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { limiter } from '../../tools/limiter.js'
-import { jittered, settledOrOver, sleep } from '../../tools/waiting.js'
+import { jittered, sleep } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { Noted } from './ledger.js'
@@ -9,7 +10,7 @@ import type { Noted } from './ledger.js'
 /** What a store is doing as it is closed. */
 export interface UnderWay {
   /** Calls that may still bring something. What no longer can, since its caller was told, is not waited for. */
-  readonly inFlight: ReadonlySet<Promise<void>>
+  readonly inFlight: ReadonlySet<Promise<unknown>>
   /** Keys of sessions whose flush beside the answers has not ended. */
   readonly beingFlushed: ReadonlyMap<string, unknown>
 }
@@ -30,7 +31,7 @@ export const drain = async (
   { inFlight, beingFlushed }: UnderWay,
   deadlineMs: number,
 ): Promise<CloseReport> => {
-  const endsAt = runtime.monotonicMs() + deadlineMs
+  const deadline = deadlineAfter(runtime, deadlineMs)
   const letDie = runtime.keepAlive?.()
   /** Keys of sessions that nobody here can ever flush as they stand. */
   const hopeless = new Set<string>()
@@ -83,10 +84,8 @@ export const drain = async (
       await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)
     }
   }
-  const untilDeadline = (working: Promise<unknown>): Promise<void> =>
-    settledOrOver(runtime, Math.max(0, endsAt - runtime.monotonicMs()), working)
 
-  await untilDeadline(
+  await deadline.settles(
     work().catch((error: unknown) => telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })),
   )
   isOver = true
@@ -95,7 +94,7 @@ export const drain = async (
   const left = known + ledger.abandoned
   const report = { flushed, left, destroysLeft: background.retrying('destroy') }
   if (left + report.destroysLeft > 0) telemetry.emit('abandoned', { operation: 'drain', error: unfinished(report) })
-  await untilDeadline(Promise.allSettled([closed(cache), closed(backend)]))
+  await deadline.settles(Promise.allSettled([closed(cache), closed(backend)]))
   letDie?.()
   return report
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { DeadlinePassed } from '../../../src/backends/postgres/deadline.js'
 import { faultOf } from '../../../src/backends/postgres/faults.js'
 import { postgres } from '../../../src/backends/postgres/index.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { DeadlinePassed } from '../../../src/tools/deadline.js'
 import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
