@@ -19,6 +19,7 @@ import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
 import type { FlushFault } from '../owed/ledger.js'
 import type { Updated } from '../tiers/backend-tier.js'
+import type { Seen } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 import type { InCache } from './read.js'
 
@@ -157,40 +158,49 @@ export const flushing = (context: Context): Flushing => {
     if (marked.outcome === 'stored')
       return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope: mark, token: marked.token } }
 
-    for (let looks = 0; ; looks += 1) {
-      const seen = await lookAt(context, locator.key, 'writer', call)
-      if (seen === 'away') {
-        repairLater(locator)
+    const seen = await lookPastLease(locator, call)
+    if (seen === 'away') {
+      repairLater(locator)
+      return { outcome: 'durable', now: undefined }
+    }
+    switch (seen.state) {
+      case 'missing':
+      case 'large':
         return { outcome: 'durable', now: undefined }
-      }
-      switch (seen.state) {
-        case 'missing':
-        case 'large':
-          return { outcome: 'durable', now: undefined }
-        case 'tombstone':
-          return { outcome: 'destroyed' }
-        case 'lease':
-          // Its holder may have read the row before the flush; what it puts there is to be seen. A holder that
-          // never comes is sent away by removing the very lease.
-          if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
-          else await cache.drop(locator.key, seen.token)
-          continue
-        case 'live': {
-          const verdict = confirmVerdict(seen.envelope, flushed)
-          if (verdict === 'again') {
-            await dropIfDead(locator)
-            return { outcome: 'again' }
-          }
-          if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
-            return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(seen) } }
-          const envelope = confirmed(seen.envelope, flushed, runtime.now(), backendToken)
-          const put = await cache.cas(locator.key, envelope, seen.token)
-          return {
-            outcome: 'durable',
-            now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
-          }
+      case 'tombstone':
+        return { outcome: 'destroyed' }
+      case 'live': {
+        const verdict = confirmVerdict(seen.envelope, flushed)
+        if (verdict === 'again') {
+          await dropIfDead(locator)
+          return { outcome: 'again' }
+        }
+        if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
+          return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(seen) } }
+        const envelope = confirmed(seen.envelope, flushed, runtime.now(), backendToken)
+        const put = await cache.cas(locator.key, envelope, seen.token)
+        return {
+          outcome: 'durable',
+          now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
         }
       }
+    }
+  }
+
+  /**
+   * What stands in the cache once nobody fills it. The holder of a lease may have read the row before what was written to
+   * it just now, so what the holder puts there is to be seen. A holder that never comes is sent away by removing that very
+   * lease.
+   */
+  const lookPastLease = async (
+    locator: Locator,
+    call: Call | undefined,
+  ): Promise<Exclude<Seen, { readonly state: 'lease' }> | 'away'> => {
+    for (let looks = 0; ; looks += 1) {
+      const seen = await lookAt(context, locator.key, 'writer', call)
+      if (seen === 'away' || seen.state !== 'lease') return seen
+      if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
+      else await cache.drop(locator.key, seen.token)
     }
   }
 
@@ -211,18 +221,13 @@ export const flushing = (context: Context): Flushing => {
 
   const lookAfterwards: Flushing['lookAfterwards'] = async (locator, row, writeId, call, replaced) => {
     for (let looks = 0; ; looks += 1) {
-      const seen = await lookAt(context, locator.key, 'writer', call)
+      const seen = await lookPastLease(locator, call)
       if (seen === 'away') {
         repairLater(locator)
         return 'unseen'
       }
       if (seen.state === 'missing' || seen.state === 'large') return 'settled'
       if (seen.state === 'tombstone') return 'destroyed'
-      if (seen.state === 'lease') {
-        if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
-        else await cache.drop(locator.key, seen.token)
-        continue
-      }
       if (afterwardsVerdict(seen.envelope, row, writeId) === 'settled') return 'settled'
       // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
       if (seen.envelope.lineage === replaced) await cache.drop(locator.key, seen.token)
