@@ -34,6 +34,21 @@ describe('the documentation', () => {
     expect(printed).toBe("[ 'tea', 'coffee' ]\nundefined\n")
   })
 
+  test('every page of docs leads to the glossary once, but for the decisions', () => {
+    const withoutLink = pages
+      .filter((page) => /^docs\/[^/]+\.md$/.test(page) && page !== 'docs/glossary.md')
+      .filter((page) => read(page).split('](glossary.md)').length !== 2)
+    expect(withoutLink).toEqual([])
+  })
+
+  test('the glossary explains each word once, in one sentence', () => {
+    const rows = [...read('docs/glossary.md').matchAll(/^\| \*\*(.+)\*\* \| (.+) \|$/gm)]
+    const words = rows.map(([, word]) => word)
+    expect(words.length).toBeGreaterThan(20)
+    expect(new Set(words).size).toBe(words.length)
+    for (const [, word, sentence = ''] of rows) expect(sentence, word).toMatch(/^[A-Z][^.]*\.$/)
+  })
+
   test('every link to a file of the repository leads to one', () => {
     const broken = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)/g)]
