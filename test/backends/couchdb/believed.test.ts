@@ -1,31 +1,15 @@
 import type { ServerResponse } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
-import { couchdb } from './backend.js'
-import { bornNow, fixedRuntime, NOW } from './fixed.js'
-import { html, json, type Script, type Scripted, type ScriptedOptions, scripted } from './scripted.js'
+import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
+import { bornThen, sceneForThisFile } from './scene.js'
+import { html, json, type Script } from './scripted.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
 
-const serverThat = async (script: Script, options?: ScriptedOptions): Promise<Scripted> => {
-  const server = await scripted(script, options)
-  closing.push(() => server.close())
-  return server
-}
-
-const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const absoluteTtlMs = 30 * 86_400_000
-  const backend = couchdb({ url, absoluteTtlMs, requestTimeoutMs: 10_000, runtime: fixedRuntime, ...more })
-  closing.push(() => backend.close())
-  return backend
-}
+const { serverThat, backendOf } = sceneForThisFile({ requestTimeoutMs: 10_000, runtime: standingRuntime })
 
 const OF_NO_COUCHDB = {
   code: 'E_SESSION_UNAVAILABLE',
@@ -39,13 +23,14 @@ const calls = (backend: ReturnType<typeof backendOf>) => {
   const session = storedSession()
   const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
   return {
-    read: () => backend.read(bornNow()),
-    update: () => backend.update([{ locator: bornNow(), guard, session, token: new Uint8Array(0) }]),
-    extend: () => backend.extend([{ locator: bornNow(), seenAt: 1, expiresAt: 2 }]),
-    destroy: () => backend.destroy(bornNow(), { writeId: sampleWriteId(), at: NOW, keepUntil: NOW + 1_000 }),
-    list: () => backend.list({ namespace: 'contract', now: NOW, limit: 9, maxBytes: 1_000_000 }),
-    count: () => backend.count({ namespace: 'contract', now: NOW }),
-    purge: () => backend.purge({ now: NOW, limit: 9 }),
+    read: () => backend.read(bornThen()),
+    update: () => backend.update([{ locator: bornThen(), guard, session, token: new Uint8Array(0) }]),
+    extend: () => backend.extend([{ locator: bornThen(), seenAt: 1, expiresAt: 2 }]),
+    destroy: () =>
+      backend.destroy(bornThen(), { writeId: sampleWriteId(), at: QUIET_DAY, keepUntil: QUIET_DAY + 1_000 }),
+    list: () => backend.list({ namespace: 'contract', now: QUIET_DAY, limit: 9, maxBytes: 1_000_000 }),
+    count: () => backend.count({ namespace: 'contract', now: QUIET_DAY }),
+    purge: () => backend.purge({ now: QUIET_DAY, limit: 9 }),
   }
 }
 
@@ -77,19 +62,19 @@ describe('an absence', () => {
     ['a list with the document', [{ _id: 's:contract:mine', _rev: '1-a' }]],
   ])('or a session is not read out of %s', async (_, body) => {
     const { url } = await serverThat(answering(200, body))
-    const read = backendOf(url).read({ ...bornNow(), key: 'contract:mine' })
+    const read = backendOf(url).read({ ...bornThen(), key: 'contract:mine' })
     await expect(read).rejects.toMatchObject(OF_NO_COUCHDB)
   })
 
   test('of a document is believed only of a database that says its name', async () => {
     const script: Script = ({ path }, response) => {
       if (path.includes('s%3A')) json(response, 404, { error: 'not_found', reason: 'missing' })
-      else json(response, 200, { db_name: 'other-2026-11' })
+      else json(response, 200, { db_name: 'other-2026-06' })
     }
     const { url } = await serverThat(script, { hasMonths: false })
-    await expect(backendOf(url).read(bornNow())).rejects.toMatchObject(OF_NO_COUCHDB)
+    await expect(backendOf(url).read(bornThen())).rejects.toMatchObject(OF_NO_COUCHDB)
     const named = await serverThat(script)
-    expect(await backendOf(named.url).read(bornNow())).toEqual({ state: 'absent' })
+    expect(await backendOf(named.url).read(bornThen())).toEqual({ state: 'absent' })
   })
 
   test('of many documents is believed only where each is told of', async () => {
@@ -146,7 +131,7 @@ describe('a login', () => {
     const backend = backendOf(url, cookie)
     const failure = { code: 'E_SESSION_UNAVAILABLE', message: expect.stringMatching(words) }
     for (const [name, call] of Object.entries(calls(backend))) await expect(call(), name).rejects.toMatchObject(failure)
-    const insertion = backend.insert(bornNow(), storedSession())
+    const insertion = backend.insert(bornThen(), storedSession())
     await expect(insertion).rejects.toMatchObject({ ...failure, applied: 'no' })
     expect(await backend.health()).toMatchObject({ state: 'down', reason: failure.message })
     expect(asked.every(({ path }) => path === '/_session')).toBe(true)
@@ -156,7 +141,7 @@ describe('a login', () => {
     const reason = 'Account is temporarily locked due to multiple authentication failures'
     const { url } = await serverThat(answering(403, { error: 'forbidden', reason }))
     for (const auth of ['cookie', 'basic'] as const)
-      await expect(backendOf(url, { ...cookie, auth }).read(bornNow())).rejects.toMatchObject({
+      await expect(backendOf(url, { ...cookie, auth }).read(bornThen())).rejects.toMatchObject({
         code: 'E_SESSION_UNAVAILABLE',
         message: expect.stringMatching(/locked this user out at this address.*HTTP 403/),
         answered: true,
@@ -181,8 +166,8 @@ describe('a change', () => {
       const session = storedSession()
       const { lineage } = session
       const guard = { lineage, belowVersion: 2, parentLineage: lineage, parentVersion: 1 }
-      const token = tokenOf({ ...session, month: '2026-11', revision: `1-${'a0'.repeat(16)}` })
-      return { locator: bornNow(), guard, session, token }
+      const token = tokenOf({ ...session, month: '2026-06', revision: `1-${'a0'.repeat(16)}` })
+      return { locator: bornThen(), guard, session, token }
     })
     const outcomes = await backendOf(url).update(entries)
     return outcomes.map((outcome) => (outcome.outcome === 'failed' ? outcome.error.applied : outcome.outcome))
@@ -212,20 +197,22 @@ describe('a change', () => {
       const { url } = await serverThat(script)
       const session = storedSession()
       const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-      const token = tokenOf({ ...session, month: '2026-11', revision: `1-${'a0'.repeat(16)}` })
-      const update = backendOf(url).update([{ locator: bornNow(), guard, session, token }])
+      const token = tokenOf({ ...session, month: '2026-06', revision: `1-${'a0'.repeat(16)}` })
+      const update = backendOf(url).update([{ locator: bornThen(), guard, session, token }])
       await expect(update).rejects.toMatchObject({ ...OF_NO_COUCHDB, applied: 'unknown' })
     }
     const { url } = await serverThat(answering(201, { ok: true, id: 's:contract:other', rev: '1-a' }))
-    const insertion = backendOf(url).insert(bornNow(), storedSession())
+    const insertion = backendOf(url).insert(bornThen(), storedSession())
     await expect(insertion).rejects.toMatchObject({ ...OF_NO_COUCHDB, applied: 'unknown' })
   })
 
   test('that met nodes which are away may be there, and the silence counts', async () => {
     const { url } = await serverThat(answering(412, { error: 'nodedown', reason: 'progress not possible' }))
-    const insertion = backendOf(url).insert(bornNow(), storedSession())
+    const insertion = backendOf(url).insert(bornThen(), storedSession())
     await expect(insertion).rejects.toMatchObject({ applied: 'unknown', answered: false })
-    await expect(backendOf(url).read(bornNow())).rejects.toThrow(/nodes of the cluster that keep the document are away/)
+    await expect(backendOf(url).read(bornThen())).rejects.toThrow(
+      /nodes of the cluster that keep the document are away/,
+    )
   })
 })
 
@@ -246,7 +233,7 @@ describe('a server that lacks the database', () => {
 
   test('beside one that has it is passed over by a process that has never seen it, and makes none', async () => {
     const database = couch().pattern()
-    const locator = bornNow()
+    const locator = bornThen()
     await backendOf(couch().url, { database }).insert(locator, storedSession())
     const server = await lacking()
     for (const run of ['read', 'insert', 'list'] as const) {
@@ -255,7 +242,9 @@ describe('a server that lacks the database', () => {
       if (run === 'insert') expect((await backend.insert(locator, storedSession())).outcome).toBe('exists')
       const [namespace = ''] = locator.key.split(':')
       if (run === 'list')
-        expect((await backend.list({ namespace, now: NOW, limit: 9, maxBytes: 1_000_000 })).entries).toHaveLength(1)
+        expect((await backend.list({ namespace, now: QUIET_DAY, limit: 9, maxBytes: 1_000_000 })).entries).toHaveLength(
+          1,
+        )
       expect((await backend.health()).servers).toMatchObject([
         { state: 'down', reason: expect.stringMatching(/none of the cluster that keeps it/) },
         { state: 'up' },
@@ -269,23 +258,23 @@ describe('a server that lacks the database', () => {
     const broken = await serverThat((_, response) => void response.destroy(), { hasMonths: false })
     const backend = backendOf([server.url, broken.url])
     const failure = { code: 'E_SESSION_UNAVAILABLE', message: expect.stringMatching(/too few of the other servers/) }
-    await expect(backend.insert(bornNow(), storedSession())).rejects.toMatchObject({ ...failure, applied: 'no' })
-    await expect(backend.read(bornNow())).rejects.toMatchObject(failure)
+    await expect(backend.insert(bornThen(), storedSession())).rejects.toMatchObject({ ...failure, applied: 'no' })
+    await expect(backend.read(bornThen())).rejects.toMatchObject(failure)
     expect(server.made()).toEqual([])
     const third = await lacking()
-    expect(await backendOf([server.url, broken.url, third.url]).read(bornNow())).toEqual({ state: 'absent' })
+    expect(await backendOf([server.url, broken.url, third.url]).read(bornThen())).toEqual({ state: 'absent' })
   })
 
   test('is asked once a minute, and not at each read, whether the month is still without a database', async () => {
     const server = await lacking()
     let elapsed = 0
-    const runtime = { ...fixedRuntime, monotonicMs: () => fixedRuntime.monotonicMs() + elapsed }
+    const runtime = { ...standingRuntime, monotonicMs: () => standingRuntime.monotonicMs() + elapsed }
     const backend = backendOf(server.url, { runtime })
     const sessions = () => server.asked.filter(({ path }) => path === '/_session').length
-    for (let round = 0; round < 3; round++) expect(await backend.read(bornNow())).toEqual({ state: 'absent' })
+    for (let round = 0; round < 3; round++) expect(await backend.read(bornThen())).toEqual({ state: 'absent' })
     expect(sessions()).toBe(1)
     elapsed += 60_000
-    expect(await backend.read(bornNow())).toEqual({ state: 'absent' })
+    expect(await backend.read(bornThen())).toEqual({ state: 'absent' })
     expect(sessions()).toBe(2)
     expect(server.made()).toEqual([])
   })
@@ -293,7 +282,7 @@ describe('a server that lacks the database', () => {
   test('is well, as long as the store may make one; and not for a program that must not, or a user who may not', async () => {
     const server = await lacking()
     expect(await backendOf(server.url).health()).toMatchObject({ state: 'up' })
-    const missing = { state: 'down', reason: expect.stringMatching(/lacks the database nonstick-2026-11; call `setUp/) }
+    const missing = { state: 'down', reason: expect.stringMatching(/lacks the database nonstick-2026-06; call `setUp/) }
     expect(await backendOf(server.url, { createDatabases: false }).health()).toMatchObject(missing)
     const plain = await serverThat(
       ({ path }, response) =>

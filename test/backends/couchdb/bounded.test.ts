@@ -1,16 +1,14 @@
 import type { ServerResponse } from 'node:http'
 import { gzipSync } from 'node:zlib'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { contentOf, idOf } from '../../../src/backends/couchdb/document.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
-import { fixedRuntime, NOW } from './fixed.js'
+import { closedAfterEach } from './scene.js'
 import { json, type Script, scripted } from './scripted.js'
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const backendOn = async (script: Script, options: { readonly maxDocumentBytes?: number } = {}) => {
   const server = await scripted(script)
@@ -19,14 +17,14 @@ const backendOn = async (script: Script, options: { readonly maxDocumentBytes?: 
     url: server.url,
     absoluteTtlMs: 86_400_000,
     requestTimeoutMs: 60_000,
-    runtime: fixedRuntime,
+    runtime: standingRuntime,
     ...options,
   })
   closing.push(() => backend.close())
   return { backend, server }
 }
 
-const bornNow = () => sampleLocator({ namespace: 'shop', bornMonth: '2611' })
+const bornNow = () => sampleLocator({ namespace: 'shop', bornMonth: '2606' })
 
 const MIB = 1_048_576
 
@@ -43,7 +41,7 @@ describe('an answer that is larger than what was asked for may come to is not re
     }
     pour()
   }
-  const session = storedSession({ createdAt: NOW })
+  const session = storedSession({ createdAt: QUIET_DAY })
   const update = () => ({
     locator: bornNow(),
     session: { ...session, version: 2 },
@@ -54,13 +52,13 @@ describe('an answer that is larger than what was asked for may come to is not re
   test.each([
     ['a read', 3, (backend: ReturnType<typeof couchdb>) => backend.read(bornNow())],
     ['an insert', 3, (backend: ReturnType<typeof couchdb>) => backend.insert(bornNow(), session)],
-    ['a count', 3, (backend: ReturnType<typeof couchdb>) => backend.count({ namespace: 'shop', now: NOW })],
+    ['a count', 3, (backend: ReturnType<typeof couchdb>) => backend.count({ namespace: 'shop', now: QUIET_DAY })],
     [
       'a listing',
       3,
-      (backend: ReturnType<typeof couchdb>) => backend.listKeys({ namespace: 'shop', now: NOW, limit: 100 }),
+      (backend: ReturnType<typeof couchdb>) => backend.listKeys({ namespace: 'shop', now: QUIET_DAY, limit: 100 }),
     ],
-    ['a purge', 32, (backend: ReturnType<typeof couchdb>) => backend.purge({ now: NOW, limit: 9 })],
+    ['a purge', 32, (backend: ReturnType<typeof couchdb>) => backend.purge({ now: QUIET_DAY, limit: 9 })],
   ] as const)('of %s', async (_what, mostMib, ask) => {
     let sent = 0
     const { backend, server } = await backendOn(
@@ -115,8 +113,8 @@ test('a document that may be too large for an answer is refused before it is sen
     },
     { maxDocumentBytes: 10_000 },
   )
-  const large = storedSession({ createdAt: NOW, data: Buffer.alloc(8_000, 7) })
-  const small = storedSession({ createdAt: NOW, data: Buffer.alloc(7_000, 7) })
+  const large = storedSession({ createdAt: QUIET_DAY, data: Buffer.alloc(8_000, 7) })
+  const small = storedSession({ createdAt: QUIET_DAY, data: Buffer.alloc(7_000, 7) })
   await expect(backend.insert(bornNow(), large)).rejects.toMatchObject({ code: 'E_SESSION_TOO_LARGE', applied: 'no' })
   expect(server.asked.filter(({ method }) => method !== 'GET')).toEqual([])
   expect(await backend.insert(bornNow(), small)).toMatchObject({ outcome: 'inserted' })
@@ -129,11 +127,13 @@ test('many documents that are too large for one answer are asked for in halves, 
   const doc = (key: string) => ({
     _id: idOf(key),
     _rev: `1-${'a'.repeat(32)}`,
-    ...contentOf(storedSession({ createdAt: NOW, data })),
+    ...contentOf(storedSession({ createdAt: QUIET_DAY, data })),
   })
   const script: Script = ({ path, body }, response) => {
     if (path.includes('_view/sessions'))
-      return json(response, 200, { rows: keys.map((key) => ({ id: idOf(key), key: '', value: NOW + 1_000_000 })) })
+      return json(response, 200, {
+        rows: keys.map((key) => ({ id: idOf(key), key: '', value: QUIET_DAY + 1_000_000 })),
+      })
     const ids = (JSON.parse(body) as { docs: { id: string }[] }).docs.map(({ id }) => id)
     lookedAt.push(ids.length)
     return json(response, 200, {
@@ -142,7 +142,7 @@ test('many documents that are too large for one answer are asked for in halves, 
   }
   // A document of 9 MiB comes to 12 MiB in base64, and four of them to less than what is read at once.
   const { backend } = await backendOn(script, { maxDocumentBytes: 12_700_000 })
-  const page = await backend.list({ namespace: 'shop', now: NOW, limit: 8, maxBytes: 30 * MIB })
+  const page = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 8, maxBytes: 30 * MIB })
   expect(page.entries.map(({ key }) => key)).toEqual(keys.slice(0, 3))
   expect(page.next).toBe(keys[2])
   expect(lookedAt).toEqual([4])
@@ -150,7 +150,7 @@ test('many documents that are too large for one answer are asked for in halves, 
   lookedAt.length = 0
   const tight = await backendOn(script, { maxDocumentBytes: 3 * MIB })
   const error: unknown = await tight.backend
-    .list({ namespace: 'shop', now: NOW, limit: 8, maxBytes: 30 * MIB })
+    .list({ namespace: 'shop', now: QUIET_DAY, limit: 8, maxBytes: 30 * MIB })
     .catch((raised: unknown) => raised)
   // Each of them alone comes to no more than the few leaves may that one document can have.
   expect(error).toMatchObject({ entries: { length: 3 } })
@@ -163,7 +163,7 @@ test('a document that this program cannot read is in its page, and the others ar
     if (path.includes('_view/sessions'))
       return json(response, 200, { rows: keys.map((key) => ({ id: idOf(key), key: '', value: 'of a newer program' })) })
     const { docs } = JSON.parse(body) as { docs: { id: string }[] }
-    const content = { ...contentOf(storedSession({ createdAt: NOW })), _rev: `1-${'a'.repeat(32)}` }
+    const content = { ...contentOf(storedSession({ createdAt: QUIET_DAY })), _rev: `1-${'a'.repeat(32)}` }
     return json(response, 200, {
       results: docs.map(({ id }) => ({
         id,
@@ -171,7 +171,7 @@ test('a document that this program cannot read is in its page, and the others ar
       })),
     })
   })
-  const { entries } = await backend.list({ namespace: 'shop', now: NOW, limit: 9, maxBytes: MIB })
+  const { entries } = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 9, maxBytes: MIB })
   expect(entries.map(({ key }) => key)).toEqual(keys)
   expect(entries[1]).toMatchObject({ unreadable: { code: 'E_SESSION_FORMAT' } })
 })

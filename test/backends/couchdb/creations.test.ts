@@ -1,27 +1,20 @@
 import type { ServerResponse } from 'node:http'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { partsOf } from '../../../src/backends/couchdb/parts.js'
 import { sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
-import { type Counting, countingFor } from './counting.js'
-import { bornNow, fixedRuntime, NOW } from './fixed.js'
+import { bornThen, closedAfterEach, wireForThisFile } from './scene.js'
 import { type Asked, json, type Script, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-let wire: Counting
-const closing: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  wire = await countingFor(couch().url)
-})
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-afterAll(() => wire.close())
+const wire = wireForThisFile(couch)
+const closing = closedAfterEach()
 
 const backendOf = (options: CouchdbOptions) => {
-  const backend = couchdb({ ...options, runtime: fixedRuntime })
+  const backend = couchdb({ ...options, runtime: standingRuntime })
   closing.push(() => backend.close())
   return backend
 }
@@ -49,15 +42,15 @@ const serverThat = async (first: (asked: Asked, response: ServerResponse) => boo
 
 describe('creations', () => {
   test('that come together go out together, and each is created, or finds what stands there', async () => {
-    const backend = backendOf({ ...couch().options(), url: wire.url })
+    const backend = backendOf({ ...couch().options(), url: wire().url })
     await backend.setUp()
-    const [stood, dead] = [bornNow(), bornNow()]
+    const [stood, dead] = [bornThen(), bornThen()]
     await backend.insert(stood, storedSession())
-    await backend.destroy(dead, { writeId: sampleWriteId(), at: NOW, keepUntil: NOW + 86_400_000 })
-    const locators = Array.from({ length: 64 }, bornNow)
+    await backend.destroy(dead, { writeId: sampleWriteId(), at: QUIET_DAY, keepUntil: QUIET_DAY + 86_400_000 })
+    const locators = Array.from({ length: 64 }, bornThen)
     const sessions = locators.map(() => storedSession())
     const created: string[] = []
-    const asked = await wire.during(async () => {
+    const asked = await wire().during(async () => {
       const all = [...locators, stood, dead]
       const outcomes = await Promise.all(
         all.map((locator, at) => backend.insert(locator, sessions[at] ?? storedSession())),
@@ -80,9 +73,9 @@ describe('creations', () => {
     let hanging = 0
     const { options } = await serverThat(({ method }) => method === 'PUT' && ++hanging <= 3)
     const backend = backendOf({ ...options, requestTimeoutMs: 3_000 })
-    const stuck = Array.from({ length: 3 }, () => backend.insert(bornNow(), storedSession()))
+    const stuck = Array.from({ length: 3 }, () => backend.insert(bornThen(), storedSession()))
     const failing = Promise.all(stuck.map((call) => expect(call).rejects.toMatchObject({ applied: 'unknown' })))
-    const outcomes = await Promise.all(Array.from({ length: 30 }, () => backend.insert(bornNow(), storedSession())))
+    const outcomes = await Promise.all(Array.from({ length: 30 }, () => backend.insert(bornThen(), storedSession())))
     expect(outcomes.every(({ outcome }) => outcome === 'inserted')).toBe(true)
     await failing
   })
@@ -94,13 +87,13 @@ describe('creations', () => {
       return true
     })
     const backend = backendOf(options)
-    const alone = Array.from({ length: 4 }, () => backend.insert(bornNow(), storedSession()))
+    const alone = Array.from({ length: 4 }, () => backend.insert(bornThen(), storedSession()))
     await expect.poll(() => held.length).toBe(4)
-    const waiting = backend.insert(bornNow(), storedSession(), { notAfter: NOW + 200 })
+    const waiting = backend.insert(bornThen(), storedSession(), { notAfter: QUIET_DAY + 200 })
     // It waits behind four that are not answered, so that it was not sent.
     await expect(waiting).rejects.toMatchObject({ applied: 'no' })
-    const patient = backend.insert(bornNow(), storedSession())
-    const hurried = backend.insert(bornNow(), storedSession(), { notAfter: NOW + 2_000 })
+    const patient = backend.insert(bornThen(), storedSession())
+    const hurried = backend.insert(bornThen(), storedSession(), { notAfter: QUIET_DAY + 2_000 })
     for (const answer of held.splice(0)) answer()
     await Promise.all(alone)
     await expect.poll(() => held.length).toBe(1)
@@ -118,10 +111,10 @@ describe('creations', () => {
       return true
     })
     const backend = backendOf(options)
-    const first = Array.from({ length: 4 }, () => backend.insert(bornNow(), storedSession()))
+    const first = Array.from({ length: 4 }, () => backend.insert(bornThen(), storedSession()))
     await expect.poll(() => held.length).toBe(4)
-    const [late, other, last] = [bornNow(), bornNow(), bornNow()]
-    const hurried = backend.insert(late, storedSession(), { notAfter: NOW + 50 })
+    const [late, other, last] = [bornThen(), bornThen(), bornThen()]
+    const hurried = backend.insert(late, storedSession(), { notAfter: QUIET_DAY + 50 })
     const lost = expect(hurried).rejects.toMatchObject({ applied: 'no' })
     const rest = [other, last].map((locator) => backend.insert(locator, storedSession()))
     await new Promise((resolve) => setTimeout(resolve, 100))
@@ -142,7 +135,7 @@ describe('creations', () => {
     const backend = backendOf(options)
     const users = ['a', 'b', 'c', 'd', 'e', 'large', 'f', 'g', 'h']
     const outcomes = await Promise.allSettled(
-      users.map((userId) => backend.insert(bornNow(), storedSession({ userId }))),
+      users.map((userId) => backend.insert(bornThen(), storedSession({ userId }))),
     )
     for (const [at, outcome] of outcomes.entries())
       if (users[at] === 'large')

@@ -1,19 +1,17 @@
 import type { ServerResponse } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { couchdb } from './backend.js'
+import { closedAfterEach } from './scene.js'
 import { type Asked, json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const DAY_MS = 86_400_000
 const REVISION = `1-${'a0'.repeat(16)}`

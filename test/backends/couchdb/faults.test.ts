@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
@@ -11,6 +11,7 @@ import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { quietRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
+import { closedAfterEach } from './scene.js'
 import { half, html, json, type Script, type Scripted, scripted } from './scripted.js'
 
 const SECRET = 'b4d-s3cret'
@@ -20,10 +21,7 @@ const { now } = quietRuntime
 
 const REVISION = `1-${'a0'.repeat(16)}`
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const serverThat = async (script: Script): Promise<Scripted> => {
   const server = await scripted(script)

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { startCouchdb } from '../../../scripts/servers/couchdb.js'
 import { msgpackCodec } from '../../../src/codecs/index.js'
 import { createSessionStore, isSessionStoreError, type SessionStore } from '../../../src/index.js'
@@ -9,11 +9,9 @@ import { type Chance, chance } from '../../concurrency/chance.js'
 import { quietRuntime } from '../../support/calendar.js'
 import { rounds, seed } from '../../support/seed.js'
 import { couchdb } from './backend.js'
+import { closedAfterEach } from './scene.js'
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const runtime = quietRuntime
 

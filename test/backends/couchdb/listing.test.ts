@@ -1,20 +1,18 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { contentOf, idOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
 import { countingFor } from './counting.js'
-import { fixedRuntime, NOW } from './fixed.js'
+import { closedAfterEach } from './scene.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const DAY_MS = 86_400_000
 
@@ -97,16 +95,16 @@ describe('a page costs the same few requests', () => {
     const wire = await countingFor(couch().url)
     closing.push(() => wire.close())
     const database = couch().pattern()
-    const backend = couchdb(couch().options({ database, url: wire.url, runtime: fixedRuntime }))
+    const backend = couchdb(couch().options({ database, url: wire.url, runtime: standingRuntime }))
     closing.push(() => backend.close())
     await backend.setUp()
     const [, name = ''] = await couch().databases(database)
     const put = (docs: readonly object[]) => couch().ask(`${name}/_bulk_docs`, { method: 'POST', body: { docs } })
-    const keys = Array.from({ length: 3 }, () => sampleLocator({ namespace: 'shop', bornMonth: '2611' }).key).sort()
-    const session = storedSession({ createdAt: NOW, expiresAt: NOW + DAY_MS })
+    const keys = Array.from({ length: 3 }, () => sampleLocator({ namespace: 'shop', bornMonth: '2606' }).key).sort()
+    const session = storedSession({ createdAt: QUIET_DAY, expiresAt: QUIET_DAY + DAY_MS })
     await put(keys.map((key) => ({ _id: idOf(key), ...contentOf(session) })))
     const page = async (after?: string) => {
-      const options = { namespace: 'shop', now: NOW, limit: 1, ...(after === undefined ? {} : { after }) }
+      const options = { namespace: 'shop', now: QUIET_DAY, limit: 1, ...(after === undefined ? {} : { after }) }
       const listed: string[] = []
       const asked = await wire.during(async () => {
         listed.push(...(await backend.list({ ...options, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
@@ -127,7 +125,7 @@ describe('a page costs the same few requests', () => {
   test('whatever was logged out, and is not purged yet', async () => {
     const { page, others, keys } = await filled()
     expect(await page()).toEqual({ listed: keys.slice(0, 1), requests: 2 })
-    await others(1_000, tombstoneOf('0011223344556677', NOW - 1, NOW + DAY_MS))
+    await others(1_000, tombstoneOf('0011223344556677', QUIET_DAY - 1, QUIET_DAY + DAY_MS))
     expect(await page()).toEqual({ listed: keys.slice(0, 1), requests: 2 })
     expect(await page(keys[1])).toEqual({ listed: keys.slice(2), requests: 2 })
     expect(await page(keys[2])).toEqual({ listed: [], requests: 1 })
@@ -135,7 +133,7 @@ describe('a page costs the same few requests', () => {
 
   test('or hardly more, whatever has ended, and is not purged yet', async () => {
     const { page, others, keys } = await filled()
-    await others(1_000, contentOf(storedSession({ expiresAt: NOW })))
+    await others(1_000, contentOf(storedSession({ expiresAt: QUIET_DAY })))
     const first = await page()
     expect(first.listed).toEqual(keys.slice(0, 1))
     expect(first.requests).toBeLessThanOrEqual(4)

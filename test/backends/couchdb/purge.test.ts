@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
@@ -7,14 +7,12 @@ import { monthOf } from '../../../src/session/id.js'
 import { movableRuntime } from '../../../src/testing/movable-runtime.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { couchdb } from './backend.js'
+import { closedAfterEach } from './scene.js'
 import { json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const DAY_MS = 86_400_000
 const at = (moment: string): number => Date.parse(moment)

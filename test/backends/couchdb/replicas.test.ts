@@ -1,21 +1,19 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { contentOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
 import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
-import { bornNow, fixedRuntime, NOW } from './fixed.js'
+import { bornThen, closedAfterEach } from './scene.js'
 import { json, type Script, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 const backendOf = (url: string, more: Partial<CouchdbOptions> = {}) => {
   const absoluteTtlMs = 30 * 86_400_000
-  const backend = couchdb({ url, absoluteTtlMs, requestTimeoutMs: 10_000, runtime: fixedRuntime, ...more })
+  const backend = couchdb({ url, absoluteTtlMs, requestTimeoutMs: 10_000, runtime: standingRuntime, ...more })
   closing.push(() => backend.close())
   return backend
 }
@@ -46,7 +44,7 @@ const clusterOf = async (copies: number, script: Script) => {
 describe('a database that keeps more copies than the store asked for', () => {
   const refused = {
     code: 'E_BACKEND_SCHEMA',
-    message: expect.stringMatching(/nonstick-2026-11 keeps 3 copies.*\(n = 3\).*`\?n=1`.*`replicas: 3`/),
+    message: expect.stringMatching(/nonstick-2026-06 keeps 3 copies.*\(n = 3\).*`\?n=1`.*`replicas: 3`/),
   }
 
   test('is refused by its name, with the cure, before anything is written or is taken for absent', async () => {
@@ -54,11 +52,15 @@ describe('a database that keeps more copies than the store asked for', () => {
     const backend = backendOf(url)
     const session = storedSession()
     const guard = { lineage: session.lineage, belowVersion: 2, parentLineage: session.lineage, parentVersion: 1 }
-    await expect(backend.insert(bornNow(), session)).rejects.toMatchObject({ ...refused, applied: 'no' })
-    await expect(backend.read(bornNow())).rejects.toMatchObject(refused)
-    const update = backend.update([{ locator: bornNow(), guard, session, token: new Uint8Array(0) }])
+    await expect(backend.insert(bornThen(), session)).rejects.toMatchObject({ ...refused, applied: 'no' })
+    await expect(backend.read(bornThen())).rejects.toMatchObject(refused)
+    const update = backend.update([{ locator: bornThen(), guard, session, token: new Uint8Array(0) }])
     await expect(update).rejects.toMatchObject({ ...refused, applied: 'no' })
-    const destroy = backend.destroy(bornNow(), { writeId: sampleWriteId(), at: NOW, keepUntil: NOW + 1_000 })
+    const destroy = backend.destroy(bornThen(), {
+      writeId: sampleWriteId(),
+      at: QUIET_DAY,
+      keepUntil: QUIET_DAY + 1_000,
+    })
     await expect(destroy).rejects.toMatchObject(refused)
     await expect(backend.setUp()).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA' })
     expect(await backend.health()).toMatchObject({ state: 'down', reason: refused.message })
@@ -68,7 +70,7 @@ describe('a database that keeps more copies than the store asked for', () => {
   test('is not one that a cluster of a single node, or a single node of old, says of itself', async () => {
     for (const { url } of [await clusterOf(1, lacksAll), await scripted(lacksAll)]) {
       const backend = backendOf(url)
-      expect(await backend.read(bornNow())).toEqual({ state: 'absent' })
+      expect(await backend.read(bornThen())).toEqual({ state: 'absent' })
       const { state, reason } = await backend.health()
       expect([state, reason]).toEqual(['up', undefined])
     }
@@ -91,8 +93,8 @@ test.each([
   )
   closing.push(() => server.close())
   const backend = backendOf(server.url, replicas === undefined ? {} : { replicas })
-  expect((await backend.insert(bornNow(), storedSession())).outcome).toBe('inserted')
-  expect(made).toEqual([`/nonstick-2026-11?n=${n}`])
+  expect((await backend.insert(bornThen(), storedSession())).outcome).toBe('inserted')
+  expect(made).toEqual([`/nonstick-2026-06?n=${n}`])
 })
 
 test('a database that is made with more copies than were asked for, by a rule of the server’s, is refused', async () => {
@@ -108,7 +110,7 @@ test('a database that is made with more copies than were asked for, by a rule of
     { hasMonths: false },
   )
   closing.push(() => server.close())
-  const insertion = backendOf(server.url).insert(bornNow(), storedSession())
+  const insertion = backendOf(server.url).insert(bornThen(), storedSession())
   await expect(insertion).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA', applied: 'no' })
 })
 
@@ -122,7 +124,7 @@ describe('where more copies were asked for', () => {
   })
 
   test('an absence is believed when all copies were asked, and what one of them has is found', async () => {
-    const locator = bornNow()
+    const locator = bornThen()
     const session = storedSession()
     const document = { _id: `s:${locator.key}`, _rev: '1-a', ...contentOf(session) }
     let isThere = true
@@ -139,10 +141,10 @@ describe('where more copies were asked for', () => {
   })
 
   test('no leaf is removed, and the one that counts is the same for all', async () => {
-    const locator = bornNow()
+    const locator = bornThen()
     const id = `s:${locator.key}`
     const live = { _id: id, _rev: '3-b', ...contentOf(storedSession({ version: 9 })) }
-    const dead = { _id: id, _rev: '2-a', ...tombstoneOf(sampleWriteId(), NOW, NOW + 86_400_000) }
+    const dead = { _id: id, _rev: '2-a', ...tombstoneOf(sampleWriteId(), QUIET_DAY, QUIET_DAY + 86_400_000) }
     const script: Script = ({ path }, response) =>
       path.includes('open_revs')
         ? json(response, 200, [{ ok: live }, { ok: dead }])
@@ -159,9 +161,9 @@ describe('where more copies were asked for', () => {
 
 test('a database of ours says that it keeps one copy, where it says anything of a cluster', async () => {
   const database = couch().pattern()
-  const backend = couchdb(couch().options({ database, runtime: fixedRuntime }))
+  const backend = couchdb(couch().options({ database, runtime: standingRuntime }))
   closing.push(() => backend.close())
-  await backend.insert(bornNow(), storedSession())
+  await backend.insert(bornThen(), storedSession())
   const [name = ''] = await couch().databases(database)
   const { cluster } = (await couch().ask(name)).body as { cluster?: { n: number } }
   expect(cluster?.n ?? 1).toBe(1)

@@ -3,45 +3,22 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { startCouchdb } from '../../../scripts/servers/couchdb.js'
 import { freePort } from '../../../scripts/servers/index.js'
 import { contentOf, idOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { monthAt } from '../../../src/backends/couchdb/months.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
-import { quietRuntime } from '../../support/calendar.js'
+import { quietRuntime, standingRuntime } from '../../support/calendar.js'
 import { absent, type Found, skipUnless } from '../../support/skip.js'
-import { couchdb } from './backend.js'
-import { bornNow, fixedRuntime } from './fixed.js'
-import { type Asked, html, json, type Script, type Scripted, type ScriptedOptions, scripted } from './scripted.js'
+import { bornThen, sceneForThisFile } from './scene.js'
+import { type Asked, html, json, type Script, type Scripted, scripted } from './scripted.js'
 
 const { now } = quietRuntime
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-
-const serverThat = async (script: Script, options?: ScriptedOptions): Promise<Scripted> => {
-  const server = await scripted(script, options)
-  closing.push(() => server.close())
-  return server
-}
-
-const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
-  const backend = couchdb({
-    url,
-    absoluteTtlMs: 30 * 86_400_000,
-    requestTimeoutMs: 4_000,
-    runtime: quietRuntime,
-    ...more,
-  })
-  closing.push(() => backend.close())
-  return backend
-}
+const { closing, serverThat, backendOf } = sceneForThisFile({ requestTimeoutMs: 4_000, runtime: quietRuntime })
 
 const locator = () => sampleLocator({ bornMonth: monthOf(now()) })
 const missing = (_: Asked, response: ServerResponse): void =>
@@ -121,9 +98,9 @@ describe('the first server of the list', () => {
     const second = await serverThat(missing)
     let elapsed = 0
     const monotonicMs = () => systemRuntime.monotonicMs() + elapsed
-    const runtime = { ...fixedRuntime, monotonicMs, random: () => 0.5 }
+    const runtime = { ...standingRuntime, monotonicMs, random: () => 0.5 }
     const backend = backendOf([first.url, second.url], { runtime })
-    const read = async () => expect(await backend.read(bornNow())).toEqual({ state: 'absent' })
+    const read = async () => expect(await backend.read(bornThen())).toEqual({ state: 'absent' })
     await read()
     return {
       first,
@@ -146,7 +123,7 @@ describe('the first server of the list', () => {
     pass(30_000)
     await read()
     // It was looked for beside that call, by asking for this month’s database.
-    await expect.poll(() => first.asked.map(({ path }) => path).slice(1)).toEqual(['/nonstick-2026-11'])
+    await expect.poll(() => first.asked.map(({ path }) => path).slice(1)).toEqual(['/nonstick-2026-06'])
     const before = second.asked.length
     await expect
       .poll(async () => {
@@ -200,8 +177,8 @@ test('a real stand-in that is frozen is said so, and works again when it is not'
 test('one that is ended, and back without what was in it, is said so, until somebody sets it up anew', async () => {
   const server = await startCouchdb()
   closing.push(() => server.stop())
-  const backend = backendOf(server.url, { runtime: fixedRuntime, requestTimeoutMs: 10_000 })
-  const one = bornNow()
+  const backend = backendOf(server.url, { runtime: standingRuntime, requestTimeoutMs: 10_000 })
+  const one = bornThen()
   expect((await backend.insert(one, storedSession())).outcome).toBe('inserted')
   await server.kill9()
   await expect(backend.read(one)).rejects.toThrow(/ECONNREFUSED|UND_ERR_SOCKET|ECONNRESET/)

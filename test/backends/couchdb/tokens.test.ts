@@ -1,16 +1,14 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { BackendToken, Guard, StoredSession } from '../../../src/contract/backend.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLineage, sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
 import { quietRuntime } from '../../support/calendar.js'
 import { couchdb } from './backend.js'
+import { closedAfterEach } from './scene.js'
 import { couchForThisFile } from './server.js'
 
 const couch = couchForThisFile()
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const closing = closedAfterEach()
 
 /** A session in its fifth version, and its token. */
 const standing = async () => {
