@@ -13,15 +13,21 @@ const changesBy = async (store: ReturnType<ReturnType<typeof world>['process']>,
 }
 const countIn = (data: Data): number => Object.keys(data).filter((key) => key.startsWith('by ')).length
 
+/** A process whose tiers can be tampered with, another one, and a session that is in both tiers. */
+const twoProcesses = async (data: Data, options: Parameters<ReturnType<typeof world>['process']>[0] = {}) => {
+  const { cache: shared, ...here } = world()
+  const tampered = here.processWithTiers(options)
+  const other = here.process(options)
+  const { id } = await tampered.store.create(data)
+  await settled()
+  return { ...here, ...tampered, shared, other, id }
+}
+
 describe('a failed call is no outage', () => {
   test.each([1, 2, 4, 6])(
     '%i looks in a row that got no answer cost nothing of what others were told is stored',
     async (failures) => {
-      const { process, processWithTiers } = world()
-      const { store, cache } = processWithTiers()
-      const other = process()
-      const { id } = await store.create({})
-      await settled()
+      const { store, cache, other, id } = await twoProcesses({})
       await changesBy(other, id)
       const session = await loaded(store, id)
       let looks = 0
@@ -41,10 +47,7 @@ describe('a failed call is no outage', () => {
   )
 
   test('a reader looks again before it is served the older copy of the backend', async () => {
-    const { process, processWithTiers } = world()
-    const { store, cache } = processWithTiers()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, cache, id, process } = await twoProcesses({ count: 0 })
     await increment(process(), id)
     let looks = 0
     cache.intercept = async (call, proceed) => {
@@ -56,10 +59,7 @@ describe('a failed call is no outage', () => {
   })
 
   test('a server that this process cannot reach at all is gone round', async () => {
-    const { processWithTiers } = world()
-    const { store, cache } = processWithTiers()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, cache, id } = await twoProcesses({ count: 0 })
     cache.unreachable = true
     await increment(store, id)
     expect((await loaded(store, id)).data).toEqual({ count: 1 })
@@ -69,11 +69,7 @@ describe('a failed call is no outage', () => {
 
 describe('a write round the cache that the backend refuses, as it has it already', () => {
   test('costs no living entry, and is seen by everybody', async () => {
-    const { process, processWithTiers, cached } = world()
-    const { store, cache, backend } = processWithTiers({ breakerFailures: 1 })
-    const other = process()
-    const { id } = await store.create({})
-    await settled()
+    const { store, cache, backend, other, id, cached } = await twoProcesses({}, { breakerFailures: 1 })
     const session = await loaded(store, id)
     // The compare-and-set is in; its answer and the look after it are lost, and with the breaker open it goes round.
     let failures = 2
@@ -102,11 +98,7 @@ describe('a write round the cache that the backend refuses, as it has it already
   })
 
   test('a look that comes late leaves a lineage that has gone on from the very copy', async () => {
-    const { process, processWithTiers, loseCache } = world()
-    const { store, cache, backend } = processWithTiers({ breakerFailures: 1_000 })
-    const other = process()
-    const { id } = await store.create({})
-    await settled()
+    const { store, cache, backend, other, id, loseCache } = await twoProcesses({}, { breakerFailures: 1_000 })
     const session = await loaded(store, id)
     cache.unreachable = true
     backend.intercept = async (call, proceed) => {
@@ -127,11 +119,7 @@ describe('a write round the cache that the backend refuses, as it has it already
   })
 
   test('is looked after later, where the cache cannot be asked: no dead copy is read for ever', async () => {
-    const { process, processWithTiers, cache: others, runtime } = world()
-    const { store, cache, backend } = processWithTiers()
-    const other = process()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, cache, backend, other, id, shared: others, runtime } = await twoProcesses({ count: 0 })
     const session = await loaded(store, id)
     cache.unreachable = true
     // The row has the write by an answer that was lost, twice: the call ends on what it finds there.
@@ -272,11 +260,7 @@ describe('a regeneration', () => {
   const identify = ({ user }: Data) => user as string | undefined
 
   test('shows what the request changed under the new id only, also while it is under way', async () => {
-    const { process, processWithTiers } = world()
-    const { store, backend } = processWithTiers({ identify })
-    const other = process({ identify })
-    const { id } = await store.create({ cart: [] })
-    await settled()
+    const { store, backend, other, id } = await twoProcesses({ cart: [] }, { identify })
     const session = await loaded(store, id)
     session.data['user'] = 'ann'
     const seen: unknown[] = []
@@ -291,11 +275,7 @@ describe('a regeneration', () => {
   })
 
   test('that fails leaves the old session as it was, for everybody, and its error says that nothing was applied', async () => {
-    const { process, processWithTiers } = world()
-    const { store, backend } = processWithTiers({ identify })
-    const other = process({ identify })
-    const { id } = await store.create({ cart: [] })
-    await settled()
+    const { store, backend, other, id } = await twoProcesses({ cart: [] }, { identify })
     const session = await loaded(store, id)
     session.data['user'] = 'ann'
     backend.intercept = async (call, proceed) => {
@@ -309,11 +289,7 @@ describe('a regeneration', () => {
   })
 
   test('whose last step got no answer, twice, gives the old session back', async () => {
-    const { process, processWithTiers, runtime } = world()
-    const { store, backend } = processWithTiers()
-    const other = process()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, backend, other, id, runtime } = await twoProcesses({ count: 0 })
     const session = await loaded(store, id)
     backend.intercept = async (call, proceed) => {
       if (call === 'destroy') throw lost('destroy')
@@ -330,10 +306,7 @@ describe('a regeneration', () => {
   })
 
   test('whose last step is done though it got no answer has succeeded', async () => {
-    const { process, processWithTiers } = world()
-    const { store, backend } = processWithTiers()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, backend, id, process } = await twoProcesses({ count: 0 })
     let failures = 2
     backend.intercept = async (call, proceed) => {
       const answer = await proceed()
@@ -347,11 +320,7 @@ describe('a regeneration', () => {
   })
 
   test('after which nobody can be asked says that it may have ended the session, and gives it back when it can', async () => {
-    const { process, processWithTiers, runtime } = world()
-    const { store, backend } = processWithTiers()
-    const other = process()
-    const { id } = await store.create({ count: 0 })
-    await settled()
+    const { store, backend, other, id, runtime } = await twoProcesses({ count: 0 })
     const session = await loaded(store, id)
     let isDown = false
     backend.intercept = async (call, proceed) => {
