@@ -9,6 +9,16 @@ export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
 /** `meanMs`, give or take a half, so that a fleet does not move in step. */
 export const jittered = (runtime: Runtime, meanMs: number): number => meanMs * (0.5 + runtime.random())
 
+/** How long pauses are: after the first failure in a row, and at most. */
+export interface Pauses {
+  readonly firstMs: number
+  readonly longestMs: number
+}
+
+/** The pause after so many failures in a row: twice as long after each further one, give or take a half; 0 after none. */
+export const pauseAfter = (runtime: Runtime, { firstMs, longestMs }: Pauses, failures: number): number =>
+  jittered(runtime, failures === 0 ? 0 : Math.min(firstMs * 2 ** (failures - 1), longestMs))
+
 /** Resolves with whether `work` has settled, in whichever way, before `limitMs` have passed. Never rejects. */
 export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<boolean> =>
   new Promise((resolve) => {

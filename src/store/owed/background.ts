@@ -1,6 +1,6 @@
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
-import { jittered } from '../../tools/waiting.js'
+import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 import type { Telemetry } from '../observed/telemetry.js'
 
 /** Work beside the answers: nobody waits for it, `close` does, and it may be tried again. */
@@ -23,8 +23,7 @@ export interface Background {
   isIdle(): boolean
 }
 
-const FIRST_PAUSE_MS = 100
-const LONGEST_PAUSE_MS = 30_000
+const PAUSES: Pauses = { firstMs: 100, longestMs: 30_000 }
 /** A bound on memory; far more sessions than one process destroys during an outage. */
 const MAX_RETRIES = 100_000
 
@@ -32,7 +31,8 @@ interface Retry {
   readonly operation: string
   readonly work: () => Promise<boolean>
   cancel: () => void
-  pauseMs: number
+  /** How many pauses it has waited through, or is waiting through. */
+  pauses: number
   trying: boolean
 }
 
@@ -70,8 +70,8 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
     })
   }
   const schedule = (name: string, retry: Retry): void => {
-    retry.cancel = runtime.after(jittered(runtime, retry.pauseMs), () => attempt(name, retry))
-    retry.pauseMs = Math.min(retry.pauseMs * 2, LONGEST_PAUSE_MS)
+    retry.pauses += 1
+    retry.cancel = runtime.after(pauseAfter(runtime, PAUSES, retry.pauses), () => attempt(name, retry))
   }
   const idle = async (): Promise<void> => {
     while (running.size > 0) await Promise.all(running)
@@ -88,7 +88,7 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
         )
         return
       }
-      const retry: Retry = { operation, work, cancel: () => {}, pauseMs: FIRST_PAUSE_MS, trying: false }
+      const retry: Retry = { operation, work, cancel: () => {}, pauses: 0, trying: false }
       retries.set(name, retry)
       if (!settling) schedule(name, retry)
     },

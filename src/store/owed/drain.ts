@@ -2,7 +2,7 @@ import type { CloseReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
 import { limiter } from '../../tools/limiter.js'
-import { jittered, sleep } from '../../tools/waiting.js'
+import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { Noted } from './ledger.js'
@@ -17,8 +17,7 @@ export interface UnderWay {
 
 /** As many as go into one batch; a hundred thousand looks at the cache at once would all be late. */
 const FLUSHES_AT_ONCE = 256
-const FIRST_PAUSE_MS = 50
-const LONGEST_PAUSE_MS = 300
+const PAUSES: Pauses = { firstMs: 50, longestMs: 300 }
 
 /**
  * The end of a store: flushes what is noted as unflushed while the calls under way end, and again what these noted;
@@ -77,10 +76,10 @@ export const drain = async (
 
   const work = async (): Promise<void> => {
     const callsEnded = Promise.all(inFlight)
-    for (let pauseMs = 0; !isOver; pauseMs = Math.min(Math.max(FIRST_PAUSE_MS, pauseMs * 2), LONGEST_PAUSE_MS)) {
+    for (let rounds = 0; !isOver; rounds += 1) {
       await Promise.all([flushOwed(), background.settle()])
       if (isDone()) return
-      const pausing = sleep(runtime, jittered(runtime, pauseMs))
+      const pausing = sleep(runtime, pauseAfter(runtime, PAUSES, rounds))
       await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)
     }
   }

@@ -1,6 +1,6 @@
 import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
-import { jittered } from '../../tools/waiting.js'
+import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 
 /** What became of a flush that was tried again. */
 export type Tried = 'flushed' | 'nothing to do' | 'failed'
@@ -15,8 +15,7 @@ export interface Retrying<Entry extends { readonly locator: Locator }> {
   stop(): void
 }
 
-const FIRST_PAUSE_MS = 500
-const LONGEST_PAUSE_MS = 2_000
+const PAUSES: Pauses = { firstMs: 500, longestMs: 2_000 }
 /** So many are tried first; the others when one of them was flushed. They need not all be on one cache server. */
 const CANARIES = 16
 
@@ -28,17 +27,18 @@ export const retrying = <Entry extends { readonly locator: Locator }>(
   /** The longest untried first. */
   const entries = new Map<string, Entry>()
   let armed: (() => void) | undefined
-  let pauseMs = FIRST_PAUSE_MS
+  /** How many tries in a row have failed, with the one that brought the first entry here. */
+  let failures = 1
   let stopped = false
 
   const arm = (): void => {
     if (armed !== undefined || stopped || entries.size === 0) return
-    armed = runtime.after(jittered(runtime, pauseMs), () => void retry())
+    armed = runtime.after(pauseAfter(runtime, PAUSES, failures), () => void retry())
   }
   const retry = async (): Promise<void> => {
     const tried = await Promise.all(flushNext(CANARIES))
     const isWell = tried.includes('flushed') || !tried.includes('failed')
-    pauseMs = isWell ? FIRST_PAUSE_MS : Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+    failures = isWell ? 1 : failures + 1
     armed = undefined
     if (isWell && !stopped) void Promise.all(flushNext(entries.size))
     arm()

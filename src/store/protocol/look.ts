@@ -1,11 +1,10 @@
 import type { CacheKey } from '../../contract/locator.js'
-import { jittered, sleep } from '../../tools/waiting.js'
+import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, isUnavailable } from '../context.js'
 import type { Seen } from '../tiers/cache-tier.js'
 
-const FIRST_PAUSE_MS = 5
-const LONGEST_PAUSE_MS = 80
+const PAUSES: Pauses = { firstMs: 5, longestMs: 80 }
 
 /**
  * What stands in the cache, or `'away'` where this process goes round the server that keeps it.
@@ -30,7 +29,7 @@ export const lookAt = async (
     } catch (error) {
       if (!isUnavailable(error)) throw error
       if (call === undefined || call.isLate() || cache.isAway(key) || (as === 'reader' && failed > 1)) return 'away'
-      await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** (failed - 1), LONGEST_PAUSE_MS)))
+      await sleep(runtime, pauseAfter(runtime, PAUSES, failed))
     }
   }
 }

@@ -6,7 +6,7 @@ import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/
 import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
-import { jittered, sleep } from '../../tools/waiting.js'
+import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
 import type { Seen } from '../tiers/cache-tier.js'
@@ -56,8 +56,7 @@ const expired = ({ envelope, token }: NonNullable<None['entry']>): None => ({
 const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
 
 /** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
-const FIRST_LOOK_MS = 5
-const SLOWEST_LOOK_MS = 100
+const LOOK_PAUSES: Pauses = { firstMs: 5, longestMs: 100 }
 const FROZEN_PAUSE_MS = 20
 
 /** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
@@ -137,7 +136,7 @@ export const reading = (context: Context): Reading => {
       }
       // What stands in the cache may be newer than the backend's copy: no impatience makes up for comparing them.
       if (isPatient || seen.state === 'live') {
-        await sleep(runtime, jittered(runtime, Math.min(FIRST_LOOK_MS * 2 ** looks, SLOWEST_LOOK_MS)))
+        await sleep(runtime, pauseAfter(runtime, LOOK_PAUSES, looks + 1))
         continue
       }
       if (as === 'reader') return fromBackend(locator, 'patience')

@@ -16,7 +16,7 @@ import {
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { isUnflushed, persisted, takenOver, type Write, written } from '../../session/transitions.js'
-import { jittered, sleep } from '../../tools/waiting.js'
+import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import type { Flushing } from './flush.js'
@@ -121,8 +121,7 @@ export interface Writing {
   ): Promise<Live | 'lost'>
 }
 
-const FIRST_PAUSE_MS = 2
-const LONGEST_PAUSE_MS = 100
+const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
 
 export const writing = (context: Context, reads: Reading, flushes: Flushing): Writing => {
   const { runtime, cache, telemetry, ledger, options } = context
@@ -140,8 +139,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-      if (attempt > 1)
-        await sleep(runtime, jittered(runtime, Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)))
+      if (attempt > 1) await sleep(runtime, pauseAfter(runtime, PAUSES, attempt + 1))
       const found: Found = base ?? (await reads.observeThawed(locator, call))
       base = undefined
       if (found.state === 'none' || isAnother(found, intent.of)) throw destroyedMeanwhile()
