@@ -1,5 +1,6 @@
 import type { CacheKey } from '../../contract/locator.js'
 import type { SessionStoreError } from '../../errors.js'
+import { inHalves } from '../../tools/halves.js'
 import { ofDocument, ofLeaves, ofManyDocuments, ofManyWrites, ofWrite, type RowAnswer } from './answers.js'
 import type { Databases } from './databases.js'
 import { type Content, idOf, type Leaf, leafOf, type Revision, winnerOf } from './document.js'
@@ -84,8 +85,17 @@ export class Documents {
 
   /** The leaves that count, of those of many documents that have one. */
   async look(call: Call, month: Month, keys: readonly CacheKey[]): Promise<ReadonlyMap<CacheKey, Leaf>> {
-    const found = new Map<CacheKey, Leaf>()
-    if (keys.length === 0) return found
+    if (keys.length === 0) return new Map()
+    const leaves = await inHalves(keys, (part) => this.#lookAtOnce(call, month, part))
+    return new Map(keys.flatMap((key, at) => (leaves[at] === undefined ? [] : [[key, leaves[at]]])))
+  }
+
+  /** One leaf for each key that has one; `undefined` where they are too much for one answer. */
+  async #lookAtOnce(
+    call: Call,
+    month: Month,
+    keys: readonly CacheKey[],
+  ): Promise<readonly (Leaf | undefined)[] | undefined> {
     const ids = keys.map(idOf)
     const maxBytes = Math.max(Math.min(this.#bytesOf(keys.length), LARGEST_LOOK_BYTES), this.#bytesOf(MOST_LEAVES))
     // It asks a quorum of a cluster for all leaves, where `_all_docs` asks one node for one.
@@ -94,17 +104,13 @@ export class Documents {
       if (isTooLarge(raised) && keys.length > 1) return undefined
       throw raised
     })
-    if (answer === undefined) {
-      const middle = Math.ceil(keys.length / 2)
-      const first = await this.look(call, month, keys.slice(0, middle))
-      return new Map([...first, ...(await this.look(call, month, keys.slice(middle)))])
-    }
-    if (answer.is === 'no-database') return found
+    if (answer === undefined) return undefined
+    if (answer.is === 'no-database') return keys.map(() => undefined)
+    const found: (Leaf | undefined)[] = []
     for (const key of keys) {
       const leaves = standing(answer.leaves.get(idOf(key)) ?? [])
       const isConfirmed = leaves.length > 0 || this.#databases.copiesOf(month) === 1
-      const leaf = await (isConfirmed ? this.#settle(call, month, key, leaves) : this.read(call, month, key))
-      if (leaf !== undefined) found.set(key, leaf)
+      found.push(await (isConfirmed ? this.#settle(call, month, key, leaves) : this.read(call, month, key)))
     }
     return found
   }
@@ -132,33 +138,30 @@ export class Documents {
       return documents.map((document) => results[small.indexOf(document)] ?? { result: 'failed', error })
     }
     if (!(await this.#databases.isThere(call, month))) return documents.map(() => ({ result: 'no-database' }))
-    try {
-      const ids = documents.map(({ key }) => idOf(key))
-      const docs = documents.map(({ revision, content }, at) => ({
-        _id: ids[at],
-        ...(revision === undefined ? {} : { _rev: revision }),
-        ...content,
-      }))
-      const answer = await this.#bulk(call, month, ids, docs)
-      if (answer === undefined) return documents.map(() => ({ result: 'no-database' }))
-      return answer.map((row) => this.#resultOf(call, row))
-    } catch (raised) {
-      if (!(raised instanceof RequestFailed && raised.fault.kind === 'value')) throw raised
-      if (documents.length === 1) return [{ result: 'failed', error: raised.fault.error }]
-      const middle = Math.ceil(documents.length / 2)
-      const first = await this.#writeHalf(call, month, documents.slice(0, middle))
-      return [...first, ...(await this.#writeHalf(call, month, documents.slice(middle)))]
-    }
+    return await inHalves(documents, async (part): Promise<readonly WriteResult[] | undefined> => {
+      try {
+        return await this.#writeAtOnce(call, month, part)
+      } catch (raised) {
+        if (!(raised instanceof RequestFailed)) throw raised
+        const { kind, error } = raised.fault
+        if (kind === 'value' && part.length > 1) return undefined
+        // What went well in one half is not to be forgotten over the failure of the other.
+        if (kind === 'value' || part.length < documents.length) return part.map(() => ({ result: 'failed', error }))
+        throw raised
+      }
+    })
   }
 
-  /** What went well in the other half is not to be forgotten over the failure of this one. */
-  async #writeHalf(call: Call, month: Month, documents: readonly Written[]): Promise<readonly WriteResult[]> {
-    try {
-      return await this.writeMany(call, month, documents)
-    } catch (raised) {
-      if (!(raised instanceof RequestFailed)) throw raised
-      return documents.map(() => ({ result: 'failed', error: raised.fault.error }))
-    }
+  async #writeAtOnce(call: Call, month: Month, documents: readonly Written[]): Promise<readonly WriteResult[]> {
+    const ids = documents.map(({ key }) => idOf(key))
+    const docs = documents.map(({ revision, content }, at) => ({
+      _id: ids[at],
+      ...(revision === undefined ? {} : { _rev: revision }),
+      ...content,
+    }))
+    const answer = await this.#bulk(call, month, ids, docs)
+    if (answer === undefined) return documents.map(() => ({ result: 'no-database' }))
+    return answer.map((row) => this.#resultOf(call, row))
   }
 
   /** Removes leaves; how many were still there. */

@@ -1,5 +1,6 @@
 import type { BackendState } from '../../contract/backend.js'
 import type { SessionStoreError } from '../../errors.js'
+import { inHalves } from '../../tools/halves.js'
 import { StatementFailed } from './connections.js'
 import { LARGEST_BATCH } from './statements.js'
 
@@ -80,58 +81,37 @@ interface Written<Outcome> {
   readonly broken: StatementFailed | undefined
 }
 
+/**
+ * One statement for all entries; where the server has rolled it back because of a value, the entries are tried again in
+ * halves, until that value stands alone.
+ */
 const writePart = async <Entry, Outcome>(
   part: readonly Entry[],
   steps: BatchSteps<Entry, Outcome>,
   looksLeft: number = LOOKS,
 ): Promise<Written<Outcome>> => {
-  let written: ReadonlySet<number>
-  try {
-    written = await steps.write(part)
-  } catch (raised) {
-    return writeFailed(raised, part, steps, looksLeft)
-  }
-  const outcomes = part.map((_, index): Outcome | undefined => (written.has(index) ? steps.written : undefined))
-  const rest = await judgeRest(
-    part.filter((_, index) => !written.has(index)),
-    steps,
-    looksLeft,
-  )
-  const others = rest.outcomes[Symbol.iterator]()
-  return {
-    outcomes: outcomes.map((outcome) => outcome ?? (others.next().value as Outcome)),
-    answered: true,
-    broken: rest.broken,
-  }
-}
-
-/**
- * A statement that the server rolled back because of a value is tried again in halves, until the value stands alone.
- */
-const writeFailed = async <Entry, Outcome>(
-  raised: unknown,
-  part: readonly Entry[],
-  steps: BatchSteps<Entry, Outcome>,
-  looksLeft: number,
-): Promise<Written<Outcome>> => {
-  if (!(raised instanceof StatementFailed)) throw raised
-  const { kind, error } = raised.fault
-  if (kind !== 'value' || part.length === 1) {
-    const goneOn = kind === 'value' || kind === 'conflict'
-    return {
-      outcomes: part.map(() => steps.failed(error)),
-      answered: goneOn,
-      broken: goneOn ? undefined : raised,
+  let answered = false
+  let broken: StatementFailed | undefined
+  const outcomes = await inHalves(part, async (half): Promise<readonly Outcome[] | undefined> => {
+    if (broken !== undefined) return half.map(() => steps.untouched(BEFORE_ITS_TURN))
+    let written: ReadonlySet<number>
+    try {
+      written = await steps.write(half)
+    } catch (raised) {
+      if (!(raised instanceof StatementFailed)) throw raised
+      const { kind, error } = raised.fault
+      if (kind === 'value' || kind === 'conflict') answered = true
+      else broken = raised
+      return kind === 'value' && half.length > 1 ? undefined : half.map(() => steps.failed(error))
     }
-  }
-  const middle = Math.ceil(part.length / 2)
-  const first = await writePart(part.slice(0, middle), steps, looksLeft)
-  if (first.broken !== undefined) {
-    const untouched = part.slice(middle).map(() => steps.untouched(BEFORE_ITS_TURN))
-    return { outcomes: [...first.outcomes, ...untouched], answered: true, broken: first.broken }
-  }
-  const second = await writePart(part.slice(middle), steps, looksLeft)
-  return { outcomes: [...first.outcomes, ...second.outcomes], answered: true, broken: second.broken }
+    answered = true
+    const left = half.filter((_, index) => !written.has(index))
+    const rest = await judgeRest(left, steps, looksLeft)
+    broken = rest.broken
+    const others = rest.outcomes[Symbol.iterator]()
+    return half.map((_, index) => (written.has(index) ? steps.written : (others.next().value as Outcome)))
+  })
+  return { outcomes, answered, broken }
 }
 
 /** Asks why the rest was not written. Whatever goes wrong from here on, it was not. */
