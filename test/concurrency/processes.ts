@@ -32,6 +32,8 @@ export type Step = { readonly afterMs?: number } & (
       /** Between loading and saving. */
       readonly thinkMs?: number
       readonly durable?: boolean
+      /** Adds the token to the list under this key, in place of a key of its own. */
+      readonly onto?: string
       /** Saves the copy that an earlier `load` held, however old, in place of a fresh one. */
       readonly held?: boolean
     }

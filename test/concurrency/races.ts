@@ -93,6 +93,33 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
     expect(pids.size).toBe(4)
   })
 
+  test.each([
+    ['all survive, with the rule `append` for it', { keys: { cart: 'append' } }, 20, 20],
+    ['do not all survive without a rule', 'merge', 1, 19],
+  ] as const)('20 parallel requests that push to one list %s', async (_title, conflict, least, most) => {
+    const store = await opened({ conflict })
+    for (let round = 0; round < rounds(3, 100); round += 1) {
+      const id = await create(store, round)
+      const pushes = (process: number): Step[] =>
+        Array.from({ length: process === 2 ? 6 : 7 }, (_, n): Step => ({
+          what: 'write',
+          token: `item ${process} ${n}`,
+          onto: 'cart',
+          thinkMs: 20,
+        }))
+      const done = await together(store, id, pushes, true)
+      expect(done.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 20 }, () => 'ok'))
+      const pushed = [0, 1, 2].flatMap(pushes).flatMap((step) => ('token' in step ? [step.token] : []))
+      for (const process of cluster.processes) {
+        const cart = (await process.data(store, id))?.['cart'] as string[]
+        expect(new Set(cart).size).toBe(cart.length)
+        expect(pushed).toEqual(expect.arrayContaining(cart))
+        expect(cart.length, `round ${round}`).toBeGreaterThanOrEqual(least)
+        expect(cart.length, `round ${round}`).toBeLessThanOrEqual(most)
+      }
+    }
+  })
+
   test('50 parallel requests of one session that change different keys all survive', async () => {
     const store = await opened()
     for (let round = 0; round < rounds(5, 200); round += 1) {

@@ -83,7 +83,8 @@ const perform = async (store: SessionStore<Data>, { store: name, id }: Script, s
       const session = step.held === true ? held.get(handleName) : await store.load(id)
       if (session === undefined) return { outcome: 'none' }
       await wait(step.thinkMs ?? 0)
-      session.data[step.token] = 1
+      if (step.onto === undefined) session.data[step.token] = 1
+      else session.data[step.onto] = [...((session.data[step.onto] as Token[] | undefined) ?? []), step.token]
       const { durability } = await store.save(session, { durable: step.durable === true })
       return { outcome: 'ok', durable: durability === 'backend' }
     }
