@@ -101,12 +101,15 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
     for (let round = 0; round < rounds(3, 100); round += 1) {
       const id = await create(store, round)
       const pushes = (process: number): Step[] =>
-        Array.from({ length: process === 2 ? 6 : 7 }, (_, n): Step => ({
-          what: 'write',
-          token: `item ${process} ${n}`,
-          onto: 'cart',
-          thinkMs: 20,
-        }))
+        Array.from(
+          { length: process === 2 ? 6 : 7 },
+          (_, n): Step => ({
+            what: 'write',
+            token: `item ${process} ${n}`,
+            onto: 'cart',
+            thinkMs: 20,
+          }),
+        )
       const done = await together(store, id, pushes, true)
       expect(done.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 20 }, () => 'ok'))
       const pushed = [0, 1, 2].flatMap(pushes).flatMap((step) => ('token' in step ? [step.token] : []))
