@@ -38,6 +38,7 @@ backendContract(test, {
     pools.push(pool)
     return { backend: postgres({ pool, schema, table, queryTimeoutMs: 30_000 }) }
   },
+  now: () => cluster().now(),
   purgeResolutionMs: 3_600_000,
 })
 
