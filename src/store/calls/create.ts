@@ -9,7 +9,7 @@ import { type Birth, born, persisted, storedSession, trusted } from '../../sessi
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
-import type { InCache, Live, None, Reading } from '../protocol/read.js'
+import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -28,7 +28,7 @@ export interface Creation {
 }
 
 export interface Created {
-  readonly now: Live
+  readonly now: LiveCopy
   /** Resolves to what the cache holds, once it does; `undefined` if it was not placed, and the first load will. */
   readonly placed: Promise<InCache | undefined> | undefined
 }

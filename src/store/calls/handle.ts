@@ -3,7 +3,7 @@ import type { Locator } from '../../contract/locator.js'
 import type { Session } from '../../contract/session-store.js'
 import type { EpochMs } from '../../contract/time.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
-import type { Live } from '../protocol/read.js'
+import type { LiveCopy } from '../protocol/read.js'
 import type { DoubtfulSave, View } from '../protocol/write.js'
 
 /** A save that has not ended, and what the request held when it was called. */
@@ -33,7 +33,7 @@ export class Handle<Data> implements Session<Data> {
   base: LiveEnvelope
   /** The user of `base`. */
   userId: string | undefined
-  seen: Live
+  seen: LiveCopy
   /**
    * What the request held when it saved last, where that save merged in others' changes that `data` was to be kept free
    * of (`isolated`): then the request's changes are the difference between `data` and this.
@@ -55,7 +55,7 @@ export class Handle<Data> implements Session<Data> {
   /** Resolves when the calls of this handle that were made so far have ended. */
   #ended: Promise<unknown> = Promise.resolve()
 
-  constructor(id: string, locator: Locator, data: Data, seen: Live, userId: string | undefined) {
+  constructor(id: string, locator: Locator, data: Data, seen: LiveCopy, userId: string | undefined) {
     this.id = id
     this.locator = locator
     this.data = data

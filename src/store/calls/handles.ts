@@ -1,7 +1,7 @@
 import type { Locator } from '../../contract/locator.js'
 import type { Session } from '../../contract/session-store.js'
 import type { Context } from '../context.js'
-import type { Live } from '../protocol/read.js'
+import type { LiveCopy } from '../protocol/read.js'
 import { Handle } from './handle.js'
 
 /** The handles that one store gives out to its users, and takes back. */
@@ -9,7 +9,7 @@ export interface Handles<Data> {
   /** A handle that the store's user is given, and may pass to other calls of this store. */
   give(handle: Handle<Data>): Handle<Data>
   /** A handle of what was read of a session. */
-  open(id: string, locator: Locator, seen: Live): Handle<Data>
+  open(id: string, locator: Locator, seen: LiveCopy): Handle<Data>
   /**
    * The handle behind a session that the user passes to a call.
    *
@@ -20,7 +20,7 @@ export interface Handles<Data> {
    * Runs work beside the answer. A save of the same handle waits for it, and uses what it found to stand; `undefined`:
    * it found nothing new.
    */
-  beside(handle: Handle<Data>, operation: string, work: () => Promise<Live | undefined>): void
+  beside(handle: Handle<Data>, operation: string, work: () => Promise<LiveCopy | undefined>): void
 }
 
 /** Whether a call was given a session; if not, it was given an id, or what is neither. */

@@ -2,7 +2,7 @@ import type { Locator } from '../../contract/locator.js'
 import type { WriteOptions } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { destroyedMeanwhile, isUnavailable } from '../context.js'
-import type { Found } from '../protocol/read.js'
+import type { Standing } from '../protocol/read.js'
 import { overwriting, wantedOf } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -23,7 +23,7 @@ export const putting = <Data>(
   const { runtime, options } = context
 
   /** What stands there. A put needs to know that only to write over it: where nobody can be asked, it tries to create. */
-  const standing = (locator: Locator, call: Call): Promise<Found> =>
+  const standing = (locator: Locator, call: Call): Promise<Standing> =>
     reads.observe(locator, 'reader', call).catch((error: unknown) => {
       if (!isUnavailable(error) || call.isLate() || options.policy.persistOn === 'create') throw error
       return { state: 'none', because: 'absent' }

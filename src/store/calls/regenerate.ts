@@ -17,7 +17,7 @@ import {
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
-import type { Live, Reading } from '../protocol/read.js'
+import type { LiveCopy, Reading } from '../protocol/read.js'
 import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
@@ -36,7 +36,7 @@ export interface Regeneration {
 }
 
 export interface Regenerated {
-  readonly now: Live
+  readonly now: LiveCopy
   readonly resolved: Resolved
 }
 
@@ -73,7 +73,7 @@ export const regenerate = async (
    * Brings the old session, as it stands, to the backend at a version that no write can follow. `undefined`: something
    * came between.
    */
-  const halt = async (found: Live, step: Halting): Promise<LiveEnvelope | undefined> => {
+  const halt = async (found: LiveCopy, step: Halting): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
     let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {

@@ -3,7 +3,7 @@ import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { sameBytes } from '../../session/sameness.js'
 import { isUnflushed, persisted } from '../../session/transitions.js'
-import type { Live } from '../protocol/read.js'
+import type { LiveCopy } from '../protocol/read.js'
 import {
   type Change,
   carriedOver,
@@ -38,7 +38,7 @@ export interface Saving<Data> {
   /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
   /** What was met last in the tiers, after what ran beside the answer has ended. */
-  settled(handle: Handle<Data>): Promise<Live>
+  settled(handle: Handle<Data>): Promise<LiveCopy>
   viewOf(wanted: Wanted): View
 }
 
@@ -46,7 +46,7 @@ export interface Saving<Data> {
 type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: number | undefined }
 
 export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data>): Saving<Data> => {
-  const settled = async (handle: Handle<Data>): Promise<Live> => {
+  const settled = async (handle: Handle<Data>): Promise<LiveCopy> => {
     await handle.beside
     handle.beside = undefined
     return handle.seen
@@ -197,7 +197,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
   }
 
-  const saveUnchanged = async (handle: Handle<Data>, seen: Live): Promise<SaveReport> => {
+  const saveUnchanged = async (handle: Handle<Data>, seen: LiveCopy): Promise<SaveReport> => {
     handle.seen = await touch(context, handle.locator, seen)
     return { changed: false, merged: false, durability: isUnflushed(handle.seen.envelope) ? 'cache' : 'backend' }
   }

@@ -3,14 +3,14 @@ import { backendDeadline, extensionIsDue, hasExpired, touchIsDue } from '../../s
 import { touched } from '../../session/transitions.js'
 import { type Context, isUnavailable } from '../context.js'
 import { lookAt } from '../protocol/look.js'
-import type { Live } from '../protocol/read.js'
+import type { LiveCopy } from '../protocol/read.js'
 import { inCache } from '../protocol/write.js'
 
 /**
  * Whether a use of this session, now, is worth telling anyone. One that is frozen is in use like any other: it may stay
  * so for as long as the backend is away.
  */
-export const isWorthTouching = (context: Context, { envelope }: Live): boolean => {
+export const isWorthTouching = (context: Context, { envelope }: LiveCopy): boolean => {
   const { timings } = context.options
   const now = context.runtime.now()
   if (hasExpired(envelope, now)) return false
@@ -25,7 +25,7 @@ const TRIES = 2
  * copy never ends ahead of the cached one; then the cache, by rewriting the header alone. Gives what is then known to
  * stand.
  */
-export const touch = async (context: Context, locator: Locator, seen: Live): Promise<Live> => {
+export const touch = async (context: Context, locator: Locator, seen: LiveCopy): Promise<LiveCopy> => {
   if (!isWorthTouching(context, seen)) return seen
   const { runtime, cache, telemetry, options } = context
   const { envelope } = seen
@@ -56,7 +56,7 @@ export const touch = async (context: Context, locator: Locator, seen: Live): Pro
 const tellBackend = async (
   { cache, backend, options }: Context,
   locator: Locator,
-  { envelope }: Live,
+  { envelope }: LiveCopy,
   now: number,
 ): Promise<'told' | 'gone' | 'not now'> => {
   try {

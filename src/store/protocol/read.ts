@@ -32,7 +32,7 @@ export interface InBackend {
   readonly why: 'unreachable' | 'too-large' | 'refused' | 'patience'
 }
 
-export type Live = InCache | InBackend
+export type LiveCopy = InCache | InBackend
 
 export interface None {
   readonly state: 'none'
@@ -42,7 +42,7 @@ export interface None {
   readonly entry?: Pick<InCache, 'envelope' | 'token'>
 }
 
-export type Found = Live | None
+export type Standing = LiveCopy | None
 
 const none = (because: None['because']): None => ({ state: 'none', because })
 
@@ -61,7 +61,7 @@ const FROZEN_PAUSE_MS = 20
 
 /** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
 interface Flight {
-  readonly result: Promise<Found | 'again'>
+  readonly result: Promise<Standing | 'again'>
   readFrom: number
 }
 
@@ -73,11 +73,11 @@ export interface Reading {
    * writer must not, since it could not be told from a fork: it takes over a lease that has stood for too long, and
    * rejects with `E_SESSION_UNAVAILABLE` where the leases change. Nobody looks any more once the call is late.
    */
-  observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Found>
+  observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Standing>
   /** For a writer: what stands once a regeneration that is under way has ended, or has taken so long that it is dead. */
-  observeThawed(locator: Locator, call: Call): Promise<Found>
+  observeThawed(locator: Locator, call: Call): Promise<Standing>
   /** The backend's copy, read round the cache. */
-  fromBackend(locator: Locator, why: InBackend['why']): Promise<Found>
+  fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
 export const reading = (context: Context): Reading => {
@@ -150,9 +150,9 @@ export const reading = (context: Context): Reading => {
   /** One flight of a session at a time in this process: others that come meanwhile share what it finds. */
   const fly = async (
     locator: Locator,
-    work: (onRead: () => void) => Promise<Found | 'again'>,
-  ): Promise<Found | 'again'> => {
-    const flight: { result?: Promise<Found | 'again'>; readFrom: number } = { readFrom: 0 }
+    work: (onRead: () => void) => Promise<Standing | 'again'>,
+  ): Promise<Standing | 'again'> => {
+    const flight: { result?: Promise<Standing | 'again'>; readFrom: number } = { readFrom: 0 }
     flight.result = work(() => {
       order += 1
       flight.readFrom = order
@@ -173,7 +173,7 @@ export const reading = (context: Context): Reading => {
     locator: Locator,
     { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
     onRead: () => void,
-  ): Promise<Found | 'again'> => {
+  ): Promise<Standing | 'again'> => {
     const { key } = locator
     const stamp = trustStamp(key)
     onRead()
@@ -208,7 +208,11 @@ export const reading = (context: Context): Reading => {
    * Lease first, then read, then put: a copy that was read before the lease could be older than a destroy that
    * came and was forgotten in between.
    */
-  const fill = async (locator: Locator, over: CasToken | undefined, onRead: () => void): Promise<Found | 'again'> => {
+  const fill = async (
+    locator: Locator,
+    over: CasToken | undefined,
+    onRead: () => void,
+  ): Promise<Standing | 'again'> => {
     const { key } = locator
     const lease = await cache.lease(key, randomName(runtime), over)
     if (lease.outcome === 'refused') {
@@ -246,7 +250,7 @@ export const reading = (context: Context): Reading => {
     locator: Locator,
     { refusedBytes, token }: Extract<Seen, { state: 'large' }>,
     onRead: () => void,
-  ): Promise<Found> => {
+  ): Promise<Standing> => {
     onRead()
     const copy = await backend.read(locator)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
@@ -273,7 +277,7 @@ export const reading = (context: Context): Reading => {
     return found
   }
 
-  const foundIn = (copy: BackendCopy, why: InBackend['why']): Found => {
+  const foundIn = (copy: BackendCopy, why: InBackend['why']): Standing => {
     const verdict = copyVerdict(copy, runtime.now())
     return copy.state === 'live' && verdict === 'live' ? inBackend(copy, why) : noneOf(verdict)
   }

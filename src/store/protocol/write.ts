@@ -21,7 +21,7 @@ import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
-import type { Found, InCache, Live, Reading } from './read.js'
+import type { InCache, LiveCopy, Reading, Standing } from './read.js'
 import { putIntoBackend } from './takeover.js'
 
 /** The bytes of a session's data, and the codec that wrote them. */
@@ -73,7 +73,7 @@ export interface WriteIntent {
   readonly locator: Locator
   readonly call: Call
   /** What the caller believes to stand, from its own read; the write looks for itself where there is none. */
-  readonly base: Live | undefined
+  readonly base: LiveCopy | undefined
   /** The session that the caller holds: another one under the same id is none of his. Without it, whatever stands. */
   readonly of?: Pick<LiveEnvelope, 'createdAt'> | undefined
   /**
@@ -92,7 +92,7 @@ export interface WriteResult {
   /** The copy that this write made or, where its answer was lost, one that contains it. */
   readonly stored: LiveEnvelope
   /** What is known to stand now, which may be newer. */
-  readonly now: Live
+  readonly now: LiveCopy
   /** What `stored` holds. */
   readonly resolved: Resolved
   readonly durability: 'cache' | 'backend'
@@ -118,7 +118,7 @@ export interface Writing {
     of: Pick<LiveEnvelope, 'createdAt'>,
     held: HeldVersion | undefined,
     call: Call,
-  ): Promise<Live | 'lost'>
+  ): Promise<LiveCopy | 'lost'>
 }
 
 const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
@@ -136,11 +136,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
 
   const tryToWrite = async (intent: WriteIntent): Promise<Ended> => {
     const { locator, call, tries } = intent
-    let base: Found | undefined = isWritable(intent.base) ? intent.base : undefined
+    let base: Standing | undefined = isWritable(intent.base) ? intent.base : undefined
 
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       if (attempt > 1) await sleep(runtime, pauseAfter(runtime, PAUSES, attempt + 1))
-      const found: Found = base ?? (await reads.observeThawed(locator, call))
+      const found: Standing = base ?? (await reads.observeThawed(locator, call))
       base = undefined
       if (found.state === 'none' || isAnother(found, intent.of)) throw destroyedMeanwhile()
 
@@ -238,11 +238,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   }
 
   /** The caller's session has ended, and another one was made under its id. */
-  const isAnother = ({ envelope }: Live, of: WriteIntent['of']): boolean =>
+  const isAnother = ({ envelope }: LiveCopy, of: WriteIntent['of']): boolean =>
     of !== undefined && !isSameSession(envelope, of)
 
   /** @throws SessionStoreError `E_SESSION_UNKNOWN_OUTCOME` where the ring no longer tells. */
-  const isIn = ({ envelope }: Live, { writeId, baseVersion }: Doubt): boolean => {
+  const isIn = ({ envelope }: LiveCopy, { writeId, baseVersion }: Doubt): boolean => {
     const verdict = ringVerdict(envelope, writeId, baseVersion)
     if (verdict === 'cannot tell') throw unknownOutcome()
     return verdict === 'in'
@@ -251,7 +251,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   /** Which of the earlier saves are in what stands: the newest gives the basis; and those that are not. */
   const earlierSaves = (
     { doubtful = [], tries }: WriteIntent,
-    found: Live,
+    found: LiveCopy,
   ): { readonly basis: View | undefined; readonly missing: readonly Doubt[] } => {
     let basis: View | undefined
     const missing: Doubt[] = tries.doubt === undefined ? [] : [tries.doubt]
@@ -262,7 +262,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   }
 
   /** Another lineage than a missing write was put on may be dead, and not know what is in the backend. */
-  const mayBeDead = async (locator: Locator, found: Live, missing: readonly Doubt[]): Promise<boolean> =>
+  const mayBeDead = async (locator: Locator, found: LiveCopy, missing: readonly Doubt[]): Promise<boolean> =>
     found.where === 'cache' &&
     missing.some(({ lineage }) => lineage !== found.envelope.lineage) &&
     !(await flushes.isAlive(locator, found))
@@ -277,11 +277,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   })
 
   /** What the caller read may have ended since, or be about to be destroyed: then it takes a fresh look. */
-  const isWritable = (base: Live | undefined): boolean =>
+  const isWritable = (base: LiveCopy | undefined): boolean =>
     base?.where === 'cache' && !base.envelope.frozen && !hasExpired(base.envelope, runtime.now())
 
   /** What stands contains this write: only the acknowledgement is missing. */
-  const endWithWhatStands = async (intent: WriteIntent, found: Live): Promise<Ended | 'again'> => {
+  const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {
     const value = context.values.decode(found.envelope)
     const { data } = found.envelope
     const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged: false }
@@ -441,7 +441,7 @@ export const inCache = (envelope: LiveEnvelope, token: CasToken): InCache => ({
 })
 
 /** What the backend is known to hold, where nothing is known of the cache: the next write looks for itself. */
-export const asInBackend = (envelope: LiveEnvelope): Live => ({
+export const asInBackend = (envelope: LiveEnvelope): LiveCopy => ({
   state: 'live',
   where: 'backend',
   envelope,

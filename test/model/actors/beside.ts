@@ -18,7 +18,7 @@ import {
   type Task,
 } from '../task.js'
 import type { Flushed, Flushing } from './flush.js'
-import type { Found, Reading } from './read.js'
+import type { Reading, Standing } from './read.js'
 
 /*
  * What is done without changing a session: a read, and rules 8 and 11, the flush by time, by a reader or by a
@@ -42,7 +42,7 @@ const NOTHING = { did: 'nothing' } as const
 export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flushes: Flushing): Beside => {
   const read = (keeps: boolean): Task => reads.observe('reader', frame(onRead, { keeps }))
 
-  const onRead = (found: Found, { keeps }: { readonly keeps: boolean }): Task => {
+  const onRead = (found: Standing, { keeps }: { readonly keeps: boolean }): Task => {
     if (found.state === 'unavailable') return end(NOTHING)
     if (found.state === 'none') return end({ did: 'read', writes: 'none' })
     const task = end({ did: 'read', writes: writesIn(found.envelope) })
@@ -53,7 +53,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
 
   const readAndFlush = (): Task => reads.observe('reader', frame(onReadForFlush, {}))
 
-  const onReadForFlush = (found: Found, _vars: object, { now }: Around): Task => {
+  const onReadForFlush = (found: Standing, _vars: object, { now }: Around): Task => {
     if (found.state !== 'live' || found.where !== 'cache') return end(NOTHING)
     const isDue = rules.readerShouldFlush(found.envelope, now, { maxStaleMs: 0, policy, identified: () => false })
     return isDue ? flush() : end(NOTHING)
@@ -74,7 +74,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
   /** The touch of a request that loaded the session; whether the backend is told as well depends on times. */
   const touch = (): Task => reads.observe('reader', frame(onLoaded, {}))
 
-  const onLoaded = (found: Found, _vars: object, around: Around): Task => {
+  const onLoaded = (found: Standing, _vars: object, around: Around): Task => {
     if (found.state !== 'live') return end(NOTHING)
     const told = extend(frame(onTold, { found }))
     return found.where === 'cache' ? either(rewrite(found, false, around), told) : told
@@ -82,7 +82,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
 
   const onTold = (
     outcome: 'extended' | 'destroyed' | 'absent' | 'unavailable',
-    { found }: { readonly found: Extract<Found, { state: 'live' }> },
+    { found }: { readonly found: Extract<Standing, { state: 'live' }> },
     around: Around,
   ): Task => {
     // A cached copy of what the backend does not have: it was destroyed.

@@ -31,7 +31,7 @@ import { hasEnded } from '../world.js'
  */
 
 /** `unavailable`: nobody could tell. */
-export type Found =
+export type Standing =
   | InCache
   | InBackend
   /** `token`: of the entry of a session that has expired. */
@@ -39,13 +39,13 @@ export type Found =
   | { readonly state: 'unavailable' }
 
 export interface Reading {
-  observe(as: 'reader' | 'writer', then: Frame<Found>): Task
+  observe(as: 'reader' | 'writer', then: Frame<Standing>): Task
 }
 
 interface Looking {
   readonly [name: string]: unknown
   readonly as: 'reader' | 'writer'
-  readonly then: Frame<Found>
+  readonly then: Frame<Standing>
 }
 
 const EXPIRED = { state: 'none', because: 'expired' } as const
@@ -92,7 +92,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     }
   }
 
-  const unlessExpired = (envelope: LiveEnvelope, token: Token, around: Around): Found =>
+  const unlessExpired = (envelope: LiveEnvelope, token: Token, around: Around): Standing =>
     hasEnded(envelope, around) ? { ...EXPIRED, token } : { state: 'live', where: 'cache', envelope, token }
 
   const onLease = (leased: Stored, { as, then }: Looking, around: Around): Task =>
@@ -138,13 +138,16 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   }
 
   /** Where the lease is gone, the mark may stand where nothing does: whoever meets it asks the backend. */
-  const onMarked = (put: Stored, vars: { readonly then: Frame<Found>; readonly found: Found }, around: Around): Task =>
-    put.outcome === 'missing' ? mark(undefined, frame(onOver, vars)) : onOver(put, vars, around)
+  const onMarked = (
+    put: Stored,
+    vars: { readonly then: Frame<Standing>; readonly found: Standing },
+    around: Around,
+  ): Task => (put.outcome === 'missing' ? mark(undefined, frame(onOver, vars)) : onOver(put, vars, around))
 
   /** Of a session that has become smaller the mark goes; the model does not know sizes, and tries both. */
   const onReadLarge = (
     copy: BackendCopy | 'unavailable',
-    { then, token }: { readonly then: Frame<Found>; readonly token: Token },
+    { then, token }: { readonly then: Frame<Standing>; readonly token: Token },
     around: Around,
   ): Task => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
@@ -201,15 +204,15 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   /** What was found does not depend on whether the cache could be told. */
   const onOver = (
     _told: unknown,
-    { then, found }: { readonly then: Frame<Found>; readonly found: Found },
+    { then, found }: { readonly then: Frame<Standing>; readonly found: Standing },
     around: Around,
   ): Task => then.resume(found, around)
 
-  const fromBackend = (why: InBackend['why'], then: Frame<Found>): Task => read(frame(onReadRound, { why, then }))
+  const fromBackend = (why: InBackend['why'], then: Frame<Standing>): Task => read(frame(onReadRound, { why, then }))
 
   const onReadRound = (
     copy: BackendCopy | 'unavailable',
-    { why, then }: { readonly why: InBackend['why']; readonly then: Frame<Found> },
+    { why, then }: { readonly why: InBackend['why']; readonly then: Frame<Standing> },
     around: Around,
   ): Task => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)

@@ -30,7 +30,7 @@ import {
 } from '../task.js'
 import { hasEnded } from '../world.js'
 import type { Flushed, Flushing, Settled } from './flush.js'
-import type { Found, Reading } from './read.js'
+import type { Reading, Standing } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
@@ -140,7 +140,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     return isPutOff && token !== undefined ? read(frame(onRead, { ...vars, token })) : insertFirst(vars)
   }
 
-  const onInTheWay = (found: Found, { write, looks }: OfPut): Task => {
+  const onInTheWay = (found: Standing, { write, looks }: OfPut): Task => {
     if (found.state === 'live') return created(write, 'dropped')
     if (found.state === 'none' && found.because === 'destroyed') return created(write, 'dropped')
     const over = found.state === 'none' ? found.token : undefined
@@ -275,7 +275,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       : end(ending, ...all)
   }
 
-  const onFound = (found: Found, vars: OfMove, around: Around): Task => {
+  const onFound = (found: Standing, vars: OfMove, around: Around): Task => {
     if (found.state !== 'live') return failed(vars)
     // It waits for another regeneration to end, or finds that one dead.
     return found.envelope.frozen ? either(look(vars), halt(found, vars, around)) : halt(found, vars, around)
@@ -331,7 +331,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     put.outcome === 'conflict' || put.outcome === 'lost' ? again(moveOf(vars)) : takeOver(vars.base, vars, around)
 
   /** What stands after the answer to the freezing was lost: only where nobody can tell is the cache gone round. */
-  const onFreezeStands = (found: Found, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task => {
+  const onFreezeStands = (found: Standing, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task => {
     const { base, write } = vars
     const move = moveOf(vars)
     if (found.state === 'unavailable') return failed(move)

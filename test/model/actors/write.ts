@@ -20,7 +20,7 @@ import {
   type WriteStatus,
 } from '../task.js'
 import type { Flushed, Flushing, Settled } from './flush.js'
-import type { Found, Reading } from './read.js'
+import type { Reading, Standing } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
 /*
@@ -148,7 +148,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   const save: Writing['save'] = (intent, keeps) => reads.observe('reader', frame(onLoaded, { intent, keeps }))
 
   const onLoaded = (
-    found: Found,
+    found: Standing,
     { intent, keeps }: { readonly intent: Intent; readonly keeps: boolean },
     around: Around,
   ): Task => {
@@ -195,7 +195,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     reads.observe('writer', steps.ensures === 'what stands' ? frame(onStanding, vars) : frame(onFound, vars))
 
   /** Weak: what stands is made durable, whatever the handle holds. */
-  const onStanding = (found: Found, vars: OfWrite): Task => {
+  const onStanding = (found: Standing, vars: OfWrite): Task => {
     if (found.state === 'unavailable') return ended(vars, 'not applied')
     return found.state === 'none' ? ended(vars, 'dropped') : makeDurable(found, vars, vars.intent.own?.asked.data)
   }
@@ -229,7 +229,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
 
   const load = (vars: OfWrite): Task => reads.observe('reader', frame(onLoadedForUpdate, vars))
 
-  const onLoadedForUpdate = (found: Found, vars: OfWrite, around: Around): Task => {
+  const onLoadedForUpdate = (found: Standing, vars: OfWrite, around: Around): Task => {
     if (found.state === 'unavailable') return nobodyToAsk(vars)
     if (found.state === 'none') return ended(vars, 'dropped')
     const loaded = masked(writesIn(found.envelope))
@@ -253,7 +253,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
 
   const gaveUp = (vars: OfWrite): Task => ended(vars, vars.doubt === undefined ? 'gave up' : 'gave up, unknown')
 
-  const onFound = (found: Found, vars: OfWrite & { readonly isThawing?: boolean }, around: Around): Task => {
+  const onFound = (found: Standing, vars: OfWrite & { readonly isThawing?: boolean }, around: Around): Task => {
     if (found.state === 'unavailable') return nobodyToAsk(vars)
     if (found.state === 'none') return ended(vars, 'dropped')
     const { intent, doubt } = vars
@@ -408,7 +408,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   /** What stands after an answer was lost. */
-  const onStands = (found: Found, vars: OfSettled, around: Around): Task => {
+  const onStands = (found: Standing, vars: OfSettled, around: Around): Task => {
     const { intent, attempt: tried, doubt, envelope, resolved } = vars
     // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
     if (found.state === 'live' && found.where === 'backend' && found.why === 'unreachable')
