@@ -33,9 +33,9 @@ import {
   type Content,
   contentOf,
   copyOf,
-  type Found,
+  type FoundLeaf,
+  knownLeafIn,
   type Leaf,
-  seenIn,
   stateOf,
   tokenOf,
   tombstoneOf,
@@ -137,11 +137,11 @@ class Couchdb implements CouchdbBackend {
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     return this.#write<GuardedUpdate, UpdateOutcome>('update', entries, {
       unseen: ({ locator, guard, token, session }) => {
-        const seen = seenIn(token)
+        const known = knownLeafIn(token)
         // A token from a cache is a claim: it picks one of the months that the clock names, or none.
-        if (seen === undefined || !this.#places.candidatesOf(locator).includes(seen.month)) return undefined
-        if (!guardAdmits(guard, seen)) return undefined
-        return { month: seen.month, revision: seen.revision, content: contentOf(session) }
+        if (known === undefined || !this.#places.candidatesOf(locator).includes(known.month)) return undefined
+        if (!guardAdmits(guard, known)) return undefined
+        return { month: known.month, revision: known.revision, content: contentOf(session) }
       },
       judge: ({ guard, session }, found) => {
         const standing = stateOf(found)
@@ -220,7 +220,7 @@ class Couchdb implements CouchdbBackend {
   }
 
   /** Whether it was replaced; otherwise another write came between. */
-  async #replace(call: Call, { key }: Locator, { month, leaf }: Found, content: Content): Promise<boolean> {
+  async #replace(call: Call, { key }: Locator, { month, leaf }: FoundLeaf, content: Content): Promise<boolean> {
     const written = await this.#documents.write(call, month, { key, revision: leaf.revision, content })
     if (written.result === 'failed') throw written.error
     return written.result === 'written'
@@ -358,7 +358,7 @@ class Couchdb implements CouchdbBackend {
 const isLacking = (raised: unknown): boolean => raised instanceof RequestFailed && raised.fault.kind === 'schema'
 
 /** It is the copy that a new session may take the place of. */
-const isEnded = (found: Found | undefined, over: Ended | undefined): found is Found =>
+const isEnded = (found: FoundLeaf | undefined, over: Ended | undefined): found is FoundLeaf =>
   over !== undefined &&
   isExactly(found?.leaf, over) &&
   found?.leaf.kind === 'session' &&

@@ -30,7 +30,7 @@ export const idOf = (key: CacheKey): string => ID_PREFIX + key
 export const keyOf = (id: string): CacheKey => id.slice(ID_PREFIX.length)
 
 /** What a token says was seen: the guard is judged by it, and the revision proves that it still stands. */
-export interface Seen {
+export interface KnownLeaf {
   readonly revision: Revision
   readonly month: Month
   readonly lineage: Lineage
@@ -41,7 +41,7 @@ const TOKEN_BYTES = 42
 const NO_TOKEN: BackendToken = new Uint8Array(0)
 
 /** In few bytes; empty, which is "not known", for a revision or a lineage of another form than the usual one. */
-export const tokenOf = ({ revision, month, lineage, version }: Seen): BackendToken => {
+export const tokenOf = ({ revision, month, lineage, version }: KnownLeaf): BackendToken => {
   const { generation = '', hash = '' } = /^(?<generation>\d{1,14})-(?<hash>[0-9a-f]{32})$/.exec(revision)?.groups ?? {}
   if (hash === '' || !/^[0-9a-f]{16}$/.test(lineage)) return NO_TOKEN
   const token = Buffer.alloc(TOKEN_BYTES)
@@ -54,7 +54,7 @@ export const tokenOf = ({ revision, month, lineage, version }: Seen): BackendTok
 }
 
 /** `undefined` where the caller knows nothing. */
-export const seenIn = (token: BackendToken): Seen | undefined => {
+export const knownLeafIn = (token: BackendToken): KnownLeaf | undefined => {
   if (token.length !== TOKEN_BYTES) return undefined
   const bytes = Buffer.from(token.buffer, token.byteOffset, token.byteLength)
   const months = bytes.readUInt32BE(22)
@@ -170,20 +170,20 @@ const byRevision = (one: Revision, other: Revision): number =>
   Number.parseInt(one, 10) - Number.parseInt(other, 10) || (one < other ? -1 : 1)
 
 /** A leaf and the month whose database it is in. */
-export interface Found {
+export interface FoundLeaf {
   readonly month: Month
   readonly leaf: Leaf
 }
 
 /** @throws SessionStoreError `E_SESSION_FORMAT` */
-export const copyOf = (found: Found | undefined): BackendCopy => {
+export const copyOf = (found: FoundLeaf | undefined): BackendCopy => {
   const state = stateOf(found)
   if (state.state !== 'live' || found?.leaf.kind !== 'session') return state as BackendCopy
   return { state: 'live', session: found.leaf.session, token: state.token }
 }
 
 /** @throws SessionStoreError `E_SESSION_FORMAT` */
-export const stateOf = (found: Found | undefined): BackendState => {
+export const stateOf = (found: FoundLeaf | undefined): BackendState => {
   if (found === undefined) return { state: 'absent' }
   const { leaf, month } = found
   if (leaf.kind === 'unreadable') throw leaf.error

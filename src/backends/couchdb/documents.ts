@@ -80,7 +80,7 @@ export class Documents {
     const maxBytes = this.#bytesOf(Math.min(conflicts.length + 1, MOST_LEAVES))
     const all = { method: 'get', path, qs: { open_revs: 'all', ...quorum }, maxBytes } as const
     const leaves = await this.#databases.ask(call, month, all, ofLeaves(id))
-    return this.#settle(call, month, key, leaves.is === 'leaves' ? standing(leaves.leaves) : [])
+    return this.#resolveConflict(call, month, key, leaves.is === 'leaves' ? standing(leaves.leaves) : [])
   }
 
   /** The leaves that count, of those of many documents that have one. */
@@ -110,7 +110,7 @@ export class Documents {
     for (const key of keys) {
       const leaves = standing(answer.leaves.get(idOf(key)) ?? [])
       const isConfirmed = leaves.length > 0 || this.#databases.copiesOf(month) === 1
-      found.push(await (isConfirmed ? this.#settle(call, month, key, leaves) : this.read(call, month, key)))
+      found.push(await (isConfirmed ? this.#resolveConflict(call, month, key, leaves) : this.read(call, month, key)))
     }
     return found
   }
@@ -178,7 +178,7 @@ export class Documents {
   }
 
   /** Of several leaves the one that counts; the others are removed, if that can be done. */
-  async #settle(call: Call, month: Month, key: CacheKey, leaves: readonly Leaf[]): Promise<Leaf | undefined> {
+  async #resolveConflict(call: Call, month: Month, key: CacheKey, leaves: readonly Leaf[]): Promise<Leaf | undefined> {
     const winner = winnerOf(leaves)
     if (leaves.length < 2) return winner
     await this.#databases.isThere(call, month)

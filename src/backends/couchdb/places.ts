@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { Creations } from './creations.js'
 import type { Databases } from './databases.js'
-import { type Content, type Found, idOf, type Leaf, movedOf, type Revision } from './document.js'
+import { type Content, type FoundLeaf, idOf, type Leaf, movedOf, type Revision } from './document.js'
 import type { Documents } from './documents.js'
 import { type Month, monthAfter, type Place, placeOf } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
@@ -10,7 +10,7 @@ import type { Call, Requests } from './requests.js'
 
 export type Created =
   | { readonly created: true; readonly month: Month; readonly revision: Revision }
-  | { readonly created: false; readonly found: Found }
+  | { readonly created: false; readonly found: FoundLeaf }
 
 /** How often a creation is sent that met something which was gone a moment later. */
 const ATTEMPTS = 5
@@ -56,7 +56,7 @@ export class Places {
   }
 
   /** What stands there, wherever it is; `undefined` where nothing does. */
-  async find(call: Call, locator: Locator): Promise<Found | undefined> {
+  async find(call: Call, locator: Locator): Promise<FoundLeaf | undefined> {
     for (const month of this.candidatesOf(locator)) {
       const found = foundIn(month, await this.#documents.read(call, month, locator.key))
       if (found === undefined) continue
@@ -82,13 +82,13 @@ export class Places {
   }
 
   /** Removes exactly this leaf, so that another can be made where it belongs by now. `false`: another stands there. */
-  async clear(call: Call, locator: Locator, { month, leaf }: Found): Promise<boolean> {
+  async clear(call: Call, locator: Locator, { month, leaf }: FoundLeaf): Promise<boolean> {
     const doomed = { id: idOf(locator.key), revision: leaf.revision }
     return (await this.#documents.remove(call, month, [doomed])) === 1
   }
 
   /** Takes the place in the month before, so that nothing is made there any more; or finds what was. */
-  async #fence(call: Call, { key }: Locator, month: Month): Promise<Found | undefined> {
+  async #fence(call: Call, { key }: Locator, month: Month): Promise<FoundLeaf | undefined> {
     const { runtime, maxClockSkewMs } = this.#options
     const content = movedOf(runtime.now() + maxClockSkewMs + 86_400_000)
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -127,5 +127,5 @@ export class Places {
   }
 }
 
-const foundIn = (month: Month, leaf: Leaf | undefined): Found | undefined =>
+const foundIn = (month: Month, leaf: Leaf | undefined): FoundLeaf | undefined =>
   leaf === undefined || leaf.kind === 'moved' ? undefined : { month, leaf }

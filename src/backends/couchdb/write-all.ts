@@ -1,7 +1,7 @@
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
 import { isError } from '../../tools/is-error.js'
-import type { Content, Found, Leaf, Revision } from './document.js'
+import type { Content, FoundLeaf, Leaf, Revision } from './document.js'
 import type { Documents, WriteResult, Written } from './documents.js'
 import { RequestFailed, refusedValue } from './faults.js'
 import type { Month } from './months.js'
@@ -23,7 +23,7 @@ export interface WritePlan<Entry, Outcome> {
   /** Over what was found to stand there: what to put, or the outcome where nothing is to be put. */
   readonly judge: (
     entry: Entry,
-    found: Found | undefined,
+    found: FoundLeaf | undefined,
   ) => { readonly put: Replacement } | { readonly outcome: Outcome }
   readonly written: (entry: Entry, replacement: Replacement, revision: Revision) => Outcome
   readonly failed: (error: SessionStoreError) => Outcome
@@ -153,7 +153,7 @@ class Batch<Entry extends { readonly locator: Locator }, Outcome> {
     return undefined
   }
 
-  #judge(item: Item<Entry>, found: Found | undefined, ready: Ready<Entry>[]): void {
+  #judge(item: Item<Entry>, found: FoundLeaf | undefined, ready: Ready<Entry>[]): void {
     const { places } = this.#desk
     if (found !== undefined) places.remember(item.entry.locator, found.month)
     this.#try(item, () => {

@@ -4,10 +4,10 @@ import {
   copyOf,
   idOf,
   keyOf,
+  knownLeafIn,
   type Leaf,
   leafOf,
   movedOf,
-  seenIn,
   stateOf,
   tokenOf,
   tombstoneOf,
@@ -76,7 +76,7 @@ describe('a token', () => {
   ])('says what was seen, in few bytes: %s', (_, more) => {
     const token = tokenOf({ ...seen, ...more })
     expect(token.length).toBeLessThanOrEqual(64)
-    expect(seenIn(token)).toEqual({ ...seen, ...more })
+    expect(knownLeafIn(token)).toEqual({ ...seen, ...more })
   })
 
   test('is not known for a revision or a lineage of another form', () => {
@@ -85,7 +85,7 @@ describe('a token', () => {
   })
 
   test.each(['', 'nonsense', '1-a', '1-a@2026-11'])('that is %j says nothing', (text) => {
-    expect(seenIn(Buffer.from(text))).toBeUndefined()
+    expect(knownLeafIn(Buffer.from(text))).toBeUndefined()
   })
 })
 
