@@ -246,7 +246,7 @@ export class NonstickStore extends Store {
     })
   }
 
-  async #store(tie: Tie, mine: Stored): Promise<void> {
+  async #store(tie: Tie, mine: StoredExpressData): Promise<void> {
     if (tie.handle === undefined) {
       const handle = await this.#storeWhole(tie.id, mine)
       if (tie.isOfRequest) tie.handle = handle
@@ -254,7 +254,7 @@ export class NonstickStore extends Store {
   }
 
   /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
-  async #storeWhole(id: string, mine: Stored): Promise<Session<ExpressData>> {
+  async #storeWhole(id: string, mine: StoredExpressData): Promise<Session<ExpressData>> {
     const options = this.#idleTtlOf(mine.cookie)
     // In place of an id that is missing, `create` would make one up; `put` refuses it.
     if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
@@ -271,7 +271,7 @@ export class NonstickStore extends Store {
    * sees only JSON; where both are equal, the store takes it as a touch. Others' changes that come in are stored, while
    * the request's session object goes on without them: hence `isolated`.
    */
-  async #saveOver(handle: Session<ExpressData>, mine: Stored): Promise<void> {
+  async #saveOver(handle: Session<ExpressData>, mine: StoredExpressData): Promise<void> {
     const before = handle.data
     const cookie = withoutDrift(mine.cookie, before.cookie)
     handle.data = asData({ ...mine, cookie })
@@ -338,7 +338,7 @@ export class NonstickStore extends Store {
 }
 
 /** What is stored of a request's session. */
-type Stored = Readonly<Record<string, unknown>> & { readonly cookie: StoredCookie }
+type StoredExpressData = Readonly<Record<string, unknown>> & { readonly cookie: StoredCookie }
 
 /** The thread between a request's session object and the copy that it came from. */
 class Tie {
@@ -397,7 +397,7 @@ const hasFields = (data: unknown): boolean => {
 const revived = (data: ExpressData, expiresAt: EpochMs, now: EpochMs): SessionData =>
   ({ ...data, cookie: revivedCookie(data.cookie, expiresAt, now) }) as unknown as SessionData
 
-const asData = (stored: Stored): ExpressData => stored as unknown as ExpressData
+const asData = (stored: StoredExpressData): ExpressData => stored as unknown as ExpressData
 
 /** At a framework's edge an id that cannot be one is some visitor's mistake, and simply has no session. */
 const unlessInvalidId = async <Value>(work: () => Promise<Value>): Promise<Value | undefined> => {

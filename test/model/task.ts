@@ -20,7 +20,7 @@ import type { LiveEnvelope } from '../../src/session/envelope.js'
 export type Token = number
 
 /** What stands in the cache, as `CacheTier.get` tells it. */
-export type Seen =
+export type EntryState =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: Token }
   | { readonly state: 'lease'; readonly token: Token }
   /** The session is in the backend alone: it is too large. */
@@ -28,7 +28,7 @@ export type Seen =
   | { readonly state: 'tombstone' }
   | { readonly state: 'missing' }
 
-export type Stored =
+export type PutOutcome =
   | { readonly outcome: 'stored'; readonly token: Token }
   | { readonly outcome: 'conflict' | 'missing' | 'too-large' }
   /** `no`: the cache was out of reach from the start. */
@@ -95,8 +95,8 @@ export type Refusable =
 export type RowTold = DestroyOutcome | 'unavailable'
 
 export type Answer =
-  | Seen
-  | Stored
+  | EntryState
+  | PutOutcome
   | BackendCopy
   | InsertOutcome
   | Refusable
@@ -265,26 +265,27 @@ const asking =
 
 /* The commands, each with the type of its answer. */
 
-export const get = (then: Frame<Seen | 'unreachable'>): Task =>
-  asking<Seen | 'unreachable'>()({ to: 'cache', op: 'get' }, then)
-export const lease = (then: Frame<Stored>, over?: Token): Task =>
-  asking<Stored>()({ to: 'cache', op: 'lease', over }, then)
-export const cas = (value: LiveEnvelope, token: Token, then: Frame<Stored>, of?: number): Task =>
-  asking<Stored>()({ to: 'cache', op: 'cas', value, token, of }, then)
-export const bury = (token: Token, then: Frame<Stored>): Task =>
-  asking<Stored>()({ to: 'cache', op: 'bury', token }, then)
-export const mark = (token: Token | undefined, then: Frame<Stored>): Task =>
-  asking<Stored>()({ to: 'cache', op: 'mark', token }, then)
+export const get = (then: Frame<EntryState | 'unreachable'>): Task =>
+  asking<EntryState | 'unreachable'>()({ to: 'cache', op: 'get' }, then)
+export const lease = (then: Frame<PutOutcome>, over?: Token): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'lease', over }, then)
+export const cas = (value: LiveEnvelope, token: Token, then: Frame<PutOutcome>, of?: number): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'cas', value, token, of }, then)
+export const bury = (token: Token, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'bury', token }, then)
+export const mark = (token: Token | undefined, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'mark', token }, then)
 /** `lost`: the cache could not be told. */
 export const drop = (token: Token, then: Frame<'dropped' | 'conflict' | 'lost'>): Task =>
   asking<'dropped' | 'conflict' | 'lost'>()({ to: 'cache', op: 'drop', token }, then)
 export const setTombstone = (then: Frame<'told' | 'lost' | 'unreachable'>): Task =>
   asking<'told' | 'lost' | 'unreachable'>()({ to: 'cache', op: 'set tombstone' }, then)
-export const set = (value: LiveEnvelope, then: Frame<Stored>): Task =>
-  asking<Stored>()({ to: 'cache', op: 'set', value }, then)
-export const add = (value: LiveEnvelope, then: Frame<Stored>): Task =>
-  asking<Stored>()({ to: 'cache', op: 'add', value }, then)
-export const deleteBlindly = (then: Frame<Stored>): Task => asking<Stored>()({ to: 'cache', op: 'delete' }, then)
+export const set = (value: LiveEnvelope, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'set', value }, then)
+export const add = (value: LiveEnvelope, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'add', value }, then)
+export const deleteBlindly = (then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'delete' }, then)
 
 export const read = (then: Frame<BackendCopy | 'unavailable'>): Task =>
   asking<BackendCopy | 'unavailable'>()({ to: 'backend', op: 'read' }, then)

@@ -45,7 +45,7 @@ export interface MemoryCache extends FrontCache {
   refuseValues(isRefusing: boolean): void
 }
 
-interface Stored {
+interface KeptEntry {
   readonly value: Uint8Array
   /** Made anew by every change, so that a token can never fit an entry that it has not seen. */
   readonly token: CasToken
@@ -74,7 +74,7 @@ class LruFrontCache implements MemoryCache {
   readonly #runtime: Runtime
   readonly #maxValueBytes: number
   readonly #maxBytes: number
-  readonly #entries: LRUCache<CacheKey, Stored>
+  readonly #entries: LRUCache<CacheKey, KeptEntry>
   #refusesValues = false
   #closed = false
 
@@ -150,7 +150,7 @@ class LruFrontCache implements MemoryCache {
     this.#refusesValues = isRefusing
   }
 
-  #live(key: CacheKey): Stored | undefined {
+  #live(key: CacheKey): KeptEntry | undefined {
     const entry = this.#entries.get(key)
     if (entry === undefined || this.#runtime.now() < entry.expiresAt) return entry
     this.#entries.delete(key)

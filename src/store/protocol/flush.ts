@@ -19,7 +19,7 @@ import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
 import type { FlushFault } from '../owed/ledger.js'
 import type { Updated } from '../tiers/backend-tier.js'
-import type { Seen } from '../tiers/cache-tier.js'
+import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 import type { InCache } from './read.js'
 
@@ -195,7 +195,7 @@ export const flushing = (context: Context): Flushing => {
   const lookPastLease = async (
     locator: Locator,
     call: Call | undefined,
-  ): Promise<Exclude<Seen, { readonly state: 'lease' }> | 'away'> => {
+  ): Promise<Exclude<EntryState, { readonly state: 'lease' }> | 'away'> => {
     for (let looks = 0; ; looks += 1) {
       const seen = await lookAt(context, locator.key, 'writer', call)
       if (seen === 'away' || seen.state !== 'lease') return seen

@@ -2,7 +2,7 @@ import type { CacheKey } from '../../contract/locator.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, isUnavailable } from '../context.js'
-import type { Seen } from '../tiers/cache-tier.js'
+import type { EntryState } from '../tiers/cache-tier.js'
 
 const PAUSES: Pauses = { firstMs: 5, longestMs: 80 }
 
@@ -22,7 +22,7 @@ export const lookAt = async (
   key: CacheKey,
   as: 'reader' | 'writer',
   call: Call | undefined,
-): Promise<Seen | 'away'> => {
+): Promise<EntryState | 'away'> => {
   for (let failed = 1; ; failed += 1) {
     try {
       return await cache.get(key)

@@ -9,7 +9,7 @@ import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
-import type { Seen } from '../tiers/cache-tier.js'
+import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 
 /** A live session as it stands in the cache, with the token to change it by. */
@@ -91,7 +91,7 @@ export const reading = (context: Context): Reading => {
     const beganAtMs = runtime.monotonicMs()
     const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
     /** The lease that has stood there since the first look. */
-    let lease: Extract<Seen, { state: 'lease' }> | undefined
+    let lease: Extract<EntryState, { state: 'lease' }> | undefined
     for (let looks = 0; ; looks += 1) {
       call.refuseIfLate()
       let seen = await lookAt(context, locator.key, as, call)
@@ -248,7 +248,7 @@ export const reading = (context: Context): Reading => {
   /** One that is too large for the cache; of one that has become smaller the mark goes, so that the next reader fills. */
   const readLarge = async (
     locator: Locator,
-    { refusedBytes, token }: Extract<Seen, { state: 'large' }>,
+    { refusedBytes, token }: Extract<EntryState, { state: 'large' }>,
     onRead: () => void,
   ): Promise<Standing> => {
     onRead()

@@ -18,7 +18,7 @@ import { outages } from './outages.js'
 import { tierCalls } from './tier-calls.js'
 
 /** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
-export type Seen =
+export type EntryState =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
   | { readonly state: 'lease'; readonly nonce: Lineage; readonly token: CasToken }
   | { readonly state: 'tombstone' }
@@ -27,7 +27,7 @@ export type Seen =
   | { readonly state: 'missing'; readonly token?: CasToken }
 
 /** How a change of the cache ended. `lost`: no answer came, or the cache could not be asked. */
-export type Stored =
+export type PutOutcome =
   | { readonly outcome: 'stored'; readonly token: CasToken }
   | { readonly outcome: 'conflict' | 'missing' }
   | { readonly outcome: 'too-large'; readonly bytes: number }
@@ -41,7 +41,7 @@ export type Stored =
  */
 export interface CacheTier {
   readonly name: string
-  get(key: CacheKey): Promise<Seen>
+  get(key: CacheKey): Promise<EntryState>
   /**
    * Entries whose `trustedAt` is older may be from before an outage of the server that keeps this key, and are
    * to be compared with the backend once before they are believed. 0 where no outage was seen.
@@ -53,8 +53,8 @@ export interface CacheTier {
    */
   isAway(key: CacheKey): boolean
   /** A lease where nothing stands, or over the very bytes that `token` saw. */
-  lease(key: CacheKey, nonce: string, token?: CasToken): Promise<Stored>
-  cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<Stored>
+  lease(key: CacheKey, nonce: string, token?: CasToken): Promise<PutOutcome>
+  cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<PutOutcome>
   /**
    * Says that the session is too large for this cache: over the very entry that `token` saw, or, should that be gone,
    * where nothing stands. Whoever meets it asks the backend, so it can do no harm; nor does it matter if it is not there.
@@ -126,7 +126,7 @@ const wasAsked = (answer: unknown): boolean => {
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
   const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
 
-  const seen = outages({ runtime, maxClockSkewMs, awayAfterMs: options.cacheAwayAfterMs })
+  const servers = outages({ runtime, maxClockSkewMs, awayAfterMs: options.cacheAwayAfterMs })
 
   const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
 
@@ -134,11 +134,11 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     const server = serverOf(cache, key)
     try {
       const answer = await calls.ask(operation, isChange, call, { server, wasAsked })
-      if (wasAsked(answer)) seen.answered(server)
+      if (wasAsked(answer)) servers.answered(server)
       return answer
     } catch (error) {
-      if (isSessionStoreError(error) && error.answered) seen.answered(server)
-      else seen.failed(server, isConnectionRefused(error))
+      if (isSessionStoreError(error) && error.answered) servers.answered(server)
+      else servers.failed(server, isConnectionRefused(error))
       throw error
     }
   }
@@ -146,10 +146,10 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     key: CacheKey,
     operation: string,
     call: () => Promise<{ readonly outcome: 'stored'; readonly token: CasToken } | { readonly outcome: string }>,
-  ): Promise<Stored> => {
+  ): Promise<PutOutcome> => {
     try {
       const answer = await ask(key, operation, true, call)
-      return (answer.outcome === 'exists' ? { outcome: 'conflict' } : answer) as Stored
+      return (answer.outcome === 'exists' ? { outcome: 'conflict' } : answer) as PutOutcome
     } catch (error) {
       return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
     }
@@ -196,8 +196,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
 
   return {
     name: cache.name,
-    trustFrom: (key) => seen.trustFrom(serverOf(cache, key)),
-    isAway: (key) => seen.isAway(serverOf(cache, key)),
+    trustFrom: (key) => servers.trustFrom(serverOf(cache, key)),
+    isAway: (key) => servers.isAway(serverOf(cache, key)),
     get: async (key) => {
       const entry = await ask(key, 'get', false, () => cache.get(key))
       if (entry === undefined) return { state: 'missing' }

@@ -3,6 +3,7 @@ import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
   cas,
+  type EntryState,
   either,
   end,
   extend,
@@ -10,9 +11,8 @@ import {
   get,
   type InCache,
   type Op,
+  type PutOutcome,
   purge,
-  type Seen,
-  type Stored,
   set,
   setTombstone,
   type Task,
@@ -61,7 +61,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
 
   const flush = (): Task => get(frame(onLookForFlush, {}))
 
-  const onLookForFlush = (seen: Seen | 'unreachable', _vars: object): Task => {
+  const onLookForFlush = (seen: EntryState | 'unreachable', _vars: object): Task => {
     if (seen === 'unreachable') return end({ did: 'flush', left: true })
     if (seen.state !== 'live') return end({ did: 'flush', left: false })
     const isDue = rules.isUnflushed(seen.envelope) && rules.owesFlush(seen.envelope, policy, () => false)
@@ -95,7 +95,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
     return rules.steps.touchBy === 'set' ? set(next, frame(onOver, {})) : cas(next, token, frame(onOver, {}))
   }
 
-  const onOver = (_outcome: Stored | 'told' | 'lost' | 'unreachable'): Task => end(NOTHING)
+  const onOver = (_outcome: PutOutcome | 'told' | 'lost' | 'unreachable'): Task => end(NOTHING)
 
   const purging = (): Task => purge(policy.persistOn !== 'create', frame(onPurged, {}))
 

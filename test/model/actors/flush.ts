@@ -10,16 +10,16 @@ import {
   cas,
   deleteBlindly,
   drop,
+  type EntryState,
   either,
   type Frame,
   frame,
   get,
   type InCache,
   insert,
+  type PutOutcome,
   type Refusable,
   read,
-  type Seen,
-  type Stored,
   setTombstone,
   type Task,
   type Token,
@@ -154,7 +154,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   ): Task => then.resume(flushed, around)
 
   const onDead = (
-    seen: Seen | 'unreachable',
+    seen: EntryState | 'unreachable',
     { lineage, then }: { readonly lineage: string; readonly then: Frame<Flushed> },
     around: Around,
   ): Task =>
@@ -163,7 +163,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
       : then.resume(AGAIN, around)
 
   const onMarked = (
-    marked: Stored,
+    marked: PutOutcome,
     { envelope, mark, then }: OfFlush & { readonly mark: LiveEnvelope },
     around: Around,
   ): Task => {
@@ -178,7 +178,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     readonly then: Frame<Flushed>
   }
 
-  const onLook = (seen: Seen | 'unreachable', vars: OfLook, around: Around): Task => {
+  const onLook = (seen: EntryState | 'unreachable', vars: OfLook, around: Around): Task => {
     const { flushed, then } = vars
     if (seen === 'unreachable') return then.resume({ outcome: 'durable', now: undefined, owes: 'repair' }, around)
     switch (seen.state) {
@@ -209,7 +209,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const onLeaseDropped = (_outcome: unknown, vars: OfLook): Task => get(frame(onLook, vars))
 
   const onMarkedLater = (
-    put: Stored,
+    put: PutOutcome,
     { envelope, then }: { readonly envelope: LiveEnvelope; readonly then: Frame<Flushed> },
     around: Around,
   ): Task =>
@@ -229,7 +229,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
   const settleAfterTakeover: Flushing['settleAfterTakeover'] = (taken, dead, writeId, then) =>
     get(frame(onLookAfterTakeover, { taken, dead, ids: [writeId], then }))
 
-  const onLookAfterTakeover = (seen: Seen | 'unreachable', vars: OfTakeover, around: Around): Task => {
+  const onLookAfterTakeover = (seen: EntryState | 'unreachable', vars: OfTakeover, around: Around): Task => {
     const { taken, dead, ids, then } = vars
     if (seen === 'unreachable') return then.resume('unseen', around)
     switch (seen.state) {
@@ -267,7 +267,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     return drop(token, frame(onDroppedAfterTakeover, { taken, dead, ids, then }))
   }
 
-  const onBuriedAfterTakeover = (_put: Stored, { then }: { readonly then: Frame<Settled> }, around: Around): Task =>
+  const onBuriedAfterTakeover = (_put: PutOutcome, { then }: { readonly then: Frame<Settled> }, around: Around): Task =>
     then.resume('destroyed', around)
 
   const onDroppedAfterTakeover = (_outcome: 'dropped' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
@@ -276,7 +276,11 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
 
   const dropIfDead: Flushing['dropIfDead'] = (then) => get(frame(onSuspect, { then }))
 
-  const onSuspect = (seen: Seen | 'unreachable', { then }: { readonly then: Frame<boolean> }, around: Around): Task => {
+  const onSuspect = (
+    seen: EntryState | 'unreachable',
+    { then }: { readonly then: Frame<boolean> },
+    around: Around,
+  ): Task => {
     if (seen === 'unreachable') return then.resume(false, around)
     // Its holder may have read the row too early.
     if (seen.state === 'lease' && steps.repairs !== 'once') return then.resume(false, around)
@@ -300,7 +304,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     return drop(token, frame(onSuspectDropped, { then }))
   }
 
-  const onBuried = (put: Stored, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
+  const onBuried = (put: PutOutcome, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
     then.resume(
       put.outcome === 'stored' || put.outcome === 'missing' || (put.outcome === 'conflict' && steps.repairs === 'once'),
       around,

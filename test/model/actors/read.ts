@@ -8,6 +8,7 @@ import {
   cas,
   deleteBlindly,
   drop,
+  type EntryState,
   either,
   type Frame,
   frame,
@@ -16,9 +17,8 @@ import {
   type InCache,
   lease,
   mark,
+  type PutOutcome,
   read,
-  type Seen,
-  type Stored,
   set,
   type Task,
   type Token,
@@ -68,7 +68,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
 
   const observe: Reading['observe'] = (as, then) => get(frame(onLook, { as, then }))
 
-  const onLook = (seen: Seen | 'unreachable', { as, then }: Looking, around: Around): Task => {
+  const onLook = (seen: EntryState | 'unreachable', { as, then }: Looking, around: Around): Task => {
     if (seen === 'unreachable') return fromBackend('unreachable', then)
     switch (seen.state) {
       case 'live': {
@@ -95,7 +95,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   const unlessExpired = (envelope: LiveEnvelope, token: Token, around: Around): Standing =>
     hasEnded(envelope, around) ? { ...EXPIRED, token } : { state: 'live', where: 'cache', envelope, token }
 
-  const onLease = (leased: Stored, { as, then }: Looking, around: Around): Task =>
+  const onLease = (leased: PutOutcome, { as, then }: Looking, around: Around): Task =>
     leased.outcome === 'stored'
       ? read(frame(onReadUnderLease, { as, then, token: leased.token, stamp: stampOf(around) }))
       : observe(as, then)
@@ -116,7 +116,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   }
 
   const onFilled = (
-    put: Stored,
+    put: PutOutcome,
     {
       as,
       then,
@@ -139,7 +139,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
 
   /** Where the lease is gone, the mark may stand where nothing does: whoever meets it asks the backend. */
   const onMarked = (
-    put: Stored,
+    put: PutOutcome,
     vars: { readonly then: Frame<Standing>; readonly found: Standing },
     around: Around,
   ): Task => (put.outcome === 'missing' ? mark(undefined, frame(onOver, vars)) : onOver(put, vars, around))
@@ -193,7 +193,7 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   const onDropped = (_dropped: unknown, { as, then }: Looking): Task => observe(as, then)
 
   const onBelieved = (
-    put: Stored,
+    put: PutOutcome,
     { as, then, envelope }: Looking & { readonly envelope: LiveEnvelope },
     around: Around,
   ): Task =>

@@ -9,6 +9,7 @@ import {
   cas,
   destroyNew,
   drop,
+  type EntryState,
   either,
   end,
   frame,
@@ -18,12 +19,11 @@ import {
   insert,
   lease,
   type Op,
+  type PutOutcome,
   putNew,
   type RowTold,
   read,
   replaceRow,
-  type Seen,
-  type Stored,
   setTombstone,
   type Task,
   type Token,
@@ -127,7 +127,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     readonly isOverEnded?: boolean
   }
 
-  const onLeaseOfPut = (leased: Stored, { write, looks, isOverEnded }: OfPut, around: Around): Task => {
+  const onLeaseOfPut = (leased: PutOutcome, { write, looks, isOverEnded }: OfPut, around: Around): Task => {
     const isInTheWay = leased.outcome === 'conflict' || leased.outcome === 'missing'
     if (isInTheWay && looks < LOOKS && steps.onEndedEntry === 'lease over it')
       return reads.observe('reader', frame(onInTheWay, { write, looks: looks + 1 }))
@@ -160,7 +160,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const onOver = (_dropped: unknown, { write }: { readonly write: number }): Task => created(write, 'dropped')
 
-  const onLease = (leased: Stored, vars: OfCreate): Task => {
+  const onLease = (leased: PutOutcome, vars: OfCreate): Task => {
     const token = leased.outcome === 'stored' ? leased.token : undefined
     return isDeferred && token !== undefined
       ? cas(vars.envelope, token, frame(onPlaced, { ...vars, token }))
@@ -168,7 +168,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   }
 
   /** A session must stand somewhere: one whose creation was deferred is inserted where the cache cannot take it. */
-  const onPlaced = (stored: Stored, { envelope, write, token }: OfLeased & { readonly token: Token }): Task =>
+  const onPlaced = (stored: PutOutcome, { envelope, write, token }: OfLeased & { readonly token: Token }): Task =>
     stored.outcome === 'stored'
       ? stands(envelope, write, 'acked')
       : drop(token, frame(onNotPlaced, { envelope, write, token: undefined, isFree: true }))
@@ -228,12 +228,12 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       : cas(envelope, token, frame(onPlacedBeside, { token }))
   }
 
-  const onLeaseBeside = (leased: Stored, { envelope }: { readonly envelope: LiveEnvelope }): Task =>
+  const onLeaseBeside = (leased: PutOutcome, { envelope }: { readonly envelope: LiveEnvelope }): Task =>
     leased.outcome === 'stored'
       ? cas(envelope, leased.token, frame(onPlacedBeside, { token: leased.token }))
       : end(NOTHING)
 
-  const onPlacedBeside = (stored: Stored, { token }: { readonly token: Token }): Task =>
+  const onPlacedBeside = (stored: PutOutcome, { token }: { readonly token: Token }): Task =>
     stored.outcome === 'stored' ? end(NOTHING) : drop(token, frame(onPlaceGone, {}))
 
   const onPlaceGone = (_dropped: unknown): Task => end(NOTHING)
@@ -306,7 +306,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   })
 
   const onFrozen = (
-    put: Stored,
+    put: PutOutcome,
     vars: OfHalted & { readonly base: LiveEnvelope; readonly token: Token },
     around: Around,
   ): Task => {
@@ -327,7 +327,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     }
   }
 
-  const onHaltedAsItIs = (put: Stored, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task =>
+  const onHaltedAsItIs = (put: PutOutcome, vars: OfMove & { readonly base: LiveEnvelope }, around: Around): Task =>
     put.outcome === 'conflict' || put.outcome === 'lost' ? again(moveOf(vars)) : takeOver(vars.base, vars, around)
 
   /** What stands after the answer to the freezing was lost: only where nobody can tell is the cache gone round. */
@@ -343,7 +343,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     return isMine ? cas({ ...envelope, frozen: false }, token, frame(onGivenBack, move)) : again(move)
   }
 
-  const onGivenBack = (_put: Stored, vars: OfMove): Task => again(vars)
+  const onGivenBack = (_put: PutOutcome, vars: OfMove): Task => again(vars)
 
   const onFlushed = (flushed: Flushed, { envelope, token, ...vars }: OfHalted & { readonly token: Token }): Task => {
     const move = moveOf(vars)
@@ -363,7 +363,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const versionOf = ({ lineage, version }: LiveEnvelope): Version => ({ lineage, version })
 
-  const onGivenBackAfterFlush = (put: Stored, { halted, ...vars }: OfMove & { readonly halted: Version }): Task => {
+  const onGivenBackAfterFlush = (put: PutOutcome, { halted, ...vars }: OfMove & { readonly halted: Version }): Task => {
     // With the request's changes in it, it is not known whether they stand.
     const ending = steps.freezes === 'as it stands' ? FAILED : UNKNOWN
     const move = moveOf(vars as OfMove)
@@ -371,7 +371,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   }
 
   /** Who changed the entry meanwhile, by marking it as durable, say, left it frozen. */
-  const isGivenBack = (outcome: Stored['outcome'] | 'dropped'): boolean =>
+  const isGivenBack = (outcome: PutOutcome['outcome'] | 'dropped'): boolean =>
     outcome === 'conflict' ? steps.givesBack === 'once' : outcome !== 'lost'
 
   const giveBackLater = (halted: Version, isRemoved: boolean): Op => ({ do: 'give back', halted, isRemoved })
@@ -457,7 +457,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
 
   const giveBack: Replacing['giveBack'] = (op) => get(frame(onFrozenSeen, op))
 
-  const onFrozenSeen = (seen: Seen | 'unreachable', { halted, isRemoved }: Omit<GiveBack, 'do'>): Task => {
+  const onFrozenSeen = (seen: EntryState | 'unreachable', { halted, isRemoved }: Omit<GiveBack, 'do'>): Task => {
     if (seen === 'unreachable') return end(NOTHING, giveBackLater(halted, isRemoved))
     if (seen.state !== 'live' || !seen.envelope.frozen) return end(NOTHING)
     const { envelope, token } = seen
@@ -470,7 +470,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onRemoved = (dropped: 'dropped' | 'conflict' | 'lost', { halted }: { readonly halted: Version }): Task =>
     isGivenBack(dropped) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, true))
 
-  const onThawedLater = (put: Stored, { halted }: { readonly halted: Version }): Task =>
+  const onThawedLater = (put: PutOutcome, { halted }: { readonly halted: Version }): Task =>
     isGivenBack(put.outcome) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, false))
 
   const onOldDropped = (_done: boolean, vars: OfMove): Task => again(vars)

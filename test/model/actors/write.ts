@@ -12,8 +12,8 @@ import {
   type InBackend,
   type InCache,
   type Op,
+  type PutOutcome,
   type Refusable,
-  type Stored,
   set,
   type Task,
   type Token,
@@ -350,7 +350,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   const onPut = (
-    put: Stored,
+    put: PutOutcome,
     vars: OfSettled & { readonly next: LiveEnvelope; readonly token: Token },
     around: Around,
   ): Task => {
@@ -394,7 +394,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
    * A write that is too large goes round the cache, from a copy that nobody changes meanwhile: one that others
    * had written to since it was read would take their writes along into death.
    */
-  const onHalted = (halted: Stored, vars: OfSettled, around: Around): Task => {
+  const onHalted = (halted: PutOutcome, vars: OfSettled, around: Around): Task => {
     const { intent, attempt: tried, doubt, envelope, resolved } = vars
     return halted.outcome === 'stored' || halted.outcome === 'missing'
       ? takeOver(envelope, { intent, attempt: tried, doubt }, resolved, around)
