@@ -29,16 +29,16 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const runtime = runtimeOf(options.runtime)
   const { cache, backend } = tiersOf(options)
   const codec = options.codec ?? msgpackCodec
-  const told = telemetry(resolved.namespace)
+  const storeTelemetry = telemetry(resolved.namespace)
   const speaker = { runtime, namespace: resolved.namespace }
   const store = sessionStore<Data>(
     {
       options: resolved,
       runtime,
-      telemetry: told,
-      cache: cacheTier(cache, { runtime, telemetry: told, ...resolved }),
-      backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: told, ...resolved }), speaker),
-      background: background(runtime, told),
+      telemetry: storeTelemetry,
+      cache: cacheTier(cache, { runtime, telemetry: storeTelemetry, ...resolved }),
+      backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: storeTelemetry, ...resolved }), speaker),
+      background: background(runtime, storeTelemetry),
       values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes),
     },
     {

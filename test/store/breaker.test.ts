@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StoreEvents } from '../../src/contract/events.js'
 import type { BreakerState } from '../../src/contract/health.js'
-import { breaker, type Told } from '../../src/store/tiers/breaker.js'
+import { breaker, type Report } from '../../src/store/tiers/breaker.js'
 import { movableRuntime } from '../../src/testing/movable-runtime.js'
 import { calls, expectCode, held, loaded, settled, world } from './world.js'
 
@@ -14,10 +14,10 @@ const made = () => {
   const runtime = { ...movableRuntime(), random: () => 0.5 }
   const changes: BreakerState[] = []
   const one = breaker({ runtime, failures: FAILURES, openMs: OPEN_MS, onChange: (state) => changes.push(state) })
-  const admitted = (): Told => {
-    const told = one.admit()
-    if (told === undefined) throw new Error('it let no call through')
-    return told
+  const admitted = (): Report => {
+    const report = one.admit()
+    if (report === undefined) throw new Error('it let no call through')
+    return report
   }
   const fail = (times: number): void => {
     for (let count = 0; count < times; count += 1) admitted()('failed')

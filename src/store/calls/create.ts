@@ -30,7 +30,7 @@ export interface Creation {
 export interface Created {
   readonly now: LiveCopy
   /** Resolves to what the cache holds, once it does; `undefined` if it was not placed, and the first load will. */
-  readonly placed: Promise<InCache | undefined> | undefined
+  readonly cachedLater: Promise<InCache | undefined> | undefined
 }
 
 export interface Creating {
@@ -100,7 +100,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
       inserted = true
-      return { now: asInBackend(durable), placed: lease === undefined ? undefined : put(locator, durable, lease) }
+      return { now: asInBackend(durable), cachedLater: lease === undefined ? undefined : put(locator, durable, lease) }
     } catch (error) {
       inserted = true
       if (lease !== undefined) await cache.drop(locator.key, lease)
@@ -124,11 +124,11 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       throw error
     }
     const now = asInBackend(durable)
-    if (lease !== undefined) return { now, placed: put(locator, durable, lease) }
+    if (lease !== undefined) return { now, cachedLater: put(locator, durable, lease) }
     // What was in the way of the lease may be the entry of a session that has ended, and hide the new one.
     const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call)
     if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
-    return { now, placed: undefined }
+    return { now, cachedLater: undefined }
   }
 
   /** A session that has ended makes room, where nobody in the cache knows better. */
@@ -204,7 +204,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     if (place.ended !== undefined) return await insertUnder(creation, birth, place)
     const placeIt = async (): Promise<Created | undefined> => {
       const now = await put(locator, born(birth), lease)
-      return now === undefined ? undefined : { now, placed: undefined }
+      return now === undefined ? undefined : { now, cachedLater: undefined }
     }
     if (fresh) return await placeIt()
     let standing: StoredSession | undefined
@@ -286,9 +286,15 @@ export const creatingHandles = <Data>({ context, customs, reads, flushes, handle
     const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
     const locator = locatorOf(context, id)
     const wanted = wantedOf(context, customs, data)
-    const { now, placed } = await creations.create({ locator, wanted, idleTtlMs, fresh: given.id === undefined, call })
+    const { now, cachedLater } = await creations.create({
+      locator,
+      wanted,
+      idleTtlMs,
+      fresh: given.id === undefined,
+      call,
+    })
     const handle = handles.give(new Handle(id, locator, wanted.value as Data, now, wanted.userId))
-    if (placed !== undefined) handles.beside(handle, 'place', () => placed)
+    if (cachedLater !== undefined) handles.beside(handle, 'place', () => cachedLater)
     return handle
   }
 }

@@ -109,10 +109,10 @@ export const regenerate = async (
     const taken = takenOver(base, asItStands(base, step), randomName(runtime), maxStaleCount)
     const userId = userOfEnvelope(context, base)
     const isStillDue = (): boolean => !call.isLate() && (!isUnseen || cache.isAway(from.key))
-    const placed = await putIntoBackend(context, { locator: from, base, taken, userId, isStillDue }, 'regenerate')
-    if (placed.outcome === 'in') return persisted(taken, runtime.now(), taken.backendToken)
-    if (placed.outcome === 'not sent') return undefined
-    if (placed.row.state !== 'live') throw destroyedMeanwhile()
+    const result = await putIntoBackend(context, { locator: from, base, taken, userId, isStillDue }, 'regenerate')
+    if (result.outcome === 'in') return persisted(taken, runtime.now(), taken.backendToken)
+    if (result.outcome === 'not sent') return undefined
+    if (result.row.state !== 'live') throw destroyedMeanwhile()
     return undefined
   }
 
@@ -170,8 +170,8 @@ export const regenerate = async (
     const taken = takenOver(old, asItStands(old, halting()), randomName(runtime), maxStaleCount)
     const userId = userOfEnvelope(context, old)
     const takeover = { locator: from, base: old, taken, userId, isStillDue: () => true }
-    const placed = await putIntoBackend(context, takeover, 'regenerate')
-    if (placed.outcome === 'refused' && placed.row.state === 'destroyed') return await destroyOld(old)
+    const result = await putIntoBackend(context, takeover, 'regenerate')
+    if (result.outcome === 'refused' && result.row.state === 'destroyed') return await destroyOld(old)
     await giveBack(context, from, frozenVersionOf(old), 'remove')
     return 'given back'
   }

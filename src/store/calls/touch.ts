@@ -30,14 +30,14 @@ export const touch = async (context: Context, locator: Locator, seen: LiveCopy):
   const { runtime, cache, telemetry, options } = context
   const { envelope } = seen
   const now = runtime.now()
-  const told = extensionIsDue(envelope, now, options.timings)
+  const extension = extensionIsDue(envelope, now, options.timings)
     ? await tellBackend(context, locator, seen, now)
     : 'not now'
-  if (told === 'gone' || seen.where === 'backend') return seen
+  if (extension === 'gone' || seen.where === 'backend') return seen
 
   let standing = seen
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const next = touched(standing.envelope, now, standing.envelope.idleTtlMs, options.timings, told === 'told')
+    const next = touched(standing.envelope, now, standing.envelope.idleTtlMs, options.timings, extension === 'extended')
     const put = await cache.cas(locator.key, next, standing.token)
     if (put.outcome === 'stored') {
       telemetry.count('touches')
@@ -58,11 +58,11 @@ const tellBackend = async (
   locator: Locator,
   { envelope }: LiveCopy,
   now: number,
-): Promise<'told' | 'gone' | 'not now'> => {
+): Promise<'extended' | 'gone' | 'not now'> => {
   try {
     const expiresAt = backendDeadline(now, envelope.idleTtlMs, envelope.absoluteExpiresAt, options.timings)
     const { outcome } = await backend.extend({ locator, seenAt: now, expiresAt })
-    if (outcome === 'extended') return 'told'
+    if (outcome === 'extended') return 'extended'
     // A cached copy of what the backend does not have: it was destroyed, or its entry outlived it.
     await cache.setTombstone(locator.key)
     return 'gone'

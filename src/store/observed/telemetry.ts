@@ -80,10 +80,10 @@ export const telemetry = (namespace: string): Telemetry => {
   const isListenedTo = (name: StoreEventName): boolean => (listeners.get(name)?.size ?? 0) > 0
 
   const tell = <Name extends StoreEventName>(name: Name, make: () => StoreEvents[Name]): void => {
-    const told = listeners.get(name)
-    if (told === undefined || told.size === 0) return
+    const audience = listeners.get(name)
+    if (audience === undefined || audience.size === 0) return
     const event = make()
-    for (const listener of told) {
+    for (const listener of audience) {
       try {
         listener(event as never)
       } catch (error) {
@@ -156,12 +156,12 @@ const tellable = (error: unknown, tier: string, operation: string): SessionStore
     return tierUnavailable(tier, operation, code === undefined ? {} : { because: code })
   }
   const { code, message, applied, answered } = error
-  const told = new SessionStoreError(code, message, {
+  const shownError = new SessionStoreError(code, message, {
     tier: error.tier ?? tier,
     operation: error.operation ?? operation,
     answered,
     ...(applied === undefined ? {} : { applied }),
   })
-  if (error.stack !== undefined) told.stack = error.stack
-  return told
+  if (error.stack !== undefined) shownError.stack = error.stack
+  return shownError
 }

@@ -6,11 +6,11 @@ export interface Unheard {
 
 /** A store is silent where somebody listens; where nobody does, the first fault of each kind is a warning of the process. */
 export const unheard = (): Unheard => {
-  const told = new Set<string>()
+  const alreadyTold = new Set<string>()
   return {
     warn: (kind, make, code) => {
-      if (told.has(kind)) return
-      told.add(kind)
+      if (alreadyTold.has(kind)) return
+      alreadyTold.add(kind)
       process.emitWarning(make(), { code })
     },
   }

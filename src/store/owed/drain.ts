@@ -35,7 +35,7 @@ export const drain = async (
   /** Keys of sessions that nobody here can ever flush as they stand. */
   const hopeless = new Set<string>()
   /** Keys of sessions whose flush met what no tier has told of. */
-  const told = new Set<string>()
+  const alreadyTold = new Set<string>()
   let flushed = 0
   let isOver = false
 
@@ -62,8 +62,8 @@ export const drain = async (
     }
   }
   const tell = (key: string, error: unknown): void => {
-    if (isOver || told.has(key)) return
-    told.add(key)
+    if (isOver || alreadyTold.has(key)) return
+    alreadyTold.add(key)
     telemetry.emit('fault', { tier: 'the session store', operation: 'drain', error })
   }
   const owed = (): readonly Noted[] => ledger.drain().filter(({ locator }) => !hopeless.has(locator.key))

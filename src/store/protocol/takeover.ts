@@ -25,7 +25,7 @@ export interface Takeover {
  * `in`: now, or by an answer that was lost. `refused`: something else stands there. `not sent`: it was no longer due.
  * `mayBeIn`: it may have been in, by an answer that was lost.
  */
-export type Placed =
+export type TakeoverOutcome =
   | { readonly outcome: 'in' }
   | NotSent
   | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
@@ -38,7 +38,7 @@ export const putIntoBackend = async (
   { backend, options }: Context,
   { locator, base, taken, userId, isStillDue }: Takeover,
   reason: FlushReason,
-): Promise<Placed> => {
+): Promise<TakeoverOutcome> => {
   const session = storedSession(taken, userId, options.timings)
   if (neverPersisted(base)) {
     const notAfter = base.createdAt + options.absoluteTtlMs

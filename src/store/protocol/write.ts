@@ -373,24 +373,24 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     const taken = takenOver(base, step, randomName(runtime), options.policy.maxStaleCount)
     const isStillDue = (): boolean => !call.isLate() && (!isUnseen || cache.isAway(locator.key))
     const takeover = { locator, base, taken, userId: resolved.userId, isStillDue }
-    const placed = await putIntoBackend(context, takeover, reason).catch((error: unknown) => {
+    const result = await putIntoBackend(context, takeover, reason).catch((error: unknown) => {
       if (!isSessionStoreError(error) || error.applied !== 'no') mayBeIn()
       throw error
     })
-    if (placed.outcome === 'not sent') {
-      if (placed.mayBeIn) mayBeIn()
+    if (result.outcome === 'not sent') {
+      if (result.mayBeIn) mayBeIn()
       call.refuseIfLate()
       return 'again'
     }
-    if (placed.outcome === 'refused') {
-      const { row } = placed
+    if (result.outcome === 'refused') {
+      const { row } = result
       if (row.state !== 'live') {
         if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
-        throw placed.mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
+        throw result.mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
       }
       // The row may have this write already, put there by a try whose answer was lost. Nothing was stored now: what
       // stands, in the backend and in the cache, is looked at anew, and tells by the write's id.
-      if (placed.mayBeIn || row.writeIds.includes(step.writeId)) mayBeIn()
+      if (result.mayBeIn || row.writeIds.includes(step.writeId)) mayBeIn()
       return 'again'
     }
     mayBeIn()

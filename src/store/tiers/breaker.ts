@@ -6,7 +6,7 @@ import { jittered } from '../../tools/waiting.js'
  * What became of a call that was let through: it was answered, or not, or nobody asked the server. Told once; more often
  * does nothing.
  */
-export type Told = (became: 'answered' | 'failed' | 'not asked') => void
+export type Report = (became: 'answered' | 'failed' | 'not asked') => void
 
 /**
  * Spares callers the wait for a server that does not answer. After so many failures in a row no call goes out for a
@@ -15,7 +15,7 @@ export type Told = (became: 'answered' | 'failed' | 'not asked') => void
 export interface Breaker {
   readonly state: BreakerState
   /** `undefined`: not now. Otherwise the call may go out, and what became of it is to be told. */
-  admit(): Told | undefined
+  admit(): Report | undefined
 }
 
 export interface BreakerOptions {

@@ -60,8 +60,8 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
 
   return {
     ask: async (operation, isChange, call, of) => {
-      const told = breakerOf(of?.server ?? tier).admit()
-      if (told === undefined) {
+      const report = breakerOf(of?.server ?? tier).admit()
+      if (report === undefined) {
         const because = `its last ${breakerFailures} calls failed, and it is being left alone for a moment`
         throw tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
       }
@@ -70,14 +70,14 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
         const answer = await within(runtime, timeoutMs, call(), () =>
           tierUnavailable(tier, operation, { because: late, ...applied }),
         )
-        told(of?.wasAsked(answer) === false ? 'not asked' : 'answered')
+        report(of?.wasAsked(answer) === false ? 'not asked' : 'answered')
         return answer
       } catch (raised) {
         const error = isSessionStoreError(raised)
           ? raised
           : tierUnavailable(tier, operation, { cause: raised, ...applied })
         // A refusal is an answer: the same server may well serve the reads that an open breaker would block.
-        told(error.code === 'E_SESSION_UNAVAILABLE' && !error.answered ? 'failed' : 'answered')
+        report(error.code === 'E_SESSION_UNAVAILABLE' && !error.answered ? 'failed' : 'answered')
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
         throw error
