@@ -164,7 +164,7 @@ export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): Confi
 }
 
 /**
- * What an entry of the cache means for a copy, `row`, that is known to have stood in the backend. `settled`: whoever sees
+ * What an entry of the cache means for a copy, `row`, that is known to have stood in the backend. `contained`: whoever sees
  * it misses nothing of that copy, since it descends from it, or holds the very write. `compare`: only the backend as it
  * stands by now tells. The entry may be dead; or it descends from a later copy.
  */
@@ -172,8 +172,8 @@ export const afterwardsVerdict = (
   seen: LiveEnvelope,
   row: { readonly lineage: Lineage; readonly version: number },
   writeId: WriteId | undefined,
-): 'settled' | 'compare' =>
-  lives(seen, row) || (writeId !== undefined && seen.writeIds.includes(writeId)) ? 'settled' : 'compare'
+): 'contained' | 'compare' =>
+  lives(seen, row) || (writeId !== undefined && seen.writeIds.includes(writeId)) ? 'contained' : 'compare'
 
 /** Whether a write whose answer was lost is in what now stands. */
 export type RingVerdict = 'in' | 'not in' | 'cannot tell'

@@ -86,7 +86,7 @@ export interface Steps {
   readonly onLostUpdate: 'again' | 'acknowledge'
   readonly onRefusedTwice: 'in doubt' | 'not applied'
   readonly onNobodyInDoubt: 'unknown' | 'not applied'
-  readonly onRingHit: 'settle' | 'acknowledge'
+  readonly onRingHit: 'flush and acknowledge' | 'acknowledge'
   readonly afterTakeover: 'look' | 'acknowledge'
   readonly afterDrop: 'look' | 'acknowledge'
   readonly takeover: 'update' | 'upsert'
@@ -164,7 +164,7 @@ const steps: Steps = {
   onLostUpdate: 'again',
   onRefusedTwice: 'in doubt',
   onNobodyInDoubt: 'unknown',
-  onRingHit: 'settle',
+  onRingHit: 'flush and acknowledge',
   afterTakeover: 'look',
   afterDrop: 'look',
   takeover: 'update',

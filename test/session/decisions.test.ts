@@ -334,8 +334,8 @@ describe('What an entry means for a copy that is known to have stood in the back
   const mine = 'ffffffffffffffff'
   const taken = live({ lineage: MINE, version: 20, durableLineage: PARENT, durableVersion: 7 })
   for (const [what, seen, verdict] of [
-    ['one filled from it', { lineage: OTHER, durableLineage: MINE, durableVersion: 20 }, 'settled'],
-    ['one that holds the write', { lineage: PARENT, version: 8, writeIds: [mine] }, 'settled'],
+    ['one filled from it', { lineage: OTHER, durableLineage: MINE, durableVersion: 20 }, 'contained'],
+    ['one that holds the write', { lineage: PARENT, version: 8, writeIds: [mine] }, 'contained'],
     ['the entry it left behind (M41)', { lineage: PARENT, version: 8 }, 'compare'],
     ['one filled from an older copy', { lineage: OTHER, durableLineage: PARENT, durableVersion: 7 }, 'compare'],
     ['one with a newer version of another lineage', { lineage: OTHER, version: 30 }, 'compare'],

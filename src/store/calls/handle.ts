@@ -20,7 +20,7 @@ export interface SaveInLine {
  *
  * The request's changes are the difference between `data` and the data of `base`, the copy that the request knows of.
  * `data`, `base` and `userId` therefore change together, and only when something was acknowledged, or is known to
- * stand. `seen` may be newer: it is what was met last in the tiers, for the next compare-and-set to be tried on.
+ * stand. `newest` may be newer: it is what was met last in the tiers, for the next compare-and-set to be tried on.
  */
 export class Handle<Data> implements Session<Data> {
   readonly id: string
@@ -33,7 +33,7 @@ export class Handle<Data> implements Session<Data> {
   base: LiveEnvelope
   /** The user of `base`. */
   userId: string | undefined
-  seen: LiveCopy
+  newest: LiveCopy
   /**
    * What the request held when it saved last, where that save merged in others' changes that `data` was to be kept free
    * of (`isolated`): then the request's changes are the difference between `data` and this.
@@ -50,19 +50,19 @@ export class Handle<Data> implements Session<Data> {
   doubtful: readonly DoubtfulSave[] = []
   /** The save of this handle that was called last, while it has not ended. */
   lastSave: SaveInLine | undefined
-  /** A touch or a placing in the cache that is under way beside the answer; what it stored is in `seen` after. */
+  /** A touch or a placing in the cache that is under way beside the answer; what it stored is in `newest` after. */
   beside: Promise<void> | undefined
   /** Resolves when the calls of this handle that were made so far have ended. */
   #ended: Promise<unknown> = Promise.resolve()
 
-  constructor(id: string, locator: Locator, data: Data, seen: LiveCopy, userId: string | undefined) {
+  constructor(id: string, locator: Locator, data: Data, newest: LiveCopy, userId: string | undefined) {
     this.id = id
     this.locator = locator
     this.data = data
-    this.base = seen.envelope
+    this.base = newest.envelope
     this.userId = userId
-    this.seen = seen
-    this.anchor = seen.envelope
+    this.newest = newest
+    this.anchor = newest.envelope
     // What the store needs of a handle is nobody else's: it must not show in a log or be copied along.
     for (const hidden of HIDDEN)
       Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
@@ -92,7 +92,7 @@ const LIFE: PropertyDescriptorMap = Object.fromEntries(
     {
       enumerable: true,
       get(this: Handle<unknown>): number {
-        return this.seen.envelope[name]
+        return this.newest.envelope[name]
       },
     },
   ]),
@@ -102,7 +102,7 @@ const HIDDEN = [
   'locator',
   'base',
   'userId',
-  'seen',
+  'newest',
   'held',
   'anchor',
   'unflushedWriteId',

@@ -9,7 +9,7 @@ export interface Handles<Data> {
   /** A handle that the store's user is given, and may pass to other calls of this store. */
   give(handle: Handle<Data>): Handle<Data>
   /** A handle of what was read of a session. */
-  open(id: string, locator: Locator, seen: LiveCopy): Handle<Data>
+  open(id: string, locator: Locator, newest: LiveCopy): Handle<Data>
   /**
    * The handle behind a session that the user passes to a call.
    *
@@ -36,9 +36,9 @@ export const handlesOf = <Data>({ values, background }: Context): Handles<Data> 
   }
   return {
     give,
-    open: (id, locator, seen) => {
-      const data = values.decode(seen.envelope) as Data
-      return give(new Handle(id, locator, data, seen, values.userOf(data)))
+    open: (id, locator, newest) => {
+      const data = values.decode(newest.envelope) as Data
+      return give(new Handle(id, locator, data, newest, values.userOf(data)))
     },
     mine: (session) => {
       if (session instanceof Handle && given.has(session)) return session as Handle<Data>
@@ -47,7 +47,7 @@ export const handlesOf = <Data>({ values, background }: Context): Handles<Data> 
     beside: (handle, operation, work) => {
       const running = (async () => {
         const now = await work()
-        if (now !== undefined) handle.seen = now
+        if (now !== undefined) handle.newest = now
       })()
       handle.beside = running.catch(() => {})
       background.run(operation, () => running)

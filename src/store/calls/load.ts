@@ -13,13 +13,16 @@ export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>)
   const { runtime, options } = context
 
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
-    const { envelope } = handle.seen
+    const { envelope } = handle.newest
     const identified = (): boolean => handle.userId !== undefined
     const { maxStaleMs, policy } = options
-    if (handle.seen.where === 'cache' && readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified }))
+    if (
+      handle.newest.where === 'cache' &&
+      readerShouldFlush(envelope, runtime.now(), { maxStaleMs, policy, identified })
+    )
       due.flushOverdue(handle.locator, envelope.version)
-    if (mayTouch && isWorthTouching(context, handle.seen))
-      handles.beside(handle, 'touch', () => touch(context, handle.locator, handle.seen))
+    if (mayTouch && isWorthTouching(context, handle.newest))
+      handles.beside(handle, 'touch', () => touch(context, handle.locator, handle.newest))
   }
 
   return async (id, loadOptions, call) => {

@@ -29,15 +29,15 @@ export const readiness = (
       () => undefined,
       (error: unknown) => ({ error }),
     )
-    const [seen, failed] = await Promise.all([health(context), reading])
+    const [found, failed] = await Promise.all([health(context), reading])
     if (failed !== undefined && !isUnavailable(failed.error)) throw failed.error
-    const reasons = [seen.cache, seen.backend]
+    const reasons = [found.cache, found.backend]
       .filter(({ state }) => state === 'down')
       .map(({ tier, reason }) => `${tier} is down${reason === undefined ? '' : ` (${reason})`}`)
     if (reasons.length === 0 && failed !== undefined && isSessionStoreError(failed.error))
       reasons.push(failed.error.message)
     if (reasons.length > 0) throw notReady(reasons.join('; '), failed?.error)
-    return seen
+    return found
   }
 
   return async (readyOptions = {}) => {

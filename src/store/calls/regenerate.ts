@@ -281,12 +281,12 @@ export const regenerate = async (
 /** The call `regenerate`: what the handle holds, under a new id, in turn with the other calls of the handle. */
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
-  { settled }: Pick<Saving<Data>, 'settled'>,
+  { newestOf }: Pick<Saving<Data>, 'newestOf'>,
 ): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
   const inTurn = async (handle: Handle<Data>, asked: Wanted, call: Call): Promise<Handle<Data>> => {
-    await settled(handle)
+    await newestOf(handle)
     const { known, base: onto } = handle
     const wanted = rebased(context, customs, { basis: known, wanted: asked, onto, unmergedKeys: [] })
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))

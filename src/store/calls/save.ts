@@ -38,7 +38,7 @@ export interface Saving<Data> {
   /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
   /** What was met last in the tiers, after what ran beside the answer has ended. */
-  settled(handle: Handle<Data>): Promise<LiveCopy>
+  newestOf(handle: Handle<Data>): Promise<LiveCopy>
   viewOf(wanted: Wanted): View
 }
 
@@ -46,10 +46,10 @@ export interface Saving<Data> {
 type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: number | undefined }
 
 export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data>): Saving<Data> => {
-  const settled = async (handle: Handle<Data>): Promise<LiveCopy> => {
+  const newestOf = async (handle: Handle<Data>): Promise<LiveCopy> => {
     await handle.beside
     handle.beside = undefined
-    return handle.seen
+    return handle.newest
   }
 
   const viewOf = ({ data }: Wanted): View => ({ codecId: context.values.codecId, data })
@@ -61,7 +61,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle.unflushedWriteId = isDurable ? undefined : writeId
     handle.base = stored
     handle.userId = resolved.userId
-    handle.seen = now
+    handle.newest = now
     handle.doubtful = []
     // Unless others' changes came in, the request's own object stays in place: others may hold on to it.
     const isAsAsked = sameBytes(stored, viewOf(asked))
@@ -121,13 +121,13 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     call: Call,
   ): Promise<SaveReport> => {
     const { doubtful } = handle
-    const seen = await settled(handle)
+    const newest = await newestOf(handle)
     const basis = mine.basis ?? handle.known
     const { base, userId } = handle
     const changed = !sameBytes(mine.wanted, basis)
-    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== seen.envelope.idleTtlMs
+    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== newest.envelope.idleTtlMs
     if (!changed && !ttlChanged && doubtful.length === 0 && !durable) {
-      const report = await saveUnchanged(handle, seen)
+      const report = await saveUnchanged(handle, newest)
       mine.isStored = true
       return report
     }
@@ -139,7 +139,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       return report
     }
     const resolve = withWhatWasLost(handle, change, { durable, proves: false })
-    const written = await writeOf(handle, viewOf(wanted), { base: seen, resolve, idleTtlMs, durable, call })
+    const written = await writeOf(handle, viewOf(wanted), { base: newest, resolve, idleTtlMs, durable, call })
     mine.isStored = true
     adopt(handle, wanted, written, { asked, isolated })
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
@@ -197,9 +197,9 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
   }
 
-  const saveUnchanged = async (handle: Handle<Data>, seen: LiveCopy): Promise<SaveReport> => {
-    handle.seen = await touch(context, handle.locator, seen)
-    return { changed: false, merged: false, durability: isUnflushed(handle.seen.envelope) ? 'cache' : 'backend' }
+  const saveUnchanged = async (handle: Handle<Data>, newest: LiveCopy): Promise<SaveReport> => {
+    handle.newest = await touch(context, handle.locator, newest)
+    return { changed: false, merged: false, durability: isUnflushed(handle.newest.envelope) ? 'cache' : 'backend' }
   }
 
   /**
@@ -215,7 +215,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const { locator, base, anchor } = handle
     const standing = await writes.makeDurable(locator, base, heldBy(handle), call)
     if (standing !== 'lost') {
-      handle.seen = standing
+      handle.newest = standing
       handle.base = persisted(base, context.runtime.now(), base.backendToken)
       handle.anchor = base
       handle.unflushedWriteId = undefined
@@ -231,21 +231,21 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const touchInTurn = async (handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void> => {
     call.refuseIfLate()
-    const seen = await settled(handle)
+    const newest = await newestOf(handle)
     const { locator } = handle
-    if (idleTtlMs === undefined || idleTtlMs === seen.envelope.idleTtlMs) {
-      handle.seen = await touch(context, locator, seen)
+    if (idleTtlMs === undefined || idleTtlMs === newest.envelope.idleTtlMs) {
+      handle.newest = await touch(context, locator, newest)
       return
     }
     try {
       const written = await writeOf(handle, handle.base, {
-        base: seen,
+        base: newest,
         resolve: keeping(context),
         idleTtlMs,
         durable: false,
         call,
       })
-      handle.seen = written.now
+      handle.newest = written.now
     } catch (error) {
       if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
     }
@@ -258,7 +258,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       return handle.inTurn(() => touchInTurn(handle, given, call))
     },
     adopt,
-    settled,
+    newestOf,
     viewOf,
   }
 }

@@ -25,17 +25,17 @@ const TRIES = 2
  * copy never ends ahead of the cached one; then the cache, by rewriting the header alone. Gives what is then known to
  * stand.
  */
-export const touch = async (context: Context, locator: Locator, seen: LiveCopy): Promise<LiveCopy> => {
-  if (!isWorthTouching(context, seen)) return seen
+export const touch = async (context: Context, locator: Locator, newest: LiveCopy): Promise<LiveCopy> => {
+  if (!isWorthTouching(context, newest)) return newest
   const { runtime, cache, telemetry, options } = context
-  const { envelope } = seen
+  const { envelope } = newest
   const now = runtime.now()
   const extension = extensionIsDue(envelope, now, options.timings)
-    ? await tellBackend(context, locator, seen, now)
+    ? await tellBackend(context, locator, newest, now)
     : 'not now'
-  if (extension === 'gone' || seen.where === 'backend') return seen
+  if (extension === 'gone' || newest.where === 'backend') return newest
 
-  let standing = seen
+  let standing = newest
   for (let tries = 0; tries < TRIES; tries += 1) {
     const next = touched(standing.envelope, now, standing.envelope.idleTtlMs, options.timings, extension === 'extended')
     const put = await cache.cas(locator.key, next, standing.token)
@@ -46,11 +46,11 @@ export const touch = async (context: Context, locator: Locator, seen: LiveCopy):
     // A race that is lost to a write or a touch is lost to who told the cache more; but one that is lost to the mark of a
     // flush is not.
     const stands = put.outcome === 'conflict' ? await lookAt(context, locator.key, 'reader', undefined) : 'away'
-    if (stands === 'away' || stands.state !== 'live') return seen
+    if (stands === 'away' || stands.state !== 'live') return newest
     standing = inCache(stands.envelope, stands.token)
-    if (!isWorthTouching(context, standing)) return seen
+    if (!isWorthTouching(context, standing)) return newest
   }
-  return seen
+  return newest
 }
 
 const tellBackend = async (

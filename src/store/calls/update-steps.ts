@@ -15,7 +15,7 @@ const LONGEST_CHANGE_MS = 1_000
 export const updateSteps = <Data>(
   { context, customs, writes, handles }: CallParts<Data>,
   load: Load<Data>,
-  { adopt, settled, viewOf }: Pick<Saving<Data>, 'adopt' | 'settled' | 'viewOf'>,
+  { adopt, newestOf, viewOf }: Pick<Saving<Data>, 'adopt' | 'newestOf' | 'viewOf'>,
 ): UpdateSteps<Data> => {
   const { runtime, options, values } = context
   return {
@@ -24,13 +24,13 @@ export const updateSteps = <Data>(
     write: async (handle, { durable = false, idleTtlMs: asked }, tries, call) => {
       const idleTtlMs = givenIdleTtl(asked, options)
       const wanted = wantedOf(context, customs, handle.data)
-      const seen = await settled(handle)
+      const newest = await newestOf(handle)
       const { locator, base, userId } = handle
       if (sameBytes(viewOf(wanted), base) && !durable && tries.doubt === undefined) return true
       const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
       const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
-        adopt(handle, wanted, await writes.write({ locator, base: seen, resolve, idleTtlMs, durable, tries, call }))
+        adopt(handle, wanted, await writes.write({ locator, base: newest, resolve, idleTtlMs, durable, tries, call }))
         return true
       } catch (error) {
         if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false
@@ -39,8 +39,8 @@ export const updateSteps = <Data>(
     },
     fresh: (handle) => values.decode(handle.base) as Data,
     copyOf: (handle) => {
-      const { id, locator, seen, base } = handle
-      const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, seen, handle.userId))
+      const { id, locator, newest, base } = handle
+      const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, newest, handle.userId))
       copy.base = base
       copy.anchor = handle.anchor
       copy.unflushedWriteId = handle.unflushedWriteId

@@ -23,7 +23,7 @@ export const tellingOfCalls = <Data>(
   const read = (ending: Ending<Session<Data> | undefined>, durationMs: number): ReadMessage => {
     if ('error' in ending) return { namespace, durationMs, outcome: 'failed', code: codeOf(ending.error) }
     if (ending.value === undefined) return { namespace, durationMs, outcome: 'none' }
-    const from = ending.value instanceof Handle ? ending.value.seen.where : 'cache'
+    const from = ending.value instanceof Handle ? ending.value.newest.where : 'cache'
     return { namespace, durationMs, outcome: 'found', from }
   }
   const write =

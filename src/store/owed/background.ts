@@ -18,7 +18,7 @@ export interface Background {
    * What waits for its next try is tried at once, and from now on only so. Resolves when nothing is running; to be
    * called again for what failed, or was added meanwhile.
    */
-  settle(): Promise<void>
+  tryAllNow(): Promise<void>
   /** Nothing is running. */
   isIdle(): boolean
 }
@@ -39,7 +39,7 @@ interface Retry {
 export const background = (runtime: Runtime, telemetry: Telemetry): Background => {
   const running = new Set<Promise<void>>()
   const retries = new Map<string, Retry>()
-  let settling = false
+  let onlyWhenAsked = false
 
   const abandon = (operation: string, error: unknown): void =>
     telemetry.emit('abandoned', {
@@ -66,7 +66,7 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
       retry.trying = false
       if (retries.get(name) !== retry) return
       if (done) retries.delete(name)
-      else if (!settling) schedule(name, retry)
+      else if (!onlyWhenAsked) schedule(name, retry)
     })
   }
   const schedule = (name: string, retry: Retry): void => {
@@ -90,11 +90,11 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
       }
       const retry: Retry = { operation, work, cancel: () => {}, pauses: 0, trying: false }
       retries.set(name, retry)
-      if (!settling) schedule(name, retry)
+      if (!onlyWhenAsked) schedule(name, retry)
     },
     retrying: (operation) => [...retries.values()].filter((retry) => retry.operation === operation).length,
-    settle: async () => {
-      settling = true
+    tryAllNow: async () => {
+      onlyWhenAsked = true
       for (const [name, retry] of retries) {
         retry.cancel()
         attempt(name, retry)

@@ -77,7 +77,7 @@ export const drain = async (
   const work = async (): Promise<void> => {
     const callsEnded = Promise.all(inFlight)
     for (let rounds = 0; !isOver; rounds += 1) {
-      await Promise.all([flushOwed(), background.settle()])
+      await Promise.all([flushOwed(), background.tryAllNow()])
       if (isDone()) return
       const pausing = sleep(runtime, pauseAfter(runtime, PAUSES, rounds))
       await (inFlight.size > 0 ? Promise.race([callsEnded, pausing]) : pausing)

@@ -48,7 +48,7 @@ export const dueFlushes = (
       if (flushing.flights === 0) underWay.delete(locator.key)
     }
   }
-  const settle = (noted: Noted, flushed: KnownFlush): Tried => {
+  const noteOutcome = (noted: Noted, flushed: KnownFlush): Tried => {
     switch (flushed.outcome) {
       case 'flushed':
       case 'nothing to do':
@@ -76,7 +76,7 @@ export const dueFlushes = (
       background.run('flush', async () => {
         let tried: Tried = 'failed'
         try {
-          tried = settle(noted, await slots.run(() => flushes.flushKnown(noted.locator, 'time')))
+          tried = noteOutcome(noted, await slots.run(() => flushes.flushKnown(noted.locator, 'time')))
         } finally {
           end()
           resolve(tried)

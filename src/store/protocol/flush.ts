@@ -77,7 +77,7 @@ export interface Flushing {
     writeId: WriteId | undefined,
     call: Call,
     replaced?: Lineage,
-  ): Promise<'settled' | 'destroyed' | 'unseen'>
+  ): Promise<'consistent' | 'destroyed' | 'unseen'>
 
   /**
    * Takes an entry out of a cache that accepts no new value, so that it can be taken over from: all of it is brought to
@@ -226,12 +226,12 @@ export const flushing = (context: Context): Flushing => {
         repairLater(locator)
         return 'unseen'
       }
-      if (seen.state === 'missing' || seen.state === 'large') return 'settled'
+      if (seen.state === 'missing' || seen.state === 'large') return 'consistent'
       if (seen.state === 'tombstone') return 'destroyed'
-      if (afterwardsVerdict(seen.envelope, row, writeId) === 'settled') return 'settled'
+      if (afterwardsVerdict(seen.envelope, row, writeId) === 'contained') return 'consistent'
       // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
       if (seen.envelope.lineage === replaced) await cache.drop(locator.key, seen.token)
-      else if (await isAliveOrRepairedLater(locator, seen)) return 'settled'
+      else if (await isAliveOrRepairedLater(locator, seen)) return 'consistent'
       if (looks >= LOOKS) {
         repairLater(locator)
         return 'unseen'

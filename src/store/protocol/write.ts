@@ -181,7 +181,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         case 'stored': {
           // Whoever reads it may bring it to the backend, also after its lineage has died.
           mayBeIn()
-          const ended = await settle(intent, inCache(next, put.token), resolved)
+          const ended = await flushAndAcknowledge(intent, inCache(next, put.token), resolved)
           if (ended !== 'again') return ended
           break
         }
@@ -285,7 +285,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     const value = context.values.decode(found.envelope)
     const { data } = found.envelope
     const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged: false }
-    if (found.where === 'cache') return await settle(intent, found, resolved, 'bypass')
+    if (found.where === 'cache') return await flushAndAcknowledge(intent, found, resolved, 'bypass')
     await endInBackend(intent.locator, found.envelope, intent.tries.writeId, intent.call)
     telemetry.count('writes')
     return { stored: found.envelope, now: found, resolved, durability: 'backend' }
@@ -309,7 +309,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
    * @param otherwise why it is to be flushed where it is not due: a server that has just left an answer out may be about
    *   to go, and to take the write with it
    */
-  const settle = async (
+  const flushAndAcknowledge = async (
     intent: WriteIntent,
     accepted: InCache,
     resolved: Resolved,

@@ -41,12 +41,12 @@ export type Flushed =
   | { readonly outcome: 'unavailable' }
 
 /** `unseen`: the cache could not be asked. `untold`: it holds another lineage, and the backend could not be asked. */
-export type Settled = 'settled' | 'destroyed' | 'unseen' | 'untold'
+export type LookedAfterwards = 'consistent' | 'destroyed' | 'unseen' | 'untold'
 
 export interface Flushing {
   flush(envelope: LiveEnvelope, token: Token, then: Frame<Flushed>): Task
   /** `dead`: the lineage that a takeover which was applied put an end to. */
-  settleAfterTakeover(taken: LiveEnvelope, dead: string | undefined, writeId: string, then: Frame<Settled>): Task
+  lookAfterwards(taken: LiveEnvelope, dead: string | undefined, writeId: string, then: Frame<LookedAfterwards>): Task
   /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
   isAlive(seen: InCache, then: Frame<boolean | 'unavailable'>): Task
   /** The answer says whether it was possible to tell. */
@@ -223,10 +223,10 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     readonly dead: string | undefined
     /** In an array, as the encoding knows write ids. */
     readonly ids: readonly string[]
-    readonly then: Frame<Settled>
+    readonly then: Frame<LookedAfterwards>
   }
 
-  const settleAfterTakeover: Flushing['settleAfterTakeover'] = (taken, dead, writeId, then) =>
+  const lookAfterwards: Flushing['lookAfterwards'] = (taken, dead, writeId, then) =>
     get(frame(onLookAfterTakeover, { taken, dead, ids: [writeId], then }))
 
   const onLookAfterTakeover = (seen: EntryState | 'unreachable', vars: OfTakeover, around: Around): Task => {
@@ -235,14 +235,15 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     switch (seen.state) {
       case 'missing':
       case 'large':
-        return then.resume('settled', around)
+        return then.resume('consistent', around)
       case 'tombstone':
         return then.resume('destroyed', around)
       case 'lease':
         return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
       case 'live': {
         const { envelope, token } = seen
-        if (rules.afterwardsVerdict(envelope, taken, ids[0] ?? '') === 'settled') return then.resume('settled', around)
+        if (rules.afterwardsVerdict(envelope, taken, ids[0] ?? '') === 'contained')
+          return then.resume('consistent', around)
         return steps.afterTakeoverBy === 'the row' && envelope.lineage !== dead
           ? read(frame(onJudgedAfterTakeover, { ...vars, envelope, token }))
           : drop(token, frame(onDroppedAfterTakeover, vars))
@@ -262,17 +263,20 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     const { taken, dead, ids, then } = vars as OfTakeover
     if (copy === 'unavailable') return then.resume('untold', around)
     const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
-    if (verdict === 'believe') return then.resume('settled', around)
+    if (verdict === 'believe') return then.resume('consistent', around)
     if (verdict === 'bury') return bury(token, frame(onBuriedAfterTakeover, { then }))
     return drop(token, frame(onDroppedAfterTakeover, { taken, dead, ids, then }))
   }
 
-  const onBuriedAfterTakeover = (_put: PutOutcome, { then }: { readonly then: Frame<Settled> }, around: Around): Task =>
-    then.resume('destroyed', around)
+  const onBuriedAfterTakeover = (
+    _put: PutOutcome,
+    { then }: { readonly then: Frame<LookedAfterwards> },
+    around: Around,
+  ): Task => then.resume('destroyed', around)
 
   const onDroppedAfterTakeover = (_outcome: 'dropped' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
     // Someone may have changed the dead entry, which kept it: nothing but another look shows that it is gone.
-    steps.afterDrop === 'look' ? get(frame(onLookAfterTakeover, vars)) : vars.then.resume('settled', around)
+    steps.afterDrop === 'look' ? get(frame(onLookAfterTakeover, vars)) : vars.then.resume('consistent', around)
 
   const dropIfDead: Flushing['dropIfDead'] = (then) => get(frame(onSuspect, { then }))
 
@@ -341,7 +345,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     around: Around,
   ): Task => then.resume(false, around)
 
-  return { flush, settleAfterTakeover, isAlive, dropIfDead, updateTwice }
+  return { flush, lookAfterwards, isAlive, dropIfDead, updateTwice }
 }
 
 const stateOf = (copy: BackendCopy): BackendState =>

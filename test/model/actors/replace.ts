@@ -29,7 +29,7 @@ import {
   type Token,
 } from '../task.js'
 import { hasEnded } from '../world.js'
-import type { Flushed, Flushing, Settled } from './flush.js'
+import type { Flushed, Flushing, LookedAfterwards } from './flush.js'
 import type { Reading, Standing } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
@@ -192,21 +192,21 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
     const envelope = rules.persisted(vars.envelope, around.now, NO_TOKEN)
     if (token === undefined && vars.isFree !== undefined && steps.onEndedEntry === 'lease over it')
-      return flushes.settleAfterTakeover(
+      return flushes.lookAfterwards(
         envelope,
         vars.over?.lineage,
         writeIdOf(write),
-        frame(onSettled, { ...vars, envelope }),
+        frame(onLookedAfterwards, { ...vars, envelope }),
       )
     if (token === undefined && steps.create === 'lease, insert, cas') return stands(envelope, write, 'durable')
     return stands(envelope, write, 'durable', { do: 'place', envelope, ...(token === undefined ? {} : { token }) })
   }
 
   /** Without a lease, the entry of a session that has expired may stand in the cache still. */
-  const onSettled = (settled: Settled, { envelope, write }: OfLeased): Task => {
-    if (settled === 'destroyed') return created(write, 'dropped')
-    if (settled === 'untold') return end({ did: 'write', write, status: 'unknown' }, REPAIR)
-    return stands(envelope, write, 'durable', ...(settled === 'settled' ? [] : [REPAIR]))
+  const onLookedAfterwards = (looked: LookedAfterwards, { envelope, write }: OfLeased): Task => {
+    if (looked === 'destroyed') return created(write, 'dropped')
+    if (looked === 'untold') return end({ did: 'write', write, status: 'unknown' }, REPAIR)
+    return stands(envelope, write, 'durable', ...(looked === 'consistent' ? [] : [REPAIR]))
   }
 
   /** A session that has expired makes room. */

@@ -19,7 +19,7 @@ import {
   type Token,
   type WriteStatus,
 } from '../task.js'
-import type { Flushed, Flushing, Settled } from './flush.js'
+import type { Flushed, Flushing, LookedAfterwards } from './flush.js'
 import type { Reading, Standing } from './read.js'
 import { type Put, takingOver } from './takeover.js'
 
@@ -92,7 +92,7 @@ interface Resolved {
 }
 
 /** A write that stands somewhere, and how the attempt goes on if it has to be done over. */
-interface OfSettled extends OfWrite {
+interface OfAccepted extends OfWrite {
   readonly envelope: LiveEnvelope
   readonly resolved: Resolved | undefined
 }
@@ -209,7 +209,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     return flushes.flush(envelope, token, frame(onMadeDurable, { ...vars, envelope, resolved }))
   }
 
-  const onMadeDurable = (flushed: Flushed, vars: OfSettled): Task =>
+  const onMadeDurable = (flushed: Flushed, vars: OfAccepted): Task =>
     flushed.outcome === 'again' ? ensureAgain(vars) : onFlushed(flushed, vars)
 
   const ensureAgain = ({ intent, attempt: tried, doubt }: OfWrite): Task => {
@@ -271,7 +271,9 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
       if (verdict === 'in') {
         const resolved = doubt.resolved && standing(envelope, doubt.resolved)
         if (found.where === 'backend') return inRow(found, vars, resolved)
-        return steps.onRingHit === 'settle' ? settle(found, onward, resolved, around) : ended(vars, 'acked')
+        return steps.onRingHit === 'flush and acknowledge'
+          ? flushAndAcknowledge(found, onward, resolved, around)
+          : ended(vars, 'acked')
       }
       // Another lineage may be dead, and not know what is in the backend, my write maybe among it.
       if (found.where === 'cache' && envelope.lineage !== doubt.lineage)
@@ -351,7 +353,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
 
   const onPut = (
     put: PutOutcome,
-    vars: OfSettled & { readonly next: LiveEnvelope; readonly token: Token },
+    vars: OfAccepted & { readonly next: LiveEnvelope; readonly token: Token },
     around: Around,
   ): Task => {
     const { intent, attempt: tried, envelope, resolved, next } = vars
@@ -361,7 +363,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     switch (put.outcome) {
       case 'stored': {
         const accepted: InCache = { state: 'live', where: 'cache', envelope: next, token: put.token }
-        return settle(accepted, believing(accepted, onward, resolved), resolved, around)
+        return flushAndAcknowledge(accepted, believing(accepted, onward, resolved), resolved, around)
       }
       case 'too-large':
         return steps.onTooLarge === 'freeze'
@@ -394,7 +396,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
    * A write that is too large goes round the cache, from a copy that nobody changes meanwhile: one that others
    * had written to since it was read would take their writes along into death.
    */
-  const onHalted = (halted: PutOutcome, vars: OfSettled, around: Around): Task => {
+  const onHalted = (halted: PutOutcome, vars: OfAccepted, around: Around): Task => {
     const { intent, attempt: tried, doubt, envelope, resolved } = vars
     return halted.outcome === 'stored' || halted.outcome === 'missing'
       ? takeOver(envelope, { intent, attempt: tried, doubt }, resolved, around)
@@ -408,7 +410,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   /** What stands after an answer was lost. */
-  const onStands = (found: Standing, vars: OfSettled, around: Around): Task => {
+  const onStands = (found: Standing, vars: OfAccepted, around: Around): Task => {
     const { intent, attempt: tried, doubt, envelope, resolved } = vars
     // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
     if (found.state === 'live' && found.where === 'backend' && found.why === 'unreachable')
@@ -430,7 +432,12 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   })
 
   /** A write that the cache accepted: flushed if it is due, and acknowledged. */
-  const settle = (accepted: InCache, vars: OfWrite, resolved: Resolved | undefined, around: Around): Task => {
+  const flushAndAcknowledge = (
+    accepted: InCache,
+    vars: OfWrite,
+    resolved: Resolved | undefined,
+    around: Around,
+  ): Task => {
     const critical = vars.intent.durable ? ('durable' as const) : undefined
     const situation = { now: around.now, critical, identified: false }
     const { envelope, token } = accepted
@@ -441,7 +448,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     return ended(vars, 'acked', { now: accepted, resolved, ...(isOwed ? { notes: envelope.version } : {}) })
   }
 
-  const onFlushed = (flushed: Flushed, vars: OfSettled): Task => {
+  const onFlushed = (flushed: Flushed, vars: OfAccepted): Task => {
     const { intent, attempt: tried, doubt, envelope, resolved } = vars
     switch (flushed.outcome) {
       case 'again':
@@ -514,13 +521,16 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
   }
 
   const look = ({ taken, dead, intent, outcome }: OfLook): Task =>
-    flushes.settleAfterTakeover(taken, dead, idOf(intent), frame(onSettled, { intent, outcome }))
+    flushes.lookAfterwards(taken, dead, idOf(intent), frame(onLookedAfterwards, { intent, outcome }))
 
-  const onSettled = (settled: Settled, { intent, outcome }: Pick<OfLook, 'intent' | 'outcome'>): Task => {
+  const onLookedAfterwards = (
+    looked: LookedAfterwards,
+    { intent, outcome }: Pick<OfLook, 'intent' | 'outcome'>,
+  ): Task => {
     const vars: OfWrite = { intent: intent as Intent, attempt: 0, doubt: undefined }
-    if (settled === 'destroyed') return ended(vars, 'dropped')
-    if (settled === 'untold' && steps.onUntold === 'unknown') return ended(vars, 'unknown', { owes: [REPAIR] })
-    return ended(vars, 'durable', { ...(outcome as Outcome), owes: settled === 'settled' ? [] : [REPAIR] })
+    if (looked === 'destroyed') return ended(vars, 'dropped')
+    if (looked === 'untold' && steps.onUntold === 'unknown') return ended(vars, 'unknown', { owes: [REPAIR] })
+    return ended(vars, 'durable', { ...(outcome as Outcome), owes: looked === 'consistent' ? [] : [REPAIR] })
   }
 
   return { save, saveAgain, update: updating }

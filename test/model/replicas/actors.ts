@@ -125,7 +125,7 @@ const put = (task: Task, over: Rev | undefined): Next => {
 
 export const took = (world: World, task: Task, answer: Answer, rules: Rules): Next => {
   if (task.doing === 'put') return tookPut(world, task, answer, rules)
-  if (task.doing === 'settle') return found(world, task, task.winner, rules)
+  if (task.doing === 'resolve') return found(world, task, task.winner, rules)
   if (answer.answer === 'document') {
     if (answer.shown === undefined) return absent(world, task, answer.byAll, rules)
     if (!answer.inConflict) return found(world, task, answer.shown, rules)
@@ -136,7 +136,7 @@ export const took = (world: World, task: Task, answer: Answer, rules: Rules): Ne
     if (winner === undefined) return absent(world, task, answer.byAll, rules)
     const losers = answer.standing & ~(1 << winner)
     if (losers === 0 || rules.losers === 'stay') return found(world, task, winner, rules)
-    return { task: { ...task, doing: 'settle', winner }, sends: { ask: 'remove', revs: losers } }
+    return { task: { ...task, doing: 'resolve', winner }, sends: { ask: 'remove', revs: losers } }
   }
   // A look that failed.
   return { end: 'nothing' }

@@ -72,7 +72,7 @@ export interface Floor {
 export interface Task {
   readonly op: Op
   readonly floor: Floor
-  readonly doing: 'find' | 'look' | 'confirm' | 'settle' | 'put'
+  readonly doing: 'find' | 'look' | 'confirm' | 'resolve' | 'put'
   /** What it wants to put, once it knows. */
   readonly want: { readonly session: StoredSession; readonly parent: StoredSession | undefined } | undefined
   readonly over: Rev | undefined
@@ -127,7 +127,7 @@ export type Wrong =
   | 'DESTROYED, YET LIVE'
 
 const OPS: readonly Op['do'][] = ['insert', 'claim', 'update', 'flush', 'destroy', 'read']
-const DOINGS: readonly Task['doing'][] = ['find', 'look', 'confirm', 'settle', 'put']
+const DOINGS: readonly Task['doing'][] = ['find', 'look', 'confirm', 'resolve', 'put']
 const ASKS: readonly Ask['ask'][] = ['put', 'remove', 'document', 'leaves']
 const DESTROYS: readonly World['destroy'][] = ['no', 'begun', 'acked']
 const WRONGS: readonly Wrong[] = ['REPLACED', 'STALE READ', 'FALSE ABSENCE', 'DESTROYED, YET LIVE']
