@@ -9,7 +9,7 @@ import {
 } from '../contract/backend.js'
 import type { FlushReason } from '../contract/events.js'
 import type { EpochMs } from '../contract/time.js'
-import { type LiveEnvelope, neverPersisted } from './envelope.js'
+import { type LiveEnvelope, neverDurable } from './envelope.js'
 import { extensionIsDue, hasExpired, hasPassed, type LifeTimings } from './expiry.js'
 import { isUnflushed } from './transitions.js'
 
@@ -140,7 +140,7 @@ export type QuarantineVerdict = 'believe' | 'drop' | 'bury'
  */
 export const quarantineVerdict = (envelope: LiveEnvelope, row: QuarantineRow): QuarantineVerdict => {
   if (row.state === 'destroyed') return 'bury'
-  if (row.state !== 'live') return neverPersisted(envelope) ? 'believe' : 'drop'
+  if (row.state !== 'live') return neverDurable(envelope) ? 'believe' : 'drop'
   const isBehind = row.lineage === envelope.lineage && row.version > envelope.version
   return lives(envelope, row) && !isBehind ? 'believe' : 'drop'
 }

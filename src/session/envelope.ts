@@ -289,4 +289,4 @@ const unknown = (what: string, got: number, known: readonly number[]): SessionSt
   )
 
 /** True while no copy of the session has reached the backend: its creation was deferred. */
-export const neverPersisted = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE
+export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

@@ -184,7 +184,7 @@ export const usedSince = (
       }
 
 /** A created session whose row is in: the entry starts in the row's own lineage, already claimed. */
-export const persisted = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
+export const asDurable = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
   confirmed(envelope, envelope, now, backendToken)
 
 /**

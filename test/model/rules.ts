@@ -16,13 +16,13 @@ import {
 } from '../../src/session/decisions.js'
 import type { LiveEnvelope } from '../../src/session/envelope.js'
 import {
+  asDurable,
   born,
   confirmed,
   filled,
   flushGuard,
   halted,
   isUnflushed,
-  persisted,
   storedSession,
   takenOver,
   takeoverGuard,
@@ -58,7 +58,7 @@ const frozen = (base: LiveEnvelope, write: Write): LiveEnvelope => ({ ...written
 
 const transitions = {
   born,
-  persisted,
+  asDurable,
   written,
   touched,
   trusted,

@@ -135,7 +135,7 @@ describe('When a write must reach the backend before it is acknowledged (rule 4)
       expect(flushReason(deferred(version), { ...plainWrite, identified }, policy({ persistOn }))).toBe(reason)
     })
 
-  test('once persisted, a session whose creation was deferred follows the same rules as others', () => {
+  test('once it is durable, a session whose creation was deferred follows the same rules as others', () => {
     for (const persistOn of ['identify', 'due'] as const) {
       expect(flushReason(ahead(9), plainWrite, policy({ persistOn }))).toBeUndefined()
       expect(flushReason(ahead(10), plainWrite, policy({ persistOn }))).toBe('count')
@@ -181,11 +181,11 @@ describe('Which sessions the time bound holds for', () => {
     ['due', ahead(1), 'unflushed', nobody, true],
     ['create', ahead(0), 'flushed', somebody, false],
     ['create', ahead(1, { durableLineage: PARENT }), 'not claimed', nobody, true],
-    ['create', deferred(1), 'never persisted', nobody, true],
-    ['identify', deferred(5), 'never persisted, anonymous', nobody, false],
-    ['identify', deferred(1), 'never persisted, with a user', somebody, true],
-    ['due', deferred(1), 'never persisted, never changed', somebody, false],
-    ['due', deferred(2), 'never persisted, changed once', nobody, true],
+    ['create', deferred(1), 'never durable', nobody, true],
+    ['identify', deferred(5), 'never durable, anonymous', nobody, false],
+    ['identify', deferred(1), 'never durable, with a user', somebody, true],
+    ['due', deferred(1), 'never durable, never changed', somebody, false],
+    ['due', deferred(2), 'never durable, changed once', nobody, true],
   ] as const)
     test(`persistOn '${persistOn}', ${what}: ${owed ? 'owed' : 'not owed'}`, () => {
       expect(owesFlush(envelope, policy({ persistOn }), identified)).toBe(owed)

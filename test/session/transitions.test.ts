@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { guardAdmits, NO_LINEAGE } from '../../src/contract/backend.js'
-import { encodeEnvelope, type LiveEnvelope, neverPersisted } from '../../src/session/envelope.js'
+import { encodeEnvelope, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import {
+  asDurable,
   born,
   confirmed,
   filled,
   flushGuard,
   halted,
   isUnflushed,
-  persisted,
   storedSession,
   takenOver,
   takeoverGuard,
@@ -46,7 +46,7 @@ describe('A new session', () => {
   test('it is at version 1, which no backend has: a creation counts as a write', () => {
     expect(envelope).toMatchObject({ version: 1, writes: 1, reads: 0, durableLineage: NO_LINEAGE, durableVersion: 0 })
     expect(envelope).toMatchObject({ lineage: MINE, writeIds: ['1111111111111111'], frozen: false, userEpoch: 4 })
-    expect(neverPersisted(envelope)).toBe(true)
+    expect(neverDurable(envelope)).toBe(true)
     expect(isUnflushed(envelope)).toBe(true)
     expect(envelope).toMatchObject({ unflushedAt: NOW, writtenAt: NOW, touchedAt: NOW, trustedAt: NOW })
     expect(envelope).toMatchObject({ durableAt: 0, seenDurableAt: 0, backendToken: new Uint8Array(0), data: token })
@@ -58,11 +58,11 @@ describe('A new session', () => {
   })
 
   test('once its row is in, it is durable and claimed, and the backend knows of its use', () => {
-    const known = persisted(envelope, NOW + 3, token)
+    const known = asDurable(envelope, NOW + 3, token)
     expect(known).toMatchObject({ durableLineage: MINE, durableVersion: 1, durableAt: NOW + 3, unflushedAt: 0 })
     expect(known).toMatchObject({ seenDurableAt: NOW, backendToken: token })
     expect(isUnflushed(known)).toBe(false)
-    expect(neverPersisted(known)).toBe(false)
+    expect(neverDurable(known)).toBe(false)
   })
 })
 

@@ -1,7 +1,7 @@
 import type { StoredSession } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { lives } from '../../src/session/decisions.js'
-import { decodeEnvelope, type LiveEnvelope, neverPersisted } from '../../src/session/envelope.js'
+import { decodeEnvelope, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import { BackendServer, type Row, type Taken } from './backend-server.js'
 import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
@@ -435,7 +435,7 @@ export class World {
   /** The entry is not in the backend, on purpose, and another may be that went round it. */
   isDeferred(server: CacheServer, key: string): boolean {
     const envelope = server.live(key)
-    return envelope !== undefined && neverPersisted(envelope)
+    return envelope !== undefined && neverDurable(envelope)
   }
 
   /** Whether a process compares with the backend what it now reads on a server: it saw it go and come back since. */
@@ -488,7 +488,7 @@ export class World {
   #onlyIn(session: SessionHistory, envelope: LiveEnvelope): ReadonlySet<string> {
     const inRow = this.tokensInRow(session.key) ?? new Set()
     const tokens = new Set([...tokensOf(dataOf(envelope.data))].filter((token) => !inRow.has(token)))
-    if (neverPersisted(envelope)) for (const token of tokens) session.lostWhole?.add(token)
+    if (neverDurable(envelope)) for (const token of tokens) session.lostWhole?.add(token)
     return tokens
   }
 
@@ -510,7 +510,7 @@ export class World {
     if (session === undefined || envelope.kind !== 'live') return
     const stood = before === undefined ? undefined : decodeEnvelope(key, before)
     this.watch.onAccepted(session, stood?.kind === 'live' ? stood.data : undefined, envelope, 'cache')
-    if (session.deferredUntil === Number.POSITIVE_INFINITY && !neverPersisted(envelope))
+    if (session.deferredUntil === Number.POSITIVE_INFINITY && !neverDurable(envelope))
       session.deferredUntil = this.clock.now
   }
 

@@ -135,7 +135,7 @@ test('a compare-and-set for which nobody had to be asked does not end an outage'
   expect(await other.store.load(id)).toBeUndefined()
 })
 
-describe('a session that was not persisted yet, while the cache cannot be asked', () => {
+describe('a session that is not durable yet, while the cache cannot be asked', () => {
   test('is an error and not "no session", and is there again afterwards', async () => {
     const { process, cache } = world()
     const store = process({ persistOn: 'due' })

@@ -5,7 +5,7 @@ import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailabl
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { type Birth, born, persisted, storedSession, trusted } from '../../session/transitions.js'
+import { asDurable, type Birth, born, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
@@ -143,12 +143,12 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
           ? {}
           : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
       })
-      if (outcome.outcome === 'inserted') return persisted(envelope, runtime.now(), outcome.token)
+      if (outcome.outcome === 'inserted') return asDurable(envelope, runtime.now(), outcome.token)
       if (outcome.outcome === 'too-late')
         throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const { row } = outcome
       if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
-        return persisted(envelope, runtime.now(), row.token)
+        return asDurable(envelope, runtime.now(), row.token)
       if (row.state === 'destroyed') throw destroyedMeanwhile()
       if (!isFree) throw taken()
       standing = endedIn(await backend.read(locator), ended)

@@ -5,10 +5,10 @@ import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisi
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import {
+  asDurable,
   asItStands,
   born,
   halted,
-  persisted,
   storedSession,
   takenOver,
   takeoverGuard,
@@ -85,7 +85,7 @@ export const regenerate = async (
           if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
           if (flushed.outcome === 'again') return undefined
           const { backendToken } = flushed.now?.envelope ?? envelope
-          return persisted(envelope, runtime.now(), backendToken)
+          return asDurable(envelope, runtime.now(), backendToken)
         }
         case 'lost': {
           // Is it frozen by me, or written to by another? Only where nobody can be asked is it taken over unseen.
@@ -110,7 +110,7 @@ export const regenerate = async (
     const userId = userOfEnvelope(context, base)
     const isStillDue = (): boolean => !call.isLate() && (!isUnseen || cache.isAway(from.key))
     const result = await putIntoBackend(context, { locator: from, base, taken, userId, isStillDue }, 'regenerate')
-    if (result.outcome === 'in') return persisted(taken, runtime.now(), taken.backendToken)
+    if (result.outcome === 'in') return asDurable(taken, runtime.now(), taken.backendToken)
     if (result.outcome === 'not sent') return undefined
     if (result.row.state !== 'live') throw destroyedMeanwhile()
     return undefined
@@ -138,7 +138,7 @@ export const regenerate = async (
       const verdict = insertVerdict(first, outcome)
       if (verdict !== 'applied' && verdict !== 'superseded')
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
-      return persisted(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
+      return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values
     const step: Write = { ...halting(), codecId, data: resolved.data, idleTtlMs: fresh.idleTtlMs }
@@ -148,10 +148,10 @@ export const regenerate = async (
       { locator: to, guard: takeoverGuard(fresh), session, token: fresh.backendToken },
       'regenerate',
     )
-    if (outcome.outcome === 'applied') return persisted(next, runtime.now(), outcome.token)
+    if (outcome.outcome === 'applied') return asDurable(next, runtime.now(), outcome.token)
     const { row } = outcome
     if (row.state !== 'live' || verdictOnRow(next, row) !== 'superseded') throw destroyedMeanwhile()
-    return persisted(next, runtime.now(), row.token)
+    return asDurable(next, runtime.now(), row.token)
   }
 
   /** If the old session is still what was halted, it is destroyed. */

@@ -2,7 +2,7 @@ import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { sameBytes } from '../../session/sameness.js'
-import { isUnflushed, persisted } from '../../session/transitions.js'
+import { asDurable, isUnflushed } from '../../session/transitions.js'
 import type { LiveCopy } from '../protocol/read.js'
 import {
   type Change,
@@ -216,7 +216,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const standing = await writes.makeDurable(locator, base, heldBy(handle), call)
     if (standing !== 'lost') {
       handle.newest = standing
-      handle.base = persisted(base, context.runtime.now(), base.backendToken)
+      handle.base = asDurable(base, context.runtime.now(), base.backendToken)
       handle.anchor = base
       handle.unflushedWriteId = undefined
       return { changed: false, merged: false, durability: 'backend' }

@@ -12,7 +12,7 @@ import {
   owesFlush,
   quarantineVerdict,
 } from '../../session/decisions.js'
-import { type LiveEnvelope, neverPersisted } from '../../session/envelope.js'
+import { type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
@@ -122,14 +122,14 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  /** A session that was never persisted is inserted, any other updated; a flush re-creates nothing. */
+  /** A session that was never durable is inserted, any other is updated: a flush creates no session a second time. */
   const toBackend = async (
     locator: Locator,
     envelope: LiveEnvelope,
     reason: FlushReason,
   ): Promise<{ readonly verdict: FlushVerdict; readonly backendToken: BackendToken }> => {
     const session = storedSession(envelope, userOfEnvelope(context, envelope), options.timings)
-    if (neverPersisted(envelope)) {
+    if (neverDurable(envelope)) {
       const outcome = await backend.insert(locator, session, reason, {
         notAfter: envelope.createdAt + options.absoluteTtlMs,
       })

@@ -270,7 +270,7 @@ export const reading = (context: Context): Reading => {
   const fromBackend: Reading['fromBackend'] = async (locator, why) => {
     if (why === 'unreachable') telemetry.count('bypassed')
     const found = foundIn(await backend.read(locator), why)
-    // Before it was persisted a session stands in the cache alone, and that cannot be asked.
+    // Until it is durable, a session stands in the cache alone, and the cache cannot be asked.
     const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
     if (mayStandInCache && found.state === 'none' && found.because === 'absent')
       throw tierUnavailable(cache.name, 'read', { because: 'the session may not have been persisted yet' })

@@ -2,7 +2,7 @@ import type { BackendState } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { Locator } from '../../contract/locator.js'
 import { flushVerdict, insertVerdict } from '../../session/decisions.js'
-import { type LiveEnvelope, neverPersisted } from '../../session/envelope.js'
+import { type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { storedSession, takeoverGuard } from '../../session/transitions.js'
 import type { Context } from '../context.js'
 import type { NotSent } from '../tiers/backend-tier.js'
@@ -40,7 +40,7 @@ export const putIntoBackend = async (
   reason: FlushReason,
 ): Promise<TakeoverOutcome> => {
   const session = storedSession(taken, userId, options.timings)
-  if (neverPersisted(base)) {
+  if (neverDurable(base)) {
     const notAfter = base.createdAt + options.absoluteTtlMs
     const outcome = await backend.insert(locator, session, reason, { notAfter })
     const verdict = insertVerdict(taken, outcome)

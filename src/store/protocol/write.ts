@@ -15,7 +15,7 @@ import {
 } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
-import { isUnflushed, persisted, takenOver, type Write, written } from '../../session/transitions.js'
+import { asDurable, isUnflushed, takenOver, type Write, written } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
@@ -335,7 +335,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (flushed.outcome === 'again') return 'again'
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
       telemetry.count('writes')
-      const stored = durable(envelope)
+      const stored = durableCopyOf(envelope)
       return { stored, now: flushed.now ?? asInBackend(stored), resolved, durability: 'backend' }
     } catch (error) {
       const isRefused = isSessionStoreError(error, 'E_SESSION_DESTROYED')
@@ -398,12 +398,13 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     ledger.forget(locator.key, base.version)
     await endInBackend(locator, taken, step.writeId, call, base.lineage)
     telemetry.count('writes')
-    const stored = durable(taken)
+    const stored = durableCopyOf(taken)
     return { stored, now: asInBackend(stored), resolved, durability: 'backend' }
   }
 
   /** The same copy, known to be in the backend. */
-  const durable = (envelope: LiveEnvelope): LiveEnvelope => persisted(envelope, runtime.now(), envelope.backendToken)
+  const durableCopyOf = (envelope: LiveEnvelope): LiveEnvelope =>
+    asDurable(envelope, runtime.now(), envelope.backendToken)
 
   const makeDurable: Writing['makeDurable'] = async (locator, of, held, call) => {
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
@@ -421,7 +422,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       call.refuseIfLate()
       const flushed = await flushes.flush(locator, envelope, found.token, 'durable', call)
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
-      if (flushed.outcome === 'durable') return flushed.now ?? asInBackend(durable(envelope))
+      if (flushed.outcome === 'durable') return flushed.now ?? asInBackend(durableCopyOf(envelope))
     }
     throw new SessionStoreError(
       'E_SESSION_CONFLICT',

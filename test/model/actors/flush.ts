@@ -1,6 +1,6 @@
 import type { BackendCopy, BackendState, Guard, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { FlushVerdict } from '../../../src/session/decisions.js'
-import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import { type LiveEnvelope, neverDurable } from '../../../src/session/envelope.js'
 import { TIMINGS } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
@@ -97,7 +97,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
 
   const flush: Flushing['flush'] = (envelope, token, then) => {
     const vars = { envelope, token, then }
-    return neverPersisted(envelope)
+    return neverDurable(envelope)
       ? insert(stored(envelope), 'life', frame(onInserted, vars))
       : updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))
   }

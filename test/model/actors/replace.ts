@@ -190,7 +190,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     if (verdict === 'conflict' && vars.isFree === true && vars.over === undefined) return read(frame(onStanding, vars))
     if (verdict !== 'applied' && verdict !== 'superseded')
       return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
-    const envelope = rules.persisted(vars.envelope, around.now, NO_TOKEN)
+    const envelope = rules.asDurable(vars.envelope, around.now, NO_TOKEN)
     if (token === undefined && vars.isFree !== undefined && steps.onEndedEntry === 'lease over it')
       return flushes.lookAfterwards(
         envelope,

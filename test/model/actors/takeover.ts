@@ -1,5 +1,5 @@
 import type { BackendState, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
-import { type LiveEnvelope, neverPersisted } from '../../../src/session/envelope.js'
+import { type LiveEnvelope, neverDurable } from '../../../src/session/envelope.js'
 import { TIMINGS } from '../data.js'
 import type { Rules } from '../rules.js'
 import { type Around, type Frame, frame, insert, type Refusable, type Task } from '../task.js'
@@ -23,7 +23,7 @@ export const takingOver = (rules: Rules, { updateTwice }: Flushing): PutIntoBack
   const putIntoBackend: PutIntoBackend = (base, taken, then) => {
     const session = rules.storedSession(taken, undefined, TIMINGS)
     const vars = { base, session, then }
-    return neverPersisted(base)
+    return neverDurable(base)
       ? insert(session, 'life', frame(onInserted, vars))
       : updateTwice(rules.takeoverGuard(base), session, frame(onUpdated, { session, then }))
   }
