@@ -132,17 +132,17 @@ export const lives = (envelope: LiveEnvelope, row: { readonly lineage: string; r
   (row.lineage === envelope.durableLineage && row.version === envelope.durableVersion)
 
 /** What to do with an entry of the cache that may be older than what the backend holds. */
-export type QuarantineVerdict = 'believe' | 'drop' | 'bury'
+export type QuarantineVerdict = 'believe' | 'remove' | 'tombstone'
 
 /**
- * Compared with the backend: an entry whose lineage died, or that the backend is ahead of, is dropped by its very
+ * Compared with the backend: an entry whose lineage died, or that the backend is ahead of, is removed by its very
  * token. One that was never in the backend, on purpose, is believed where the backend has nothing.
  */
 export const quarantineVerdict = (envelope: LiveEnvelope, row: QuarantineRow): QuarantineVerdict => {
-  if (row.state === 'destroyed') return 'bury'
-  if (row.state !== 'live') return neverDurable(envelope) ? 'believe' : 'drop'
+  if (row.state === 'destroyed') return 'tombstone'
+  if (row.state !== 'live') return neverDurable(envelope) ? 'believe' : 'remove'
   const isBehind = row.lineage === envelope.lineage && row.version > envelope.version
-  return lives(envelope, row) && !isBehind ? 'believe' : 'drop'
+  return lives(envelope, row) && !isBehind ? 'believe' : 'remove'
 }
 
 export type QuarantineRow =

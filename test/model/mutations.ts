@@ -326,7 +326,7 @@ export const MUTATIONS: readonly Mutation[] = [
   mutation(
     'M60',
     'drops what a takeover left behind, without another look',
-    withSteps({ afterDrop: 'acknowledge' }),
+    withSteps({ afterRemoval: 'acknowledge' }),
     /^I5/,
     {
       processes: ['W', 'T'],
@@ -416,7 +416,7 @@ export const MUTATIONS: readonly Mutation[] = [
       quarantineVerdict: (envelope, row) =>
         row.state === 'live'
           ? row.version > envelope.version
-            ? 'drop'
+            ? 'remove'
             : 'believe'
           : RULES.quarantineVerdict(envelope, row),
     }),
@@ -426,7 +426,7 @@ export const MUTATIONS: readonly Mutation[] = [
   mutation(
     'M45',
     'quarantine drops whatever stands there',
-    withSteps({ quarantineDrops: 'whatever stands there' }),
+    withSteps({ quarantineRemoves: 'whatever stands there' }),
     /^I[345]/,
     { processes: ['D', 'R', 'WW'], faults: { outages: 1 } },
   ),
@@ -471,7 +471,7 @@ export const MUTATIONS: readonly Mutation[] = [
   mutation(
     'M56',
     'a foreign lineage is dropped without comparing it with the row',
-    withSteps({ onForeign: 'drop' }),
+    withSteps({ onForeign: 'remove' }),
     /^I[34]/,
     { processes: ['D', 'WW'], faults: LOSS },
   ),

@@ -79,7 +79,7 @@ export interface Steps {
   readonly fill: 'lease, read, cas' | 'lease, read, set' | 'read, add'
   readonly afterFlush: 'confirm' | 'acknowledge'
   readonly onEmptyConfirm: 'acknowledge' | 'add'
-  readonly onConflict: 'drop' | 'acknowledge' | 'leave' | 'delete'
+  readonly onConflict: 'remove' | 'acknowledge' | 'leave' | 'delete'
   readonly onLostCas: 'look' | 'acknowledge' | 'flush mine'
   readonly onLostFreeze: 'look' | 'take over'
   readonly onTooLarge: 'freeze' | 'take over'
@@ -88,7 +88,7 @@ export interface Steps {
   readonly onNobodyInDoubt: 'unknown' | 'not applied'
   readonly onRingHit: 'flush and acknowledge' | 'acknowledge'
   readonly afterTakeover: 'look' | 'acknowledge'
-  readonly afterDrop: 'look' | 'acknowledge'
+  readonly afterRemoval: 'look' | 'acknowledge'
   readonly takeover: 'update' | 'upsert'
   readonly flush: 'update' | 'upsert'
   readonly onTombstoneRow: 'refuse' | 'replace'
@@ -127,9 +127,9 @@ export interface Steps {
   /** When a repair is done. */
   readonly repairs: 'until nothing dead is seen' | 'once'
   /** What becomes of an entry of another lineage that a confirm finds. */
-  readonly onForeign: 'compare' | 'drop'
+  readonly onForeign: 'compare' | 'remove'
   /** How an entry that a comparison found dead is removed. */
-  readonly quarantineDrops: 'by token' | 'whatever stands there'
+  readonly quarantineRemoves: 'by token' | 'whatever stands there'
   readonly onUnreachableTombstone: 'tell' | 'acknowledge'
   /** Whether an insert counts however late it comes: one of a creation, and one of a session whose creation was put off. */
   readonly inserts: Readonly<Record<'call' | 'life', 'in time' | 'at any time'>>
@@ -157,7 +157,7 @@ const steps: Steps = {
   fill: 'lease, read, cas',
   afterFlush: 'confirm',
   onEmptyConfirm: 'acknowledge',
-  onConflict: 'drop',
+  onConflict: 'remove',
   onLostCas: 'look',
   onLostFreeze: 'look',
   onTooLarge: 'freeze',
@@ -166,7 +166,7 @@ const steps: Steps = {
   onNobodyInDoubt: 'unknown',
   onRingHit: 'flush and acknowledge',
   afterTakeover: 'look',
-  afterDrop: 'look',
+  afterRemoval: 'look',
   takeover: 'update',
   flush: 'update',
   onTombstoneRow: 'refuse',
@@ -195,7 +195,7 @@ const steps: Steps = {
   givesBack: 'until nothing of its is frozen',
   repairs: 'until nothing dead is seen',
   onForeign: 'compare',
-  quarantineDrops: 'by token',
+  quarantineRemoves: 'by token',
   onUnreachableTombstone: 'tell',
   inserts: { call: 'in time', life: 'in time' },
   onNothing: 'leave a tombstone',

@@ -164,5 +164,5 @@ const DESTROYS: ReadonlySet<Op['do']> = new Set(['destroy', 'destroy again'])
 
 const noAnswer = (command: Extract<Command, { to: 'cache' }>, applied: 'no' | 'unknown' = 'unknown'): Answer => {
   if (command.op === 'get') return 'unreachable'
-  return command.op === 'drop' || command.op === 'set tombstone' ? 'lost' : { outcome: 'lost', applied }
+  return command.op === 'remove' || command.op === 'set tombstone' ? 'lost' : { outcome: 'lost', applied }
 }

@@ -47,10 +47,10 @@ export type Command =
       /** Of a change by a handle: the session that the handle holds, by the era in which it was made. */
       readonly of?: number | undefined
     }
-  | { readonly to: 'cache'; readonly op: 'bury'; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'put tombstone'; readonly token: Token }
   /** Over the entry that `token` saw, or else where nothing stands. */
   | { readonly to: 'cache'; readonly op: 'mark'; readonly token: Token | undefined }
-  | { readonly to: 'cache'; readonly op: 'drop'; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'remove'; readonly token: Token }
   | { readonly to: 'cache'; readonly op: 'set tombstone' }
   /** Weak. */
   | { readonly to: 'cache'; readonly op: 'set' | 'add'; readonly value: LiveEnvelope }
@@ -103,7 +103,7 @@ export type Answer =
   | 'unreachable'
   | 'unavailable'
   | 'told'
-  | 'dropped'
+  | 'removed'
   | 'conflict'
   | 'lost'
   | DestroyOutcome
@@ -149,7 +149,7 @@ export type Op =
   | { readonly do: 'update'; readonly write: number }
   | { readonly do: 'create' | 'put' | 'regenerate'; readonly write: number }
   | { readonly do: 'read' | 'flush' | 'read and flush' | 'touch' | 'destroy' | 'drain' | 'purge' }
-  | { readonly do: 'repair' | 'destroy again' | 'bury' }
+  | { readonly do: 'repair' | 'destroy again' | 'put tombstone' }
   /** A regeneration failed: nobody will be told the new id. */
   | { readonly do: 'forget'; readonly write: number }
   | { readonly do: 'place'; readonly envelope: LiveEnvelope; readonly token?: Token }
@@ -164,7 +164,7 @@ export type Op =
 export const IN_BACKGROUND: ReadonlySet<Op['do']> = new Set([
   'repair',
   'destroy again',
-  'bury',
+  'put tombstone',
   'forget',
   'place',
   'give back',
@@ -271,13 +271,13 @@ export const lease = (then: Frame<PutOutcome>, over?: Token): Task =>
   asking<PutOutcome>()({ to: 'cache', op: 'lease', over }, then)
 export const cas = (value: LiveEnvelope, token: Token, then: Frame<PutOutcome>, of?: number): Task =>
   asking<PutOutcome>()({ to: 'cache', op: 'cas', value, token, of }, then)
-export const bury = (token: Token, then: Frame<PutOutcome>): Task =>
-  asking<PutOutcome>()({ to: 'cache', op: 'bury', token }, then)
+export const putTombstone = (token: Token, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'put tombstone', token }, then)
 export const mark = (token: Token | undefined, then: Frame<PutOutcome>): Task =>
   asking<PutOutcome>()({ to: 'cache', op: 'mark', token }, then)
 /** `lost`: the cache could not be told. */
-export const drop = (token: Token, then: Frame<'dropped' | 'conflict' | 'lost'>): Task =>
-  asking<'dropped' | 'conflict' | 'lost'>()({ to: 'cache', op: 'drop', token }, then)
+export const remove = (token: Token, then: Frame<'removed' | 'conflict' | 'lost'>): Task =>
+  asking<'removed' | 'conflict' | 'lost'>()({ to: 'cache', op: 'remove', token }, then)
 export const setTombstone = (then: Frame<'told' | 'lost' | 'unreachable'>): Task =>
   asking<'told' | 'lost' | 'unreachable'>()({ to: 'cache', op: 'set tombstone' }, then)
 export const set = (value: LiveEnvelope, then: Frame<PutOutcome>): Task =>

@@ -205,16 +205,16 @@ const inCache = (
       const isAnothers = of !== undefined && of !== value.createdAt
       return stored(changed(isAnothers ? wrong(world, 'A LATE SAVE IS IN A LATER SESSION') : world, value))
     }
-    case 'bury':
+    case 'put tombstone':
       return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
     case 'mark': {
       const isFree = command.token === undefined ? entry === undefined : fits(command.token, cache, rules)
       return isFree ? stored(changed(world, { kind: 'large' })) : refused
     }
-    case 'drop':
+    case 'remove':
       return fits(command.token, cache, rules)
-        ? { world: changed(world, undefined), answer: 'dropped' }
-        : { world, answer: entry === undefined ? 'dropped' : 'conflict' }
+        ? { world: changed(world, undefined), answer: 'removed' }
+        : { world, answer: entry === undefined ? 'removed' : 'conflict' }
     case 'set':
       return stored(changed(world, command.value))
     case 'set tombstone':

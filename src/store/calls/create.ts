@@ -92,7 +92,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     let inserted = false
     const leasing = takeLease(locator).then(({ token }) => {
       if (!inserted) lease = token
-      else if (token !== undefined) context.background.run('place', () => cache.drop(locator.key, token))
+      else if (token !== undefined) context.background.run('place', () => cache.remove(locator.key, token))
     })
     try {
       call.refuseIfLate()
@@ -103,7 +103,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       return { now: asInBackend(durable), cachedLater: lease === undefined ? undefined : put(locator, durable, lease) }
     } catch (error) {
       inserted = true
-      if (lease !== undefined) await cache.drop(locator.key, lease)
+      if (lease !== undefined) await cache.remove(locator.key, lease)
       throw error
     }
   }
@@ -120,7 +120,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       call.refuseIfLate()
       durable = await insert(creation, birth, place)
     } catch (error) {
-      if (lease !== undefined) await cache.drop(locator.key, lease)
+      if (lease !== undefined) await cache.remove(locator.key, lease)
       throw error
     }
     const now = asInBackend(durable)
@@ -211,7 +211,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     try {
       standing = endedIn(await backend.read(locator), undefined)
     } catch (error) {
-      await cache.drop(locator.key, lease)
+      await cache.remove(locator.key, lease)
       throw error
     }
     // The backend has its row anyway: to put it off would spare nothing.
@@ -259,7 +259,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     const stamped = trusted(envelope, Math.max(envelope.trustedAt, cache.trustFrom(locator.key)))
     const stored = await cache.cas(locator.key, stamped, lease)
     if (stored.outcome === 'stored') return inCache(stamped, stored.token)
-    await cache.drop(locator.key, lease)
+    await cache.remove(locator.key, lease)
     return undefined
   }
 

@@ -72,7 +72,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
   const runRound = async (id: string, round: Waiting<Data>[]): Promise<void> => {
     const tries = noTries(steps.runtime)
     for (let attempt = 0; attempt < steps.maxAttempts; attempt += 1) {
-      dropLate(round)
+      removeLate(round)
       if (round.length === 0) return
       try {
         const handle = await steps.load(id, earliestOf(round))
@@ -81,7 +81,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
           return
         }
         await applyAll(id, handle, round)
-        dropLate(round)
+        removeLate(round)
         if (round.length === 0) return
         if (await steps.write(handle, together(round), tries, earliestOf(round))) {
           for (const [at, { resolve }] of round.entries()) resolve(at === 0 ? handle : steps.copyOf(handle))
@@ -91,14 +91,14 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
         // Where the deadline of one has passed, the others, who came later, go on without it.
         const isLate = isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') && round.some(({ call }) => call.isLate())
         if (!isLate) throw error
-        dropLate(round, error)
+        removeLate(round, error)
       }
     }
     throw tooOften(steps.maxAttempts, tries)
   }
 
   /** Takes out of the round whose callers have been told that they are late: nothing may begin for them any more. */
-  const dropLate = (round: Waiting<Data>[], because?: unknown): void => {
+  const removeLate = (round: Waiting<Data>[], because?: unknown): void => {
     const inTime = round.filter((waiting) => {
       try {
         waiting.call.refuseIfLate()

@@ -93,7 +93,7 @@ export interface Flushing {
    * Removes an entry if it no longer descends from what stands in the backend. `false`: it may still stand there, and is
    * to be looked at again.
    */
-  dropIfDead(locator: Locator): Promise<boolean>
+  removeIfDead(locator: Locator): Promise<boolean>
 }
 
 const LOOKS = 50
@@ -111,13 +111,13 @@ export const flushing = (context: Context): Flushing => {
         return await confirm(locator, envelope, token, backendToken, call)
       }
       case 'conflict':
-        await dropDead(locator, envelope.lineage)
+        await removeDead(locator, envelope.lineage)
         return { outcome: 'again' }
       case 'destroyed':
         await bestEffort(() => cache.setTombstone(locator.key))
         return { outcome: 'destroyed' }
       case 'absent':
-        await cache.drop(locator.key, token)
+        await cache.remove(locator.key, token)
         return { outcome: 'destroyed' }
     }
   }
@@ -172,7 +172,7 @@ export const flushing = (context: Context): Flushing => {
       case 'live': {
         const verdict = confirmVerdict(seen.envelope, flushed)
         if (verdict === 'again') {
-          await dropIfDead(locator)
+          await removeIfDead(locator)
           return { outcome: 'again' }
         }
         if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
@@ -200,7 +200,7 @@ export const flushing = (context: Context): Flushing => {
       const seen = await lookAt(context, locator.key, 'writer', call)
       if (seen === 'away' || seen.state !== 'lease') return seen
       if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
-      else await cache.drop(locator.key, seen.token)
+      else await cache.remove(locator.key, seen.token)
     }
   }
 
@@ -230,7 +230,7 @@ export const flushing = (context: Context): Flushing => {
       if (seen.state === 'tombstone') return 'destroyed'
       if (afterwardsVerdict(seen.envelope, row, writeId) === 'contained') return 'consistent'
       // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
-      if (seen.envelope.lineage === replaced) await cache.drop(locator.key, seen.token)
+      if (seen.envelope.lineage === replaced) await cache.remove(locator.key, seen.token)
       else if (await isAliveOrRepairedLater(locator, seen)) return 'consistent'
       if (looks >= LOOKS) {
         repairLater(locator)
@@ -250,14 +250,14 @@ export const flushing = (context: Context): Flushing => {
       // Others have written since: that is nowhere else.
       if (standing.envelope.version !== envelope.version) return undefined
     }
-    return (await cache.remove(locator.key, standing.token)) === 'gone' ? standing.envelope : undefined
+    return (await cache.removeAndTell(locator.key, standing.token)) === 'gone' ? standing.envelope : undefined
   }
 
   const isAlive: Flushing['isAlive'] = async (locator, { envelope, token }) => {
     const verdict = quarantineVerdict(envelope, rowOf(await backend.read(locator)))
     if (verdict === 'believe') return true
-    if (verdict === 'bury') await cache.bury(locator.key, token)
-    else await cache.drop(locator.key, token)
+    if (verdict === 'tombstone') await cache.putTombstone(locator.key, token)
+    else await cache.remove(locator.key, token)
     return false
   }
 
@@ -270,7 +270,7 @@ export const flushing = (context: Context): Flushing => {
     }
   }
 
-  const dropIfDead: Flushing['dropIfDead'] = async (locator) => {
+  const removeIfDead: Flushing['removeIfDead'] = async (locator) => {
     const seen = await lookAt(context, locator.key, 'reader', undefined)
     // Whoever holds a lease may have read the row before it was changed, and put an older copy there.
     if (seen === 'away' || seen.state === 'lease') return false
@@ -278,26 +278,26 @@ export const flushing = (context: Context): Flushing => {
     try {
       const verdict = quarantineVerdict(seen.envelope, rowOf(await backend.read(locator)))
       if (verdict === 'believe') return true
-      if (verdict === 'bury') return await cache.bury(locator.key, seen.token)
+      if (verdict === 'tombstone') return await cache.putTombstone(locator.key, seen.token)
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false
     }
     // Somebody who changed it in between has kept it: only another look shows that it is gone.
-    return (await cache.remove(locator.key, seen.token)) === 'gone'
+    return (await cache.removeAndTell(locator.key, seen.token)) === 'gone'
   }
 
   /** Removes what is left in the cache of a lineage that the backend refused. */
-  const dropDead = async (locator: Locator, lineage: string): Promise<void> => {
+  const removeDead = async (locator: Locator, lineage: string): Promise<void> => {
     const seen = await lookAt(context, locator.key, 'reader', undefined)
     if (seen !== 'away' && seen.state === 'live' && seen.envelope.lineage === lineage)
-      await cache.drop(locator.key, seen.token)
+      await cache.remove(locator.key, seen.token)
   }
 
   const repairLater = (locator: Locator): void =>
-    context.background.retry(`repair ${locator.key}`, 'repair', () => dropIfDead(locator))
+    context.background.retry(`repair ${locator.key}`, 'repair', () => removeIfDead(locator))
 
-  return { flush, flushKnown, lookAfterwards, withdraw, dropIfDead, isAlive }
+  return { flush, flushKnown, lookAfterwards, withdraw, removeIfDead, isAlive }
 }
 
 /** The proof of what now stands in the backend, where the answer had one. */

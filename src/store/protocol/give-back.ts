@@ -51,7 +51,7 @@ export const giveBack = async (
     if (seen.state !== 'live' || !isFrozen(seen.envelope)) return true
     try {
       if (how === 'remove' || (await isReplaced(seen.envelope)))
-        return (await cache.remove(locator.key, seen.token)) === 'gone'
+        return (await cache.removeAndTell(locator.key, seen.token)) === 'gone'
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false

@@ -180,12 +180,12 @@ export const reading = (context: Context): Reading => {
     const copy = await backend.read(locator)
     const verdict = quarantineVerdict(envelope, rowOf(copy))
     telemetry.count('quarantined')
-    if (verdict === 'bury') {
-      await cache.bury(key, token)
+    if (verdict === 'tombstone') {
+      await cache.putTombstone(key, token)
       return none('destroyed')
     }
-    if (verdict === 'drop') {
-      await cache.drop(key, token)
+    if (verdict === 'remove') {
+      await cache.remove(key, token)
       return 'again'
     }
     const now = runtime.now()
@@ -226,8 +226,8 @@ export const reading = (context: Context): Reading => {
     const now = runtime.now()
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
-      if (verdict === 'destroyed') await cache.bury(key, lease.token)
-      else await cache.drop(key, lease.token)
+      if (verdict === 'destroyed') await cache.putTombstone(key, lease.token)
+      else await cache.remove(key, lease.token)
       return noneOf(verdict)
     }
     const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), stamp)
@@ -237,7 +237,7 @@ export const reading = (context: Context): Reading => {
       return inBackend(copy, 'too-large')
     }
     if (put.outcome === 'refused') {
-      await cache.drop(key, lease.token)
+      await cache.remove(key, lease.token)
       return inBackend(copy, 'refused')
     }
     if (put.outcome !== 'stored') return 'again'
@@ -254,7 +254,7 @@ export const reading = (context: Context): Reading => {
     onRead()
     const copy = await backend.read(locator)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
-    if (fits) await cache.drop(locator.key, token)
+    if (fits) await cache.remove(locator.key, token)
     return foundIn(copy, 'too-large')
   }
 
@@ -262,7 +262,7 @@ export const reading = (context: Context): Reading => {
     try {
       return await backend.read(locator)
     } catch (error) {
-      await cache.drop(locator.key, lease) // let the next one try at once
+      await cache.remove(locator.key, lease) // let the next one try at once
       throw error
     }
   }

@@ -385,7 +385,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     if (result.outcome === 'refused') {
       const { row } = result
       if (row.state !== 'live') {
-        if (row.state === 'destroyed') context.background.run('bury', () => cache.setTombstone(locator.key))
+        if (row.state === 'destroyed') context.background.run('tombstone', () => cache.setTombstone(locator.key))
         throw result.mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
       }
       // The row may have this write already, put there by a try whose answer was lost. Nothing was stored now: what

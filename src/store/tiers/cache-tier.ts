@@ -61,7 +61,7 @@ export interface CacheTier {
    */
   markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
   /** A tombstone over the very entry that `token` saw. `false` if that entry, or a successor, may still stand there. */
-  bury(key: CacheKey, token: CasToken): Promise<boolean>
+  putTombstone(key: CacheKey, token: CasToken): Promise<boolean>
   /**
    * A tombstone over whatever stands there. Rejects if the cache could not be told.
    *
@@ -70,12 +70,12 @@ export interface CacheTier {
    */
   setTombstone(key: CacheKey, orRemove?: boolean): Promise<void>
   /** Removes the very entry that `token` saw. `false` if the cache could not be told. */
-  drop(key: CacheKey, token: CasToken): Promise<boolean>
+  remove(key: CacheKey, token: CasToken): Promise<boolean>
   /**
    * The same, for who must know that nobody can write to that entry any more: `gone` where it was removed or nothing
    * stands there.
    */
-  remove(key: CacheKey, token: CasToken): Promise<'gone' | 'conflict' | 'lost'>
+  removeAndTell(key: CacheKey, token: CasToken): Promise<'gone' | 'conflict' | 'lost'>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -176,7 +176,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
   }
 
-  const remove: CacheTier['remove'] = async (key, token) => {
+  const removeAndTell: CacheTier['removeAndTell'] = async (key, token) => {
     try {
       const outcome = await ask(key, 'delete', true, () => cache.delete(key, token))
       return outcome === 'conflict' ? 'conflict' : 'gone'
@@ -184,12 +184,12 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       return 'lost' // counted by `ask`; every caller goes on from a fresh look at the cache
     }
   }
-  const drop: CacheTier['drop'] = async (key, token) => (await remove(key, token)) !== 'lost'
+  const remove: CacheTier['remove'] = async (key, token) => (await removeAndTell(key, token)) !== 'lost'
   /** Removes what stands there, whatever it is; `false` where the cache could not be told, or others keep writing. */
   const isEmptied = async (key: CacheKey): Promise<boolean> => {
     for (let looks = 0; looks < LOOKS_TO_EMPTY; looks += 1) {
       const entry = await ask(key, 'get', false, () => cache.get(key))
-      if (entry === undefined || (await remove(key, entry.token)) === 'gone') return true
+      if (entry === undefined || (await removeAndTell(key, entry.token)) === 'gone') return true
     }
     return false
   }
@@ -240,11 +240,11 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const put = await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
       if (put.outcome === 'missing') await change(key, 'add', () => cache.add(key, bytes, expiresAt))
     },
-    bury: async (key, token) => {
+    putTombstone: async (key, token) => {
       const envelope = tombstone()
       const bytes = encode(key, envelope)
       const put = await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
-      if (put.outcome === 'refused') return (await remove(key, token)) === 'gone'
+      if (put.outcome === 'refused') return (await removeAndTell(key, token)) === 'gone'
       return put.outcome === 'stored' || put.outcome === 'missing'
     },
     setTombstone: async (key, orRemove = true) => {
@@ -257,8 +257,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
         if (!isRefused || !orRemove || !(await isEmptied(key))) throw error
       }
     },
-    drop,
     remove,
+    removeAndTell,
     health: () => calls.health(() => cache.health()),
     close: () => {
       unwatch()

@@ -101,7 +101,7 @@ export const beside = (rules: Rules, { policy }: Settings, reads: Reading, flush
 
   const onPurged = (_told: 'told' | 'unavailable'): Task => end(NOTHING)
 
-  const repair = (): Task => flushes.dropIfDead(frame(onRepaired, {}))
+  const repair = (): Task => flushes.removeIfDead(frame(onRepaired, {}))
 
   const onRepaired = (done: boolean): Task => (done ? end(NOTHING) : end(NOTHING, REPAIR))
 

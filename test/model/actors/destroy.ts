@@ -11,7 +11,7 @@ export interface Destroying {
   /** What the background does until it succeeds: from the start, both tiers. */
   destroyAgain(): Task
   /** The cache alone, where the backend has heard already: after a regeneration. */
-  bury(): Task
+  putTombstone(): Task
 }
 
 type Told = 'told' | 'lost' | 'unreachable'
@@ -20,7 +20,7 @@ const REJECTED = { did: 'destroy', status: 'rejected' } as const
 const ACKED = { did: 'destroy', status: 'acked' } as const
 const CACHE_UNREACHABLE = { did: 'destroy', status: 'cache unreachable' } as const
 const DESTROY_AGAIN: Op = { do: 'destroy again' }
-const BURY: Op = { do: 'bury' }
+const PUT_TOMBSTONE: Op = { do: 'put tombstone' }
 const NOTHING = { did: 'nothing' } as const
 
 export const destroying = (rules: Rules, _settings: Settings): Destroying => {
@@ -65,9 +65,9 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
 
   const onTombstoneInBackground = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, DESTROY_AGAIN))
 
-  const bury = (): Task => setTombstone(frame(onBuried, {}))
+  const putTombstone = (): Task => setTombstone(frame(onTombstonePut, {}))
 
-  const onBuried = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, BURY))
+  const onTombstonePut = (told: Told): Task => (told === 'told' ? end(ACKED) : end(NOTHING, PUT_TOMBSTONE))
 
-  return { destroy, destroyAgain, bury }
+  return { destroy, destroyAgain, putTombstone }
 }

@@ -6,10 +6,8 @@ import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
   add,
-  bury,
   cas,
   deleteBlindly,
-  drop,
   type EntryState,
   either,
   type Frame,
@@ -18,8 +16,10 @@ import {
   type InCache,
   insert,
   type PutOutcome,
+  putTombstone,
   type Refusable,
   read,
+  remove,
   setTombstone,
   type Task,
   type Token,
@@ -50,7 +50,7 @@ export interface Flushing {
   /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
   isAlive(seen: InCache, then: Frame<boolean | 'unavailable'>): Task
   /** The answer says whether it was possible to tell. */
-  dropIfDead(then: Frame<boolean>): Task
+  removeIfDead(then: Frame<boolean>): Task
   /** As `BackendTier.update` does: sent once more after a lost answer. */
   updateTwice(guard: Guard, session: StoredSession, then: Frame<Refusable>): Task
 }
@@ -142,7 +142,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
       case 'destroyed':
         return setTombstone(frame(onGone, { then, flushed: DESTROYED }))
       case 'absent':
-        return drop(token, frame(onGone, { then, flushed: DESTROYED }))
+        return remove(token, frame(onGone, { then, flushed: DESTROYED }))
     }
   }
 
@@ -159,7 +159,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     around: Around,
   ): Task =>
     seen !== 'unreachable' && seen.state === 'live' && seen.envelope.lineage === lineage
-      ? drop(seen.token, frame(onGone, { then, flushed: AGAIN }))
+      ? remove(seen.token, frame(onGone, { then, flushed: AGAIN }))
       : then.resume(AGAIN, around)
 
   const onMarked = (
@@ -190,12 +190,12 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
       case 'tombstone':
         return then.resume(DESTROYED, around)
       case 'lease':
-        return either(get(frame(onLook, vars)), drop(seen.token, frame(onLeaseDropped, vars)))
+        return either(get(frame(onLook, vars)), remove(seen.token, frame(onLeaseRemoved, vars)))
       case 'live': {
         const verdict = rules.confirmVerdict(seen.envelope, flushed)
         if (verdict === 'again') {
           const next = frame(onGone, { then, flushed: AGAIN })
-          return steps.onForeign === 'compare' ? dropIfDead(next) : drop(seen.token, next)
+          return steps.onForeign === 'compare' ? removeIfDead(next) : remove(seen.token, next)
         }
         const now: InCache = { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
         if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
@@ -206,7 +206,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     }
   }
 
-  const onLeaseDropped = (_outcome: unknown, vars: OfLook): Task => get(frame(onLook, vars))
+  const onLeaseRemoved = (_outcome: unknown, vars: OfLook): Task => get(frame(onLook, vars))
 
   const onMarkedLater = (
     put: PutOutcome,
@@ -239,19 +239,22 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
       case 'tombstone':
         return then.resume('destroyed', around)
       case 'lease':
-        return either(get(frame(onLookAfterTakeover, vars)), drop(seen.token, frame(onLeaseDroppedAfterTakeover, vars)))
+        return either(
+          get(frame(onLookAfterTakeover, vars)),
+          remove(seen.token, frame(onLeaseRemovedAfterTakeover, vars)),
+        )
       case 'live': {
         const { envelope, token } = seen
         if (rules.afterwardsVerdict(envelope, taken, ids[0] ?? '') === 'contained')
           return then.resume('consistent', around)
         return steps.afterTakeoverBy === 'the row' && envelope.lineage !== dead
           ? read(frame(onJudgedAfterTakeover, { ...vars, envelope, token }))
-          : drop(token, frame(onDroppedAfterTakeover, vars))
+          : remove(token, frame(onRemovedAfterTakeover, vars))
       }
     }
   }
 
-  const onLeaseDroppedAfterTakeover = (_outcome: unknown, vars: OfTakeover): Task =>
+  const onLeaseRemovedAfterTakeover = (_outcome: unknown, vars: OfTakeover): Task =>
     get(frame(onLookAfterTakeover, vars))
 
   /** The row may have moved on since the takeover, and lineages that descend from it live. */
@@ -264,21 +267,21 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (copy === 'unavailable') return then.resume('untold', around)
     const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
     if (verdict === 'believe') return then.resume('consistent', around)
-    if (verdict === 'bury') return bury(token, frame(onBuriedAfterTakeover, { then }))
-    return drop(token, frame(onDroppedAfterTakeover, { taken, dead, ids, then }))
+    if (verdict === 'tombstone') return putTombstone(token, frame(onTombstonePutAfterTakeover, { then }))
+    return remove(token, frame(onRemovedAfterTakeover, { taken, dead, ids, then }))
   }
 
-  const onBuriedAfterTakeover = (
+  const onTombstonePutAfterTakeover = (
     _put: PutOutcome,
     { then }: { readonly then: Frame<LookedAfterwards> },
     around: Around,
   ): Task => then.resume('destroyed', around)
 
-  const onDroppedAfterTakeover = (_outcome: 'dropped' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
+  const onRemovedAfterTakeover = (_outcome: 'removed' | 'conflict' | 'lost', vars: OfTakeover, around: Around): Task =>
     // Someone may have changed the dead entry, which kept it: nothing but another look shows that it is gone.
-    steps.afterDrop === 'look' ? get(frame(onLookAfterTakeover, vars)) : vars.then.resume('consistent', around)
+    steps.afterRemoval === 'look' ? get(frame(onLookAfterTakeover, vars)) : vars.then.resume('consistent', around)
 
-  const dropIfDead: Flushing['dropIfDead'] = (then) => get(frame(onSuspect, { then }))
+  const removeIfDead: Flushing['removeIfDead'] = (then) => get(frame(onSuspect, { then }))
 
   const onSuspect = (
     seen: EntryState | 'unreachable',
@@ -304,23 +307,23 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (copy === 'unavailable') return then.resume(false, around)
     const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
     if (verdict === 'believe') return then.resume(true, around)
-    if (verdict === 'bury') return bury(token, frame(onBuried, { then }))
-    return drop(token, frame(onSuspectDropped, { then }))
+    if (verdict === 'tombstone') return putTombstone(token, frame(onTombstonePut, { then }))
+    return remove(token, frame(onSuspectRemoved, { then }))
   }
 
-  const onBuried = (put: PutOutcome, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
+  const onTombstonePut = (put: PutOutcome, { then }: { readonly then: Frame<boolean> }, around: Around): Task =>
     then.resume(
       put.outcome === 'stored' || put.outcome === 'missing' || (put.outcome === 'conflict' && steps.repairs === 'once'),
       around,
     )
 
-  const onSuspectDropped = (
-    outcome: 'dropped' | 'conflict' | 'lost',
+  const onSuspectRemoved = (
+    outcome: 'removed' | 'conflict' | 'lost',
     { then }: { readonly then: Frame<boolean> },
     around: Around,
   ): Task =>
     // Someone may have changed the dead entry, which kept it.
-    then.resume(outcome === 'dropped' || (outcome === 'conflict' && steps.repairs === 'once'), around)
+    then.resume(outcome === 'removed' || (outcome === 'conflict' && steps.repairs === 'once'), around)
 
   const isAlive: Flushing['isAlive'] = ({ envelope, token }, then) => read(frame(onCompared, { then, envelope, token }))
 
@@ -336,7 +339,9 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (copy === 'unavailable') return then.resume('unavailable', around)
     const verdict = rules.quarantineVerdict(envelope, stateOf(copy))
     if (verdict === 'believe') return then.resume(true, around)
-    return verdict === 'bury' ? bury(token, frame(onDeadGone, { then })) : drop(token, frame(onDeadGone, { then }))
+    return verdict === 'tombstone'
+      ? putTombstone(token, frame(onDeadGone, { then }))
+      : remove(token, frame(onDeadGone, { then }))
   }
 
   const onDeadGone = (
@@ -345,7 +350,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     around: Around,
   ): Task => then.resume(false, around)
 
-  return { flush, lookAfterwards, isAlive, dropIfDead, updateTwice }
+  return { flush, lookAfterwards, isAlive, removeIfDead, updateTwice }
 }
 
 const stateOf = (copy: BackendCopy): BackendState =>

@@ -55,8 +55,8 @@ export const beginning = (
         return destroys.destroy()
       case 'destroy again':
         return destroys.destroyAgain()
-      case 'bury':
-        return destroys.bury()
+      case 'put tombstone':
+        return destroys.putTombstone()
       case 'forget':
         return replaces.forget(op.write)
       case 'give back':

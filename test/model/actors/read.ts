@@ -4,10 +4,8 @@ import type { Rules, Settings } from '../rules.js'
 import {
   type Around,
   add,
-  bury,
   cas,
   deleteBlindly,
-  drop,
   type EntryState,
   either,
   type Frame,
@@ -18,7 +16,9 @@ import {
   lease,
   mark,
   type PutOutcome,
+  putTombstone,
   read,
+  remove,
   set,
   type Task,
   type Token,
@@ -105,10 +105,10 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     { as, then, token, stamp }: Looking & { readonly token: Token; readonly stamp: number },
     around: Around,
   ): Task => {
-    if (copy === 'unavailable') return drop(token, frame(onOver, { then, found: nobody }))
-    if (copy.state === 'destroyed') return bury(token, frame(onOver, { then, found: DESTROYED }))
-    if (copy.state === 'absent') return drop(token, frame(onOver, { then, found: NONE }))
-    if (hasEnded(copy.session, around)) return drop(token, frame(onOver, { then, found: EXPIRED }))
+    if (copy === 'unavailable') return remove(token, frame(onOver, { then, found: nobody }))
+    if (copy.state === 'destroyed') return putTombstone(token, frame(onOver, { then, found: DESTROYED }))
+    if (copy.state === 'absent') return remove(token, frame(onOver, { then, found: NONE }))
+    if (hasEnded(copy.session, around)) return remove(token, frame(onOver, { then, found: EXPIRED }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
     const envelope = rules.trusted(filled, stamp)
     const next = frame(onFilled, { as, then, envelope, session: copy.session, token })
@@ -153,11 +153,11 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
     if (copy.state !== 'live') {
       const found = copy.state === 'destroyed' ? DESTROYED : NONE
-      return drop(token, frame(onOver, { then, found }))
+      return remove(token, frame(onOver, { then, found }))
     }
-    if (hasEnded(copy.session, around)) return drop(token, frame(onOver, { then, found: EXPIRED }))
+    if (hasEnded(copy.session, around)) return remove(token, frame(onOver, { then, found: EXPIRED }))
     const found = inBackend(copy.session, 'too-large', around)
-    return either(then.resume(found, around), drop(token, frame(onOver, { then, found })))
+    return either(then.resume(found, around), remove(token, frame(onOver, { then, found })))
   }
 
   const onReadBare = (copy: BackendCopy | 'unavailable', { as, then }: Looking, around: Around): Task => {
@@ -180,17 +180,17 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   ): Task => {
     if (copy === 'unavailable') return then.resume(UNAVAILABLE, around)
     const verdict = rules.quarantineVerdict(envelope, rowOf(copy))
-    if (verdict === 'bury') return bury(token, frame(onOver, { then, found: DESTROYED }))
-    if (verdict === 'drop') {
-      const next = frame(onDropped, { as, then })
-      return rules.steps.quarantineDrops === 'by token' ? drop(token, next) : deleteBlindly(next)
+    if (verdict === 'tombstone') return putTombstone(token, frame(onOver, { then, found: DESTROYED }))
+    if (verdict === 'remove') {
+      const next = frame(onRemoved, { as, then })
+      return rules.steps.quarantineRemoves === 'by token' ? remove(token, next) : deleteBlindly(next)
     }
     if (hasEnded(envelope, around)) return then.resume({ ...EXPIRED, token }, around)
     const believed = rules.trusted(envelope, stamp)
     return cas(believed, token, frame(onBelieved, { as, then, envelope: believed }))
   }
 
-  const onDropped = (_dropped: unknown, { as, then }: Looking): Task => observe(as, then)
+  const onRemoved = (_removed: unknown, { as, then }: Looking): Task => observe(as, then)
 
   const onBelieved = (
     put: PutOutcome,

@@ -8,7 +8,6 @@ import {
   add,
   cas,
   destroyNew,
-  drop,
   type EntryState,
   either,
   end,
@@ -23,6 +22,7 @@ import {
   putNew,
   type RowTold,
   read,
+  remove,
   replaceRow,
   setTombstone,
   type Task,
@@ -54,7 +54,7 @@ type Version = GiveBack['halted']
 
 const NO_TOKEN = new Uint8Array(0)
 const REPAIR: Op = { do: 'repair' }
-const BURY: Op = { do: 'bury' }
+const PUT_TOMBSTONE: Op = { do: 'put tombstone' }
 /** How often what stands in the way of a lease is looked at. */
 const LOOKS = 1
 const NOTHING = { did: 'nothing' } as const
@@ -155,10 +155,10 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     const { envelope, write, token } = vars
     if (copy !== 'unavailable' && copy.state === 'absent') return cas(envelope, token, frame(onPlaced, vars))
     if (copy !== 'unavailable' && copy.state === 'live' && hasEnded(copy.session, around)) return insertFirst(vars)
-    return drop(token, frame(onOver, { write }))
+    return remove(token, frame(onOver, { write }))
   }
 
-  const onOver = (_dropped: unknown, { write }: { readonly write: number }): Task => created(write, 'dropped')
+  const onOver = (_removed: unknown, { write }: { readonly write: number }): Task => created(write, 'dropped')
 
   const onLease = (leased: PutOutcome, vars: OfCreate): Task => {
     const token = leased.outcome === 'stored' ? leased.token : undefined
@@ -171,9 +171,9 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onPlaced = (stored: PutOutcome, { envelope, write, token }: OfLeased & { readonly token: Token }): Task =>
     stored.outcome === 'stored'
       ? stands(envelope, write, 'acked')
-      : drop(token, frame(onNotPlaced, { envelope, write, token: undefined, isFree: true }))
+      : remove(token, frame(onNotPlaced, { envelope, write, token: undefined, isFree: true }))
 
-  const onNotPlaced = (_dropped: unknown, vars: OfLeased): Task => insertFirst(vars)
+  const onNotPlaced = (_removed: unknown, vars: OfLeased): Task => insertFirst(vars)
 
   const insertFirst = (vars: OfLeased): Task =>
     insert(rules.storedSession(vars.envelope, undefined, TIMINGS), 'call', frame(onInserted, vars), vars.over)
@@ -189,7 +189,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     const verdict = rules.insertVerdict(vars.envelope, outcome)
     if (verdict === 'conflict' && vars.isFree === true && vars.over === undefined) return read(frame(onStanding, vars))
     if (verdict !== 'applied' && verdict !== 'superseded')
-      return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
+      return token === undefined ? created(write, 'dropped') : remove(token, frame(onOver, { write }))
     const envelope = rules.asDurable(vars.envelope, around.now, NO_TOKEN)
     if (token === undefined && vars.isFree !== undefined && steps.onEndedEntry === 'lease over it')
       return flushes.lookAfterwards(
@@ -217,7 +217,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       const reborn = bornWith(write, envelope.lineage, envelope.createdAt, copy.session)
       return insertFirst({ ...vars, envelope: reborn, over: { lineage, version } })
     }
-    return token === undefined ? created(write, 'dropped') : drop(token, frame(onOver, { write }))
+    return token === undefined ? created(write, 'dropped') : remove(token, frame(onOver, { write }))
   }
 
   /** Beside the answer. */
@@ -234,9 +234,9 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       : end(NOTHING)
 
   const onPlacedBeside = (stored: PutOutcome, { token }: { readonly token: Token }): Task =>
-    stored.outcome === 'stored' ? end(NOTHING) : drop(token, frame(onPlaceGone, {}))
+    stored.outcome === 'stored' ? end(NOTHING) : remove(token, frame(onPlaceGone, {}))
 
-  const onPlaceGone = (_dropped: unknown): Task => end(NOTHING)
+  const onPlaceGone = (_removed: unknown): Task => end(NOTHING)
 
   interface OfMove {
     readonly [name: string]: unknown
@@ -371,7 +371,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   }
 
   /** Who changed the entry meanwhile, by marking it as durable, say, left it frozen. */
-  const isGivenBack = (outcome: PutOutcome['outcome'] | 'dropped'): boolean =>
+  const isGivenBack = (outcome: PutOutcome['outcome'] | 'removed'): boolean =>
     outcome === 'conflict' ? steps.givesBack === 'once' : outcome !== 'lost'
 
   const giveBackLater = (halted: Version, isRemoved: boolean): Op => ({ do: 'give back', halted, isRemoved })
@@ -428,7 +428,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
         return thawed(vars, steps.onUnansweredMove === 'unknown' ? UNKNOWN : FAILED)
       case 'absent':
       case 'refused':
-        return flushes.dropIfDead(frame(onOldDropped, moveOf(vars)))
+        return flushes.removeIfDead(frame(onOldRemoved, moveOf(vars)))
       case 'already-destroyed':
         // Logged out, or regenerated by another: what was frozen must not live on under a new id.
         if (steps.onForeignTombstone === 'reject') return failed(vars)
@@ -443,16 +443,16 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     // Where another marked the entry, its token is not known here.
     if (thaw === undefined)
       return steps.givesBack === 'once' ? failed(vars, ending) : failed(vars, ending, giveBackLater(halted, true))
-    return drop(thaw, frame(onThawed, { ...moveOf(vars), halted, isUnknown: ending === UNKNOWN }))
+    return remove(thaw, frame(onThawed, { ...moveOf(vars), halted, isUnknown: ending === UNKNOWN }))
   }
 
   const onThawed = (
-    dropped: 'dropped' | 'conflict' | 'lost',
+    removed: 'removed' | 'conflict' | 'lost',
     { halted, isUnknown, ...vars }: OfMove & { readonly halted: Version; readonly isUnknown: boolean },
   ): Task => {
     const ending = isUnknown ? UNKNOWN : FAILED
     const move = moveOf(vars as OfMove)
-    return isGivenBack(dropped) ? failed(move, ending) : failed(move, ending, giveBackLater(halted, true))
+    return isGivenBack(removed) ? failed(move, ending) : failed(move, ending, giveBackLater(halted, true))
   }
 
   const giveBack: Replacing['giveBack'] = (op) => get(frame(onFrozenSeen, op))
@@ -463,20 +463,20 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
     const { envelope, token } = seen
     if (envelope.lineage !== halted.lineage || envelope.version !== halted.version) return end(NOTHING)
     return isRemoved
-      ? drop(token, frame(onRemoved, { halted }))
+      ? remove(token, frame(onRemoved, { halted }))
       : cas({ ...envelope, frozen: false }, token, frame(onThawedLater, { halted }))
   }
 
-  const onRemoved = (dropped: 'dropped' | 'conflict' | 'lost', { halted }: { readonly halted: Version }): Task =>
-    isGivenBack(dropped) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, true))
+  const onRemoved = (removed: 'removed' | 'conflict' | 'lost', { halted }: { readonly halted: Version }): Task =>
+    isGivenBack(removed) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, true))
 
   const onThawedLater = (put: PutOutcome, { halted }: { readonly halted: Version }): Task =>
     isGivenBack(put.outcome) ? end(NOTHING) : end(NOTHING, giveBackLater(halted, false))
 
-  const onOldDropped = (_done: boolean, vars: OfMove): Task => again(vars)
+  const onOldRemoved = (_done: boolean, vars: OfMove): Task => again(vars)
 
   const onDone = (told: 'told' | 'lost' | 'unreachable'): Task =>
-    end({ did: 'regenerate', status: 'acked' }, ...(told === 'told' ? [] : [BURY]))
+    end({ did: 'regenerate', status: 'acked' }, ...(told === 'told' ? [] : [PUT_TOMBSTONE]))
 
   /** Once, in the background; `BackendTier.destroy` sends again after a lost answer. */
   const forget: Replacing['forget'] = (write) => destroyNew(write, frame(onForgotten, { write }))
