@@ -23,22 +23,28 @@ import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 import type { InCache } from './read.js'
 
-/** What became of an envelope that was to be made durable. */
+/** How it ended that an envelope was to be made durable. */
 export type FlushOutcome =
-  /** It is in the backend, and the look at the cache found nothing against it. `now`: what stands there. */
+  /**
+   * The envelope is in the backend, and the look at the cache found nothing that speaks against it. `now` is what
+   * stands in the cache, where that is known.
+   */
   | { readonly outcome: 'durable'; readonly now: InCache | undefined }
-  /** Its lineage is dead, and gone from the cache; the write is to be done over from a fresh look. */
+  /**
+   * The lineage of the envelope is dead, and its entry was removed from the cache. The caller has to do the write over
+   * from a fresh look.
+   */
   | { readonly outcome: 'again' }
-  /** The session is destroyed, or was never in the backend that should have it. */
+  /** The session is destroyed, or the backend does not have it although it should. */
   | { readonly outcome: 'destroyed' }
 
-/** What became of a flush that nobody waits for. */
+/** How a flush ended that nobody waits for. */
 export type KnownFlush =
   | { readonly outcome: 'flushed' | 'nothing to do' }
   | { readonly outcome: Exclude<FlushFault, 'hopeless'>; readonly error: unknown }
   | { readonly outcome: Extract<FlushFault, 'hopeless'>; readonly error: SessionStoreError }
 
-/** Errors that are about the session as it stands: to flush it again would meet them again. */
+/** Errors that come from the session as it stands. Another flush of the same session would meet them again. */
 const HOPELESS: ReadonlySet<unknown> = new Set<SessionStoreErrorCode>([
   'E_SESSION_FORMAT',
   'E_SESSION_DATA',
@@ -47,10 +53,11 @@ const HOPELESS: ReadonlySet<unknown> = new Set<SessionStoreErrorCode>([
 
 export interface Flushing {
   /**
-   * Brings an envelope, which a compare-and-set accepted or a read returned, to the backend and marks it there
-   * in the cache, before anyone acknowledges it. Rejects if the backend cannot be asked.
+   * Brings an envelope that stands in the cache to the backend, and marks it as durable in the cache, before anyone
+   * acknowledges it. Rejects if the backend cannot be asked.
    *
-   * @param call whose write it is; left out where nobody waits
+   * @param token of the entry, as a compare-and-set or a read gave it
+   * @param call the call whose write it is; left out where nobody waits
    */
   flush(
     locator: Locator,
@@ -60,16 +67,23 @@ export interface Flushing {
     call?: Call,
   ): Promise<FlushOutcome>
 
-  /** The same for whatever stands in the cache, without anyone waiting: by time, by a reader, by a drain. Never rejects. */
+  /**
+   * The same for whatever stands in the cache, where nobody waits for it: because its time has come, because a reader
+   * found it overdue, or because the store is closed. Never rejects.
+   */
   flushKnown(locator: Locator, reason: FlushReason): Promise<KnownFlush>
 
   /**
-   * A look at the cache after a copy, `row`, was put into the backend or seen there: an entry that does not descend from
-   * what stands in the backend by now is removed. `unseen`: the cache cannot be asked, and is looked at later. Rejects
-   * if the backend cannot be asked about an entry.
+   * Looks at the cache after a copy, `row`, was put into the backend or was seen there, and removes an entry that does
+   * not descend from what stands in the backend by now. Rejects if the backend cannot be asked about an entry.
    *
-   * @param writeId an entry that holds this very write may stay: nobody who sees it misses anything
-   * @param replaced the lineage that `row` has replaced in the backend: an entry of it is dead, and nobody has to ask
+   * Resolves to `consistent` where no entry is left that misses anything of `row`, to `destroyed` where a tombstone
+   * stands, and to `unseen` where the cache cannot be asked; then the look is made later, in the background.
+   *
+   * @param writeId the id of the write that `row` was made by. An entry that holds this write may stay, as nobody who
+   *   sees it misses anything.
+   * @param replaced the lineage that `row` has replaced in the backend. An entry of it is dead, so the backend is not
+   *   asked.
    */
   lookAfterwards(
     locator: Locator,
@@ -80,18 +94,23 @@ export interface Flushing {
   ): Promise<'consistent' | 'destroyed' | 'unseen'>
 
   /**
-   * Takes an entry out of a cache that accepts no new value, so that it can be taken over from: all of it is brought to
-   * the backend first, then it is removed, and nobody can write to it any more. Gives it as it is in the backend;
-   * `undefined` where something came between. Rejects if the backend cannot be asked: then it stays.
+   * Takes an entry out of a cache that accepts no new value, so that the session can be taken over from it. First
+   * everything in the entry is brought to the backend. Then the entry is removed, so that nobody can write to it any
+   * more.
+   *
+   * Resolves to the envelope as it is in the backend, and to `undefined` where another process came between. Rejects if
+   * the backend cannot be asked; then the entry stays.
    */
   withdraw(locator: Locator, found: InCache, call: Call): Promise<LiveEnvelope | undefined>
 
-  /** Whether an entry descends from what stands in the backend; removed by its very token if not. */
+  /**
+   * Tells whether an entry descends from what stands in the backend. An entry that does not is removed by its token.
+   */
   isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
 
   /**
-   * Removes an entry if it no longer descends from what stands in the backend. `false`: it may still stand there, and is
-   * to be looked at again.
+   * Removes the entry of a session if it no longer descends from what stands in the backend. Resolves to `false` where
+   * such an entry may still stand there, so that it has to be looked at again.
    */
   removeIfDead(locator: Locator): Promise<boolean>
 }
@@ -142,9 +161,11 @@ export const flushing = (context: Context): Flushing => {
   }
 
   /**
-   * Marks in the cache what is now in the backend. A look at the cache ends every durable acknowledgement: had
-   * another lineage been filled from an older copy meanwhile, its writers would not know of this write. One's
-   * own copy is never added again where the entry is gone.
+   * Marks in the cache what is now in the backend.
+   *
+   * Before anyone acknowledges a durable write, the cache is looked at: if another process filled it meanwhile from an
+   * older copy, the writers of that lineage would not know of this write. Where the entry is gone it is never added
+   * again.
    */
   const confirm = async (
     locator: Locator,
@@ -188,9 +209,9 @@ export const flushing = (context: Context): Flushing => {
   }
 
   /**
-   * What stands in the cache once nobody fills it. The holder of a lease may have read the row before what was written to
-   * it just now, so what the holder puts there is to be seen. A holder that never comes is sent away by removing that very
-   * lease.
+   * Gives what stands in the cache once nobody is filling it. The holder of a lease may have read the row before the
+   * change that was just written to it, so the caller has to see what the holder puts there. If the holder never comes,
+   * its lease is removed.
    */
   const lookPastLease = async (
     locator: Locator,
@@ -229,14 +250,14 @@ export const flushing = (context: Context): Flushing => {
       if (seen.state === 'missing' || seen.state === 'large') return 'consistent'
       if (seen.state === 'tombstone') return 'destroyed'
       if (afterwardsVerdict(seen.envelope, row, writeId) === 'contained') return 'consistent'
-      // Others may have gone on from that copy meanwhile: only the backend, as it stands now, tells what is dead.
+      // Others may have changed the row since: only the backend, as it stands now, tells whether the entry is dead.
       if (seen.envelope.lineage === replaced) await cache.remove(locator.key, seen.token)
       else if (await isAliveOrRepairedLater(locator, seen)) return 'consistent'
       if (looks >= LOOKS) {
         repairLater(locator)
         return 'unseen'
       }
-      // Whoever changed the dead entry meanwhile kept it alive: only another look shows that it is gone.
+      // If somebody changed the entry meanwhile, its token no longer fitted and it still stands: hence another look.
     }
   }
 
@@ -247,7 +268,7 @@ export const flushing = (context: Context): Flushing => {
       if (flushed.outcome === 'destroyed') throw destroyedMeanwhile()
       if (flushed.outcome === 'again') return undefined
       standing = flushed.now ?? { envelope: confirmed(envelope, envelope, runtime.now(), envelope.backendToken), token }
-      // Others have written since: that is nowhere else.
+      // Others have written to the entry since, and what they wrote is nowhere else.
       if (standing.envelope.version !== envelope.version) return undefined
     }
     return (await cache.removeAndTell(locator.key, standing.token)) === 'gone' ? standing.envelope : undefined
@@ -272,7 +293,7 @@ export const flushing = (context: Context): Flushing => {
 
   const removeIfDead: Flushing['removeIfDead'] = async (locator) => {
     const seen = await lookAt(context, locator.key, 'reader', undefined)
-    // Whoever holds a lease may have read the row before it was changed, and put an older copy there.
+    // The holder of a lease may have read the row before it was changed, and may still put an older copy there.
     if (seen === 'away' || seen.state === 'lease') return false
     if (seen.state !== 'live') return true
     try {
@@ -283,11 +304,11 @@ export const flushing = (context: Context): Flushing => {
       if (!isUnavailable(error)) throw error
       return false
     }
-    // Somebody who changed it in between has kept it: only another look shows that it is gone.
+    // If somebody changed the entry in between, it still stands, and only another look tells when it is gone.
     return (await cache.removeAndTell(locator.key, seen.token)) === 'gone'
   }
 
-  /** Removes what is left in the cache of a lineage that the backend refused. */
+  /** Removes the entry of a lineage that the backend refused. */
   const removeDead = async (locator: Locator, lineage: string): Promise<void> => {
     const seen = await lookAt(context, locator.key, 'reader', undefined)
     if (seen !== 'away' && seen.state === 'live' && seen.envelope.lineage === lineage)
@@ -300,7 +321,7 @@ export const flushing = (context: Context): Flushing => {
   return { flush, flushKnown, lookAfterwards, withdraw, removeIfDead, isAlive }
 }
 
-/** The proof of what now stands in the backend, where the answer had one. */
+/** The token of what now stands in the backend, where the answer has one. */
 const tokenOf = (outcome: InsertOutcome | Updated): BackendToken | undefined => {
   if (outcome.outcome === 'applied' || outcome.outcome === 'inserted') return outcome.token
   return outcome.outcome !== 'too-late' && outcome.row.state === 'live' ? outcome.row.token : undefined
@@ -321,6 +342,6 @@ const bestEffort = async (call: () => Promise<void>): Promise<void> => {
   try {
     await call()
   } catch {
-    // The fault is counted by its tier; the backend's tombstone decides, and is read at the next fill.
+    // The tier has counted the fault. The tombstone in the backend decides, and the next fill reads it.
   }
 }

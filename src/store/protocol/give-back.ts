@@ -5,7 +5,7 @@ import type { LiveEnvelope } from '../../session/envelope.js'
 import { type Context, isUnavailable, rowOf } from '../context.js'
 import { lookAt } from './look.js'
 
-/** The version of a session that a step has frozen in the cache. */
+/** The version of a session that a step has frozen in the cache; its last write id tells it from any other. */
 export interface FrozenVersion {
   readonly lineage: Lineage
   readonly version: number
@@ -19,17 +19,20 @@ export const frozenVersionOf = ({ lineage, version, writeIds }: LiveEnvelope): F
 })
 
 /**
- * How a session is given back. `thaw`: its writers may go on, since nothing has replaced it. `thaw if alive`: the same,
- * where the backend says so; else it is removed. `remove`: the backend may hold something newer, with which the next
- * reader fills the cache.
+ * How a session is given back.
+ *
+ * - `thaw`: its writers may go on, since nothing has replaced it.
+ * - `thaw if alive`: they may go on if the entry descends from what stands in the backend; otherwise the entry is
+ * removed.
+ * - `remove`: the entry is removed, as the backend may hold something newer. The next reader fills the cache with that.
  */
 export type GiveBack = 'thaw' | 'thaw if alive' | 'remove'
 
 /**
- * Gives a session back to its writers where a step has frozen it in the cache and did not come to its end. What stands
- * there is looked at first: the answer to the freezing may have been lost, and others may have confirmed the frozen
- * version since. Where that cannot be done now, it is done in the background, and asked again until it is done. Never
- * rejects but by a fault of the program.
+ * Gives a session back to its writers, where a step has frozen it in the cache and could not be finished. First it
+ * looks at what stands there: the answer to the freezing may have been lost, and others may have confirmed the frozen
+ * version since. If it cannot be done now, it is tried again in the background until it is done. Rejects only where the
+ * program has a fault.
  */
 export const giveBack = async (
   context: Context,

@@ -7,15 +7,16 @@ import type { EntryState } from '../tiers/cache-tier.js'
 const PAUSES: Pauses = { firstMs: 5, longestMs: 80 }
 
 /**
- * What stands in the cache, or `'away'` where this process goes round the server that keeps it.
+ * Gives what stands in the cache, or `'away'` where this process goes round the server that keeps the session.
  *
- * One failed call is no outage: the answer was late, or the connection broke, and the newest copy may well be there. So
- * the cache is asked again. A reader asks once more, since going round costs nobody anything: for once it is served an
- * older copy. A writer that goes round replaces what it cannot see: it asks until the cache answers, or until the server
- * has been away for this process for long enough.
+ * One failed call does not mean that the server is away: the answer may have been late, or the connection may have
+ * broken, and the newest copy may well be there. So the cache is asked again. A reader asks once more and then goes
+ * round; the worst that can happen is that it is served an older copy once. A writer that goes round replaces what it
+ * cannot see. So a writer asks until the cache answers, or until the server has not answered this process for long
+ * enough to count as away.
  *
- * @param call whose call it is: nobody asks any more once it is late. Without one, somebody works beside the answers,
- *   and asks once; there is another time.
+ * @param call the call on whose behalf it looks: once that call is late, the cache is not asked again. Work in the
+ *   background leaves it out, and then asks only once, as it can come back later.
  */
 export const lookAt = async (
   { cache, runtime }: Context,

@@ -12,7 +12,7 @@ import { type Context, randomName, rowOf } from '../context.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 
-/** A live session as it stands in the cache, with the token to change it by. */
+/** A live session as it stands in the cache, with the token that a change of it needs. */
 export interface InCache {
   readonly state: 'live'
   readonly where: 'cache'
@@ -20,14 +20,17 @@ export interface InCache {
   readonly token: CasToken
 }
 
-/** A live session read round the cache: in the backend's own lineage, to be changed in the backend only. */
+/**
+ * A live session that was read round the cache. It is in the lineage of the backend's row, and can be changed in the
+ * backend only.
+ */
 export interface InBackend {
   readonly state: 'live'
   readonly where: 'backend'
   readonly envelope: LiveEnvelope
   /**
-   * `unreachable`: the cache cannot be asked. `too-large`: it does not take this session. `refused`: it takes no new
-   * value at all. `patience`: others were filling it for too long.
+   * Why it was read round the cache: the cache cannot be asked (`unreachable`), does not take this session
+   * (`too-large`), takes no new value at all (`refused`), or others were filling it for too long (`patience`).
    */
   readonly why: 'unreachable' | 'too-large' | 'refused' | 'patience'
 }
@@ -36,9 +39,9 @@ export type LiveCopy = InCache | InBackend
 
 export interface None {
   readonly state: 'none'
-  /** There was one, and it must not come back. `expired`: it is still there, past its deadline. */
+  /** `expired` means that the session is still stored, but its deadline has passed. */
   readonly because: 'absent' | 'destroyed' | 'expired'
-  /** The entry of the cache that is past its deadline, where one stands. */
+  /** The entry in the cache whose deadline has passed, where one stands. */
   readonly entry?: Pick<InCache, 'envelope' | 'token'>
 }
 
@@ -52,14 +55,21 @@ const expired = ({ envelope, token }: NonNullable<None['entry']>): None => ({
   entry: { envelope, token },
 })
 
-/** Of a copy that is not live, or no longer. */
+/** The answer for a copy that cannot be served. A verdict of `live` counts as `expired` here. */
 const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
 
-/** How long a waiter on another's lease pauses before it looks again: the first time, and at most. */
+/**
+ * How long a reader that waits for the end of another's lease pauses before it looks again: the first time, and at
+ * most.
+ */
 const LOOK_PAUSES: Pauses = { firstMs: 5, longestMs: 100 }
 const FROZEN_PAUSE_MS = 20
 
-/** A fill in flight in this process; `readFrom` counts up, to tell whether it read after one began to wait. */
+/**
+ * A read of the backend that is under way in this process, and that several callers may share. `readFrom` is the place
+ * of its read in the order of this process's calls and reads, or 0 before the read has begun. A caller may use the
+ * result only if the read began after the call did.
+ */
 interface Flight {
   readonly result: Promise<Standing | 'again'>
   readFrom: number
@@ -67,16 +77,20 @@ interface Flight {
 
 export interface Reading {
   /**
-   * What a session is, now: from the cache, or on a miss from the backend through a lease.
+   * Gives what stands under a key now: from the cache or, on a miss, from the backend through a lease.
    *
-   * A reader whose patience ends while others hold the lease reads the backend for itself and fills nothing. A
-   * writer must not, since it could not be told from a fork: it takes over a lease that has stood for too long, and
-   * rejects with `E_SESSION_UNAVAILABLE` where the leases change. Nobody looks any more once the call is late.
+   * A reader that has waited too long while others hold the lease reads the backend for itself, and does not fill the
+   * cache. A writer must not do that, since others could not tell its copy from a second line of the same lineage. A
+   * writer takes over a lease that has stood for too long, and rejects with `E_SESSION_UNAVAILABLE` where one lease
+   * follows another. Nobody looks any more once the call is late.
    */
   observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Standing>
-  /** For a writer: what stands once a regeneration that is under way has ended, or has taken so long that it is dead. */
+  /**
+   * The same for a writer. It waits while the session is frozen: until the regeneration that has frozen it ends, or has
+   * taken so long that it must be dead.
+   */
   observeThawed(locator: Locator, call: Call): Promise<Standing>
-  /** The backend's copy, read round the cache. */
+  /** Reads the copy in the backend, round the cache. `why` says why the cache is not used. */
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
@@ -90,7 +104,7 @@ export const reading = (context: Context): Reading => {
     const began = order
     const beganAtMs = runtime.monotonicMs()
     const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
-    /** The lease that has stood there since the first look. */
+    /** The lease that the first look found, if it found one. */
     let lease: Extract<EntryState, { state: 'lease' }> | undefined
     for (let looks = 0; ; looks += 1) {
       call.refuseIfLate()
@@ -98,7 +112,7 @@ export const reading = (context: Context): Reading => {
       if (seen === 'away') return fromBackend(locator, 'unreachable')
       if (seen.state === 'live') {
         if (looks === 0) telemetry.count('cacheHits')
-        // One that may be from before an outage is compared first: the session may have been used since.
+        // An entry that may be from before an outage is compared first, as the session may have been used since.
         if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
           return hasExpired(seen.envelope, runtime.now())
             ? expired(seen)
@@ -116,7 +130,7 @@ export const reading = (context: Context): Reading => {
           telemetry.count('leaseWaits')
           lease = seen
         }
-        // Its holder died, and the moment at which the lease ends is by a clock that was ahead.
+        // The holder of the lease has died, and its clock was ahead, so that the lease does not end by itself yet.
         if (!isPatient && as === 'writer' && lease?.nonce === seen.nonce) seen = { state: 'missing', token: seen.token }
       }
       if (seen.state !== 'lease') {
@@ -134,7 +148,8 @@ export const reading = (context: Context): Reading => {
           if (result !== 'again' && flight.readFrom > began) return result
         }
       }
-      // What stands in the cache may be newer than the backend's copy: no impatience makes up for comparing them.
+      // What stands in the cache may be newer than the copy in the backend. So the two have to be compared, however
+      // long that takes.
       if (isPatient || seen.state === 'live') {
         await sleep(runtime, pauseAfter(runtime, LOOK_PAUSES, looks + 1))
         continue
@@ -147,7 +162,10 @@ export const reading = (context: Context): Reading => {
     }
   }
 
-  /** One flight of a session at a time in this process: others that come meanwhile share what it finds. */
+  /**
+   * Runs `work`, which reads the backend, as the one flight of a session in this process: others that come meanwhile
+   * share its result.
+   */
   const fly = async (
     locator: Locator,
     work: (onRead: () => void) => Promise<Standing | 'again'>,
@@ -166,8 +184,8 @@ export const reading = (context: Context): Reading => {
   }
 
   /**
-   * Quarantine: an entry that may be from before an outage is compared with the backend before it is believed.
-   * Rejects if the backend cannot be asked, since then nobody can tell.
+   * The quarantine: compares an entry that may be from before an outage with the backend, before anybody is served from
+   * it. Rejects if the backend cannot be asked, since then nobody can tell whether the entry holds.
    */
   const compare = async (
     locator: Locator,
@@ -194,19 +212,20 @@ export const reading = (context: Context): Reading => {
     const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
-    // It holds, though the cache takes no stamp: the next reader compares it again.
+    // The entry holds, but the cache does not take the new stamp. So the next reader compares it again.
     return put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope: used, token } : 'again'
   }
 
   /**
-   * What is filled or checked now is trusted also by processes whose clocks are ahead of this one's. Taken before the
-   * backend is read: what is changed there after that, round this cache, is not in the copy.
+   * The stamp of trust for what is filled or compared now, such that processes whose clocks are ahead of this one's
+   * trust it as well. It has to be taken before the backend is read: a change that another process makes in the backend
+   * after that, going round this cache, is not in the copy.
    */
   const trustStamp = (key: CacheKey): number => Math.max(runtime.now(), cache.trustFrom(key))
 
   /**
-   * Lease first, then read, then put: a copy that was read before the lease could be older than a destroy that
-   * came and was forgotten in between.
+   * Fills the cache: takes the lease first, then reads the backend, then puts the copy. A copy that was read before the
+   * lease was taken could be older than a destroy whose tombstone came and went in between.
    */
   const fill = async (
     locator: Locator,
@@ -245,7 +264,10 @@ export const reading = (context: Context): Reading => {
     return { state: 'live', where: 'cache', envelope, token: put.token }
   }
 
-  /** One that is too large for the cache; of one that has become smaller the mark goes, so that the next reader fills. */
+  /**
+   * Reads a session that is too large for the cache. If it has become small enough, its mark is removed, so that the
+   * next reader fills the cache.
+   */
   const readLarge = async (
     locator: Locator,
     { refusedBytes, token }: Extract<EntryState, { state: 'large' }>,
@@ -262,7 +284,7 @@ export const reading = (context: Context): Reading => {
     try {
       return await backend.read(locator)
     } catch (error) {
-      await cache.remove(locator.key, lease) // let the next one try at once
+      await cache.remove(locator.key, lease) // so that the next reader can fill the cache at once
       throw error
     }
   }
@@ -294,8 +316,9 @@ export const reading = (context: Context): Reading => {
       const found = await observe(locator, 'writer', call)
       if (found.state === 'none' || !found.envelope.frozen) return found
       const frozenForMs = runtime.now() - found.envelope.writtenAt
-      // A moment in the future is by a clock that was wrong: nobody can tell since when it stands. To overrule one that
-      // is still under way does no harm, as it then finds that its session was claimed, and begins anew.
+      // A moment in the future is by a clock that was wrong, so that nobody can tell since when the session is frozen.
+      // Overruling a regeneration that is still under way does no harm: it then finds that its session was claimed, and
+      // begins anew.
       if (frozenForMs >= options.thawMs || frozenForMs < -options.maxClockSkewMs) return found
       await sleep(runtime, jittered(runtime, FROZEN_PAUSE_MS))
     }

@@ -7,25 +7,25 @@ import type { Context } from '../context.js'
 import type { StoreOptions } from '../options.js'
 import type { View, WriteIntent } from './write.js'
 
-/** The application's own say in what is stored. */
+/** The options by which the application itself decides what is stored. */
 export type Customs<Data> = Pick<StoreOptions<Data>, 'identify' | 'beforeSave'> & {
   readonly conflict: Conflict<Data>
 }
 
-/** What a request wants stored: its data as bytes and as a value, and whose it is. */
+/** What a request wants to be stored: its data as bytes and as a value, and whose session it is. */
 export interface Wanted {
   readonly data: Uint8Array
   readonly value: unknown
-  /** What the request holds: `value`, unless `beforeSave` gave something else to store. */
+  /** The data that the request holds. It is `value`, unless `beforeSave` returned something else to store. */
   readonly source: unknown
   readonly userId: string | undefined
 }
 
-/** Up to so many times `maxSessionBytes` it is found out how large the data is. */
+/** The size of data that is too large is measured up to so many times `maxSessionBytes`. */
 const MEASURED = 4
 
 /**
- * What a tier shall keep of the data.
+ * Encodes the data as the tiers shall keep it.
  *
  * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
  */
@@ -36,7 +36,7 @@ const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unkno
       `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${got}`,
       { applied: 'no' },
     )
-  // What is not far above the limit is encoded all the same, so that the error can name its size.
+  // Data that is not far above the limit is encoded all the same, so that the error can name its size.
   const maxBytes = MEASURED * maxSessionBytes
   let data: Uint8Array
   try {
@@ -57,7 +57,7 @@ export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, 
   return { data: encoded(context, value), value, source: data, userId: context.values.userOf(value) }
 }
 
-/** What a write asks when something stands there; see `WriteIntent`. */
+/** How a write decides what to store when it sees what stands; see `WriteIntent`. */
 type Resolve = WriteIntent['resolve']
 
 /** Stores what is wanted over whatever stands there. */
@@ -68,7 +68,7 @@ export const overwriting =
     userChanged: wanted.userId !== context.values.userOf(context.values.decode(current)),
   })
 
-/** Stores what stands there, as it is: for a change of the header alone. */
+/** Stores what stands there as it is. This is for a change of the header alone. */
 export const keeping =
   ({ values }: Context): Resolve =>
   (current) => {
@@ -76,19 +76,19 @@ export const keeping =
     return { data: values.encode(value), value, userId: values.userOf(value), userChanged: false }
   }
 
-/** What a request changed: the difference between what it knew and what it wants. */
+/** What a request changed: the difference between the copy that it knew and the data that it wants. */
 export interface Change {
   readonly basis: View
   /** The user of `basis`. */
   readonly basisUser: string | undefined
   readonly wanted: Wanted
-  /** In these keys `wanted` stands, whatever others wrote. */
+  /** For these top-level keys the value in `wanted` is stored, whatever others wrote. */
   readonly unmergedKeys: readonly string[]
 }
 
 /**
- * Stores what is wanted where what the request knew still stands, and asks the conflict policy where another request
- * came between.
+ * Stores what is wanted, if the copy that the request knew still stands. Where another request has stored something
+ * else meanwhile, the conflict policy decides.
  */
 export const resolving =
   <Data>(context: Context, customs: Customs<Data>, { basis, basisUser, wanted, unmergedKeys }: Change): Resolve =>
@@ -103,11 +103,12 @@ export const resolving =
     if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
     const mine: View = { codecId: values.codecId, data: wanted.data }
     const isStored = sameBytes(current, mine)
-    // To `reject`, what stands is another's, but where an earlier save of the same handle is in.
+    // Under `reject`, what stands was stored by another request, unless an earlier save of the same handle turned out
+    // to be in.
     const isOneChange = conflict === 'reject' ? newerBasis !== undefined : !combines(rulesOf(conflict))
     if (isStored && isOneChange) return { ...wanted, userChanged: false }
     if (conflict === 'reject') throw conflicted('another request changed it')
-    // Alice's cart must not land in Bob's session.
+    // The data of one user must not be merged into the session of another.
     if (!isStored && (wanted.userId !== knownUser || currentUser !== knownUser)) throw conflicted('its user changed')
 
     const descends = newerBasis === undefined
@@ -118,9 +119,9 @@ export const resolving =
   }
 
 /**
- * What stands, with those changes put back that the cache has lost: from `anchor`, which lacks them, to `held`. Where
- * others have changed the same key since then, theirs came later, and stands; then it is not `whole`. `undefined` where
- * nothing can be told of the data's parts, or it is another user's by now.
+ * Gives what stands, with the changes put back that the cache has lost: those from `anchor`, which lacks them, to
+ * `held`. A key that others have changed since then keeps their change, as it came later; then `whole` is false.
+ * Resolves to `undefined` where the data is no plain object, or where the session is another user's by now.
  */
 export const restored = <Data>(
   context: Context,
@@ -135,8 +136,8 @@ export const restored = <Data>(
 }
 
 /**
- * The changes from `before` to `after`, made to another copy as well. `undefined` where the data is no plain object, so
- * that nothing can be told of its parts.
+ * Makes the changes from `before` to `after` to another copy, `onto`. Gives `undefined` where the data is no plain
+ * object, as its parts cannot be compared then.
  */
 export const carriedOver = <Data>(
   context: Context,
@@ -162,10 +163,10 @@ const carried = <Data>(
   return mergeThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
 }
 
-/** How parts of the data are merged where a policy does not say it: key by key. */
+/** The rules by which parts of the data are merged. A policy that has no rules merges key by key. */
 const rulesOf = <Data>(conflict: Conflict<Data>): Rules => (typeof conflict === 'object' ? conflict : BY_KEY)
 
-/** In which keys, and from what, changes are told. */
+/** How the changes of a request are found. */
 interface Terms {
   readonly unmergedKeys: readonly string[]
   /** See `MergeOptions`. */
@@ -190,8 +191,8 @@ const merge = <Data>(
 }
 
 /**
- * What a request wants stored over `onto`. It knows `basis`, which lacks what an earlier save of the same handle merged
- * in of others' changes: as it is wanted, it would undo them.
+ * What a request wants to be stored over `onto`. The request knows `basis`. If an earlier save of the same handle
+ * merged in changes of others, `basis` lacks them, and storing the data as the request holds it would undo them.
  */
 export const rebased = <Data>(
   context: Context,
@@ -206,7 +207,7 @@ export const rebased = <Data>(
   return { ...wanted, data: encoded(context, value), value, userId: values.userOf(value) }
 }
 
-/** What comes of two changes: by the application's own function, or by merging. */
+/** Makes one change of two: by the conflict function of the application where there is one, or else by merging. */
 const decided = <Data>(
   context: Context,
   customs: Customs<Data>,
@@ -214,8 +215,8 @@ const decided = <Data>(
   terms: Terms,
 ): unknown => {
   const { values } = context
-  // Copies of their own, each time anew: what the request holds is shared neither with what is stored nor with a
-  // conflict function, which may change what it is given.
+  // The copies are made anew each time. A conflict function may change what it is given, and that must not reach the
+  // data that the request holds, nor what is stored.
   const copyOf = (view: View): Data => values.decode(view) as Data
   const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
   const { conflict } = customs

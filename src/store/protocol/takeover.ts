@@ -7,23 +7,28 @@ import { storedSession, takeoverGuard } from '../../session/transitions.js'
 import type { Context } from '../context.js'
 import type { NotSent } from '../tiers/backend-tier.js'
 
-/** A copy that goes to the backend round the cache. */
+/** A copy that is written to the backend directly, round the cache. */
 export interface Takeover {
   readonly locator: Locator
-  /** What it was made from. */
+  /** The copy from which `taken` was made. */
   readonly base: LiveEnvelope
   readonly taken: LiveEnvelope
   readonly userId: string | undefined
   /**
-   * Asked just before the copy is sent, which may have waited in line behind others for long: by then the caller may have
-   * been told that it is late, or the cache may be back.
+   * Asked just before the copy is sent, as the copy may have waited in line behind others for long. By then the caller
+   * may have been told that the call is late, or the cache may answer again.
    */
   readonly isStillDue: () => boolean
 }
 
 /**
- * `in`: now, or by an answer that was lost. `refused`: something else stands there. `not sent`: it was no longer due.
- * `mayBeIn`: it may have been in, by an answer that was lost.
+ * How a takeover ended.
+ *
+ * - `in`: the copy is in the backend, put there now or by an earlier try whose answer was lost.
+ * - `refused`: something else stands in the backend.
+ * - `not sent`: the takeover was no longer due when its turn came.
+ *
+ * `mayBeIn` says that an earlier try got no answer and may have put the copy there.
  */
 export type TakeoverOutcome =
   | { readonly outcome: 'in' }
@@ -31,8 +36,8 @@ export type TakeoverOutcome =
   | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
 
 /**
- * Puts it there if what stands is what it was made from, or older. A session that never was in the backend is
- * inserted.
+ * Puts the copy into the backend, if the copy it was made from stands there, or an older one. A session that was never
+ * in the backend is inserted.
  */
 export const putIntoBackend = async (
   { backend, options }: Context,

@@ -30,37 +30,40 @@ export interface View {
   readonly data: Uint8Array
 }
 
-/** What shall stand in the session, seen what stands there now. */
+/** What a write stores, decided from what stands now. */
 export interface Resolved {
   readonly data: Uint8Array
   /** The value that `data` encodes. */
   readonly value: unknown
   readonly userId: string | undefined
-  /** It is another user's than what stands there: must be durable before it is acknowledged. */
+  /** The user differs from that of what stands. Such a write must be durable before it is acknowledged. */
   readonly userChanged: boolean
-  /** It puts back what the cache has lost: that is not left to the cache a second time. */
+  /** The write puts back what the cache has lost, and so it is not left to the cache alone a second time. */
   readonly isRestored?: boolean
 }
 
-/** A write that may be in. Its id tells, in whatever was made from a copy of this version or a later one. */
+/**
+ * A write that may be in, as its answer was lost. Whether it is shows by its id, in every copy that was made from this
+ * version or from a later one.
+ */
 export interface Doubt {
   readonly writeId: WriteId
-  /** The lineage that the write was put on last. */
+  /** The lineage to which the write was last tried. */
   readonly lineage: Lineage
   readonly baseVersion: number
-  /** It changed the session's user. */
+  /** Whether the write changed the user of the session. */
   readonly userChanged: boolean
 }
 
-/** A save that rejected although it may be in, and what the request held when it was made. */
+/** A save that rejected although it may be in, and the data that the request held when it was made. */
 export interface DoubtfulSave {
   readonly doubt: Doubt
   readonly wanted: View
 }
 
 /**
- * What is known of the tries of one call. They share one write id, also where the call starts over from a fresh copy:
- * so a try that came in late is recognised, and the change is in once at most.
+ * What is known of the tries of one call. All tries have the same write id, even where the call starts over from a
+ * fresh copy. So a try that came in late is recognised, and the change is stored once at most.
  */
 export interface Tries {
   readonly writeId: WriteId
@@ -72,26 +75,33 @@ export const noTries = (runtime: Runtime): Tries => ({ writeId: randomName(runti
 export interface WriteIntent {
   readonly locator: Locator
   readonly call: Call
-  /** What the caller believes to stand, from its own read; the write looks for itself where there is none. */
+  /**
+   * What the caller believes to stand, from an earlier read of its own. Where it is left out, the write looks for
+   * itself.
+   */
   readonly base: LiveCopy | undefined
-  /** The session that the caller holds: another one under the same id is none of his. Without it, whatever stands. */
+  /**
+   * The session that the caller holds. A later session under the same id is another one, and is not written to. Where
+   * this is left out, the write goes to whatever session stands.
+   */
   readonly of?: Pick<LiveEnvelope, 'createdAt'> | undefined
   /**
-   * Called anew whenever something else stands there; throws what the write shall reject with. `basis` is given where
-   * an earlier save of the same handle, which had rejected, turns out to be in: what the request held then.
+   * Decides what to store. It is called again whenever something else stands there, and what it throws is what the
+   * write rejects with. `basis` is given where an earlier save of the same handle rejected and turns out to be in: it
+   * is the data that the request held then.
    */
   readonly resolve: (current: LiveEnvelope, basis: View | undefined) => Resolved
   readonly idleTtlMs: number | undefined
   readonly durable: boolean
   readonly tries: Tries
-  /** Earlier saves of the same handle that may be in; oldest first. */
+  /** Earlier saves of the same handle that rejected and may be in, the oldest first. */
   readonly doubtful?: readonly DoubtfulSave[]
 }
 
 export interface WriteResult {
   /** The copy that this write made or, where its answer was lost, one that contains it. */
   readonly stored: LiveEnvelope
-  /** What is known to stand now, which may be newer. */
+  /** What is known to stand now. It may be newer than `stored`. */
   readonly now: LiveCopy
   /** What `stored` holds. */
   readonly resolved: Resolved
@@ -103,15 +113,18 @@ export interface WriteResult {
 type Ended = Omit<WriteResult, 'writeId'>
 
 export interface Writing {
-  /** One change of a session, by compare-and-set, flushed where it is due, then acknowledged. */
+  /**
+   * Makes one change of a session: puts it into the cache by compare-and-set, flushes it where that is due, and then
+   * acknowledges it.
+   */
   write(intent: WriteIntent): Promise<WriteResult>
 
   /**
-   * Makes what stands durable without changing it, if it has all that the caller holds. `'lost'`: it has not, as the
-   * cache lost what was not in the backend yet; nothing was made durable.
+   * Makes what stands durable without changing it, if it has everything that the caller holds. Resolves to `'lost'` if
+   * it has not, because the cache lost what was not in the backend yet. Then nothing was made durable.
    *
    * @param of the session that the caller holds
-   * @param held the version of it that he holds; `undefined` where that is in the backend already
+   * @param held the version of it that the caller holds; `undefined` where that version is in the backend already
    */
   makeDurable(
     locator: Locator,
@@ -153,12 +166,12 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (await mayBeDead(locator, found, missing)) continue
       const resolved = intent.resolve(found.envelope, basis)
       const step = stepOf(intent, found.envelope, resolved)
-      /** To be called before anything is sent that may come in without an answer. */
+      /** Notes that this write may be in. It has to be called before anything is sent whose answer may be lost. */
       const mayBeIn = (): void => {
         tries.doubt = {
           writeId: tries.writeId,
           lineage: found.envelope.lineage,
-          // After a loss versions start lower again: the ring must remember from the lowest on.
+          // After the cache was lost, versions start lower again. So the ring is searched from the lowest version on.
           baseVersion: Math.min(tries.doubt?.baseVersion ?? found.envelope.version, found.envelope.version),
           userChanged: resolved.userChanged || tries.doubt?.userChanged === true,
         }
@@ -170,7 +183,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         const isUnseen = found.where === 'backend' && found.why === 'unreachable'
         const ended = await takeOver(intent, found.envelope, resolved, step, reason, mayBeIn, isUnseen)
         if (ended !== 'again') return ended
-        // Frozen by one that died, of a lineage that died: nobody else would ever take it away.
+        // A process that has died left the entry frozen, and its lineage may be dead as well: then nobody else would
+        // ever remove it.
         if (found.where === 'cache') await flushes.isAlive(locator, found)
         continue
       }
@@ -179,14 +193,15 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       const put = await cache.cas(locator.key, next, found.token)
       switch (put.outcome) {
         case 'stored': {
-          // Whoever reads it may bring it to the backend, also after its lineage has died.
+          // A reader may bring the write to the backend, even after the lineage has died.
           mayBeIn()
           const ended = await flushAndAcknowledge(intent, inCache(next, put.token), resolved)
           if (ended !== 'again') return ended
           break
         }
         case 'too-large': {
-          // Others may have written since: only a copy that nobody can write to any more may be taken over from.
+          // Others may have written since. Only a copy that nobody can write to any more may be taken over from, so it
+          // is frozen first.
           const { outcome } = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
           if (outcome === 'conflict') break
           const thaw = async (how: GiveBack): Promise<void> => {
@@ -220,7 +235,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
           const stands = await reads.observe(locator, 'writer', call)
           if (stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable') {
             call.refuseIfLate()
-            // What I hold may be newer than the row: it goes along, under a guard that knows where it came from.
+            // The copy that this write was made from may be newer than the row. So it is taken over from that copy,
+            // under a guard that names where the copy came from.
             const ended = await takeOver(intent, found.envelope, resolved, step, 'bypass', mayBeIn, true)
             if (ended !== 'again') return ended
           } else base = stands
@@ -237,18 +253,25 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     )
   }
 
-  /** The caller's session has ended, and another one was made under its id. */
+  /** Whether the session that the caller holds has ended, and another one was made under its id. */
   const isAnother = ({ envelope }: LiveCopy, of: WriteIntent['of']): boolean =>
     of !== undefined && !isSameSession(envelope, of)
 
-  /** @throws SessionStoreError `E_SESSION_UNKNOWN_OUTCOME` where the ring no longer tells. */
+  /**
+   * Whether a write is in a copy, as its ring of write ids tells.
+   *
+   * @throws SessionStoreError `E_SESSION_UNKNOWN_OUTCOME` where so many writes followed that the ring no longer tells
+   */
   const isIn = ({ envelope }: LiveCopy, { writeId, baseVersion }: Doubt): boolean => {
     const verdict = ringVerdict(envelope, writeId, baseVersion)
     if (verdict === 'cannot tell') throw unknownOutcome()
     return verdict === 'in'
   }
 
-  /** Which of the earlier saves are in what stands: the newest gives the basis; and those that are not. */
+  /**
+   * Sorts the saves that may be in into those that are in what stands, the newest of which gives the basis, and those
+   * that are missing.
+   */
   const earlierSaves = (
     { doubtful = [], tries }: WriteIntent,
     found: LiveCopy,
@@ -261,7 +284,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     return { basis, missing }
   }
 
-  /** Another lineage than a missing write was put on may be dead, and not know what is in the backend. */
+  /**
+   * Whether an entry is dead, where a write is missing from it that was tried on another lineage. A dead entry may lack
+   * what is in the backend. A dead entry is removed.
+   */
   const mayBeDead = async (locator: Locator, found: LiveCopy, missing: readonly Doubt[]): Promise<boolean> =>
     found.where === 'cache' &&
     missing.some(({ lineage }) => lineage !== found.envelope.lineage) &&
@@ -276,11 +302,14 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     timings: options.timings,
   })
 
-  /** What the caller read may have ended since, or be about to be destroyed: then it takes a fresh look. */
+  /**
+   * Whether a write can be tried on what the caller read. If that has expired meanwhile, or is frozen, the write takes
+   * a fresh look.
+   */
   const isWritable = (base: LiveCopy | undefined): boolean =>
     base?.where === 'cache' && !base.envelope.frozen && !hasExpired(base.envelope, runtime.now())
 
-  /** What stands contains this write: only the acknowledgement is missing. */
+  /** Ends a write that is in what stands already: only its acknowledgement is missing. */
   const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {
     const value = context.values.decode(found.envelope)
     const { data } = found.envelope
@@ -291,7 +320,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     return { stored: found.envelope, now: found, resolved, durability: 'backend' }
   }
 
-  /** The backend has the write; a look at the cache ends it. */
+  /** Ends a write that the backend has, with a look at the cache. */
   const endInBackend = async (
     locator: Locator,
     row: LiveEnvelope,
@@ -304,10 +333,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   }
 
   /**
-   * A write that the cache accepted: flushed if it is due, and acknowledged.
+   * Ends a write that the cache accepted: flushes it if that is due, and acknowledges it.
    *
-   * @param otherwise why it is to be flushed where it is not due: a server that has just left an answer out may be about
-   *   to go, and to take the write with it
+   * @param otherwise the reason to flush it where nothing else makes a flush due. It is given where a server has just
+   *   left an answer out: such a server may be about to go, and may take the write with it.
    */
   const flushAndAcknowledge = async (
     intent: WriteIntent,
@@ -317,7 +346,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   ): Promise<Ended | 'again'> => {
     const { locator, call, tries, doubtful = [] } = intent
     const { envelope } = accepted
-    // What an earlier try, or an earlier save that rejected, changed of the user is as much a change of this one's.
+    // An earlier try, or an earlier save that rejected, may have changed the user. Then this write has to be durable as
+    // much as one that changes the user itself.
     const userChanged =
       resolved.userChanged || tries.doubt?.userChanged === true || doubtful.some(({ doubt }) => doubt.userChanged)
     const situation: WriteSituation = {
@@ -356,10 +386,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   }
 
   /**
-   * The same write straight into the backend, where the cache cannot take it. `again`: something else stands there, or
-   * the cache can be asked again.
+   * Makes the same write in the backend directly, where the cache cannot take it. Resolves to `again` where something
+   * else stands in the backend, or the cache can be asked again.
    *
-   * @param isUnseen the cache cannot be asked what stands there: this goes on only as long as that is so
+   * @param isUnseen whether the cache cannot be asked what stands there. Then the takeover goes on only as long as that
+   *   is so.
    */
   const takeOver = async (
     { locator, call }: WriteIntent,
@@ -388,8 +419,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         if (row.state === 'destroyed') context.background.run('tombstone', () => cache.setTombstone(locator.key))
         throw result.mayBeIn ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
       }
-      // The row may have this write already, put there by a try whose answer was lost. Nothing was stored now: what
-      // stands, in the backend and in the cache, is looked at anew, and tells by the write's id.
+      // A try whose answer was lost may have put this write into the row already. Nothing was stored now. So the caller
+      // looks anew at what stands in the backend and in the cache, and the write id tells whether the write is in.
       if (result.mayBeIn || row.writeIds.includes(step.writeId)) mayBeIn()
       return 'again'
     }
@@ -402,7 +433,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     return { stored, now: asInBackend(stored), resolved, durability: 'backend' }
   }
 
-  /** The same copy, known to be in the backend. */
+  /** The same copy, marked as durable now. */
   const durableCopyOf = (envelope: LiveEnvelope): LiveEnvelope =>
     asDurable(envelope, runtime.now(), envelope.backendToken)
 
@@ -441,7 +472,10 @@ export const inCache = (envelope: LiveEnvelope, token: CasToken): InCache => ({
   token,
 })
 
-/** What the backend is known to hold, where nothing is known of the cache: the next write looks for itself. */
+/**
+ * A copy that the backend is known to hold, where nothing is known of the cache. The next write looks at the cache for
+ * itself.
+ */
 export const asInBackend = (envelope: LiveEnvelope): LiveCopy => ({
   state: 'live',
   where: 'backend',
