@@ -12,10 +12,10 @@ const CHANNELS: Readonly<Record<ChannelName, Channel>> = {
   'nonstick:fault': channel('nonstick:fault'),
 }
 
-/** Whether anybody listens; all that a channel costs where nobody does. */
+/** Whether anybody listens to a channel. Where nobody does, this look is all that the channel costs. */
 export const isHeard = (name: ChannelName): boolean => CHANNELS[name].hasSubscribers
 
-/** Publishes what `make` gives; where nobody listens, it is not called. */
+/** Publishes the message that `make` gives. Where nobody listens, `make` is not called. */
 export const publish = <Name extends ChannelName>(name: Name, make: () => ChannelMessages[Name]): void => {
   if (isHeard(name)) CHANNELS[name].publish(make())
 }
@@ -23,7 +23,7 @@ export const publish = <Name extends ChannelName>(name: Name, make: () => Channe
 /** How a call ended. */
 export type Ending<T> = { readonly value: T } | { readonly error: unknown }
 
-/** Publishes how the call ended and how long it took, before its caller hears of it. */
+/** Makes a call, and publishes how it ended and how long it took, before its caller hears of it. */
 export const timed = async <Name extends ChannelName, T>(
   name: Name,
   runtime: Runtime,

@@ -12,20 +12,23 @@ import { unheard } from './unheard.js'
 
 type Counter = Exclude<keyof StoreStats, 'flushes' | keyof Unflushed>
 
-/** What is owed to the backend now, as the ledger knows it. */
+/** What is owed to the backend now, as far as the ledger knows. */
 type Unflushed = Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'>
 
-/** Events as they come up: a fault is whatever a tier raised. */
+/** The events as they are raised: the error of a fault is still whatever a tier threw. */
 type Raised = Omit<StoreEvents, 'fault'> & {
   fault: { readonly tier: string; readonly operation: string; readonly error: unknown }
 }
 
-/** What a store counts and tells. Counting costs an addition; telling nobody costs a look-up. */
+/**
+ * What a store counts, and the events that it sends out. Counting costs an addition; an event that nobody listens to
+ * costs a look-up.
+ */
 export interface Telemetry {
   count(counter: Counter, by?: number): void
-  /** The backend took so many sessions together, for this reason. */
+  /** The backend has taken so many sessions in one call, for this reason. */
   flushed(reason: FlushReason, count: number): void
-  /** An error in it is told without its cause. */
+  /** Sends out an event. An error in it is shown without its cause. */
   emit<Name extends StoreEventName>(name: Name, event: Raised[Name]): void
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
   stats(unflushed: Unflushed): StoreStats
@@ -87,7 +90,7 @@ export const telemetry = (namespace: string): Telemetry => {
       try {
         listener(event as never)
       } catch (error) {
-        // The listener's fault must not become the session's, and must not go unnoticed either.
+        // An error of a listener must not become one of the session, and must not go unnoticed either.
         queueMicrotask(() => {
           throw error
         })
@@ -147,8 +150,8 @@ export const telemetry = (namespace: string): Telemetry => {
 }
 
 /**
- * An error as everybody may read it. Ours says nothing of a session, but the cause it keeps is a driver's, which may
- * quote what it was given; of a stranger's, only its code can be trusted not to.
+ * An error as everybody may read it. An error of ours says nothing of a session, but its cause may come from a driver,
+ * and may quote what the driver was given. So the cause is left out. Of a foreign error only the code is shown.
  */
 const tellable = (error: unknown, tier: string, operation: string): SessionStoreError => {
   if (!isSessionStoreError(error)) {

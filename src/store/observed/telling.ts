@@ -6,7 +6,7 @@ import { Handle } from '../calls/handle.js'
 import type { BackendTier } from '../tiers/backend-tier.js'
 import { type Ending, isHeard, timed } from './channels.js'
 
-/** Who speaks on the channels, and by which clock. */
+/** The store whose messages are published, and the clock by which they are timed. */
 export interface Speaker {
   readonly runtime: Runtime
   readonly namespace: string
@@ -15,7 +15,7 @@ export interface Speaker {
 const codeOf = (error: unknown): SessionStoreErrorCode | 'unknown' =>
   isSessionStoreError(error) ? error.code : 'unknown'
 
-/** A store whose calls are told on the channels. Where nobody listens, a call goes straight through. */
+/** A store that publishes its calls on the channels. Where nobody listens, a call goes straight through. */
 export const tellingOfCalls = <Data>(
   store: SessionStore<Data>,
   { runtime, namespace }: Speaker,
@@ -73,7 +73,7 @@ export const tellingOfCalls = <Data>(
   }
 }
 
-/** A backend whose taking of sessions is told on the channel of flushes. */
+/** A backend that publishes on the channel of flushes how it took each session. */
 export const tellingOfFlushes = (backend: BackendTier, { runtime, namespace }: Speaker): BackendTier => {
   const flushing = <T extends { readonly outcome: string }>(reason: FlushReason, call: () => Promise<T>): Promise<T> =>
     timed('nonstick:flush', runtime, call, (ending, durationMs) => {

@@ -1,10 +1,13 @@
-/** The warnings of one store, for what nobody listens to. */
+/** The warnings of one store about what nobody listens to. */
 export interface Unheard {
-  /** Warns once of each kind. `make` is called only then. */
+  /** Warns once for each kind. `make` is called only then. */
   warn(kind: string, make: () => string, code: `NONSTICK_${string}`): void
 }
 
-/** A store is silent where somebody listens; where nobody does, the first fault of each kind is a warning of the process. */
+/**
+ * Makes the warnings of a store. The first fault of each kind to which nobody listens becomes a warning of the process;
+ * the further ones are silent.
+ */
 export const unheard = (): Unheard => {
   const alreadyTold = new Set<string>()
   return {

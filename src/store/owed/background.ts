@@ -3,35 +3,35 @@ import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 import type { Telemetry } from '../observed/telemetry.js'
 
-/** Work beside the answers: nobody waits for it, `close` does, and it may be tried again. */
+/** Work that goes on beside the answers. No caller waits for it, but `close` does, and it may be tried again. */
 export interface Background {
-  /** Runs now. Its failure is an event, never an unhandled rejection. */
+  /** Starts the work now. If it fails, that is an event and never an unhandled rejection. */
   run(operation: string, work: () => Promise<unknown>): void
   /**
-   * Runs until it resolves to `true`, with pauses that grow from a tenth of a second to half a minute. A later call
-   * with the same name replaces an earlier one that has not succeeded yet.
+   * Tries the work until it resolves to `true`, with pauses that grow from a tenth of a second to half a minute. A
+   * later call with the same name replaces an earlier one that has not succeeded yet.
    */
   retry(name: string, operation: string, work: () => Promise<boolean>): void
-  /** How much of an operation is being retried. */
+  /** How many pieces of work of this operation wait for another try. */
   retrying(operation: string): number
   /**
-   * What waits for its next try is tried at once, and from now on only so. Resolves when nothing is running; to be
-   * called again for what failed, or was added meanwhile.
+   * Tries at once everything that waits for its next try, and stops trying by itself from now on. Resolves when nothing
+   * is running. It has to be called again for what failed, or was added meanwhile.
    */
   tryAllNow(): Promise<void>
-  /** Nothing is running. */
+  /** Whether no work is running. */
   isIdle(): boolean
 }
 
 const PAUSES: Pauses = { firstMs: 100, longestMs: 30_000 }
-/** A bound on memory; far more sessions than one process destroys during an outage. */
+/** A bound on memory. It is far more than the sessions that one process destroys during an outage. */
 const MAX_RETRIES = 100_000
 
 interface Retry {
   readonly operation: string
   readonly work: () => Promise<boolean>
   cancel: () => void
-  /** How many pauses it has waited through, or is waiting through. */
+  /** How many pauses there were so far, including one that is not over yet. */
   pauses: number
   trying: boolean
 }
@@ -62,7 +62,7 @@ export const background = (runtime: Runtime, telemetry: Telemetry): Background =
     if (retry.trying) return
     retry.trying = true
     run(retry.operation, async () => {
-      const done = await retry.work().catch(() => false) // a fault is counted by its tier; here it means "not yet"
+      const done = await retry.work().catch(() => false) // the tier has counted the fault, which here means "not yet"
       retry.trying = false
       if (retries.get(name) !== retry) return
       if (done) retries.delete(name)

@@ -7,22 +7,28 @@ import type { Context } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { Noted } from './ledger.js'
 
-/** What a store is doing as it is closed. */
+/** What a store is still doing when it is closed. */
 export interface UnderWay {
-  /** Calls that may still bring something. What no longer can, since its caller was told, is not waited for. */
+  /**
+   * Calls that may still bring a change. A call that no longer can, since its caller was told that it is late, is not
+   * waited for.
+   */
   readonly inFlight: ReadonlySet<Promise<unknown>>
-  /** Keys of sessions whose flush beside the answers has not ended. */
+  /** The keys of the sessions whose flush in the background has not ended. */
   readonly beingFlushed: ReadonlyMap<string, unknown>
 }
 
-/** As many as go into one batch; a hundred thousand looks at the cache at once would all be late. */
+/**
+ * How many flushes run at once: as many as go into one batch. A hundred thousand looks at the cache at once would all
+ * be late.
+ */
 const FLUSHES_AT_ONCE = 256
 const PAUSES: Pauses = { firstMs: 50, longestMs: 300 }
 
 /**
- * The end of a store: flushes what is noted as unflushed while the calls under way end, and again what these noted;
- * tries again what failed, flushes and destroys, as a server may be back in time; and closes both tiers. All of it
- * within the deadline, which ends the waiting and not the work.
+ * Ends a store. It flushes the sessions that the ledger has while the calls under way end, and then those that these
+ * calls added. It tries again the flushes and destroys that failed, as a server may be back in time. In the end it
+ * closes both tiers. All of it happens within the deadline, which ends the waiting and not the work.
  */
 export const drain = async (
   { runtime, cache, backend, telemetry, ledger, background }: Context,
@@ -32,9 +38,9 @@ export const drain = async (
 ): Promise<CloseReport> => {
   const deadline = deadlineAfter(runtime, deadlineMs)
   const letDie = runtime.keepAlive?.()
-  /** Keys of sessions that nobody here can ever flush as they stand. */
+  /** The keys of the sessions that no process like this one can ever flush as they stand. */
   const hopeless = new Set<string>()
-  /** Keys of sessions whose flush met what no tier has told of. */
+  /** The keys of the sessions whose error was sent out as an event, as no tier had done so. */
   const alreadyTold = new Set<string>()
   let flushed = 0
   let isOver = false
@@ -45,7 +51,7 @@ export const drain = async (
     switch (result.outcome) {
       case 'flushed':
         flushed += 1
-        ledger.forget(locator.key, version) // A call under way may have noted a newer one since.
+        ledger.forget(locator.key, version) // a call under way may have noted a newer version since
         break
       case 'nothing to do':
         ledger.forget(locator.key, version)
@@ -89,7 +95,7 @@ export const drain = async (
   )
   isOver = true
   const known = new Set([...ledger.drain().map(({ locator }) => locator.key), ...beingFlushed.keys()]).size
-  // What was abandoned may have been flushed by a reader since, here or elsewhere; nobody knows.
+  // A reader here or elsewhere may have flushed since what was abandoned: nobody knows, so it counts as left.
   const left = known + ledger.abandoned
   const report = { flushed, left, destroysLeft: background.retrying('destroy') }
   if (left + report.destroysLeft > 0) telemetry.emit('abandoned', { operation: 'drain', error: unfinished(report) })
@@ -98,7 +104,7 @@ export const drain = async (
   return report
 }
 
-/** A tier of someone else's may throw where it should reject. */
+/** Closes a tier. What a tier of another author throws becomes a rejection. */
 const closed = async (tier: { close(): Promise<void> }): Promise<void> => await tier.close()
 
 const unfinished = ({ left, destroysLeft }: CloseReport): SessionStoreError =>

@@ -7,28 +7,28 @@ import type { Flushing, KnownFlush } from '../protocol/flush.js'
 import type { Noted } from './ledger.js'
 import type { Tried } from './retrying.js'
 
-/** The flushes that nobody waits for: those whose time has come, and those that a reader found overdue. */
+/** The flushes that no caller waits for: those whose time has come, and those that a reader found overdue. */
 export interface DueFlushes {
   /**
-   * Flushes what the cache holds of a session, beside the answers. Never rejects: where it fails, the session goes back
-   * to the ledger. What can never be flushed is told as abandoned, once.
+   * Flushes what the cache holds of a session, in the background. Never rejects. Where it fails, the session goes back
+   * into the ledger. A session that can never be flushed is an event `abandoned`, once.
    */
   flush(noted: Noted): Promise<Tried>
 
   /**
-   * The same for a session that a reader found overdue at this version. Does nothing where this process is flushing it
-   * already, or has tried to in vain and will try again.
+   * The same for a session that a reader found overdue at this version. Does nothing where this process is flushing the
+   * session already, or has tried to and will try again.
    */
   flushOverdue(locator: Locator, version: number): void
 
-  /** Keys of sessions whose flush has not ended. */
+  /** The keys of the sessions whose flush has not ended. */
   readonly underWay: ReadonlyMap<string, unknown>
 
-  /** What is unflushed as far as this process knows: in the ledger, or under way. */
+  /** What is unflushed as far as this process knows: the sessions in the ledger, and those whose flush is under way. */
   unflushed(): Pick<StoreStats, 'unflushed' | 'oldestUnflushedMs'>
 }
 
-/** As many at once as fill some batches, however many are due. */
+/** How many flushes run at once, however many are due: enough to fill some batches. */
 const FLUSHES_AT_ONCE = 256
 
 export const dueFlushes = (
@@ -58,7 +58,7 @@ export const dueFlushes = (
         return 'failed'
       case 'failed': {
         const { error } = flushed
-        // What a tier rejected with was told when it did.
+        // An error of a tier was sent out as an event when the tier rejected.
         if (ledger.failed(noted, 'failed') && !isSessionStoreError(error))
           telemetry.emit('fault', { tier: 'the session store', operation: 'flush', error })
         return 'failed'

@@ -3,32 +3,42 @@ import type { Runtime } from '../../contract/time.js'
 import { retrying, type Tried } from './retrying.js'
 
 /**
- * The sessions whose newest acknowledged write stands in the cache only, as far as this process knows. Bounded: what
- * falls out is flushed, not forgotten.
+ * The sessions whose newest acknowledged write stands in the cache only, as far as this process knows. The ledger is
+ * bounded. Where it is full, the session that waits for the longest time is flushed at once; of those whose flush
+ * failed, the oldest is left to its next reader.
  */
 export interface Ledger {
-  /** A write was acknowledged that the backend does not have. The oldest such write sets the time. */
+  /**
+   * Notes a write that was acknowledged and that the backend does not have. A session is due `maxStaleMs` after the
+   * oldest such write.
+   */
   note(locator: Locator, version: number): void
-  /** The flush of a write is due, and the backend could not be asked: it is tried again after a pause that grows. */
+  /**
+   * Notes a write whose flush is due and failed, as the backend could not be asked. It is tried again after pauses that
+   * grow.
+   */
   owe(locator: Locator, version: number): void
   /**
-   * The same for a flush that this ledger, or a reader, began. Tells whether this is the first time that the session
-   * meets such a fault since it was flushed last.
+   * The same for a flush that this ledger or a reader began, and for any fault. Tells whether the session meets such a
+   * fault for the first time since it was last flushed.
    */
   failed(noted: Noted, fault: FlushFault): boolean
-  /** The backend has this version; a newer one that was noted stays noted. */
+  /** Forgets a session that is in the backend at this version. If a newer version was noted, that stays noted. */
   forget(key: string, version: number): void
   readonly size: number
-  /** How many were owed and are no longer kept in mind, for want of room. */
+  /** How many sessions were owed and are no longer in the ledger, as it had no room for them. */
   readonly abandoned: number
   has(key: string): boolean
-  /** It is in it, and its last flush failed. */
+  /** Whether a session is in the ledger and its last flush failed. */
   hasFailed(key: string): boolean
-  /** Since when the one has been unflushed that was noted first, by the monotonic clock; `undefined` if it is empty. */
+  /**
+   * Since when the session that was noted first has been unflushed, by the monotonic clock; `undefined` if the ledger
+   * is empty.
+   */
   oldestSinceMs(): number | undefined
   /**
-   * Everything in it, and from the first time on nothing is flushed by itself any more. It all stays in it until it
-   * is forgotten.
+   * Gives everything in the ledger, which stays in it until it is forgotten. From the first call on nothing is flushed
+   * by itself any more.
    */
   drain(): readonly Noted[]
 }
@@ -36,31 +46,40 @@ export interface Ledger {
 /** A session with a write that is not in the backend. */
 export interface Noted {
   readonly locator: Locator
-  /** The newest one that is known of. */
+  /** The newest version that this process knows of. */
   readonly version: number
-  /** Since when it is unflushed, by the monotonic clock. */
+  /** Since when the session has been unflushed, by the monotonic clock. */
   readonly sinceMs: number
-  /** The faults that its flushes met, but for outages. */
+  /** The faults that its flushes met. Outages are left out. */
   readonly met?: ReadonlySet<FlushFault>
 }
 
-/** What a flush met. */
+/** The fault that a flush met. */
 export type FlushFault =
-  /** A tier could not be asked. It is tried again. */
+  /** A tier could not be asked. The flush is tried again. */
   | 'unavailable'
-  /** Anything else that may pass, such as a missing table. It is tried again, and holds up none of the former. */
+  /**
+   * Anything else that may pass, such as a missing table. The flush is tried again, apart from those that met an
+   * outage, so that it holds up none of them.
+   */
   | 'failed'
-  /** Nobody here can ever flush the session as it stands. It waits for the next write, and is counted meanwhile. */
+  /**
+   * No process like this one can ever flush the session as it stands. The session stays in the ledger and is counted
+   * until its next write.
+   */
   | 'hopeless'
 
 export interface LedgerOptions {
   readonly runtime: Runtime
   readonly maxStaleMs: number
-  /** Of sessions whose time has not come, and of those whose flush met a fault of each kind. */
+  /**
+   * How many sessions there may be whose time has not come, and how many whose flush met a fault, for each kind of
+   * fault.
+   */
   readonly maxEntries: number
-  /** Never rejects. Where it fails, it has told this ledger so. */
+  /** Flushes a session. Never rejects. Where it fails, it has called `failed` of this ledger. */
   readonly flush: (noted: Noted) => Promise<Tried>
-  /** One is owed for which there is no room: it is left to whoever reads the session next. */
+  /** Called where a session is owed for which there is no room. It is left to whoever reads the session next. */
   readonly abandon: () => void
 }
 
@@ -69,7 +88,7 @@ interface Entry extends Noted {
 }
 
 interface Waiting extends Entry {
-  /** By the monotonic clock. */
+  /** When its flush is due, by the monotonic clock. */
   readonly dueAtMs: number
 }
 
@@ -80,7 +99,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   let armed: (() => void) | undefined
   let abandoned = 0
 
-  /** In the order in which their time is up, as each is put in when it begins to wait. */
+  /** The sessions whose time has not come, in the order in which it will, as each joins at the end. */
   const waiting = new Map<string, Waiting>()
   const owed = { unavailable: retrying<Entry>(runtime, flush), failed: retrying<Entry>(runtime, flush) }
   const hopeless = new Map<string, Entry>()
@@ -150,7 +169,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
       sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
       met: isNews ? new Set([...met, fault]) : met,
     }
-    // What was written while the flush was under way may well be possible to flush.
+    // What was written while the flush was under way may well be possible to flush, so it waits for its time.
     const isOutdated = known !== undefined && known.version > version
     remove(key)
     if (fault === 'hopeless' && isOutdated) wait(entry)
@@ -168,7 +187,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     note: (locator, version) => {
       const { key } = locator
       const known = toBeFlushed(key)
-      // The older write's time comes first, and takes this one along.
+      // The flush of the older write comes first, and brings this one to the backend as well.
       if (known !== undefined) known.version = Math.max(known.version, version)
       else {
         const before = hopeless.get(key)
@@ -208,5 +227,5 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   }
 }
 
-/** What was put in first. */
+/** The value that was put in first. */
 const firstOf = <Value>(entries: ReadonlyMap<string, Value>): Value | undefined => entries.values().next().value

@@ -2,32 +2,38 @@ import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
 import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 
-/** What became of a flush that was tried again. */
+/** How a flush ended that was tried again. */
 export type Tried = 'flushed' | 'nothing to do' | 'failed'
 
-/** Sessions whose flush was due and could not be done. They are tried again after pauses that grow. */
+/** The sessions whose flush was due and failed. They are tried again after pauses that grow. */
 export interface Retrying<Entry extends { readonly locator: Locator }> {
   readonly entries: ReadonlyMap<string, Entry>
-  /** Behind all others. */
+  /** Puts an entry behind all others. */
   add(entry: Entry): void
   delete(key: string): void
-  /** Nothing is tried by itself any more. */
+  /** From now on nothing is tried by itself any more. */
   stop(): void
 }
 
 const PAUSES: Pauses = { firstMs: 500, longestMs: 2_000 }
-/** So many are tried first; the others when one of them was flushed. They need not all be on one cache server. */
+/**
+ * How many entries are tried first. The others are tried when one of these was flushed. There are several because not
+ * all sessions are on one cache server.
+ */
 const CANARIES = 16
 
-/** @param flush takes over an entry, which is out of `entries` then; adds it again where it failed; never rejects */
+/**
+ * @param flush flushes an entry, which was taken out of `entries` for it. Where that fails, `flush` adds the entry
+ *   again. Never rejects.
+ */
 export const retrying = <Entry extends { readonly locator: Locator }>(
   runtime: Runtime,
   flush: (entry: Entry) => Promise<Tried>,
 ): Retrying<Entry> => {
-  /** The longest untried first. */
+  /** The entries, the one that was tried the longest time ago first. */
   const entries = new Map<string, Entry>()
   let armed: (() => void) | undefined
-  /** How many tries in a row have failed, with the one that brought the first entry here. */
+  /** How many tries in a row have failed, counting the one that brought the first entry here. */
   let failures = 1
   let stopped = false
 

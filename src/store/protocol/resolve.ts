@@ -120,8 +120,8 @@ export const resolving =
 
 /**
  * Gives what stands, with the changes put back that the cache has lost: those from `anchor`, which lacks them, to
- * `held`. A key that others have changed since then keeps their change, as it came later; then `whole` is false.
- * Resolves to `undefined` where the data is no plain object, or where the session is another user's by now.
+ * `held`. A key that others have changed since then keeps their change, as it came later; then `whole` is false. Gives
+ * `undefined` where the data is no plain object, or where the session is another user's by now.
  */
 export const restored = <Data>(
   context: Context,

@@ -31,30 +31,35 @@ import { tierCalls } from './tier-calls.js'
 
 export type Updated =
   | { readonly outcome: 'applied'; readonly token: BackendToken }
-  /** `mayBeIn`: sent before without an answer, it may have been applied then, and replaced since. */
+  /**
+   * `mayBeIn` says that the update had been sent before without an answer. It may have been applied then, and replaced
+   * since.
+   */
   | { readonly outcome: 'refused'; readonly row: BackendState; readonly mayBeIn: boolean }
 
-/** An update that was no longer due. `mayBeIn`: it had been sent before, without an answer. */
+/**
+ * An update that was not sent, as it was no longer due. `mayBeIn` says that it had been sent before, without an answer.
+ */
 export interface NotSent {
   readonly outcome: 'not sent'
   readonly mayBeIn: boolean
 }
 
 /**
- * The backend as the protocol sees it: each call with a deadline and counted, reads bounded in flight, updates
- * and touches in batches, and an update whose answer was lost sent once more (its guard makes that harmless).
- * A call rejects when the backend could not be asked, or answered too late.
+ * The backend as the protocol sees it. Each call has a deadline and is counted. Only so many reads are in flight at
+ * once. Updates and touches are sent in batches, and an update whose answer was lost is sent once more, which its guard
+ * makes harmless. A call rejects when the backend could not be asked, or answered too late.
  */
 export interface BackendTier {
   readonly name: string
   read(locator: Locator): Promise<BackendCopy>
   insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
   update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
-  /** The same; where `isStillDue` answers `false` when its turn in line has come, it is not sent. */
+  /** The same, but the update is not sent if `isStillDue` answers `false` when its turn in line has come. */
   updateIfDue(entry: GuardedUpdate, reason: FlushReason, isStillDue: () => boolean): Promise<Updated | NotSent>
   extend(extension: Extension): Promise<ExtendOutcome>
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
-  /** This and the next two reject with `E_CONFIG` where the backend cannot tell what it holds. */
+  /** `list`, `listKeys` and `count` reject with `E_CONFIG` where the backend cannot tell what it holds. */
   list(options: ListOptions): Promise<Page<ListedSession>>
   listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
   count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
@@ -71,7 +76,7 @@ export interface BackendTierOptions {
   readonly maxBackendReads: number
 }
 
-/** A session on its way to the backend, and why. */
+/** A session on its way to the backend, and the reason for which it is written. */
 interface Flush {
   readonly entry: GuardedUpdate
   readonly reason: FlushReason
@@ -85,7 +90,7 @@ const written = (flushes: readonly Flush[], outcomes: readonly UpdateOutcome[]):
   return counts
 }
 
-/** A change that is safe to send again is tried this often before the backend is taken for unreachable. */
+/** How often a change that is safe to send again is tried before the backend is taken for unreachable. */
 const TRIES = 2
 
 export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
@@ -103,7 +108,7 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       try {
         return await call(mayBeApplied)
       } catch (error) {
-        // What the last try says of itself says nothing of the one before it.
+        // The error of the last try says nothing about the try before it, which may have been applied.
         if (tried >= TRIES || !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE'))
           throw mayBeApplied ? butMayBeApplied(error) : error
         mayBeApplied ||= error.applied === 'unknown'

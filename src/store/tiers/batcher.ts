@@ -1,12 +1,15 @@
 import type { Runtime } from '../../contract/time.js'
 
-/** How a batch is sent. One outcome per entry, in order; a rejection is the fate of every entry. */
+/**
+ * Sends a batch. It resolves to one outcome for each entry, in the same order; if it rejects, every entry of the batch
+ * rejects with that error.
+ */
 export type SendBatch<Entry, Outcome> = (entries: readonly Entry[]) => Promise<readonly Outcome[]>
 
 export interface Batcher<Entry, Outcome> {
   submit(entry: Entry): Promise<Outcome>
   /**
-   * The same for an entry that may have become wrong by the time its turn comes.
+   * The same for an entry that may no longer be right when its turn comes.
    *
    * @param isStillDue asked just before the entry is sent. Where it answers `false`, the entry is not sent.
    */
@@ -22,48 +25,56 @@ interface Waiting<Entry, Outcome> {
 }
 
 interface Batch<Entry, Outcome> {
-  /** In order, as are the entries. */
+  /** The keys in ascending order; `entries` are in the same order. */
   readonly keys: readonly string[]
   readonly entries: readonly Waiting<Entry, Outcome>[]
-  /** Those in line who are left. */
+  /** The entries that stay in line. */
   readonly rest: Waiting<Entry, Outcome>[]
   readonly cost: number
-  /** There was no room for the next in line. */
+  /** Whether the batch had no room for the next entry in line. */
   readonly isFull: boolean
 }
 
 export interface BatcherOptions<Entry, Outcome> {
   readonly runtime: Pick<Runtime, 'monotonicMs'>
   readonly keyOf: (entry: Entry) => string
-  /** How many bytes an entry takes on its way, about. */
+  /** About how many bytes an entry takes when it is sent. */
   readonly bytesOf: (entry: Entry) => number
   readonly send: SendBatch<Entry, Outcome>
   /** @default 256 */
   readonly maxEntries?: number
 }
 
-/** What an entry costs beside its bytes: its place in the statement, and the row that is looked for and locked. */
+/** What an entry costs besides its bytes: its place in the statement, and the row that has to be found and locked. */
 const ENTRY_COST = 1_024
 
-/** A batch is made as large as takes about this long: long enough to be worth its round trip, and far from any deadline. */
+/**
+ * A batch is made so large that it takes about this long: long enough to be worth its round trip, and far from any
+ * deadline.
+ */
 const TARGET_MS = 250
 
-/** Before anything is known of the way to the server: what a thin line carries within a deadline. */
+/**
+ * How large a batch may be before anything is known of the way to the server: as much as a slow line carries within a
+ * deadline.
+ */
 const FIRST_COST = 256 * 1_024
 const LEAST_COST = 16 * 1_024
 const MOST_COST = 8 * 1_024 * 1_024
 
-/** As many full batches are on their way at once. One that is not full waits until no other is. */
+/** How many full batches may be on their way at once. A batch that is not full waits until no other is on its way. */
 const MOST_AT_ONCE = 4
 
 /**
- * Sends what arrives while a batch is on its way as the next batch: no timer, and no added latency when idle. In a batch
- * each key occurs once, and keys are in order, so that two processes' batches cannot lock each other; a second entry of
- * one key waits until the first is answered.
+ * Sends entries in batches. What arrives while a batch is on its way makes up the next batch, so that there is no
+ * timer, and no added latency when the tier is idle. In a batch each key occurs once, and the keys are in order, so
+ * that the batches of two processes cannot lock each other. A second entry of one key waits until the first is
+ * answered.
  *
- * A batch is bounded by its bytes, and by how long those before it took: many large sessions at once, or a thin line to
- * the server, would otherwise make batches that no deadline admits. An entry in line waits for as long as those before
- * it need; only its own batch has a deadline. An entry that is larger than the bound goes alone.
+ * A batch is bounded by its bytes, and by how long the batches before it took. Otherwise many large sessions at once,
+ * or a slow line to the server, would make batches that cannot end within any deadline. An entry in line waits for as
+ * long as the entries before it need; only its own batch has a deadline. An entry that is larger than the bound is sent
+ * alone.
  */
 export const batcher = <Entry, Outcome>({
   runtime,
@@ -76,12 +87,12 @@ export const batcher = <Entry, Outcome>({
   let underWay = 0
   const keysUnderWay = new Set<string>()
   let mostCost = FIRST_COST
-  /** What all in line cost together. */
+  /** What all entries in line cost together. */
   let costInLine = 0
 
   const costOf = (entry: Entry): number => ENTRY_COST + bytesOf(entry)
 
-  /** The batch that would go next, in the order of its keys. */
+  /** The batch that would be sent next. */
   const nextBatch = (): Batch<Entry, Outcome> => {
     const batch = new Map<string, Waiting<Entry, Outcome>>()
     const rest: Waiting<Entry, Outcome>[] = []
@@ -90,7 +101,7 @@ export const batcher = <Entry, Outcome>({
     for (const waiting of queue) {
       const key = keyOf(waiting.entry)
       const more = costOf(waiting.entry)
-      // Nobody overtakes the first who finds no room, or a large entry might wait for ever.
+      // No entry overtakes the first one that finds no room: otherwise a large entry might wait for ever.
       isFull ||= batch.size >= maxEntries || (batch.size > 0 && cost + more > mostCost)
       if (isFull || batch.has(key) || keysUnderWay.has(key)) rest.push(waiting)
       else {
@@ -102,7 +113,7 @@ export const batcher = <Entry, Outcome>({
     return { keys, entries: keys.map((key) => batch.get(key)).filter((one) => one !== undefined), rest, cost, isFull }
   }
 
-  /** Learns from a batch how large the next may be. One that failed may have been too large. */
+  /** Learns from a batch how large the next one may be. A batch that failed may have been too large. */
   const learn = (cost: number, tookMs: number, failed: boolean): void => {
     if (failed) mostCost = Math.max(LEAST_COST, Math.min(mostCost, cost) / 4)
     else if (tookMs > TARGET_MS) mostCost = Math.max(LEAST_COST, Math.min(mostCost, (cost * TARGET_MS) / tookMs))
@@ -131,7 +142,7 @@ export const batcher = <Entry, Outcome>({
     }
   }
 
-  /** Takes out of the line what is no longer to be sent. */
+  /** Takes the entries out of the line that are no longer due. */
   const letGo = (): void => {
     queue = queue.filter(({ entry, isStillDue, isNotSent }) => {
       if (isStillDue()) return true

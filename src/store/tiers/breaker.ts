@@ -3,26 +3,27 @@ import type { Runtime } from '../../contract/time.js'
 import { jittered } from '../../tools/waiting.js'
 
 /**
- * What became of a call that was let through: it was answered, or not, or nobody asked the server. Told once; more often
- * does nothing.
+ * Reports how a call ended that was let through: it was answered, it failed, or the server was not asked at all. It is
+ * called once for each call; calling it again does nothing.
  */
 export type Report = (became: 'answered' | 'failed' | 'not asked') => void
 
 /**
  * Spares callers the wait for a server that does not answer. After so many failures in a row no call goes out for a
- * while; then one does, alone, and shows whether the server is back. (M. Nygard, *Release It!*, "Circuit Breaker".)
+ * while. Then a single call goes out, and shows whether the server is back. (M. Nygard, *Release It!*, "Circuit
+ * Breaker".)
  */
 export interface Breaker {
   readonly state: BreakerState
-  /** `undefined`: not now. Otherwise the call may go out, and what became of it is to be told. */
+  /** Lets a call through, whose end then has to be reported. Gives `undefined` where no call may go out now. */
   admit(): Report | undefined
 }
 
 export interface BreakerOptions {
   readonly runtime: Runtime
-  /** After this many failures in a row it opens. */
+  /** After this many failures in a row the breaker opens. */
   readonly failures: number
-  /** How long it stays open, give or take a half, in ms. */
+  /** How long the breaker stays open before it lets one call through, give or take a half, in ms. */
   readonly openMs: number
   readonly onChange: (state: BreakerState) => void
 }
@@ -31,7 +32,7 @@ export const breaker = ({ runtime, failures, openMs, onChange }: BreakerOptions)
   let state: BreakerState = 'closed'
   let failed = 0
   let probeAtMs = 0
-  /** Counts the changes, so that a call from before one does not decide the next. */
+  /** Counts the changes of state, so that a call that began before a change does not decide about the next. */
   let era = 0
 
   const become = (next: BreakerState): void => {
@@ -52,21 +53,22 @@ export const breaker = ({ runtime, failures, openMs, onChange }: BreakerOptions)
         if (overdueMs < 0) return undefined
         if (overdueMs < openMs) become('half-open')
         else {
-          // Nobody asked for so long that what is known of it is worth nothing, but for bearing no further failure.
+          // Nobody has called for so long that the old failures say little about the server now. So calls go out again,
+          // but one further failure opens the breaker.
           become('closed')
           failed = failures - 1
         }
       }
       const mine = era
       return (became) => {
-        // An answer shows that the server lives, whenever it was asked.
+        // An answer shows that the server works, whenever the call began.
         if (became === 'answered') {
           if (state !== 'closed') become('closed')
           failed = 0
         } else if (mine === era) {
           if (became === 'failed') failed += 1
           if (state === 'half-open' || failed >= failures) become('open')
-          // That was no probe: the next call is.
+          // This call did not ask the server, so the next one may do it.
           if (became === 'not asked') probeAtMs = runtime.monotonicMs()
         }
       }

@@ -17,63 +17,73 @@ import type { Telemetry } from '../observed/telemetry.js'
 import { outages } from './outages.js'
 import { tierCalls } from './tier-calls.js'
 
-/** What stands in the cache, with proof of having seen it. Damaged bytes are `missing`, with a token. */
+/**
+ * What stands in the cache under a key, with the token that a change of it needs. Damaged bytes are `missing`, with a
+ * token.
+ */
 export type EntryState =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
   | { readonly state: 'lease'; readonly nonce: Lineage; readonly token: CasToken }
   | { readonly state: 'tombstone' }
-  /** The session is in the backend alone: an envelope of so many bytes was refused. */
+  /** The session is in the backend alone, as the cache refused an envelope of so many bytes. */
   | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
   | { readonly state: 'missing'; readonly token?: CasToken }
 
-/** How a change of the cache ended. `lost`: no answer came, or the cache could not be asked. */
+/** How a change of the cache ended. `lost` says that no answer came, or that the cache could not be asked. */
 export type PutOutcome =
   | { readonly outcome: 'stored'; readonly token: CasToken }
   | { readonly outcome: 'conflict' | 'missing' }
   | { readonly outcome: 'too-large'; readonly bytes: number }
-  /** The server answers and takes no new value; what stood there may be gone. */
+  /** The server answered and takes no new value. What stood there may be gone. */
   | { readonly outcome: 'refused' }
   | { readonly outcome: 'lost'; readonly applied: Applied; readonly error: unknown }
 
 /**
- * The front cache as the protocol sees it: envelopes instead of bytes, faults as outcomes of changes, each
- * call with a deadline, each fault counted. Reading rejects when the cache cannot be asked; that is no miss.
+ * The front cache as the protocol sees it. It takes and gives envelopes instead of bytes. Each call has a deadline,
+ * each fault is counted, and a change that meets a fault ends with an outcome instead of an error. A read rejects when
+ * the cache cannot be asked, as that is no miss.
  */
 export interface CacheTier {
   readonly name: string
   get(key: CacheKey): Promise<EntryState>
   /**
-   * Entries whose `trustedAt` is older may be from before an outage of the server that keeps this key, and are
-   * to be compared with the backend once before they are believed. 0 where no outage was seen.
+   * An entry whose `trustedAt` is older than this moment may be from before an outage of the server that keeps this
+   * key. It has to be compared with the backend before anybody is served from it. 0 where no outage was seen.
    */
   trustFrom(key: CacheKey): EpochMs
   /**
    * Whether the server that keeps this key is away for this process: nobody listens at its address, or several calls
-   * failed, and none was answered, for long enough to be no broken connection or late answer.
+   * failed and none was answered for so long that it is neither a broken connection nor a late answer.
    */
   isAway(key: CacheKey): boolean
-  /** A lease where nothing stands, or over the very bytes that `token` saw. */
+  /** Puts a lease where nothing stands, or over the very entry that was read with `token`. */
   lease(key: CacheKey, nonce: string, token?: CasToken): Promise<PutOutcome>
   cas(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<PutOutcome>
   /**
-   * Says that the session is too large for this cache: over the very entry that `token` saw, or, should that be gone,
-   * where nothing stands. Whoever meets it asks the backend, so it can do no harm; nor does it matter if it is not there.
+   * Puts the mark of a session that is too large for this cache: over the very entry that was read with `token` or, if
+   * that is gone, where nothing stands. Whoever meets the mark asks the backend. So it does no harm where it is wrong,
+   * and it does not matter where it is missing.
    */
   markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
-  /** A tombstone over the very entry that `token` saw. `false` if that entry, or a successor, may still stand there. */
+  /**
+   * Puts a tombstone over the very entry that was read with `token`. Resolves to `false` if that entry, or a successor
+   * of it, may still stand there.
+   */
   putTombstone(key: CacheKey, token: CasToken): Promise<boolean>
   /**
-   * A tombstone over whatever stands there. Rejects if the cache could not be told.
+   * Puts a tombstone over whatever stands there. Rejects if the cache could not be asked.
    *
-   * @param orRemove where the server takes no new value: nothing stands there afterwards, and whoever fills it finds the
-   *   backend's tombstone. To be left out where the backend has none. @default true
+   * @param orRemove what to do where the server takes no new value: `true` removes whatever stands there, so that
+   *   whoever fills the cache next finds the tombstone in the backend. It has to be `false` where the backend has none.
+   * @default true
    */
   setTombstone(key: CacheKey, orRemove?: boolean): Promise<void>
-  /** Removes the very entry that `token` saw. `false` if the cache could not be told. */
+  /** Removes the very entry that was read with `token`. Resolves to `false` if the cache could not be asked. */
   remove(key: CacheKey, token: CasToken): Promise<boolean>
   /**
-   * The same, for who must know that nobody can write to that entry any more: `gone` where it was removed or nothing
-   * stands there.
+   * The same for a caller that has to know that nobody can write to that entry any more. Resolves to `gone` where the
+   * entry was removed or nothing stood there, to `conflict` where an entry may still stand there, and to `lost` where
+   * the cache could not be asked.
    */
   removeAndTell(key: CacheKey, token: CasToken): Promise<'gone' | 'conflict' | 'lost'>
   health(): Promise<TierHealth>
@@ -93,18 +103,18 @@ export interface CacheTierOptions {
   readonly timings: LifeTimings
 }
 
-/** A bound on how often the same is told; lists of servers are few. */
+/** How many differing lists of servers are told of. A process meets few of them. */
 const MAX_LISTS_TOLD = 16
 
-/** How often an entry is removed that others write to at the same moment. */
+/** How often it is tried to remove an entry that others write to at the same moment. */
 const LOOKS_TO_EMPTY = 10
 
-/** How long it is remembered that a session is too large: then one reader tries again whether it fits. */
+/** How long the mark of a session that is too large stands. Then one reader tries again whether the session fits. */
 const LARGE_FOR_MS = 3_600_000
 
-/** That nobody listens at the server's address, by the codes that the system gives for it. */
+/** The codes by which the system says that nobody listens at the address of a server. */
 const NOBODY_LISTENS: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOENT'])
-/** How many causes an error may have one below the other. */
+/** How many causes of an error are looked at, each below the other. */
 const DEEPEST_CAUSE = 8
 
 const isConnectionRefused = (error: unknown): boolean => {
@@ -116,7 +126,10 @@ const isConnectionRefused = (error: unknown): boolean => {
   return false
 }
 
-/** A token that died with its connection is a conflict, and nobody had to be asked for that. */
+/**
+ * Whether an answer shows that the server was asked. A cache answers `conflict` by itself for a token that died with
+ * its connection.
+ */
 const wasAsked = (answer: unknown): boolean => {
   const outcome =
     typeof answer === 'object' && answer !== null ? (answer as { readonly outcome?: unknown }).outcome : answer
@@ -181,11 +194,14 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const outcome = await ask(key, 'delete', true, () => cache.delete(key, token))
       return outcome === 'conflict' ? 'conflict' : 'gone'
     } catch {
-      return 'lost' // counted by `ask`; every caller goes on from a fresh look at the cache
+      return 'lost' // `ask` has counted the fault; every caller goes on from a fresh look at the cache
     }
   }
   const remove: CacheTier['remove'] = async (key, token) => (await removeAndTell(key, token)) !== 'lost'
-  /** Removes what stands there, whatever it is; `false` where the cache could not be told, or others keep writing. */
+  /**
+   * Removes whatever stands there. Resolves to `false` where the cache could not be asked, or where others keep
+   * writing.
+   */
   const isEmptied = async (key: CacheKey): Promise<boolean> => {
     for (let looks = 0; looks < LOOKS_TO_EMPTY; looks += 1) {
       const entry = await ask(key, 'get', false, () => cache.get(key))
@@ -208,7 +224,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
         case 'live':
           return { state: 'live', envelope, token }
         case 'lease':
-          // The cache should have forgotten an old lease by itself; one that stays must not block for ever.
+          // The cache should have forgotten an old lease by itself. One that stays must not hold up readers for ever.
           return runtime.now() >= envelope.expiresAt
             ? { state: 'missing', token }
             : { state: 'lease', nonce: envelope.nonce, token }

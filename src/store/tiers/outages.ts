@@ -1,31 +1,40 @@
 import type { EpochMs, Runtime } from '../../contract/time.js'
 
 /**
- * What this process saw of a cache's servers going and coming back. While one was away, sessions may have been
- * changed and destroyed in the backend; if it comes back with its old contents, they are not to be believed
- * unseen. Kept for each server that ever failed, so as many entries as there are servers.
+ * What this process saw of the servers of a cache going away and coming back. While a server was away, sessions may
+ * have been changed and destroyed in the backend. If the server comes back with its old contents, they have to be
+ * compared with the backend before they are believed. There is one record for each server that ever failed, so that
+ * there are never more of them than servers.
  */
 export interface Outages {
-  /** @param isDown nobody listens at its address: that is no late answer, and it is away at once. @default false */
+  /**
+   * A call to the server failed.
+   *
+   * @param isDown whether nobody listens at its address. That is no late answer, so the server is away at once.
+   * @default false
+   */
   failed(server: string, isDown?: boolean): void
   answered(server: string): void
   /**
-   * Entries filled or checked before this moment may be from before an outage; 0 if there was none. Where the wall
-   * clock was set forward since the outage, the moment is moved along. Where it was set back, the moment stays: entries
-   * that were stamped until then are compared once more than they need be.
+   * Entries that were filled or compared before this moment may be from before an outage; 0 if there was none. If the
+   * wall clock was set forward since the outage, the moment moves along. If it was set back, the moment stays, and
+   * entries that were stamped until then are compared once more than is needed.
    */
   trustFrom(server: string): EpochMs
-  /** Whether nobody listens there, or its calls have failed for `awayAfterMs` now, more than one, and none was answered. */
+  /**
+   * Whether the server is away: nobody listens at its address, or more than one call has failed, none was answered
+   * since the first of them, and `awayAfterMs` have passed.
+   */
   isAway(server: string): boolean
 }
 
-/** By less than this the two clocks of a process drift apart without anyone having set the wall clock. */
+/** How far the two clocks of a process may drift apart without anyone having set the wall clock. */
 const DRIFT_MS = 100
 
 export interface OutageOptions {
   readonly runtime: Pick<Runtime, 'now' | 'monotonicMs'>
   readonly maxClockSkewMs: number
-  /** In ms, by the monotonic clock. */
+  /** How long the calls of a server must have failed before it is away, in ms, by the monotonic clock. */
   readonly awayAfterMs: number
 }
 
@@ -52,9 +61,9 @@ export const outages = ({ runtime, maxClockSkewMs, awayAfterMs }: OutageOptions)
       const end = ended.get(server)
       if (end === undefined) return 0
       const at = Math.ceil(runtime.now() - (runtime.monotonicMs() - end.atMs))
-      // As long as nobody sets the clock the moment stays the same to the millisecond: entries are stamped with it.
+      // As long as nobody sets the clock, the moment stays the same to the millisecond, as entries are stamped with it.
       if (at - end.at > DRIFT_MS) end.at = at
-      // The stamp in an entry is by the clock of the process that filled it.
+      // The stamp in an entry comes from the clock of the process that filled it.
       return end.at + maxClockSkewMs
     },
     isAway: (server) => {

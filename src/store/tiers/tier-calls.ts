@@ -5,17 +5,23 @@ import { within } from '../../tools/waiting.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { type Breaker, breaker } from './breaker.js'
 
-/** How the store calls a tier: every call with a deadline, every fault counted, told and in the family of errors. */
+/**
+ * How the store calls a tier. Every call has a deadline. Every fault is counted, sent out as an event, and becomes an
+ * error of the store's own family.
+ */
 export interface TierCalls {
   /**
-   * Rejects with `E_SESSION_UNAVAILABLE` where the tier is late or fails in a way of its own; at once, and surely not
-   * applied, while the breaker of `server` is open.
+   * Makes one call. Rejects with `E_SESSION_UNAVAILABLE` where the tier is late, or fails in a way of its own. While
+   * the breaker of `server` is open, it rejects at once, and the call was surely not applied.
    *
-   * @param of which of the tier's servers is asked, where it has several; and whether an answer shows that it was
-   *   asked at all, where the tier can answer by itself
+   * @param of which server of the tier is asked, where the tier has several, and whether an answer shows that the
+   *   server was asked at all, where the tier can answer by itself
    */
   ask<T>(operation: string, isChange: boolean, call: () => Promise<T>, of?: Asked<T>): Promise<T>
-  /** What the tier says of itself; `down` if it says nothing in time. Goes round the breakers, and shows them. */
+  /**
+   * Asks the tier how it is. The answer is `down` if none comes in time. This goes round the breakers, and shows their
+   * states.
+   */
   health(call: () => Promise<TierHealth>): Promise<TierHealth>
 }
 
@@ -36,7 +42,7 @@ export interface TierCallOptions {
 export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
   const { runtime, telemetry, timeoutMs, breakerFailures, retryMs } = options
   const late = `no answer within ${timeoutMs} ms`
-  /** By the name that health gives each of them. */
+  /** The breakers, each by the name that `health` gives its server. */
   const breakers = new Map<string, Breaker>()
 
   const breakerOf = (server: string): Breaker => {
@@ -76,7 +82,7 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
         const error = isSessionStoreError(raised)
           ? raised
           : tierUnavailable(tier, operation, { cause: raised, ...applied })
-        // A refusal is an answer: the same server may well serve the reads that an open breaker would block.
+        // A refusal is an answer: the same server may well serve the reads that an open breaker would hold back.
         report(error.code === 'E_SESSION_UNAVAILABLE' && !error.answered ? 'failed' : 'answered')
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
@@ -90,7 +96,7 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
           await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'report its health', { because: late })),
         )
       } catch (error) {
-        // A driver's own words may quote what it was asked.
+        // The message of a foreign error may quote what the driver was asked.
         const reason = isSessionStoreError(error) ? error.message : 'it could not be asked'
         return withBreaker({ tier, state: 'down', latencyMs: runtime.monotonicMs() - started, reason })
       }
