@@ -10,7 +10,7 @@ import type {
 } from '../../contract/session-store.js'
 import { invalidOption } from '../../errors.js'
 
-/** The calls that take options, or refuse any. */
+/** The calls of the store whose options are checked. */
 export type CallWithOptions =
   | 'create'
   | 'load'
@@ -29,7 +29,9 @@ const NONE: ReadonlySet<string> = new Set()
 const OF_A_WRITE = ['durable', 'idleTtlMs'] as const satisfies readonly (keyof WriteOptions)[]
 const OF_A_SAVE = [...OF_A_WRITE, 'unmergedKeys', 'isolated'] as const satisfies readonly (keyof SaveOptions)[]
 
-/** The options that each call knows. Others are refused: a misspelt `durable` must not pass for a durable save. */
+/**
+ * The options that each call knows. A call refuses all others: a misspelt `durable` must not pass for a durable save.
+ */
 export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
   create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]),
   load: new Set(['touch'] satisfies (keyof LoadOptions)[]),
@@ -45,12 +47,15 @@ export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>
   count: NONE,
 }
 
-/** A session that lived shorter would be gone before its visitor's next click; often seconds are meant. */
+/**
+ * The shortest idle time-out. A session with a shorter one would have ended before its visitor's next click; who gives
+ * one usually means seconds.
+ */
 const LEAST_IDLE_TTL_MS = 1_000
 
 /**
- * The idle time-out that a call was given, in ms, no longer than a session may live at all; `undefined` where it was given
- * none. It has the same lower bound as the store's own.
+ * The idle time-out that a call was given, in ms; `undefined` where it was given none. One that is longer than a
+ * session may live at all is cut to that. It has the same lower bound as the store's own.
  *
  * @throws SessionStoreError `E_CONFIG`
  */

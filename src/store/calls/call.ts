@@ -3,28 +3,28 @@ import { type Applied, tierUnavailable } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
 
 /**
- * One call of the store's user. Once its deadline has passed, the user has been told that it is late; no step may begin
- * for it any more, since a step that begins then could undo what others were told is stored.
+ * One call of the store's user. Once its deadline has passed, its caller has been told that it is late. No step may
+ * begin for it after that, since it could undo what others have been told is stored.
  */
 export interface Call {
   /** Whether the caller has been told that it is late. */
   isLate(): boolean
-  /** How long it may still take, in ms; 0 where it is late. */
+  /** How long the call may still take, in ms; 0 where it is late. */
   leftMs(): number
-  /** What the caller is told by then. */
+  /** The error with which the caller is told that the call is late. */
   lateError(): Error
   /**
-   * To be asked before a step begins.
+   * Refuses to begin a step for a call that is late. It has to be called before each step.
    *
-   * @throws SessionStoreError `E_SESSION_UNAVAILABLE` where the call is late: that step was not begun.
+   * @throws SessionStoreError `E_SESSION_UNAVAILABLE` where the call is late
    */
   refuseIfLate(): void
 }
 
 /**
- * A call that begins now and whose caller is told after `deadlineMs`.
+ * A call that begins now, and whose caller is told that it is late after `deadlineMs`.
  *
- * @param isChange whether it may have changed something by then
+ * @param isChange whether the call may have changed something by then
  */
 export const callOf = (
   runtime: Runtime,

@@ -8,7 +8,10 @@ import type { CallParts } from './parts.js'
 
 const DEFAULT_DRAIN_MS = 5_000
 
-/** Ends the store: shuts its entrance, and drains what is owed. Called again, it gives the first call's report. */
+/**
+ * Closes the store: shuts its entrance, and then drains what is owed. A further call of `close` gives the report of the
+ * first.
+ */
 export const closing = <Data>(
   { context, flushes, due }: Pick<CallParts<Data>, 'context' | 'flushes' | 'due'>,
   { shut, inFlight }: Entrance,

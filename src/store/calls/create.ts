@@ -17,40 +17,47 @@ import { givenIdleTtl } from './call-options.js'
 import { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 
-/** A session to be made, in the backend and the cache or, where that is deferred, in the cache alone. */
+/** A session that is to be made: in the backend and the cache or, where its insert is put off, in the cache alone. */
 export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted
   readonly idleTtlMs: number
-  /** The id is fresh from the CSPRNG: nothing can stand under it. */
+  /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   readonly call: Call
 }
 
 export interface Created {
   readonly now: LiveCopy
-  /** Resolves to what the cache holds, once it does; `undefined` if it was not placed, and the first load will. */
+  /**
+   * Resolves to the entry once the cache holds it, and to `undefined` if the cache did not take it; then the first load
+   * fills the cache. It is `undefined` itself where nothing more is put into the cache.
+   */
   readonly cachedLater: Promise<InCache | undefined> | undefined
 }
 
 export interface Creating {
-  /** Rejects with `E_SESSION_CONFLICT` where a session stands, `E_SESSION_DESTROYED` where one was. */
+  /**
+   * Rejects with `E_SESSION_CONFLICT` where a session stands, and with `E_SESSION_DESTROYED` where one was destroyed.
+   */
   create(creation: Creation): Promise<Created>
 }
 
-/** How long a creation waits, after its insert, for a cache that is slower than the backend. */
+/** How long a creation waits after its insert for the lease of a cache that is slower than the backend. */
 const LEASE_GRACE_MS = 20
 
-/** How often a lease is tried where something stands, and an insert where what stands has ended. */
+/** How often a lease is tried where something stands, and an insert where a session stands that has ended. */
 const ATTEMPTS = 3
 
-/** What a creation has of the cache. */
+/** What a creation knows of the cache, and holds in it. */
 interface Place {
-  /** `undefined`: the cache cannot be asked, or others are at work there. */
+  /** The lease; `undefined` where the cache cannot be asked, or others are at work there. */
   readonly lease: CasToken | undefined
-  /** No session lives there as far as the cache knows, so that one which has ended in the backend makes room. */
+  /**
+   * Whether no session lives there as far as the cache knows. Then a session that has ended in the backend makes room.
+   */
   readonly isFree: boolean
-  /** The entry of a session that has ended, which the lease was taken over. */
+  /** The envelope of a session that has ended, in whose place the lease was put. */
   readonly ended: LiveEnvelope | undefined
 }
 
@@ -76,15 +83,15 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     if (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined)) {
       const created = await placeAlone(creation, birth)
       if (created !== undefined) return created
-      // The cache cannot take it: a session must stand somewhere.
+      // The cache cannot take the session, so it goes into the backend: it must stand somewhere.
     }
     if (fresh) return await insertFresh(creation, birth)
     return await insertUnder(creation, birth, await placeOf(creation))
   }
 
   /**
-   * Nobody knows the id yet, so the cache and the backend are asked at once; if the lease is not there soon after the
-   * insert, the first load fills the cache.
+   * Makes a session under a new id. Nobody knows the id yet, so the cache and the backend are asked at the same time.
+   * If the lease has not come soon after the insert, the first load fills the cache.
    */
   const insertFresh = async (creation: Creation, birth: Birth): Promise<Created> => {
     const { locator, call } = creation
@@ -97,7 +104,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     try {
       call.refuseIfLate()
       const durable = await insert(creation, birth, NOWHERE)
-      // Until this call has resolved nobody knows the id: a lease that comes a moment later is as good.
+      // Nobody knows the id until this call has resolved, so a lease that comes a moment after the insert is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
       inserted = true
       return { now: asInBackend(durable), cachedLater: lease === undefined ? undefined : put(locator, durable, lease) }
@@ -109,8 +116,9 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * The lease was taken before the insert can be known to anyone: taken later, the copy it is replaced by could be older
-   * than a destroy that came and was forgotten in between.
+   * Makes a session under an id that others may know. The lease has to be taken before anybody can know of the insert.
+   * Were it taken later, the copy that replaces it could be older than a destroy whose tombstone came and went in
+   * between.
    */
   const insertUnder = async (creation: Creation, birth: Birth, place: Place): Promise<Created> => {
     const { locator, call } = creation
@@ -125,13 +133,16 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     }
     const now = asInBackend(durable)
     if (lease !== undefined) return { now, cachedLater: put(locator, durable, lease) }
-    // What was in the way of the lease may be the entry of a session that has ended, and hide the new one.
+    // What kept the lease away may be the entry of a session that has ended, which would hide the new one.
     const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call)
     if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
     return { now, cachedLater: undefined }
   }
 
-  /** A session that has ended makes room, where nobody in the cache knows better. */
+  /**
+   * Inserts the row. A session that stands there and has ended makes room for it, if the cache knows of no session that
+   * lives.
+   */
   const insert = async (creation: Creation, birth: Birth, { isFree, ended }: Place): Promise<LiveEnvelope> => {
     const { locator, wanted } = creation
     let standing: StoredSession | undefined
@@ -156,7 +167,10 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     throw taken()
   }
 
-  /** Sent again after a lost answer: if the first one is in, the second finds its own lineage there. */
+  /**
+   * Sends the insert, and sends it again where the answer was lost. If the first one is in, the second finds its own
+   * lineage there.
+   */
   const send = async (
     locator: Locator,
     envelope: LiveEnvelope,
@@ -175,8 +189,9 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * A session that stands there and has ended; `undefined` where nothing stands. The backend's copy lasts longer than the
-   * one in the cache, which has the last word where it descends from it.
+   * Gives the row of a session that stands there and has ended; `undefined` where nothing stands. The backend's copy
+   * may last longer than the one in the cache. Where the entry descends from the row, the entry decides that the
+   * session has ended.
    *
    * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
    */
@@ -190,17 +205,21 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     return copy.session
   }
 
-  /** In the cache only. `undefined` if it cannot take it. Of an id that others may know the backend is asked, under the lease. */
+  /**
+   * Makes a session in the cache only. Resolves to `undefined` if the cache cannot take it. Where others may know the
+   * id, the backend is asked under the lease whether something stands there.
+   */
   const placeAlone = async (creation: Creation, birth: Birth): Promise<Created | undefined> => {
     const { locator, fresh } = creation
     const place = fresh
       ? { lease: (await takeLease(locator)).token, isFree: true, ended: undefined }
       : await placeOf(creation)
     const { lease } = place
-    // What is in the way may be a session that stands in the cache alone.
+    // What stands in the way may be a session that is in the cache alone.
     if (!place.isFree) throw taken()
     if (lease === undefined) return undefined
-    // A late flush of the one that has ended would take this one's place, if that had none in the backend.
+    // A late flush of the session that has ended would take the place of this one, if this one had no row in the
+    // backend.
     if (place.ended !== undefined) return await insertUnder(creation, birth, place)
     const placeIt = async (): Promise<Created | undefined> => {
       const now = await put(locator, born(birth), lease)
@@ -214,7 +233,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       await cache.remove(locator.key, lease)
       throw error
     }
-    // The backend has its row anyway: to put it off would spare nothing.
+    // A row stands in the backend anyway, so that putting off the insert would spare nothing.
     return standing === undefined ? await placeIt() : await insertUnder(creation, birth, place)
   }
 
@@ -228,9 +247,9 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * The lease of an id that others may know: where nothing stands, or over a session that has ended.
+   * Takes the lease of an id that others may know, where nothing stands or over the entry of a session that has ended.
    *
-   * @throws SessionStoreError `E_SESSION_CONFLICT` where a session lives, `E_SESSION_DESTROYED` where one was
+   * @throws SessionStoreError `E_SESSION_CONFLICT` where a session lives, `E_SESSION_DESTROYED` where one was destroyed
    */
   const placeOf = async ({ locator, call }: Creation): Promise<Place> => {
     let ended: None['entry']
@@ -242,7 +261,9 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     return NOWHERE
   }
 
-  /** The entry of a session that has ended; `undefined` where none stands any more, or where nobody can be asked. */
+  /**
+   * Gives the entry of a session that has ended; `undefined` where none stands any more, or where nobody can be asked.
+   */
   const endedInCache = async (locator: Locator, call: Call): Promise<None['entry']> => {
     try {
       const found = await reads.observe(locator, 'reader', call)
@@ -250,8 +271,8 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       if (found.because === 'destroyed') throw destroyedMeanwhile()
       return found.entry
     } catch (error) {
-      if (!isUnavailable(error) || call.isLate()) throw error // nobody can be asked: the insert will tell
-      return undefined
+      if (!isUnavailable(error) || call.isLate()) throw error
+      return undefined // the insert will tell whether a session stands there
     }
   }
 
@@ -269,14 +290,14 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
 const taken = (): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', 'A session with this id exists already', { applied: 'no' })
 
-/** Makes a session under an id of its own, or under the id that is given. */
+/** Makes a session under a new id, or under the id that is given. */
 export type Create<Data> = (
   data: Data,
   given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
   call: Call,
 ) => Promise<Handle<Data>>
 
-/** The call `create`: the handle of a session that was made as above. */
+/** The call `create`: makes a session, and gives a handle of it. */
 export const creatingHandles = <Data>({ context, customs, reads, flushes, handles }: CallParts<Data>): Create<Data> => {
   const { runtime, options } = context
   const creations = creating(context, reads, flushes)

@@ -5,14 +5,14 @@ import { isSessionStoreError } from '../../errors.js'
 import { type Context, randomName } from '../context.js'
 
 /**
- * Backend tombstone, then cache tombstone, then the acknowledgement. Were the cache told first, a reader could
- * fill it again from the backend's still living row before the backend is told.
+ * Destroys a session: puts a tombstone into the backend, then one into the cache, and then acknowledges. If the cache
+ * came first, a reader could fill it again from the row in the backend, which still lives.
  *
- * Rejects if the backend could not be told: the cache is told all the same, and both are told again in the
- * background until they have heard.
+ * Rejects if the backend could not be asked. Even then a tombstone goes into the cache, and both tiers are tried again
+ * in the background until both have one.
  *
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
- * id; and under an id that nobody but the caller knows none can be, so that nothing is left.
+ * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left.
  */
 export const destroy = async (
   context: Context,
@@ -27,7 +27,7 @@ export const destroy = async (
     const keepUntilIfAbsent = isNew ? at : at + options.emptyTombstoneTtlMs
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
-  /** Once more where the answer was lost: a tombstone does no harm twice. */
+  /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
   const tellCache = async (outcome: DestroyOutcome): Promise<void> => {
     if (outcome === 'absent' && (await cache.get(locator.key)).state === 'missing') return
     await cache.setTombstone(locator.key).catch(async (error: unknown) => {
@@ -46,7 +46,7 @@ export const destroy = async (
   try {
     outcome = await tellBackend()
   } catch (error) {
-    // From the start, both tiers: a fill between the two would bring the session back.
+    // Both tiers are tried again from the start: a fill between the two would bring the session back.
     background.retry(name, 'destroy', tellBoth)
     await cache.setTombstone(locator.key, false).catch(() => {})
     throw error

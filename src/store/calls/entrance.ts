@@ -4,11 +4,12 @@ import type { Context } from '../context.js'
 import { type Call, callOf } from './call.js'
 import { CALL_OPTIONS, type CallWithOptions } from './call-options.js'
 
-/** Where every call of the store's user comes in: open until the store is closed. */
+/** The entrance through which every call of the store's user comes in, until the store is closed. */
 export interface Entrance {
   /**
    * Does the work of a call. Rejects with `E_CLOSED` once the entrance is shut, with `E_CONFIG` for an option that the
-   * call does not know, and with `E_SESSION_UNAVAILABLE` where the work has not settled within the store's `deadlineMs`.
+   * call does not know, and with `E_SESSION_UNAVAILABLE` where the work has not settled within the `deadlineMs` of the
+   * store.
    *
    * @param isChange whether the call may have changed something by the time its caller is told that it is late
    */
@@ -23,8 +24,8 @@ export interface Entrance {
   /** From now on no call comes in. */
   shut(): void
   /**
-   * What was begun and has not ended. A call that changes something stays here as long as its last step may take, also
-   * where its caller was told that it is late; one that changes nothing, until its caller was told.
+   * The calls that have begun and not ended. A call that changes something stays here as long as its last step may
+   * take, even after its caller was told that it is late. A call that changes nothing stays until its caller was told.
    */
   readonly inFlight: ReadonlySet<Promise<unknown>>
 }

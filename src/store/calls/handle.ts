@@ -9,18 +9,18 @@ import type { DoubtfulSave, View } from '../protocol/write.js'
 /** A save that has not ended, and what the request held when it was called. */
 export interface SaveInLine {
   readonly wanted: View
-  /** What its changes are told from: known once the saves before it have ended. */
+  /** The copy from which its changes are found. It is known once the saves before it have ended. */
   basis: View | undefined
-  /** Whether it was acknowledged. */
+  /** Whether the save was acknowledged. */
   isStored: boolean
 }
 
 /**
  * A session as one request holds it.
  *
- * The request's changes are the difference between `data` and the data of `base`, the copy that the request knows of.
- * `data`, `base` and `userId` therefore change together, and only when something was acknowledged, or is known to
- * stand. `newest` may be newer: it is what was met last in the tiers, for the next compare-and-set to be tried on.
+ * The changes of the request are the difference between `data` and the data of `base`, the copy that the request knows.
+ * So `data`, `base` and `userId` change together, and only when something was acknowledged or is known to stand.
+ * `newest` is what was found last in the tiers, which may be newer; the next compare-and-set is tried on it.
  */
 export class Handle<Data> implements Session<Data> {
   readonly id: string
@@ -35,24 +35,27 @@ export class Handle<Data> implements Session<Data> {
   userId: string | undefined
   newest: LiveCopy
   /**
-   * What the request held when it saved last, where that save merged in others' changes that `data` was to be kept free
-   * of (`isolated`): then the request's changes are the difference between `data` and this.
+   * The data that the request held when it saved last, where that save merged in changes of others from which `data`
+   * was to be kept free (`isolated`). Then the changes of the request are the difference between `data` and this.
    */
   held: View | undefined
   /**
-   * The data without those changes of this request that were acknowledged and are not known to be in the backend: what
-   * they are told from where the cache has lost them.
+   * The data without those changes of this request that were acknowledged and are not known to be in the backend. These
+   * changes are found by comparing with it, where the cache has lost them.
    */
   anchor: View
-  /** The write id of the last of these changes; `undefined` where there is none. */
+  /** The id of the write that made the last of these changes; `undefined` where there are none. */
   unflushedWriteId: WriteId | undefined
-  /** The saves of this request that rejected, and of which nobody can tell yet whether they are in; oldest first. */
+  /** The saves of this request that rejected and may be in all the same, the oldest first. */
   doubtful: readonly DoubtfulSave[] = []
-  /** The save of this handle that was called last, while it has not ended. */
+  /** The save of this handle that was called last, as long as it has not ended. */
   lastSave: SaveInLine | undefined
-  /** A touch or a placing in the cache that is under way beside the answer; what it stored is in `newest` after. */
+  /**
+   * A touch, or a put of the new session into the cache, that is under way in the background. When it has ended, what
+   * it stored is in `newest`.
+   */
   beside: Promise<void> | undefined
-  /** Resolves when the calls of this handle that were made so far have ended. */
+  /** Resolves when all calls of this handle that were made so far have ended. */
   #ended: Promise<unknown> = Promise.resolve()
 
   constructor(id: string, locator: Locator, data: Data, newest: LiveCopy, userId: string | undefined) {
@@ -63,13 +66,13 @@ export class Handle<Data> implements Session<Data> {
     this.userId = userId
     this.newest = newest
     this.anchor = newest.envelope
-    // What the store needs of a handle is nobody else's: it must not show in a log or be copied along.
+    // What only the store needs of a handle must not show in a log, nor be copied along.
     for (const hidden of HIDDEN)
       Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
     Object.defineProperties(this, LIFE)
   }
 
-  /** The copy that the request's changes are told from. */
+  /** The copy from which the changes of the request are found. */
   get known(): View {
     return this.held ?? this.base
   }
@@ -83,7 +86,7 @@ export class Handle<Data> implements Session<Data> {
 }
 
 /**
- * The moments of a session's life are those of what was met last. They are properties of the handle itself, so that a
+ * The moments of the session's life, as in what was found last. They are properties of the handle itself, so that a
  * copy of it (`{ ...session }`) has them, as they stood when the copy was made.
  */
 const LIFE: PropertyDescriptorMap = Object.fromEntries(

@@ -4,26 +4,26 @@ import type { Context } from '../context.js'
 import type { LiveCopy } from '../protocol/read.js'
 import { Handle } from './handle.js'
 
-/** The handles that one store gives out to its users, and takes back. */
+/** The handles that one store gives to its users, and that they pass back to it. */
 export interface Handles<Data> {
-  /** A handle that the store's user is given, and may pass to other calls of this store. */
+  /** Remembers a handle as one that this store gave out, so that its user may pass it to other calls. */
   give(handle: Handle<Data>): Handle<Data>
-  /** A handle of what was read of a session. */
+  /** Makes a handle of a session that was read. */
   open(id: string, locator: Locator, newest: LiveCopy): Handle<Data>
   /**
-   * The handle behind a session that the user passes to a call.
+   * Gives the handle of a session that the user passes to a call.
    *
    * @throws TypeError where it is not one that this store gave out
    */
   mine(session: Session<Data>): Handle<Data>
   /**
-   * Runs work beside the answer. A save of the same handle waits for it, and uses what it found to stand; `undefined`:
-   * it found nothing new.
+   * Runs work in the background. A save of the same handle waits for it, and goes on from what it resolves to. It
+   * resolves to `undefined` where it found nothing new.
    */
   beside(handle: Handle<Data>, operation: string, work: () => Promise<LiveCopy | undefined>): void
 }
 
-/** Whether a call was given a session; if not, it was given an id, or what is neither. */
+/** Whether a call was given a session. If not, it was given an id, or something that is neither. */
 export const isSession = <Data>(given: Session<Data> | string): given is Session<Data> =>
   typeof given === 'object' && given !== null && 'id' in given
 

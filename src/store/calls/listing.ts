@@ -6,26 +6,32 @@ import type { Context } from '../context.js'
 import type { Call } from './call.js'
 import { destroy } from './destroy.js'
 
-/** The most that one page may hold. */
+/** How many sessions one page may hold at most. */
 const LIST_LIMIT = 1_000
 
-/** How much data one call of the backend may bring: a thin line must get it across within the time of one call. */
+/**
+ * How many bytes of data one call of the backend may bring. A slow line must be able to carry them within the time of
+ * one call.
+ */
 const PART_BYTES = 1_048_576
 
-/** How much data one page may hold; so much stands in memory at once, beside what the sessions become when decoded. */
+/**
+ * How many bytes of data one page may hold. They stand in memory at once, beside the values into which they are
+ * decoded.
+ */
 const PAGE_BYTES = 8_388_608
 
-/** How many keys are asked for at once. */
+/** How many keys one call of the backend may bring. */
 const KEYS_AT_ONCE = 1_000
 
-/** Runs one piece of a long call as a call of its own: refused once the store was closed, and within the deadline. */
+/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
 export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: () => Promise<T>) => Promise<T>
 
-/** What the backend knows of all sessions of this namespace; the cache cannot tell. */
+/** The calls about all sessions of this namespace. The backend answers them, as the cache cannot. */
 export interface Listing<Data> {
   list(options: { readonly limit?: number; readonly after?: string }, call: Call): Promise<readonly ListedData<Data>[]>
   count(): Promise<number>
-  /** Destroys each of them, in both tiers, one after the other. The data is not read. */
+  /** Destroys every session in both tiers, one after the other, without reading any data. */
   clear(step: Step): Promise<number>
 }
 
@@ -45,7 +51,10 @@ export const listing = <Data>(context: Context): Listing<Data> => {
     }
   }
 
-  /** One event for a page, however many of its sessions cannot be read: they mostly have one reason. */
+  /**
+   * Sends out one event for a page, however many of its sessions cannot be read: there is mostly one reason for all of
+   * them.
+   */
   const tellOfUnreadable = (page: readonly ListedData<Data>[]): void => {
     const errors = page.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
     const [error] = errors
@@ -76,7 +85,8 @@ export const listing = <Data>(context: Context): Listing<Data> => {
           bytes += 'session' in listed ? listed.session.data.byteLength : 0
         }
         from = part.next
-        // What was found is given while there is time to give it; an empty page would say that nothing follows.
+        // The page is given while there is still time to give it. An empty page would say that no session follows, so
+        // it goes on until one is found.
       } while (
         from !== undefined &&
         page.length < limit &&

@@ -5,10 +5,10 @@ import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import { isWorthTouching, touch } from './touch.js'
 
-/** The session of an id; `undefined` where there is none. */
+/** Gives the session of an id; `undefined` where there is none. */
 export type Load<Data> = (id: string, options: LoadOptions, call: Call) => Promise<Handle<Data> | undefined>
 
-/** Reads a session. Beside the answer it flushes what is overdue, and tells the tiers that the session is in use. */
+/** Reads a session. In the background it flushes what is overdue, and tells the tiers that the session is in use. */
 export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>): Load<Data> => {
   const { runtime, options } = context
 

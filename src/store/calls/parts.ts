@@ -11,7 +11,7 @@ import type { Customs } from '../protocol/resolve.js'
 import type { Writing } from '../protocol/write.js'
 import type { Handles } from './handles.js'
 
-/** What the calls of a store are made of: the steps of the protocol, and what these calls have in common. */
+/** What the calls of a store work with: the steps of the protocol, and what these calls share. */
 export interface CallParts<Data> {
   readonly context: Context
   readonly customs: Customs<Data>
@@ -20,13 +20,13 @@ export interface CallParts<Data> {
   readonly flushes: Flushing
   readonly due: DueFlushes
   readonly handles: Handles<Data>
-  /** The changes of one session follow each other here, also where they come from several handles. */
+  /** The queue in which the changes of one session follow each other, even where they come from several handles. */
   readonly queue: KeyedQueue
 }
 
 /**
- * Where the tiers keep the session of an id. What looks like a key of this store's sessions is refused: `list` gives
- * keys, and whoever takes one for an id would be told that there is no such session, or that it is destroyed.
+ * Where the tiers keep the session of an id. A text that looks like a key of this store's sessions is refused. `list`
+ * gives keys, and who took one for an id would be told that there is no such session, or that it is destroyed.
  *
  * @throws SessionStoreError `E_INVALID_ID`
  */

@@ -22,7 +22,10 @@ export const putting = <Data>(
 ): Put<Data> => {
   const { runtime, options } = context
 
-  /** What stands there. A put needs to know that only to write over it: where nobody can be asked, it tries to create. */
+  /**
+   * Gives what stands there. A put has to know that only to write over it. So where nobody can be asked, it tries to
+   * create the session.
+   */
   const standing = (locator: Locator, call: Call): Promise<Standing> =>
     reads.observe(locator, 'reader', call).catch((error: unknown) => {
       if (!isUnavailable(error) || call.isLate() || options.policy.persistOn === 'create') throw error
@@ -49,7 +52,7 @@ export const putting = <Data>(
         adopt(handle, wanted, written)
         return handle
       } catch (error) {
-        // Someone else created it in between: then it is there to be overwritten.
+        // Somebody else created the session in between, so the next attempt writes over it.
         if (!(found.state === 'none' && isSessionStoreError(error, 'E_SESSION_CONFLICT'))) throw error
       }
     }

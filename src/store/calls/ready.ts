@@ -13,17 +13,24 @@ const PAUSE_MS = 250
 /** A longer timer of Node's would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
-/** Waits until both tiers answer and the backend can be read, which is where a missing or foreign schema shows. */
+/**
+ * Waits until both tiers answer and the backend can be read. A missing schema, or one of another release, shows in that
+ * read.
+ */
 export const readiness = (
   context: Context,
   { refuseIfShut }: Pick<Entrance, 'refuseIfShut'>,
 ): ((options?: ReadyOptions) => Promise<StoreHealth>) => {
   const { runtime, backend, options } = context
 
-  /** @throws SessionStoreError the reason why the store cannot serve sessions now */
+  /**
+   * Looks once.
+   *
+   * @throws SessionStoreError that says why the store cannot serve sessions now
+   */
   const look = async (): Promise<StoreHealth> => {
     refuseIfShut()
-    // An id that nobody has: what counts is whether the backend can look for it.
+    // Nobody has this id. All that counts is whether the backend can look for it.
     const locator = locatorOf(context, sessionIdFrom(runtime.now(), runtime.randomBytes(32)))
     const reading = backend.read(locator).then(
       () => undefined,
@@ -60,7 +67,7 @@ export const readiness = (
         await sleep(runtime, PAUSE_MS)
       }
     }
-    // A program may await this before anything else keeps it alive.
+    // A program may await this call before anything else keeps the process alive.
     const letDie = runtime.keepAlive?.()
     try {
       return await within(runtime, deadlineMs, lookUntilReady(), () => last)

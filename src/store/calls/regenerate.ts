@@ -28,7 +28,7 @@ import type { Saving } from './save.js'
 
 export interface Regeneration {
   readonly from: Locator
-  /** The session that the caller holds: another one under the same id is none of his. */
+  /** The session that the caller holds. A later session under the same id is another one, and is not regenerated. */
   readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
   readonly resolve: WriteIntent['resolve']
@@ -40,15 +40,16 @@ export interface Regenerated {
   readonly resolved: Resolved
 }
 
-/** The step that halts the old session: its write id names the frozen version. */
+/** The step that freezes the old session. Its write id names the frozen version. */
 type Halting = Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>
 
 /**
- * The same data under a new id. The old session is frozen first, as it stands, so that no write is acknowledged that the
- * new one would not have; then the new one is made durable; then the old one is destroyed, if it is still what was
- * frozen. Where it is not, the new session takes up what came between, and it is tried again.
+ * Moves a session to a new id. First the old session is frozen as it stands, so that no write is acknowledged that the
+ * new one would lack. Then the new session is made durable. Then the old one is destroyed, if it is still what was
+ * frozen. If it is not, the new session takes up what was written in between, and all of it is tried again.
  *
- * What the request changed, a login say, goes into the new session only: others may know the old id (session fixation).
+ * What the request changed, such as a login, goes into the new session only, since others may know the old id (session
+ * fixation).
  */
 export const regenerate = async (
   context: Context,
@@ -57,7 +58,10 @@ export const regenerate = async (
   { from, of, to, resolve, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
-  /** This call's own name in the tombstones it leaves, so that it never takes another's for its own. */
+  /**
+   * The name of this call in the tombstones that it puts, so that it never takes the tombstone of another call for its
+   * own.
+   */
   const destruction = randomName(runtime)
   const { maxStaleCount } = options.policy
   let fresh: LiveEnvelope | undefined
@@ -70,8 +74,8 @@ export const regenerate = async (
   })
 
   /**
-   * Brings the old session, as it stands, to the backend at a version that no write can follow. `undefined`: something
-   * came between.
+   * Brings the old session, as it stands, to the backend at a version that no write can follow. Resolves to `undefined`
+   * where another process came between.
    */
   const halt = async (found: LiveCopy, step: Halting): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
@@ -88,7 +92,8 @@ export const regenerate = async (
           return asDurable(envelope, runtime.now(), backendToken)
         }
         case 'lost': {
-          // Is it frozen by me, or written to by another? Only where nobody can be asked is it taken over unseen.
+          // The entry may be frozen by this call, or written to by another. It is taken over unseen only where nobody
+          // can be asked.
           const stands = await reads.observe(from, 'writer', call)
           const isUnreachable = stands.state === 'live' && stands.where === 'backend' && stands.why === 'unreachable'
           if (!isUnreachable) return undefined
@@ -154,7 +159,7 @@ export const regenerate = async (
     return asDurable(next, runtime.now(), row.token)
   }
 
-  /** If the old session is still what was halted, it is destroyed. */
+  /** Destroys the old session, if it is still what was frozen. */
   const destroyOld = async ({ lineage, version }: LiveEnvelope): Promise<DestroyOutcome> => {
     const at = runtime.now()
     const keepUntil = at + options.tombstoneTtlMs
@@ -162,9 +167,9 @@ export const regenerate = async (
   }
 
   /**
-   * The old session's tombstone was sent, and no answer came. The session is given back by claiming it: under another
-   * lineage, so that the tombstone, should it come later, no longer fits. Where it is in already, the regeneration has
-   * come to its end after all.
+   * Gives the old session back, where its tombstone was sent and no answer came. The session is claimed under another
+   * lineage, so that the tombstone no longer fits if it comes later. Where the tombstone is in already, the
+   * regeneration has come to its end after all.
    */
   const claimBack = async (old: LiveEnvelope): Promise<'given back' | DestroyOutcome> => {
     const taken = takenOver(old, asItStands(old, halting()), randomName(runtime), maxStaleCount)
@@ -176,13 +181,14 @@ export const regenerate = async (
     return 'given back'
   }
 
-  /** The new session is in the backend; then the old one is destroyed. */
+  /** Destroys the old session, once the new one is in the backend. */
   const replace = async (old: LiveEnvelope): Promise<DestroyOutcome> => {
     try {
       return await destroyOld(old)
     } catch (error) {
       const became = await claimBack(old).catch(() => {
-        // Nobody can tell for now whether it has ended: as soon as the backend can be asked, it is given back if not.
+        // Nobody can tell for now whether the old session is destroyed. As soon as the backend can be asked, the
+        // session is given back if it is not.
         background.retry(`claim ${from.key}`, 'repair', async () => {
           await claimBack(old)
           return true
@@ -194,7 +200,7 @@ export const regenerate = async (
     }
   }
 
-  /** Nobody will be told the new id any more. */
+  /** Destroys the new session, as nobody will be told its id any more. */
   const forgetFresh = (): void => {
     const at = runtime.now()
     const tombstone = {
@@ -211,7 +217,7 @@ export const regenerate = async (
     background.run('destroy', () => forget().catch(() => background.retry(`destroy ${to.key}`, 'destroy', forget)))
   }
 
-  /** `undefined`: something came between. */
+  /** Tries it once. Resolves to `undefined` where another process came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
     const found = await reads.observeThawed(from, call)
     if (found.state === 'none' || !isSameSession(found.envelope, of)) throw destroyedMeanwhile()
@@ -237,7 +243,8 @@ export const regenerate = async (
       return undefined
     }
     const outcome = await replace(old)
-    // Logged out, or regenerated by another: what was frozen must not live on under a new id.
+    // Another call has logged the visitor out, or regenerated the session: what was frozen must not live on under a new
+    // id.
     if (outcome === 'already-destroyed') throw destroyedMeanwhile()
     if (outcome === 'refused') {
       await flushes.removeIfDead(from)
@@ -278,7 +285,7 @@ export const regenerate = async (
   )
 }
 
-/** The call `regenerate`: what the handle holds, under a new id, in turn with the other calls of the handle. */
+/** The call `regenerate`: moves what the handle holds to a new id, in turn with the other calls of the handle. */
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
   { newestOf }: Pick<Saving<Data>, 'newestOf'>,

@@ -1,20 +1,23 @@
 import { isError } from '../../tools/is-error.js'
-/** What is known of a session's data before a function of `update` is called with it. */
+/** The data of a session, as it was before a function of `update` was called with it. */
 export interface Before {
   readonly data: unknown
   /** Every object in the data, the data itself included. */
   readonly parts: ReadonlySet<object>
 }
 
-/** To be called before the function: what it takes out of the data and returns could not be told apart afterwards. */
+/**
+ * Notes the data, before the function is called: afterwards nobody could tell which objects it took out of the data and
+ * returned.
+ */
 export const before = (data: unknown): Before => ({ data, parts: partsOf(data) })
 
 /**
- * The data that a function of `update` leaves: the new plain object that it returned or, where it returned anything else,
- * the data that it was given and may have changed in place.
+ * The data that a function of `update` leaves. If it returned a new plain object, that is the data. If it returned
+ * anything else, the data is the object that it was given and may have changed in place.
  *
- * Functions are written as `(data) => data.seen.set('tea', 1)` or `(data) => data.cart.pop()` too, which return a part of
- * the data by accident. So what is in the data, or was in it before, never takes its place.
+ * Functions are also written as `(data) => data.seen.set('tea', 1)` or `(data) => data.cart.pop()`, and return a part
+ * of the data by accident. So an object that is in the data, or was in it before, never takes its place.
  */
 export const dataAfter = ({ data, parts }: Before, returned: unknown): unknown =>
   isPlainObject(returned) && !parts.has(returned) && !partsOf(data).has(returned) ? returned : data

@@ -21,28 +21,30 @@ import type { Handle, SaveInLine } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
-/** How a handle takes over what was stored. */
+/** How a handle takes up what was stored. */
 export interface Adoption {
-  /** What the request asked for, where others' changes had to be laid beneath it before it could be wanted. */
+  /**
+   * What the request asked for, where it differs from what was wanted, as changes of others had to be laid beneath it.
+   */
   readonly asked?: Wanted
-  /** Leaves `data` free of others' changes. */
+  /** Whether `data` is kept free of changes of others. */
   readonly isolated?: boolean
 }
 
-/** What becomes of a handle when it is saved: which of its changes are stored, and what it holds afterwards. */
+/** How a handle is saved: which of its changes are stored, and what it holds afterwards. */
 export interface Saving<Data> {
   /** Stores what the handle holds now, in turn with the other calls of this handle. */
   save(handle: Handle<Data>, options: SaveOptions, call: Call): Promise<SaveReport>
-  /** Extends the session, in turn with the other calls of this handle. One that is gone is left gone. */
+  /** Extends the session, in turn with the other calls of this handle. Does nothing where the session is gone. */
   touch(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
-  /** What was acknowledged is what the handle takes for stored: its data, its base and its user change together. */
+  /** Makes what was acknowledged what the handle takes for stored. Its data, its base and its user change together. */
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
-  /** What was met last in the tiers, after what ran beside the answer has ended. */
+  /** Gives what was found last in the tiers, after waiting for what runs in the background for this handle. */
   newestOf(handle: Handle<Data>): Promise<LiveCopy>
   viewOf(wanted: Wanted): View
 }
 
-/** The options of a save, with its idle time-out seen through. */
+/** The options of a save, after its idle time-out was checked. */
 type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: number | undefined }
 
 export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data>): Saving<Data> => {
@@ -63,13 +65,16 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle.userId = resolved.userId
     handle.newest = now
     handle.doubtful = []
-    // Unless others' changes came in, the request's own object stays in place: others may hold on to it.
+    // If no changes of others came in, the request's own object stays in place, as others may refer to it.
     const isAsAsked = sameBytes(stored, viewOf(asked))
     handle.held = isAsAsked || !isolated ? undefined : viewOf(asked)
     if (!isAsAsked && !isolated) handle.data = withLaterChanges(handle.data, asked, resolved.value) as Data
   }
 
-  /** What came in of others' changes is none of this request's. */
+  /**
+   * The anchor after a save that only the cache has: the old anchor, with the changes of others that the save merged
+   * in, as those are not changes of this request.
+   */
   const anchorAfter = ({ anchor }: Handle<Data>, wanted: View, stored: View): View => {
     if (sameBytes(stored, wanted)) return anchor
     const { codecId, decode, encode } = context.values
@@ -77,9 +82,9 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     return merged === undefined ? stored : { codecId, data: encode(merged) }
   }
 
-  /** What is stored, with what the request has changed since it called for the save. */
+  /** What is stored, with the changes that the request has made since it called `save`. */
   const withLaterChanges = (held: Data, wanted: Wanted, stored: unknown): unknown => {
-    // What `beforeSave` gave in place of the data says nothing of the data.
+    // What `beforeSave` returned in place of the data tells nothing about the changes of the request.
     if (wanted.value !== wanted.source) return stored
     const asked = viewOf(wanted)
     return isAs(held, asked)
@@ -91,7 +96,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     try {
       return sameBytes(view, { codecId: context.values.codecId, data: context.values.encode(data) })
     } catch {
-      return false // it has become something that cannot be stored, of which its next save tells
+      return false // the data cannot be stored any more, as its next save will say
     }
   }
 
@@ -104,7 +109,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     return handle.inTurn(async () => {
       try {
         call.refuseIfLate()
-        // Another save of this handle may have ended only now: what this one holds was changed since that was called.
+        // A save of this handle that was called before may have ended only now. The changes of this save are those
+        // since that one was called.
         mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.known
         return await saveInTurn(handle, wanted, mine, { ...saveOptions, idleTtlMs }, call)
       } finally {
@@ -145,7 +151,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
   }
 
-  /** A write of a handle, in line behind the other writes of its session. */
+  /** Makes a write of a handle, in line behind the other writes of its session. */
   const writeOf = async (
     handle: Handle<Data>,
     wanted: View,
@@ -159,22 +165,23 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
         return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful })
       })
     } catch (error) {
-      // The handle takes nothing for stored that was not acknowledged; but its next save has to know what may be in.
+      // The handle takes nothing for stored that was not acknowledged. But its next save has to know what may be in.
       if (tries.doubt !== undefined) handle.doubtful = [...doubtful, { doubt: tries.doubt, wanted }]
       throw error
     }
   }
 
-  /** What a handle holds that is not known to be in the backend. */
+  /** The version that a handle holds, where it is not known to be in the backend. */
   const heldBy = ({ base, unflushedWriteId }: Handle<Data>): HeldVersion | undefined =>
     isUnflushed(base) ? { lineage: base.lineage, version: base.version, writeId: unflushedWriteId } : undefined
 
   /**
-   * Stores a change; and where the cache lost what this request was told is stored, before it was in the backend, puts
-   * that back first. A durable save rejects where nobody can tell whether it was lost, as it could not prove what it says.
+   * Stores a change. Where the cache lost what this request was told is stored, before that was in the backend, it is
+   * put back first. A durable save rejects where nobody can tell whether it was lost, as it could not prove what it
+   * says.
    *
-   * @param proves where the save is to prove that what the handle holds is in the backend: then others must not have
-   *   changed the same since
+   * @param proves whether the save is to prove that what the handle holds is in the backend. Then others must not have
+   *   changed the same since.
    */
   const withWhatWasLost = (
     handle: Handle<Data>,
@@ -203,8 +210,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   }
 
   /**
-   * Proves that what this handle holds, or a successor that contains it, is in the backend. Where the cache has lost it,
-   * what this request was told is stored is written anew.
+   * Makes sure that what this handle holds, or a successor that contains it, is in the backend. Where the cache has
+   * lost it, what this request was told is stored is written anew.
    */
   const saveUnchangedDurably = async (
     handle: Handle<Data>,

@@ -7,8 +7,8 @@ import type { LiveCopy } from '../protocol/read.js'
 import { inCache } from '../protocol/write.js'
 
 /**
- * Whether a use of this session, now, is worth telling anyone. One that is frozen is in use like any other: it may stay
- * so for as long as the backend is away.
+ * Whether the tiers should be told that this session is in use now. A frozen session is in use like any other: it may
+ * stay frozen for as long as the backend is away.
  */
 export const isWorthTouching = (context: Context, { envelope }: LiveCopy): boolean => {
   const { timings } = context.options
@@ -17,13 +17,13 @@ export const isWorthTouching = (context: Context, { envelope }: LiveCopy): boole
   return touchIsDue(envelope, now, timings) || extensionIsDue(envelope, now, timings)
 }
 
-/** A touch that lost a race is tried once more. */
+/** How often a touch is tried. One that lost a race is tried once more. */
 const TRIES = 2
 
 /**
- * Tells the tiers that a session is in use, as rarely as their timings allow: the backend first, so that its
- * copy never ends ahead of the cached one; then the cache, by rewriting the header alone. Gives what is then known to
- * stand.
+ * Tells the tiers that a session is in use, as rarely as their timings allow. The backend comes first, so that its copy
+ * never ends before the one in the cache. Then the cache is told, by rewriting the header alone. Resolves to what is
+ * then known to stand.
  */
 export const touch = async (context: Context, locator: Locator, newest: LiveCopy): Promise<LiveCopy> => {
   if (!isWorthTouching(context, newest)) return newest
@@ -43,8 +43,8 @@ export const touch = async (context: Context, locator: Locator, newest: LiveCopy
       telemetry.count('touches')
       return inCache(next, put.token)
     }
-    // A race that is lost to a write or a touch is lost to who told the cache more; but one that is lost to the mark of a
-    // flush is not.
+    // Who won the race with a write or a touch has told the cache of a use as well. Who won it with the mark of a flush
+    // has not, so the touch is tried again.
     const stands = put.outcome === 'conflict' ? await lookAt(context, locator.key, 'reader', undefined) : 'away'
     if (stands === 'away' || stands.state !== 'live') return newest
     standing = inCache(stands.envelope, stands.token)
@@ -63,7 +63,7 @@ const tellBackend = async (
     const expiresAt = backendDeadline(now, envelope.idleTtlMs, envelope.absoluteExpiresAt, options.timings)
     const { outcome } = await backend.extend({ locator, seenAt: now, expiresAt })
     if (outcome === 'extended') return 'extended'
-    // A cached copy of what the backend does not have: it was destroyed, or its entry outlived it.
+    // The cache holds a copy of what the backend does not have: it was destroyed, or the entry has outlived the row.
     await cache.setTombstone(locator.key)
     return 'gone'
   } catch (error) {

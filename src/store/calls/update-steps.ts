@@ -8,10 +8,13 @@ import type { CallParts } from './parts.js'
 import type { Saving } from './save.js'
 import type { UpdateSteps } from './update.js'
 
-/** How long a change given to `update` may take before others of the same session no longer wait for it, at most. */
+/**
+ * How long a change that was given to `update` may take at most, before other changes of the same session no longer
+ * wait for it.
+ */
 const LONGEST_CHANGE_MS = 1_000
 
-/** How `update` loads a session, stores what its changes made of it, and starts anew. */
+/** How `update` loads a session, stores what its changes have made of it, and starts anew. */
 export const updateSteps = <Data>(
   { context, customs, writes, handles }: CallParts<Data>,
   load: Load<Data>,

@@ -11,13 +11,13 @@ export interface UpdateSteps<Data> {
   readonly runtime: Runtime
   readonly load: (id: string, call: Call) => Promise<Handle<Data> | undefined>
   /**
-   * Stores `handle.data`; `false` if another process came between and nothing was stored. The tries of one change share
-   * their id, so that it is in once at most.
+   * Stores `handle.data`. Resolves to `false` if another process came between and nothing was stored. The tries of one
+   * change share their write id, so that the change is in once at most.
    */
   readonly write: (handle: Handle<Data>, options: WriteOptions, tries: Tries, call: Call) => Promise<boolean>
-  /** The data as it was loaded, in a copy of its own. */
+  /** Gives a new copy of the data as it was loaded. */
   readonly fresh: (handle: Handle<Data>) => Data
-  /** The same session, in a handle and with data of its own. */
+  /** Gives the same session in another handle, with its own copy of the data. */
   readonly copyOf: (handle: Handle<Data>) => Handle<Data>
   readonly maxAttempts: number
   /** How long a change may take before other changes of the session no longer wait for it, in ms. */
@@ -31,7 +31,7 @@ export type Update<Data> = (
   call: Call,
 ) => Promise<Handle<Data> | undefined>
 
-/** One caller in line. */
+/** A caller in line, and the change that it asked for. */
 interface Waiting<Data> {
   readonly change: (data: Data) => unknown
   readonly options: WriteOptions
@@ -40,7 +40,7 @@ interface Waiting<Data> {
   readonly reject: (error: unknown) => void
 }
 
-/** A change that was begun on this handle's data and has not ended. */
+/** A change that has begun on the data of this handle and has not ended. */
 interface Begun<Data> {
   readonly handle: Handle<Data>
   readonly was: Before
@@ -48,11 +48,11 @@ interface Begun<Data> {
 }
 
 /**
- * Atomic read-modify-write. Changes of one session that arrive while a round is under way make up the next
- * round together: one load, all changes in order of arrival, one save. A change that throws is rejected alone
- * and leaves no trace; a save that another process came before makes the whole round start again. A change that takes
- * long leaves the round and goes on alone, so that nobody waits for one that never ends. Each caller gets a handle of
- * its own.
+ * Reads, changes and writes a session as one step. Changes of one session that arrive while a round is under way make
+ * up the next round together: one load, all changes in the order in which they arrived, one save. A change that throws
+ * is rejected alone and leaves no trace. Where another process saved first, the whole round starts again. A change that
+ * takes long leaves the round and goes on alone, so that nobody waits for one that never ends. Each caller gets a
+ * handle of its own.
  */
 export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
   const queues = new Map<string, Waiting<Data>[]>()
@@ -88,7 +88,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
           return
         }
       } catch (error) {
-        // Where the deadline of one has passed, the others, who came later, go on without it.
+        // Where the deadline of one caller has passed, the others, who came later, go on without it.
         const isLate = isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') && round.some(({ call }) => call.isLate())
         if (!isLate) throw error
         removeLate(round, error)
@@ -97,7 +97,9 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     throw tooOften(steps.maxAttempts, tries)
   }
 
-  /** Takes out of the round whose callers have been told that they are late: nothing may begin for them any more. */
+  /**
+   * Takes those out of the round whose callers have been told that they are late. Nothing may begin for them any more.
+   */
   const removeLate = (round: Waiting<Data>[], because?: unknown): void => {
     const inTime = round.filter((waiting) => {
       try {
@@ -124,7 +126,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     }
   }
 
-  /** `false`: the change is not, or not yet, in the handle's data, which is spoilt. */
+  /** Applies one change. Resolves to `false` where it left the round. The data of the handle is spoilt then. */
   const apply = async (id: string, handle: Handle<Data>, waiting: Waiting<Data>): Promise<boolean> => {
     const { call, change, reject } = waiting
     try {
@@ -147,7 +149,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
         handle.data = dataAfter(was, promised) as Data
         return true
       }
-      // It goes on with the object that it was given; the others get another.
+      // The change goes on with the object that it was given, and the others get another one.
       const own = steps.copyOf(handle)
       own.data = handle.data
       void runAlone(id, waiting, { handle: own, was, changing })
@@ -157,7 +159,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     return false
   }
 
-  /** A change that takes long competes with the others as another process's would. */
+  /** Ends a change that takes long. It competes with the others as a change of another process would. */
   const runAlone = async (id: string, waiting: Waiting<Data>, begun: Begun<Data>): Promise<void> => {
     const { call, change, options, resolve, reject } = waiting
     const tries = noTries(steps.runtime)
@@ -203,11 +205,11 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { readonly then?: unknown }).then === 'function'
 
-/** The deadline of a round is that of the caller who is told first. */
+/** The call of a round whose caller is told first that it is late: its deadline is that of the round. */
 const earliestOf = <Data>(round: readonly Waiting<Data>[]): Call =>
   round.map(({ call }) => call).reduce((one, other) => (other.leftMs() < one.leftMs() ? other : one))
 
-/** Durable if any of them asked for it; the last idle time-out that was given counts. */
+/** The options of a round: durable if any caller asked for it, and the last idle time-out that was given. */
 const together = <Data>(round: readonly Waiting<Data>[]): WriteOptions => {
   const idleTtlMs = round.findLast(({ options }) => options.idleTtlMs !== undefined)?.options.idleTtlMs
   return {
