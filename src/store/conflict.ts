@@ -10,20 +10,23 @@ import {
 } from '../session/merge-rules.js'
 import { checkedOption, type Kind, kindOf, oneOf } from '../tools/options.js'
 
-/** What a conflict function is given: three copies of the data, each the function's own. */
+/** What a conflict function is given: three copies of the data, which it may change, as nobody else has them. */
 export interface ConflictSides<Data> {
   /** What this request loaded. */
   readonly base: Data
   readonly mine: Data
-  /** What another request stored meanwhile. */
+  /** What stands now, as another request stored it meanwhile. */
   readonly current: Data
 }
 
 /**
- * What `save` does when another request stored the session meanwhile: `merge` by top-level key, of one key the later
- * save's value; `deep`, or rules by key, where two changes of one key are to become one (`MergeRuleName` has each);
- * `reject` with `E_SESSION_CONFLICT`; `overwrite` the other's change; or a function that returns the data to store and
- * throws to reject.
+ * What `save` does when another request has stored the session meanwhile.
+ *
+ * - `merge` merges by top-level key; of a key that both changed, the later save's value stands.
+ * - `deep`, or rules by key, make one change of two changes of one key; `MergeRuleName` lists the rules.
+ * - `reject` rejects with `E_SESSION_CONFLICT`.
+ * - `overwrite` replaces the other request's change.
+ * - A function returns the data to store, or throws to reject.
  */
 export type ConflictPolicy<Data> =
   | 'merge'
@@ -41,7 +44,7 @@ const NAMED = oneOf('merge', 'deep', 'reject', 'overwrite')
 const isPlain = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** What the option `conflict` may be; the rules in it are looked at by `conflictOf`. */
+/** What the option `conflict` may be. The rules in it are checked by `conflictOf`. */
 export const conflictKind: Kind<ConflictPolicy<unknown>> = {
   ...kindOf(
     `${NAMED.expected}, rules such as { keys: { cart: 'append' } }, or a function`,
@@ -50,7 +53,11 @@ export const conflictKind: Kind<ConflictPolicy<unknown>> = {
   ...(NAMED.choices === undefined ? {} : { choices: NAMED.choices }),
 }
 
-/** @throws SessionStoreError `E_CONFIG`, naming the rule as it was typed */
+/**
+ * Gives the policy as the store applies it.
+ *
+ * @throws SessionStoreError `E_CONFIG`, which names the rule as it was typed
+ */
 export const conflictOf = <Data>(policy: ConflictPolicy<Data> = 'merge'): Conflict<Data> => {
   if (typeof policy === 'function' || policy === 'reject' || policy === 'overwrite') return policy
   if (policy === 'merge') return BY_KEY

@@ -24,12 +24,12 @@ export interface Context {
   readonly values: Values
 }
 
-/** Session data and what the application's own functions say of it. */
+/** The data of sessions as values, and what the codec and `identify` make of it. */
 export interface Values {
   readonly codecId: number
   /**
-   * @param maxBytes what it may come to, as far as the codec sees it. Left out for what stands in a tier already, or is
-   *   only compared with that: another process may allow more.
+   * @param maxBytes how large the data may become, as far as the codec sees it. It is left out for data that stands in
+   *   a tier already, or is only compared with such data, as another process may allow more.
    */
   encode(data: unknown, maxBytes?: number): Uint8Array
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
@@ -39,21 +39,25 @@ export interface Values {
   readonly sameness: Sameness
 }
 
-/** The user of an envelope's data; costs decoding it, so only where somebody asked to know users. */
+/** The user of an envelope's data. This decodes the data, so it is called only where the user is needed. */
 export const userOfEnvelope = (context: Context, envelope: LiveEnvelope): string | undefined =>
   context.values.userOf(context.values.decode(envelope))
 
-/** A random name, for a lineage or a write; never the one that means "none". */
+/** A random name for a lineage or a write. It is never the name that means "none". */
 export const randomName = (runtime: Runtime): Lineage & WriteId => {
   const bytes = Buffer.from(runtime.randomBytes(8))
   if (bytes.every((byte) => byte === 0)) bytes[7] = 1
   return bytes.toString('hex')
 }
 
-/** What a codec takes where nobody says how much it may be. */
+/** How many bytes a codec may take where nobody gives a limit. */
 const USUAL_BYTES = 64 * 1024 * 1024
 
-/** @throws SessionStoreError `E_SESSION_FORMAT` where nobody can read what stands there. */
+/**
+ * Makes the values of a store: `codec` writes them, and `codec` and `readable` read them.
+ *
+ * @throws SessionStoreError `E_SESSION_FORMAT` from `decode`, where no codec can read what stands there
+ */
 export const valuesOf = (
   codec: Codec,
   readable: readonly Codec[],
@@ -85,8 +89,8 @@ export const valuesOf = (
 }
 
 /**
- * What `identify` gave, as a user id. Whatever else it gives is refused: an async function would make all users one, as
- * would `false` or NaN.
+ * Makes a user id of what `identify` returned. What cannot be one is refused: an async function would make all users
+ * one, as would `false` or NaN.
  *
  * @throws SessionStoreError `E_CONFIG`
  */
@@ -109,7 +113,9 @@ export const rowOf = (copy: BackendCopy): QuarantineRow =>
     ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
     : { state: copy.state }
 
-/** The tier could not be asked, or did not answer: the one failure the protocol has answers to. */
+/**
+ * Whether a tier could not be asked or did not answer. This is the one failure for which the protocol has other ways.
+ */
 export const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
 
 export const destroyedMeanwhile = (): SessionStoreError =>

@@ -23,24 +23,30 @@ import { type ConflictPolicy, conflictKind, conflictOf } from './conflict.js'
 
 /** The options of a store, as its user types them. */
 export interface StoreOptions<Data> {
-  /** The cache in front. Default, together with `backend`: an embedded one, in this process only. */
+  /** The cache in front. By default, where `backend` is left out too, an embedded one in this process only. */
   readonly cache?: FrontCache
 
-  /** The tier that must not forget. Default, together with `cache`: an embedded one, in this process only. */
+  /** The tier that must not forget. By default, where `cache` is left out too, an embedded one in this process only. */
   readonly backend?: Backend
 
   /** Lets the embedded default start under `NODE_ENV=production`. @default false */
   readonly allowEmbedded?: boolean
 
-  /** How data becomes bytes; what older codecs of this library wrote can always be read. @default msgpack */
+  /**
+   * The codec that makes bytes of the data. What the other codecs of this library wrote can be read as well.
+   * @default msgpack
+   */
   readonly codec?: Codec
 
-  /** Keeps applications apart that share the tiers: 1 to 64 letters, digits, `_`, `.` and `-`. @default 'nonstick' */
+  /**
+   * The name that keeps applications apart which share the tiers: 1 to 64 letters, digits, `_`, `.` and `-`.
+   * @default 'nonstick'
+   */
   readonly namespace?: string
 
   /**
-   * How far the backend may fall behind: it is written on every n-th change of a session. Losing the cache can
-   * cost up to n - 1 acknowledged changes per session; 1 writes each change through. 1 to 1_000_000.
+   * How far the backend may fall behind: it is written on every n-th change of a session. Losing the cache can cost up
+   * to n - 1 acknowledged changes of each session. With 1 each change is written through. 1 to 1_000_000.
    * @default 10
    */
   readonly maxStaleCount?: number
@@ -51,69 +57,85 @@ export interface StoreOptions<Data> {
    */
   readonly maxStaleMs?: number
 
-  /** How long an untouched session lives. In ms, at least 1_000. @default 86_400_000 (one day) */
+  /** How long a session lives that nobody uses, in ms, at least 1_000. @default 86_400_000 (one day) */
   readonly idleTtlMs?: number
 
-  /** How long a session lives at most, used or not. In ms, at least `idleTtlMs`. @default 2_592_000_000 (30 days) */
+  /** How long a session lives at most, used or not, in ms, at least `idleTtlMs`. @default 2_592_000_000 (30 days) */
   readonly absoluteTtlMs?: number
 
   /**
-   * How often a session in use is touched in the cache. In ms. The idle time-out is lengthened by it, so that a
-   * use that was not written down shortens no life. For a session with a shorter idle time-out of its own it
-   * shrinks in proportion. @default a hundredth of `idleTtlMs`
+   * How often a session in use is touched in the cache, in ms. The idle time-out is lengthened by it, so that a use
+   * that was not written down shortens no session's life. For a session with a shorter idle time-out of its own it
+   * shrinks in proportion.
+   * @default a hundredth of `idleTtlMs`
    */
   readonly touchIntervalMs?: number
 
   /**
-   * How often a session in use is touched in the backend. In ms, at least `touchIntervalMs`. After a loss of the
-   * cache an idle session may live that much longer. Shrinks likewise. @default a tenth of `idleTtlMs`
+   * How often a session in use is touched in the backend, in ms, at least `touchIntervalMs`. After the cache was lost,
+   * an idle session may live that much longer. It shrinks in the same way as `touchIntervalMs`.
+   * @default a tenth of `idleTtlMs`
    */
   readonly touchBackendMs?: number
 
   /**
-   * When a new session reaches the backend: at once; when a user is known; or with its `maxStaleCount`-th
-   * change (or `maxStaleMs` after its second). The latter two spare the backend from robots and visitors, and
-   * until then losing the cache loses the session. @default 'create'
+   * When a new session reaches the backend: at once (`create`), when a user is known (`identify`), or with its
+   * `maxStaleCount`-th change or `maxStaleMs` after its second (`due`). The latter two keep robots and passing visitors
+   * out of the backend; until then losing the cache loses the session.
+   * @default 'create'
    */
   readonly persistOn?: PersistOn
 
   /**
-   * Whose session it is: a user id, or nothing for an anonymous one. A change of user is written through at
-   * once and never merged. Must be quick and read only what it needs.
+   * Says whose session it is: returns a user id, or nothing for an anonymous session. A change of user is written
+   * through at once and is never merged. The function must be quick, and read only what it needs.
    */
   readonly identify?: (data: Data) => string | number | undefined | null
 
-  /** Called with the data before every save; may change it in place, or return what to store instead. */
+  /** Called with the data before every save. It may change the data in place, or return what to store instead. */
   readonly beforeSave?: (data: Data) => Data | undefined
 
-  /** What becomes of two requests' changes. @default 'merge' */
+  /** What becomes of the changes of two requests that saved one session. @default 'merge' */
   readonly conflict?: ConflictPolicy<Data>
 
   /**
-   * A change is due in the backend, and the backend is down: `serve` acknowledges it as cache-only and retries,
-   * `reject` rejects the save. What must be durable (creation, change of user, destroy) always rejects.
+   * What happens when a change is due in the backend and the backend is down. `serve` acknowledges it as standing in
+   * the cache only, and tries again; `reject` rejects the save. What must be durable (creation, change of user,
+   * destroy) always rejects.
    * @default 'serve'
    */
   readonly onBackendDown?: 'serve' | 'reject'
 
   /**
-   * A session was destroyed in the backend, and the cache cannot be told: `acknowledge` resolves with
-   * `{ cache: 'unreachable' }`, `reject` rejects. Either way the store goes on trying. @default 'acknowledge'
+   * What happens when a session was destroyed in the backend and the cache cannot be told. `acknowledge` resolves with
+   * `{ cache: 'unreachable' }`; `reject` rejects. Either way the store goes on trying.
+   * @default 'acknowledge'
    */
   readonly onCacheUnreachable?: 'acknowledge' | 'reject'
 
-  /** After this every call settles, in ms, at least `backendTimeoutMs`. @default 10_000 */
+  /**
+   * The time after which every call settles, in ms, at least `backendTimeoutMs`. `clear` takes as long as there are
+   * sessions.
+   * @default 10_000
+   */
   readonly deadlineMs?: number
 
-  /** After this a call to the cache is given up, in ms; the cache's own deadline is usually shorter. @default 2_000 */
+  /**
+   * The time after which a call to the cache is given up, in ms. The cache's own deadline is usually shorter.
+   * @default 2_000
+   */
   readonly cacheTimeoutMs?: number
 
-  /** After this a call to the backend is given up, in ms; the backend's own deadline is usually shorter. @default 3_000 */
+  /**
+   * The time after which a call to the backend is given up, in ms. The backend's own deadline is usually shorter.
+   * @default 3_000
+   */
   readonly backendTimeoutMs?: number
 
   /**
-   * After this many calls in a row that a server (of the cache, or the backend) did not answer, it is left alone: calls
-   * fail at once, and one at a time shows whether it is back. 1 to 1_000_000. @default 5
+   * How many calls in a row a server (of the cache, or the backend) may leave without an answer. Then it is left alone:
+   * calls fail at once, and one at a time shows whether it is back. 1 to 1_000_000.
+   * @default 5
    */
   readonly breakerFailures?: number
 
@@ -130,27 +152,30 @@ export interface StoreOptions<Data> {
   readonly leaseWaitMs?: number
 
   /**
-   * How large a session's data may be as its codec writes it, in bytes, 1_024 to 1_073_741_824: more is refused with
-   * `E_SESSION_TOO_LARGE`, and what stood there stands. Beyond what the cache takes (about a megabyte) a session is
-   * kept in the backend alone, and each read of it is a read of the backend. @default 4_194_304
+   * How large the data of a session may be as its codec writes it, in bytes, 1_024 to 1_073_741_824. Larger data is
+   * refused with `E_SESSION_TOO_LARGE`, and what stood there stands. A session that is larger than the cache takes
+   * (about a megabyte) is kept in the backend alone, and each read of it is a read of the backend.
+   * @default 4_194_304
    */
   readonly maxSessionBytes?: number
 
   /**
-   * How many sessions this process reads from the backend at once, 1 to 10_000. More wait in line, for
-   * `backendTimeoutMs` at most. @default 16
+   * How many sessions this process reads from the backend at once, 1 to 10_000. Further reads wait in line, for
+   * `backendTimeoutMs` at most.
+   * @default 16
    */
   readonly maxBackendReads?: number
 
   /** How often a save is tried anew when others come between, 1 to 1_000. @default 20 */
   readonly maxAttempts?: number
 
-  /** How many unflushed sessions this process keeps in mind; one that falls out is flushed. @default 100_000 */
+  /** How many unflushed sessions the ledger of this process holds. One that falls out is flushed. @default 100_000 */
   readonly maxUnflushed?: number
 
   /**
-   * How long a destroyed session is remembered, in ms, at least `absoluteTtlMs`: longer than any copy could
-   * return. @default `absoluteTtlMs` and a day
+   * How long the tombstone of a session is kept, in ms, at least `absoluteTtlMs`, so that it outlasts every copy of the
+   * session.
+   * @default `absoluteTtlMs` and a day
    */
   readonly tombstoneTtlMs?: number
 
@@ -168,9 +193,11 @@ export interface ResolvedOptions {
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
   readonly tombstoneTtlMs: number
-  /** How long after a creation began its insert may still come in, by the backend's clock. */
+  /** How long after the beginning of a creation its insert may still come in, by the clock of the backend. */
   readonly insertMs: number
-  /** The same as `tombstoneTtlMs`, where nothing stood in the backend: as long as an insert under that id may come in. */
+  /**
+   * How long a tombstone is kept where no session stood in the backend: as long as an insert under that id may come in.
+   */
   readonly emptyTombstoneTtlMs: number
   readonly onBackendDown: 'serve' | 'reject'
   readonly onCacheUnreachable: 'acknowledge' | 'reject'
@@ -179,7 +206,7 @@ export interface ResolvedOptions {
   readonly backendTimeoutMs: number
   readonly breakerFailures: number
   readonly cacheRetryMs: number
-  /** For so long a server of the cache must have answered nothing before a writer goes round it. */
+  /** How long a server of the cache must have answered nothing before a writer goes round it. */
   readonly cacheAwayAfterMs: number
   readonly backendRetryMs: number
   readonly leaseMs: number
@@ -188,7 +215,9 @@ export interface ResolvedOptions {
   readonly maxSessionBytes: number
   readonly maxAttempts: number
   readonly maxUnflushed: number
-  /** After this a regeneration that has not ended is dead: its call was rejected, and its last step is over. */
+  /**
+   * The time after which a regeneration that has not ended is dead: its call was rejected, and its last step is over.
+   */
   readonly thawMs: number
   readonly maxClockSkewMs: number
   readonly timings: LifeTimings
@@ -196,17 +225,17 @@ export interface ResolvedOptions {
 }
 
 const DAY_MS = 86_400_000
-/** Longer than a broken connection takes to be made anew, and than most pauses of a busy server. */
+/** This is longer than it takes to replace a broken connection, and than most pauses of a busy server. */
 const AWAY_AFTER_MS = 500
-/** A call is over long before that; the clock of a process, or of the backend, may be an hour off. */
+/** Every call is over long before that, even if the clock of a process, or of the backend, is an hour off. */
 const INSERT_MS = 7_200_000
-/** Moments travel as 48-bit numbers; ten years is further than any session. */
+/** Moments are stored as 48-bit numbers. Ten years are longer than any session needs. */
 const LONGEST_MS = 3_650 * DAY_MS
 
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
-/** What each option may be. Some have narrower bounds besides, which come from other options. */
+/** What each option may be. Some have narrower bounds as well, which depend on other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
   cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
   backend: having('a backend, such as postgres({ … }) gives', [
@@ -253,9 +282,9 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
 }
 
 /**
- * Fills in what was left out, and complains about what cannot be.
+ * Checks the options and fills in the defaults of those that were left out.
  *
- * @throws SessionStoreError `E_CONFIG`, naming the option as it was typed, what was expected and what came.
+ * @throws SessionStoreError `E_CONFIG`, which names the option as it was typed, what was expected and what came.
  */
 export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptions => {
   checkOptions('options', options as StoreOptions<unknown>, KINDS)
@@ -296,7 +325,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   )
   const timings: LifeTimings = Object.freeze({ touchIntervalMs, touchBackendMs, idleTtlMs })
   const persistOn = options.persistOn ?? 'create'
-  // A step may begin just before the deadline, and be sent twice.
+  // A step may begin just before the deadline, and may be sent twice.
   const thawMs = deadlineMs + 2 * backendTimeoutMs + maxClockSkewMs
   const insertMs = Math.min(absoluteTtlMs, Math.max(INSERT_MS, thawMs + maxClockSkewMs))
   return Object.freeze({
@@ -306,7 +335,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     absoluteTtlMs,
     tombstoneTtlMs,
     insertMs,
-    // One that was put off may come as long as its session can live; one that was not, while its call is under way.
+    // An insert that was put off may come as long as its session can live. Any other comes while its call is under way.
     emptyTombstoneTtlMs: Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs),
     onBackendDown: options.onBackendDown ?? 'serve',
     onCacheUnreachable: options.onCacheUnreachable ?? 'acknowledge',

@@ -27,7 +27,9 @@ import { reading } from './protocol/read.js'
 import type { Customs } from './protocol/resolve.js'
 import { writing } from './protocol/write.js'
 
-/** The protocol's steps as the store that programs and adapters use: each call is in a file of `calls/`. */
+/**
+ * Makes the store that programs and adapters use, from the steps of the protocol. Each call is in a file of `calls/`.
+ */
 export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Customs<Data>): SessionStore<Data> => {
   const { options, runtime, telemetry } = parts
   const ledger = unflushedLedger({
@@ -79,7 +81,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     regenerate: (session) =>
       timely('regenerate', true, {}, (call) => {
-        // At once: what the handle holds now counts, and not what it holds when others had their turn.
+        // `regenerate` is called at once, so that what the handle holds now counts, and not what it holds when its turn
+        // comes.
         if (isSession(session)) return regenerate(mine(session), call)
         return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
       }),
