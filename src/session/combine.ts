@@ -1,9 +1,9 @@
 import type { Sameness } from './sameness.js'
 
-/** What became of two changes of one value; `undefined` where they do not fit the rule. */
+/** The value that was made of two changes of one value; `undefined` where they do not fit the rule. */
 export type Combined = { readonly value: unknown } | undefined
 
-/** A counter: both sides' differences, added. What was not there counts as zero. */
+/** Combines a counter: adds the differences of both sides. A counter that was not there counts as zero. */
 export const sum = (base: unknown, mine: unknown, current: unknown): Combined => {
   if (typeof mine === 'bigint' && typeof current === 'bigint') {
     const from = base ?? 0n
@@ -16,10 +16,10 @@ export const sum = (base: unknown, mine: unknown, current: unknown): Combined =>
 }
 
 /**
- * An array that only grew: what stands, and then what I added to it.
+ * Combines an array that only grew: what stands, followed by what I added to it.
  *
- * @param descends whether what stands was made from `base`, as between two requests: then it has to begin with it. Else
- *   what I added may stand anywhere in mine.
+ * @param descends whether what stands was made from `base`, as between two requests. Then it has to begin with `base`,
+ *   and so does mine. Otherwise what I added may stand anywhere in mine.
  */
 export const append = (
   base: unknown,
@@ -44,7 +44,10 @@ export const append = (
   return met === from.length ? { value: [...current, ...added] } : undefined
 }
 
-/** A Set, or an array used as one: what I added is in, what I removed is not, and the rest is as it stands. */
+/**
+ * Combines a Set, or an array that is used as one: what I added is in it, what I removed is not, and the rest is as it
+ * stands.
+ */
 export const union = (base: unknown, mine: unknown, current: unknown, { tokenOf }: Sameness): Combined => {
   const [before, after, standing] = [
     membersOf(base ?? [], tokenOf),
@@ -63,6 +66,6 @@ const membersOf = (value: unknown, tokenOf: Sameness['tokenOf']): Map<unknown, u
   if (!Array.isArray(value) && !(value instanceof Set)) return undefined
   const members = new Map<unknown, unknown>()
   for (const member of value) members.set(tokenOf(member), member)
-  // Of an array with equal members nobody can tell which of them was removed.
+  // Where an array has equal members, nobody can tell which of them was removed.
   return Array.isArray(value) && members.size !== value.length ? undefined : members
 }

@@ -14,8 +14,8 @@ import { extensionIsDue, hasExpired, hasPassed, type LifeTimings } from './expir
 import { isUnflushed } from './transitions.js'
 
 /*
- * The protocol's decisions, as pure functions of what was seen. The store asks them and does as they say;
- * nothing else decides when the backend is written, and what an answer means.
+ * The decisions of the protocol, as pure functions of what was found. The store asks them and does as they say. Nothing
+ * else decides when the backend is written, and what an answer means.
  */
 
 /** When a session that starts in the cache reaches the backend. */
@@ -29,17 +29,21 @@ export interface FlushPolicy {
 
 export interface WriteSituation {
   readonly now: EpochMs
-  /** Must be in the backend before it is acknowledged: asked for as durable, or a change of user. */
+  /**
+   * Why the write must be in the backend before it is acknowledged, such as that the caller asked for it, or that the
+   * user changed; `undefined` where it need not.
+   */
   readonly critical: Extract<FlushReason, 'durable' | 'identify' | 'regenerate'> | undefined
-  /** Somebody is logged in. */
+  /** Whether the session has a user. */
   readonly identified: boolean
 }
 
 /**
- * Why this envelope must reach the backend before its write is acknowledged, or `undefined` if it need not.
+ * Why this envelope must reach the backend before its write is acknowledged; `undefined` if it need not.
  *
- * Distance: the write that would leave the backend `maxStaleCount` writes behind takes it along. Claim: so
- * does the first write of a freshly filled lineage, else one loss of the cache could cost the bound twice.
+ * Two bounds make sure that losing the cache once costs less than `maxStaleCount` writes. The write that would leave
+ * the backend `maxStaleCount` writes behind is flushed (`count`). And so is the first write of a lineage that was just
+ * filled (`claim`), as otherwise one loss could cost the bound twice.
  */
 export const flushReason = (
   envelope: LiveEnvelope,
@@ -59,8 +63,8 @@ export const flushReason = (
 }
 
 /**
- * The process that owes the flush of this envelope's oldest write had its time and more: whoever reads it now
- * flushes it. Sessions that are kept from the backend on purpose are not owed.
+ * Whether a reader should flush this envelope: the process that owes the flush of its oldest write has had its time and
+ * more. Sessions that are kept from the backend on purpose are not owed.
  */
 export const readerShouldFlush = (
   envelope: LiveEnvelope,
@@ -71,18 +75,18 @@ export const readerShouldFlush = (
   envelope.unflushedAt > 0 &&
   hasPassed(maxStaleMs + maxStaleMs / 4, envelope.unflushedAt, now)
 
-/** An unflushed envelope that the time bound holds for. */
+/** Whether an envelope is unflushed and the bound in time holds for it. */
 export const owesFlush = (envelope: LiveEnvelope, { persistOn }: FlushPolicy, identified: () => boolean): boolean => {
   if (!isUnflushed(envelope)) return false
   if (envelope.durableLineage !== NO_LINEAGE || persistOn === 'create') return true
-  // A session that nobody came back to change is what deferring is meant to keep out of the backend.
+  // A session that nobody comes back to change is to be kept out of the backend: that is what deferring is for.
   return persistOn === 'due' ? envelope.version > 1 : identified()
 }
 
-/** Which copy of a session: what a guard and a verdict go by. */
+/** The names of a copy of a session, by which guards and verdicts go. */
 type Copy = Pick<LiveEnvelope, 'lineage' | 'version'>
 
-/** What a flush found. `superseded`: the backend has this write already, alone or among newer ones. */
+/** How a flush ended. `superseded` says that the backend has this write already, alone or among newer ones. */
 export type FlushVerdict = 'applied' | 'superseded' | 'conflict' | 'destroyed' | 'absent'
 
 export const flushVerdict = (
@@ -93,15 +97,15 @@ export const flushVerdict = (
   return verdictOnRow(envelope, outcome.row)
 }
 
-/** The same, from what stands in the backend. */
+/** The same, decided from what stands in the backend. */
 export const verdictOnRow = (envelope: Copy, row: BackendState): Exclude<FlushVerdict, 'applied'> => {
   if (row.state !== 'live') return row.state
   return row.lineage === envelope.lineage && row.version >= envelope.version ? 'superseded' : 'conflict'
 }
 
 /**
- * What an insert found. `older of mine`: an earlier version of this very lineage stands there, to be updated; what is
- * `superseded` is in, by an answer that was lost.
+ * How an insert ended. `older of mine` says that an earlier version of this very lineage stands there and has to be
+ * updated. What is `superseded` is in, put there by an insert whose answer was lost.
  */
 export const insertVerdict = (envelope: Copy, outcome: InsertOutcome): FlushVerdict | 'older of mine' => {
   if (outcome.outcome === 'inserted') return 'applied'
@@ -111,7 +115,7 @@ export const insertVerdict = (envelope: Copy, outcome: InsertOutcome): FlushVerd
   return isOlder ? 'older of mine' : verdictOnRow(envelope, row)
 }
 
-/** What a copy that was read from the backend means for whoever reads. */
+/** What a copy that was read from the backend means for the reader. */
 export type CopyVerdict = 'live' | 'expired' | 'absent' | 'destroyed'
 
 export const copyVerdict = (copy: BackendCopy, now: EpochMs): CopyVerdict => {
@@ -120,23 +124,29 @@ export const copyVerdict = (copy: BackendCopy, now: EpochMs): CopyVerdict => {
 }
 
 /**
- * Whether a copy is of the session that its caller holds, and not of a later one under the same id: that one was made
- * when the first had ended, and so later.
+ * Whether two copies are of one session, and not of two sessions under one id. The later of two sessions was made after
+ * the first had ended, and so has a later moment of creation.
  */
 export const isSameSession = (one: Pick<LiveEnvelope, 'createdAt'>, other: Pick<LiveEnvelope, 'createdAt'>): boolean =>
   one.createdAt === other.createdAt
 
-/** Whether an entry of the cache descends from what stands in the backend; a dead one never does again. */
+/**
+ * Whether an entry of the cache descends from what stands in the backend. If it does not, it is dead and never will
+ * again.
+ */
 export const lives = (envelope: LiveEnvelope, row: { readonly lineage: string; readonly version: number }): boolean =>
   row.lineage === envelope.lineage ||
   (row.lineage === envelope.durableLineage && row.version === envelope.durableVersion)
 
-/** What to do with an entry of the cache that may be older than what the backend holds. */
+/**
+ * What to do with an entry that may be older than what the backend holds: believe it, remove it, or put a tombstone in
+ * its place.
+ */
 export type QuarantineVerdict = 'believe' | 'remove' | 'tombstone'
 
 /**
- * Compared with the backend: an entry whose lineage died, or that the backend is ahead of, is removed by its very
- * token. One that was never in the backend, on purpose, is believed where the backend has nothing.
+ * Compares an entry with the backend. It is removed by its token if its lineage is dead or the backend is ahead of it.
+ * One that was never in the backend on purpose is believed where the backend has nothing.
  */
 export const quarantineVerdict = (envelope: LiveEnvelope, row: QuarantineRow): QuarantineVerdict => {
   if (row.state === 'destroyed') return 'tombstone'
@@ -154,9 +164,12 @@ export type QuarantineRow =
 export type ConfirmVerdict = 'confirm' | 'acknowledge' | 'again'
 
 /**
- * `confirm`: it is mine, or a successor; mark it durable if that succeeds, and acknowledge.
- * `acknowledge`: another lineage that was filled from my copy or a later one.
- * `again`: a lineage that never saw my copy stands there; my write is to be done over.
+ * Decides about the acknowledgement of what was flushed, from the entry that was found.
+ *
+ * - `confirm`: the entry is mine or a successor of it. It is to be marked as durable, and the write is acknowledged,
+ * also where the mark does not succeed.
+ * - `acknowledge`: the entry is of another lineage, which was filled from my copy or a later one.
+ * - `again`: the entry is of a lineage that never saw my copy, so that my write has to be done over.
  */
 export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): ConfirmVerdict => {
   if (seen.lineage === flushed.lineage) return seen.version >= flushed.version ? 'confirm' : 'again'
@@ -164,9 +177,11 @@ export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): Confi
 }
 
 /**
- * What an entry of the cache means for a copy, `row`, that is known to have stood in the backend. `contained`: whoever sees
- * it misses nothing of that copy, since it descends from it, or holds the very write. `compare`: only the backend as it
- * stands by now tells. The entry may be dead; or it descends from a later copy.
+ * What an entry of the cache means for a copy, `row`, that is known to have stood in the backend.
+ *
+ * - `contained`: whoever is served from the entry misses nothing of that copy, as the entry descends from it or holds
+ * the very write.
+ * - `compare`: only the backend, as it stands by now, tells. The entry may be dead, or descend from a later copy.
  */
 export const afterwardsVerdict = (
   seen: LiveEnvelope,
@@ -179,8 +194,10 @@ export const afterwardsVerdict = (
 export type RingVerdict = 'in' | 'not in' | 'cannot tell'
 
 /**
- * The ring decides while fewer writes came after than it remembers. A version that fell back means that the
- * cache was lost in between, and then an absent id is absent for good only if the backend's ring covers it.
+ * Decides whether a write is in a copy, by the ring of write ids in the copy.
+ *
+ * The ring tells as long as fewer writes came after than it remembers. A version that fell back means that the cache
+ * was lost in between. Then an id that is absent is absent for good only if the ring of the backend's row covers it.
  */
 export const ringVerdict = (
   seen: { readonly version: number; readonly writeIds: readonly WriteId[] },
@@ -188,11 +205,13 @@ export const ringVerdict = (
   baseVersion: number,
 ): RingVerdict => {
   if (seen.writeIds.includes(writeId)) return 'in'
-  // Applied, it is the write right after the base; this many versions further it is still the ring's oldest.
+  // If it was applied, it is the write right after the base. So many versions later it is still the oldest in the ring.
   return seen.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
 }
 
-/** A version of a session that a caller holds; `writeId` is that of the caller's own last write, if there was one. */
+/**
+ * The version of a session that a caller holds. `writeId` names the last write of the caller itself, if there was one.
+ */
 export interface HeldVersion {
   readonly lineage: Lineage
   readonly version: number
@@ -200,12 +219,13 @@ export interface HeldVersion {
 }
 
 /**
- * Whether what stands has all that a caller holds, so that it need only be made durable. It has if it is that version
- * or a later one of the lineage, if it was filled from one, or if it remembers the caller's last write.
+ * Whether what stands has everything that a caller holds, so that it need only be made durable. It has if it is that
+ * version or a later one of the lineage, if it was filled from one of these, or if it remembers the last write of the
+ * caller.
  */
 export const heldVerdict = (seen: LiveEnvelope, { lineage, version, writeId }: HeldVersion): RingVerdict => {
   if (seen.lineage === lineage) return seen.version >= version ? 'in' : 'not in'
   if (seen.durableLineage === lineage && seen.durableVersion >= version) return 'in'
-  // The write made this version of the one before it.
+  // That write made this version from the one before it.
   return writeId === undefined ? 'not in' : ringVerdict(seen, writeId, version - 1)
 }

@@ -6,15 +6,15 @@ import { SessionStoreError } from '../errors.js'
 import { KEY_CHECK_BYTES, keyCheck } from './key.js'
 
 /**
- * A session as the cache holds it: everything the protocol needs to know stands in a fixed binary header and
- * can be read, and rewritten, without decoding the data. `docs/data-format.md` has it byte by byte.
+ * A session as the cache holds it. Everything that the protocol needs to know stands in a fixed binary header, which
+ * can be read and rewritten without decoding the data. `docs/data-format.md` describes it byte by byte.
  */
 export interface LiveEnvelope {
   readonly kind: 'live'
-  /** Readable, but refuses writes: it is being regenerated. */
+  /** Whether it refuses writes, and can only be read, as the session is being regenerated. */
   readonly frozen: boolean
   readonly codecId: number
-  /** The life of this entry in the cache: minted anew at each fill. */
+  /** The name of the line of copies that this entry belongs to. Each fill gives the entry a new one. */
   readonly lineage: Lineage
   /** Grows by one with every accepted write. */
   readonly version: number
@@ -29,17 +29,20 @@ export interface LiveEnvelope {
   readonly touchedAt: EpochMs
   /** When the backend was last told that the session is in use. */
   readonly seenDurableAt: EpochMs
-  /** Set by fills and checks, inherited by writes and touches: what quarantine goes by. */
+  /**
+   * The moment of the last fill or comparison with the backend, by which quarantine goes. Writes and touches inherit
+   * it.
+   */
   readonly trustedAt: EpochMs
   readonly expiresAt: EpochMs
   readonly absoluteExpiresAt: EpochMs
   readonly idleTtlMs: number
-  /** Touches, roughly the read-only uses; they stop at 2^32 - 1. */
+  /** How many touches there were, which is roughly the number of uses that changed nothing; it stops at 2^32 - 1. */
   readonly reads: number
-  /** Accepted writes; they stop at 2^32 - 1. */
+  /** How many writes were accepted; it stops at 2^32 - 1. */
   readonly writes: number
   readonly userEpoch: number
-  /** Newest last, at most eight. */
+  /** The ids of the last writes, the newest last, at most eight. */
   readonly writeIds: readonly WriteId[]
   readonly backendToken: BackendToken
   readonly data: Uint8Array
@@ -49,7 +52,7 @@ export interface LiveEnvelope {
 export interface LeaseEnvelope {
   readonly kind: 'lease'
   readonly nonce: Lineage
-  /** After this the holder is taken for dead. */
+  /** The moment after which the holder is taken for dead. */
   readonly expiresAt: EpochMs
 }
 
@@ -70,7 +73,7 @@ export interface LargeEnvelope {
 
 export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope | LargeEnvelope
 
-/** Bytes that are no envelope of this key: damaged, or another session's. To be treated as a miss. */
+/** Bytes that are no envelope of this key, as they are damaged or of another session. They count as a miss. */
 export interface DamagedEnvelope {
   readonly kind: 'damaged'
   readonly reason: 'truncated' | 'not an envelope' | 'checksum' | 'foreign' | 'malformed'
@@ -81,13 +84,16 @@ export const ENVELOPE_FORMAT = 1
 const MAGIC = 0x6e736b // 'nsk'
 const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
 const FLAG_FROZEN = 0x0004
-/** Sealed and compressed have their bits; a program that cannot undo them must not read past them. */
+/**
+ * The flags that this program knows. There are bits for sealed and for compressed envelopes; a program that cannot undo
+ * these must not read them.
+ */
 const KNOWN_FLAGS = FLAG_FROZEN
 const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
 const MAX_TOKEN_BYTES = 64
-/** What an envelope has besides its data, at most. */
+/** How many bytes an envelope may have besides its data. */
 export const LONGEST_HEADER_BYTES: number = HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES
 
 // The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
@@ -147,7 +153,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   bytes.writeUInt8(KINDS[envelope.kind], AT.kind)
   const moment = (value: number, at: number): void => void bytes.writeUIntBE(value, at, 6)
   const name = (digits: string, at: number): void => {
-    // Node writes what it can of a text that is no hexadecimal number, and says nothing.
+    // Node writes as much as it can of a text that is no hexadecimal number, and raises no error.
     if (digits.length !== 16 || bytes.write(digits, at, 8, 'hex') !== 8)
       throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
   }
@@ -188,16 +194,16 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
 /**
  * Reads what stands under `key`.
  *
- * Damage is a value, because the backend has the session still. A format, a kind or a flag that this program
- * does not know, under a checksum that fits, was written by another release and is an error: taking it for a
- * miss would let a rolling deploy eat sessions.
+ * Damage is a value and no error, as the backend still has the session. A format, a kind or a flag that this program
+ * does not know, under a checksum that fits, was written by another release. That is an error: if it counted as a miss,
+ * a rolling deploy would lose sessions.
  *
  * @throws SessionStoreError `E_SESSION_FORMAT`.
  */
 export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array): Envelope | DamagedEnvelope =>
   readEnvelope(READERS, key, bytes)
 
-/** Which list of servers the writer of an envelope went by, as a number; 0 for none, or in another format. */
+/** The number of the list of servers by which the writer of an envelope went; 0 for none, or in another format. */
 export const serverListOf = (given: Uint8Array): number => {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
   return bytes.length < HEADER_BYTES || bytes.readUInt8(AT.format) !== ENVELOPE_FORMAT
@@ -205,13 +211,13 @@ export const serverListOf = (given: Uint8Array): number => {
     : bytes.readUInt32BE(AT.serverList)
 }
 
-/** Reads what stands behind the common prefix. */
+/** Reads the part of an envelope that follows the common prefix. */
 export type EnvelopeReader = (bytes: Buffer) => Envelope | DamagedEnvelope
 
-/** The formats this program reads: its own, and its predecessor's where there is one. */
+/** The formats that this program reads: its own, and that of the release before where there is one. */
 const READERS: ReadonlyMap<number, EnvelopeReader> = new Map([[ENVELOPE_FORMAT, (bytes) => readFormat1(bytes)]])
 
-/** `decodeEnvelope` of a program that knows the given formats; the rule for upgrades in one place. */
+/** `decodeEnvelope` for a program that knows the given formats. The rule for upgrades stands here only. */
 export const readEnvelope = (
   readers: ReadonlyMap<number, EnvelopeReader>,
   key: CacheKey,
@@ -276,7 +282,7 @@ const readFormat1: EnvelopeReader = (bytes) => {
   }
 }
 
-/** A CRC-32 over the key and everything in the envelope but the checksum itself. */
+/** The checksum: a CRC-32 over the key and over everything in the envelope but the checksum itself. */
 const checksumOf = (key: CacheKey, bytes: Buffer): number =>
   crc32(bytes.subarray(AT.keyCheck), crc32(bytes.subarray(0, AT.checksum), crc32(key)))
 
@@ -288,5 +294,5 @@ const unknown = (what: string, got: number, known: readonly number[]): SessionSt
     `Stored session has ${what} ${got}; this program knows ${known.join(' and ')}. Was it written by a newer release?`,
   )
 
-/** True while no copy of the session has reached the backend: its creation was deferred. */
+/** Whether no copy of the session has reached the backend yet, as its creation was deferred. */
 export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

@@ -1,6 +1,6 @@
 import { SessionStoreError } from '../errors.js'
 
-/** An id longer than this is refused before any I/O. */
+/** The longest id, in UTF-16 code units. A longer one is refused before any tier is asked. */
 export const MAX_ID_LENGTH = 1024
 
 const RANDOM_BYTES = 32
@@ -14,7 +14,7 @@ export const monthOf = (at: number): string => {
 }
 
 /**
- * An id of nonstick's own form: the month of its birth and 256 bits of chance, 47 characters that need no
+ * Makes an id of nonstick's own form: the month of its birth and 256 random bits, in 47 characters that need no
  * escaping in a cookie or a URL.
  *
  * @param random at least 32 bytes from a CSPRNG; more are ignored.
@@ -24,12 +24,12 @@ export const sessionIdFrom = (now: number, random: Uint8Array): string => {
   return monthOf(now) + Buffer.from(random.buffer, random.byteOffset, RANDOM_BYTES).toString('base64url')
 }
 
-/** The birth month an id claims, or `undefined` where the id is of a foreign form. */
+/** The month of birth that an id claims; `undefined` where the id is of another form. */
 export const bornMonthOf = (id: string): string | undefined => (OWN_ID.test(id) ? id.slice(0, 4) : undefined)
 
 /**
- * Passes an id on, or refuses it: a session id is a string of 1 to 1024 UTF-16 code units. Half a surrogate pair
- * is refused: UTF-8 has the same bytes for all of them, and two ids would be one session.
+ * Gives an id back, or refuses it. A session id is a string of 1 to 1024 UTF-16 code units. Half a surrogate pair is
+ * refused, as UTF-8 has the same bytes for all of them, and two ids would name one session.
  *
  * @throws SessionStoreError `E_INVALID_ID`, without the id in its message.
  */
@@ -41,7 +41,7 @@ export const checkedId = (id: unknown): string => {
   return id
 }
 
-/** ES2024, which Node has had since 20; our `lib` is ES2023. */
+/** This is of ES2024, which Node has had since release 20. Our `lib` is ES2023. */
 const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()
 
 const invalidId = (got: string): SessionStoreError =>

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto'
 import { type CacheKey, type Locator, splitKey } from '../contract/locator.js'
 import { bornMonthOf } from './id.js'
 
-/** What a namespace may be made of; short enough for any cache's keys, and free of colons. */
+/** The form of a namespace. It is short enough for the keys of any cache, and has no colon. */
 export const NAMESPACE: RegExp = /^[A-Za-z0-9_.-]{1,64}$/
 
 /** How many bytes of the key's hash an envelope carries. */
 export const KEY_CHECK_BYTES = 8
 
 /**
- * How the tiers are asked for a session: by a hash of its id, so that no tier, log or dump holds a usable
- * cookie. A plain fast hash suffices, because an id is long and random.
+ * Where the tiers keep the session of an id: under a hash of the id, so that no tier, log or dump holds a cookie that
+ * can be used. A plain and fast hash suffices, as an id is long and random.
  */
 export const locate = (namespace: string, id: string): Locator => {
   const key = `${namespace}:${createHash('sha256').update(id, 'utf8').digest('base64url')}`

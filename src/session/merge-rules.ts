@@ -1,12 +1,13 @@
 /**
- * How two changes of one value become one. A rule applies only where both sides changed the value, and to the kind of
- * value that it is for; where it does not fit, the later save's value stands.
+ * How two changes of one value become one. A rule applies only where both sides changed the value, and only to the kind
+ * of value that it is for. Where it does not fit, the later save's value stands.
  *
- * - `merge`: the value is one thing; the later save's stands.
- * - `sum`: a counter (numbers, or bigints); both sides' differences are added.
- * - `append`: an array that only grew; what stands, and then what the later save added.
- * - `union`: a Set, or an array without equal members; what either side added is in, what either removed is not.
- * - `deep`: by what the value is: plain objects and Maps key by key, in depth, arrays as `append`, Sets as `union`.
+ * - `merge`: the value is one thing, and the later save's value stands.
+ * - `sum`: for a counter (numbers, or bigints). The differences of both sides are added.
+ * - `append`: for an array that only grew. What stands is followed by what the later save added.
+ * - `union`: for a Set, or an array without equal members. What either side added is in, what either removed is not.
+ * - `deep`: by the kind of the value. Plain objects and Maps are merged key by key, in depth, arrays as by `append`,
+ * and Sets as by `union`.
  */
 export type MergeRuleName = 'merge' | 'sum' | 'append' | 'union' | 'deep'
 
@@ -36,7 +37,7 @@ export interface MergeRules<Data = Record<string, unknown>> {
   readonly keys?: { readonly [Key in keyof Data]?: MergeRule<Data[Key]> }
 }
 
-/** Rules as they are applied. */
+/** Rules in the form in which they are applied. */
 export interface Rules {
   readonly rest: Rule
   readonly keys: ReadonlyMap<unknown, Rule>
@@ -48,12 +49,12 @@ export const MERGE_RULE_NAMES: readonly MergeRuleName[] = ['merge', 'sum', 'appe
 
 const NO_KEYS: ReadonlyMap<unknown, Rule> = new Map()
 
-/** Key by key, and of one key the later save's value. */
+/** Merges key by key. Of a key that both sides changed, the later save's value stands. */
 export const BY_KEY: Rules = Object.freeze({ rest: 'merge', keys: NO_KEYS })
 
-/** In depth, by what the values are. */
+/** Merges in depth, by the kinds of the values. */
 export const IN_DEPTH: Rules = Object.freeze({ rest: 'deep', keys: NO_KEYS })
 
-/** Whether two equal changes of one value can be more than one of them, as of a counter that both sides raised by one. */
+/** Whether a rule can make more than one change of two equal ones, as for a counter that both sides raised by one. */
 export const combines = ({ rest, keys }: Rules): boolean =>
   [rest, ...keys.values()].some((rule) => (typeof rule === 'string' ? rule !== 'merge' : combines(rule)))

@@ -4,15 +4,18 @@ import type { Sameness } from './sameness.js'
 
 export interface MergeOptions {
   readonly sameness: Sameness
-  /** What becomes of a value that both sides changed. */
+  /** How a value is merged that both sides changed. */
   readonly rules: Rules
-  /** In these keys mine stands, and never conflicts. */
+  /** The top-level keys whose value in mine always stands. */
   readonly unmergedKeys: ReadonlySet<string>
-  /** In these keys a deletion beats a change: what `identify` reads, so that nobody is logged in again. */
+  /**
+   * The top-level keys in which a deletion beats a change. They are those that `identify` reads, so that nobody is
+   * logged in again.
+   */
   readonly deletionWinsKeys: ReadonlySet<string>
   /**
-   * Whether `current` was made from `base`, as between two requests that loaded the same. Where it was not, changes are
-   * carried over to it all the same.
+   * Whether `current` was made from `base`, as between two requests that loaded the same copy. Where it was not, the
+   * changes are made to it all the same.
    */
   readonly descends: boolean
 }
@@ -21,17 +24,20 @@ export type MergeOutcome =
   | {
       readonly outcome: 'merged'
       readonly data: unknown
-      /** Whether all that either side changed is in `data`: no change had to give way to another of the same key. */
+      /**
+       * Whether everything that either side changed is in `data`, so that no change had to give way to another of the
+       * same key.
+       */
       readonly isWhole: boolean
     }
   | { readonly outcome: 'conflict' }
 
 /**
- * Three-way merge by top-level key: what I changed since `base`, laid over `current`.
+ * Merges three copies of the data by top-level key: what I changed since `base` is laid over `current`.
  *
- * Different keys all survive. Of one key that both changed, its rule says what becomes; where the rule does not fit the
- * value, the later write, mine, stands. A change beats a deletion. Data that is no plain object is one single value: it
- * merges only where one side did not change it.
+ * Changes of different keys all survive. Of a key that both sides changed, its rule decides; where the rule does not
+ * fit the value, the later write, mine, stands. A change beats a deletion. Data that is no plain object is one single
+ * value, and is merged only where one side did not change it.
  */
 export const mergeThreeWay = (
   base: unknown,
@@ -50,7 +56,7 @@ export const mergeThreeWay = (
   return isSame(base, mine) ? { outcome: 'merged', data: current, isWhole: true } : { outcome: 'conflict' }
 }
 
-/** One merge under way. */
+/** A merge that is under way. */
 interface Merging {
   readonly sameness: Sameness
   readonly descends: boolean
@@ -68,7 +74,7 @@ interface Entry {
   readonly value: unknown
 }
 
-/** What stands in an object or a Map, by what tells its keys apart. */
+/** The entries of an object or a Map, each under the token that tells its key from others. */
 type Entries = ReadonlyMap<unknown, Entry>
 
 type Exceptions = Pick<MergeOptions, 'unmergedKeys' | 'deletionWinsKeys'>
@@ -109,7 +115,7 @@ const mergeEntries = (
   return merged
 }
 
-/** What becomes of a value that both sides changed, also where they changed it alike. */
+/** Merges a value that both sides changed, also where they changed it alike. */
 const combine = (merging: Merging, rule: Rule, sides: Sides<unknown>): unknown => {
   const combined = combinedBy(rule, merging, sides)
   if (combined !== undefined) return combined.value
@@ -129,7 +135,7 @@ const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides
     case 'union':
       return union(base, mine, current, merging.sameness)
     case 'deep':
-      // Where nobody said what the value is, two equal changes are one.
+      // Where nobody has said what the value is, two equal changes are one.
       if (merging.sameness.isSame(mine, current)) return { value: mine }
       if (mine instanceof Set) return union(base, mine, current, merging.sameness)
       return inParts(merging, IN_DEPTH, { base, mine, current }) ?? appended()
@@ -138,7 +144,7 @@ const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides
   }
 }
 
-/** A plain object or a Map, entry by entry. What was not there counts as empty. */
+/** Merges a plain object or a Map entry by entry. One that was not there counts as empty. */
 const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Combined => {
   if (isPlainObject(mine) && isPlainObject(current)) {
     const from = base ?? {}
@@ -159,16 +165,19 @@ const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<
 const entriesOf = (object: Record<string, unknown>): Entries =>
   new Map(Object.entries(object).map(([key, value]) => [key, { key, value }]))
 
-/** An object with these entries, and with the prototype of another: of an object without one nothing else is made. */
+/** Makes an object with these entries and with the prototype of another, which may have none. */
 const objectLike = (object: object, entries: Entries): unknown => {
   const made = Object.create(Object.getPrototypeOf(object) as object | null) as object
-  // Defined rather than assigned: a key called `__proto__` must stay a key.
+  // The entries are defined and not assigned, as a key called `__proto__` must stay a key.
   for (const { key, value } of entries.values())
     Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true })
   return made
 }
 
-/** Of this realm or of another, as in Jest: nothing stands above the prototype of a plain object. */
+/**
+ * Whether a value is a plain object, of this realm or of another, as in Jest: nothing stands above the prototype of a
+ * plain object.
+ */
 const isPlainObject = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
   const prototype = Object.getPrototypeOf(value) as object | null
@@ -176,8 +185,8 @@ const isPlainObject = (value: unknown): value is Record<string, unknown> => {
 }
 
 /**
- * Which top-level keys a function reads of an object: run once on a copy that watches. What it reads of
- * nested values counts as their top-level key.
+ * Finds out which top-level keys a function reads of an object, by calling it once with a proxy that notes them. What
+ * it reads of nested values counts as their top-level key.
  */
 export const keysRead = (read: (data: never) => unknown, data: unknown): ReadonlySet<string> => {
   const keys = new Set<string>()

@@ -4,17 +4,17 @@ export interface Encoded {
   readonly data: Uint8Array
 }
 
-/** A codec, as far as comparing needs it. */
+/** The part of a codec that comparing needs. */
 export interface Encoder {
   readonly id: number
   encode(value: unknown): Uint8Array
 }
 
-/** What can be said of two values by what is stored of them. */
+/** How two values are compared, by the bytes that would be stored of them. */
 export interface Sameness {
   /** Whether both are stored alike. */
   isSame(a: unknown, b: unknown): boolean
-  /** Something to find a value by in a Map: of two values that are stored alike it is the same. */
+  /** Gives a token under which a Map can keep the value. Two values that are stored alike have the same token. */
   tokenOf(value: unknown): unknown
 }
 
@@ -22,11 +22,11 @@ export const sameBytes = (a: Encoded, b: Encoded): boolean =>
   a.codecId === b.codecId && Buffer.compare(a.data, b.data) === 0
 
 /**
- * The one way in which parts of the data are compared: two values are the same where they are stored as the same bytes.
- * So nothing counts as changed that is stored as it was, and nothing as unchanged that is not.
+ * Makes the one way in which parts of the data are compared: two values are the same if they are stored as the same
+ * bytes. So nothing counts as changed that is stored as it was, and nothing counts as unchanged that is not.
  *
- * A value that no codec takes is like no other, not even like itself: nobody can tell whether it was changed, so whoever
- * holds it is taken to have changed it.
+ * A value that no codec takes is the same as no other, not even as itself. Nobody can tell whether it was changed, so
+ * whoever holds it counts as having changed it.
  *
  * @param encoders the store's own codec first, then those that wrote what others have stored
  */
@@ -36,7 +36,7 @@ export const samenessOf = (encoders: readonly Encoder[]): Sameness => {
       try {
         return { codecId: encoder.id, data: encoder.encode(value) }
       } catch {
-        // The next one may know what this one refuses.
+        // The next codec may take what this one refuses.
       }
     return undefined
   }
@@ -60,6 +60,6 @@ export const samenessOf = (encoders: readonly Encoder[]): Sameness => {
 const tokenOfBytes = ({ codecId, data: { buffer, byteOffset, length } }: Encoded): string =>
   `codec ${codecId} ${Buffer.from(buffer, byteOffset, length).toString('latin1')}`
 
-/** Two of these are stored alike only where they are the same. */
+/** Whether a value is one of those of which two are stored alike only if they are the same. */
 const isPrimitive = (value: unknown): boolean =>
   value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol')

@@ -12,8 +12,8 @@ import type { LiveEnvelope } from './envelope.js'
 import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js'
 
 /*
- * How an envelope becomes the next one. Each step of the protocol that changes a session is one function here:
- * it takes what stands and gives what shall stand, and knows neither tiers nor clocks.
+ * How an envelope becomes the next one. For each step of the protocol that changes a session there is one function
+ * here. It takes what stands and gives what shall stand, and knows neither tiers nor clocks.
  */
 
 const NO_TOKEN: BackendToken = new Uint8Array(0)
@@ -28,13 +28,13 @@ export interface Birth {
   readonly absoluteTtlMs: number
   readonly userEpoch: number
   readonly timings: LifeTimings
-  /** The copy that it takes the place of: a session under the same id which has ended. */
+  /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
 }
 
 /**
- * A new session that no tier holds yet. One that takes the place of another has a higher version and a later moment of
- * creation, so that nothing of the other can be taken for its.
+ * A new session that no tier holds yet. If it takes the place of another, it has a higher version and a later moment of
+ * creation, so that nothing of the other session can be taken for part of it.
  */
 export const born = (birth: Birth): LiveEnvelope => {
   const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
@@ -75,7 +75,10 @@ export interface Write {
   readonly timings: LifeTimings
 }
 
-/** One more accepted write: version + 1, the write id in the ring; where the backend stands is inherited. */
+/**
+ * The copy after one more write. Its version is one higher, and the ring has the id of the write. What is known of the
+ * backend is inherited.
+ */
 export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   ...base,
   codecId: write.codecId,
@@ -91,8 +94,8 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
 })
 
 /**
- * The same session, seen in use. Data, version and trust are untouched. Its life is never shortened by that, unless its
- * idle time-out has changed: a clock that is behind must not end a session that is in use.
+ * The same session after a use. Data, version and trust stay as they are. Its life is never shortened by a use, unless
+ * its idle time-out has changed: a clock that is behind must not end a session that is in use.
  */
 export const touched = (
   base: LiveEnvelope,
@@ -112,7 +115,7 @@ export const touched = (
   seenDurableAt: backendWasTold ? now : base.seenDurableAt,
 })
 
-/** What was flushed is now known to be in the backend; `envelope` may have moved on since. */
+/** Marks what was flushed as durable. `envelope` may be a later version than the one that was flushed. */
 export const confirmed = (
   envelope: LiveEnvelope,
   flushed: LiveEnvelope,
@@ -123,14 +126,14 @@ export const confirmed = (
   durableLineage: flushed.lineage,
   durableVersion: flushed.version,
   durableAt: now,
-  // Writes after the flushed one were made after it was: its own moment is a safe bound for the oldest.
+  // The writes after the flushed one came later, so that its own moment is a safe bound for the oldest of them.
   unflushedAt: envelope.version === flushed.version ? 0 : flushed.writtenAt,
-  // It was not told later than now: a moment ahead of that is of a clock that was wrong.
+  // The backend was not told later than now. A moment that is ahead of that came from a clock that was wrong.
   seenDurableAt: Math.min(now, Math.max(envelope.seenDurableAt, flushed.touchedAt)),
   backendToken,
 })
 
-/** The backend's copy as an entry of the cache, under a lineage of its own. */
+/** The copy in the backend as an entry of the cache, under a new lineage. */
 export const filled = (
   row: StoredSession,
   backendToken: BackendToken,
@@ -162,12 +165,14 @@ export const filled = (
   data: row.data,
 })
 
-/** Compared with the backend and believed: nothing but the stamp that quarantine goes by. */
+/**
+ * The same copy after it was compared with the backend and believed. Only the stamp by which quarantine goes changes.
+ */
 export const trusted = (envelope: LiveEnvelope, trustedAt: EpochMs): LiveEnvelope => ({ ...envelope, trustedAt })
 
 /**
- * The session was used round the cache since this copy was put there: the backend knows of a later use. What the copy
- * says of a moment that has not come yet is by a clock that was ahead.
+ * The same copy, if the backend knows of a later use, since the session was used round the cache meanwhile. A moment in
+ * the copy that has not come yet is from a clock that was ahead.
  */
 export const usedSince = (
   envelope: LiveEnvelope,
@@ -183,14 +188,17 @@ export const usedSince = (
         expiresAt: Math.max(envelope.expiresAt, row.expiresAt),
       }
 
-/** A created session whose row is in: the entry starts in the row's own lineage, already claimed. */
+/**
+ * The same copy, known to be in the backend as it is. The lineage of the entry is then that of the row, and so it is
+ * claimed.
+ */
 export const asDurable = (envelope: LiveEnvelope, now: EpochMs, backendToken: BackendToken): LiveEnvelope =>
   confirmed(envelope, envelope, now, backendToken)
 
 /**
- * The session as it stands, readable but no longer writable; `writtenAt` tells since when. It is a version of its own,
- * which the write id names, so that no write fits what was read before, and the backend can be told to destroy this
- * very version.
+ * The session as it stands, frozen: it can be read but not written. `writtenAt` tells since when. It is a version of
+ * its own, which the write id names. So no write fits that was made from an earlier copy, and the backend can be told
+ * to destroy this very version.
  */
 export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): LiveEnvelope => ({
   ...base,
@@ -201,7 +209,7 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   writeIds: ringWith(base.writeIds, writeId),
 })
 
-/** A write that changes nothing of what stands. */
+/** A write that leaves the data as it stands. */
 export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>): Write => ({
   ...write,
   codecId: base.codecId,
@@ -210,15 +218,15 @@ export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'd
 })
 
 /**
- * The copy a writer puts into the backend where the cache cannot take it: a lineage of its own and a version
- * well ahead, so that no copy that was in the cache can be taken for its successor.
+ * The copy that a writer puts into the backend where the cache cannot take it. It has a new lineage and a version that
+ * is well ahead, so that no copy that was in the cache can be taken for its successor.
  */
 export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, maxStaleCount: number): LiveEnvelope => {
   const next = written(base, write)
   return { ...next, lineage, version: next.version + maxStaleCount, frozen: false }
 }
 
-/** An envelope as the backend keeps it: never for less long than the cached copy lives. */
+/** An envelope as the backend keeps it. The row never ends before the cached copy. */
 export const storedSession = (
   envelope: LiveEnvelope,
   userId: string | undefined,
@@ -241,7 +249,10 @@ export const storedSession = (
   idleTtlMs: envelope.idleTtlMs,
 })
 
-/** What a flush may replace: an older version of this lineage, or exactly the copy the lineage came from. */
+/**
+ * The guard of a flush: it may replace an older version of this lineage, or exactly the copy that the lineage was
+ * filled from.
+ */
 export const flushGuard = (envelope: LiveEnvelope): Guard => ({
   lineage: envelope.lineage,
   belowVersion: envelope.version,
@@ -249,10 +260,12 @@ export const flushGuard = (envelope: LiveEnvelope): Guard => ({
   parentVersion: envelope.durableVersion,
 })
 
-/** What a takeover may replace: the same, and this very version of the lineage, which may be in already. */
+/**
+ * The guard of a takeover: it may replace the same, and also this very version of the lineage, which may be in already.
+ */
 export const takeoverGuard = (base: LiveEnvelope): Guard => ({ ...flushGuard(base), belowVersion: base.version + 1 })
 
-/** The cache holds writes that the backend is not known to hold. */
+/** Whether the cache holds writes that the backend is not known to hold. */
 export const isUnflushed = (envelope: LiveEnvelope): boolean => envelope.version > envelope.durableVersion
 
 const ringWith = (ring: readonly WriteId[], writeId: WriteId): readonly WriteId[] =>

@@ -133,8 +133,8 @@ export interface StoreOptions<Data> {
   readonly backendTimeoutMs?: number
 
   /**
-   * How many calls in a row a server (of the cache, or the backend) may leave without an answer. Then it is left alone:
-   * calls fail at once, and one at a time shows whether it is back. 1 to 1_000_000.
+   * After this many calls in a row that a server (of the cache, or the backend) did not answer, the server is left
+   * alone: calls fail at once, and one at a time shows whether it is back. 1 to 1_000_000.
    * @default 5
    */
   readonly breakerFailures?: number
