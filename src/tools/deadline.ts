@@ -1,23 +1,23 @@
 import type { Runtime } from '../contract/time.js'
 import { settledWithin, within } from './waiting.js'
 
-/** Rejects what had not settled when its deadline passed. */
+/** The error of what had not settled when its deadline passed. */
 export class DeadlinePassed extends Error {
   override get name(): string {
     return 'DeadlinePassed'
   }
 }
 
-/** The moment by which something must have settled, however many steps it takes; by the monotonic clock. */
+/** The moment by which something must have settled, however many steps it takes. It goes by the monotonic clock. */
 export interface Deadline {
-  /** How long it may still take, in ms; 0 where the moment has passed. */
+  /** How long it may still take, in ms; 0 once the moment has passed. */
   leftMs(): number
 
   /**
-   * What `work` settles as, or a rejection with `late()` if it has not settled by then. The work itself is not stopped,
-   * and what becomes of it afterwards is dropped.
+   * Settles as `work` does, or rejects with `late()` if `work` has not settled by then. The work itself is not stopped;
+   * how it ends after that is ignored.
    *
-   * @param late the error of what is late. @default `DeadlinePassed`
+   * @param late makes the error. @default `DeadlinePassed`
    */
   race<Result>(work: Promise<Result>, late?: () => unknown): Promise<Result>
 

@@ -1,4 +1,7 @@
-/** Runs work of one key after another, in order of arrival; different keys do not wait for each other. */
+/**
+ * Runs the work of one key piece by piece, in the order in which it arrives. Work of different keys does not wait for
+ * each other.
+ */
 export interface KeyedQueue {
   run<T>(key: string, work: () => Promise<T>): Promise<T>
 }

@@ -1,16 +1,19 @@
-/** Lets at most `limit` pieces of work run at once; the others wait in order of arrival. */
+/** Lets at most `limit` pieces of work run at once. The others wait, in the order in which they arrive. */
 export interface Limiter {
   run<T>(work: () => Promise<T>): Promise<T>
 }
 
-/** How long one waits in line at most, and what it is told then. Its work is never begun after that. */
+/**
+ * How long work waits in line at most, and the error with which it is given up then. Work that was given up is never
+ * begun.
+ */
 export interface Patience {
   readonly after: (callback: () => void) => () => void
   readonly late: () => Error
 }
 
 export const limiter = (limit: number, patience?: Patience): Limiter => {
-  // In order of arrival, also when one leaves the line.
+  // A Set keeps the order of arrival, also when one leaves the line.
   const waiting = new Set<() => void>()
   let running = 0
 

@@ -1,6 +1,6 @@
 /**
- * How every part of this library checks the options that it is given: a table says what each option may be, and all
- * complaints are in one form. They name the option as it was typed, and say what was expected, what came and what to do.
+ * How every part of this library checks the options that it is given. A table says what each option may be, and all
+ * complaints have one form: they name the option as it was typed, and say what was expected, what came and what to do.
  */
 import type { Runtime } from '../contract/time.js'
 import { didYouMean, invalidOption, refuseUnknownOptions } from '../errors.js'
@@ -11,11 +11,11 @@ export interface Kind<Value> {
   /** What is expected, in words that follow "Expected `name` to be". */
   readonly expected: string
   readonly accepts: (value: unknown) => value is Value
-  /** The texts among which to look for the one that was meant. */
+  /** The texts that are accepted. A complaint about another text names the one that was probably meant. */
   readonly choices?: readonly string[]
   /** What to do about a value that is not accepted, where that does not follow from what is expected. */
   readonly cure?: (value: unknown) => string | undefined
-  /** A credential may stand in it: a complaint does not even show a number. */
+  /** Whether a credential may stand in the value. Then a complaint does not show the value, not even a number. */
   readonly isSecret?: true
 }
 
@@ -24,7 +24,7 @@ export interface RequiredKind<Value> extends Kind<Value> {
   readonly isRequired: true
 }
 
-/** What each of a part's options may be. Which of them must be given follows from their type. */
+/** What each option of one part may be. Which of them must be given follows from their types. */
 export type Kinds<Options> = {
   readonly [Name in keyof Options]-?: undefined extends Options[Name]
     ? Kind<Exclude<Options[Name], undefined>>
@@ -42,20 +42,20 @@ export const kindOf = <Value>(
   ...(cure === undefined ? {} : { cure }),
 })
 
-/** The same kind, of an option that has no default. */
+/** The same kind, for an option that has no default. */
 export const required = <Value>(kind: Kind<Value>): RequiredKind<Value> => ({ ...kind, isRequired: true })
 
-/** The same kind, of an option in which a credential may stand. */
+/** The same kind, for an option in which a credential may stand. */
 export const secret = <Value>(kind: Kind<Value>): Kind<Value> => ({ ...kind, isSecret: true })
 
-/** A bound of a number; `because` says in a few words where it comes from, if that is another option. */
+/** A bound of a number. If the bound comes from another option, `because` names it in a few words. */
 export type Bound = number | { readonly value: number; readonly because: string }
 
-/** A whole number of anything, between two bounds that are allowed themselves. */
+/** A whole number between two bounds, which are allowed themselves. */
 export const whole = (least: Bound, most: Bound = Number.MAX_SAFE_INTEGER): Kind<number> =>
   wholeNumber('a whole number', least, most)
 
-/** A duration in ms. @default most the longest that a timer of Node's can wait */
+/** A duration in ms. @default most the longest time that a timer of Node can wait */
 export const milliseconds = (least: Bound, most: Bound = LONGEST_TIMER_MS): Kind<number> =>
   wholeNumber('a whole number of milliseconds', least, most)
 
@@ -95,14 +95,14 @@ export const oneOf = <Choice extends string>(...choices: readonly Choice[]): Kin
   choices,
 })
 
-/** A function; what it takes and gives cannot be seen before it is called. */
+/** A function. What it takes and returns cannot be seen before it is called. */
 export const aFunction = <Callable>(): Kind<Callable> => kindOf('a function', (value) => typeof value === 'function')
 
 /** A text that is not empty. */
 export const aText = (expected: string): Kind<string> =>
   kindOf(expected, (value) => typeof value === 'string' && value !== '')
 
-/** An object that has these functions, its own or its class's. */
+/** An object that has these functions, either its own or those of its class. */
 export const having = <Value>(expected: string, functions: readonly string[]): Kind<Value> => {
   const lacking = (value: object): readonly string[] =>
     functions.filter((name) => typeof Reflect.get(value, name) !== 'function')
@@ -122,8 +122,8 @@ export const having = <Value>(expected: string, functions: readonly string[]): K
 export const aRuntime: Kind<Runtime> = having('a Runtime', ['now', 'monotonicMs', 'after', 'randomBytes', 'random'])
 
 /**
- * Refuses options that are no object, options that there are not, and values that are not of their option's kind.
- * `undefined` is as good as an option that was left out.
+ * Refuses options that are no object, options that this part does not have, and values that are not of the kind of
+ * their option. An option that is `undefined` counts as left out.
  *
  * @param call what the options were given to, for the complaint: `memcached(options)`
  * @param example what they look like: `{ servers }`
@@ -147,7 +147,7 @@ export const checkOptions = <Options extends object>(
 }
 
 /**
- * The value of one option, where it is of its kind.
+ * Gives the value of one option, if it is of the right kind.
  *
  * @throws SessionStoreError `E_CONFIG`
  */

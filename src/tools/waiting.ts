@@ -9,17 +9,20 @@ export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
 /** `meanMs`, give or take a half, so that a fleet does not move in step. */
 export const jittered = (runtime: Runtime, meanMs: number): number => meanMs * (0.5 + runtime.random())
 
-/** How long pauses are: after the first failure in a row, and at most. */
+/** How long the pause is after the first failure in a row, and how long a pause is at most. */
 export interface Pauses {
   readonly firstMs: number
   readonly longestMs: number
 }
 
-/** The pause after so many failures in a row: twice as long after each further one, give or take a half; 0 after none. */
+/**
+ * The pause after so many failures in a row, in ms. It is twice as long after each further failure, give or take a
+ * half, and 0 after none.
+ */
 export const pauseAfter = (runtime: Runtime, { firstMs, longestMs }: Pauses, failures: number): number =>
   jittered(runtime, failures === 0 ? 0 : Math.min(firstMs * 2 ** (failures - 1), longestMs))
 
-/** Resolves with whether `work` has settled, in whichever way, before `limitMs` have passed. Never rejects. */
+/** Resolves when `work` settles, in whichever way, or after `limitMs`, with whether it has settled. Never rejects. */
 export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<unknown>): Promise<boolean> =>
   new Promise((resolve) => {
     const cancel = runtime.after(Math.max(0, limitMs), () => resolve(false))
@@ -31,8 +34,8 @@ export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<u
   })
 
 /**
- * What `work` settles as, or `late()`'s rejection if it has not settled after `deadlineMs`. The work itself is
- * not stopped; what becomes of it then is nobody's business any more, also if it fails.
+ * Settles as `work` does, or rejects with `late()` if `work` has not settled after `deadlineMs`. The work itself is not
+ * stopped; how it ends after that is ignored, even if it fails.
  */
 export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => unknown): Promise<T> =>
   new Promise((resolve, reject) => {
