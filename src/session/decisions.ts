@@ -171,9 +171,11 @@ export type ConfirmVerdict = 'confirm' | 'acknowledge' | 'again'
  * - `acknowledge`: the entry is of another lineage, which was filled from my copy or a later one.
  * - `again`: the entry is of a lineage that never saw my copy, so that my write has to be done over.
  */
-export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): ConfirmVerdict => {
-  if (seen.lineage === flushed.lineage) return seen.version >= flushed.version ? 'confirm' : 'again'
-  return seen.durableLineage === flushed.lineage && seen.durableVersion >= flushed.version ? 'acknowledge' : 'again'
+export const confirmVerdict = (standing: LiveEnvelope, flushed: LiveEnvelope): ConfirmVerdict => {
+  if (standing.lineage === flushed.lineage) return standing.version >= flushed.version ? 'confirm' : 'again'
+  return standing.durableLineage === flushed.lineage && standing.durableVersion >= flushed.version
+    ? 'acknowledge'
+    : 'again'
 }
 
 /**
@@ -184,11 +186,11 @@ export const confirmVerdict = (seen: LiveEnvelope, flushed: LiveEnvelope): Confi
  * - `compare`: only the backend, as it stands by now, tells. The entry may be dead, or descend from a later copy.
  */
 export const afterwardsVerdict = (
-  seen: LiveEnvelope,
+  standing: LiveEnvelope,
   row: { readonly lineage: Lineage; readonly version: number },
   writeId: WriteId | undefined,
 ): 'contained' | 'compare' =>
-  lives(seen, row) || (writeId !== undefined && seen.writeIds.includes(writeId)) ? 'contained' : 'compare'
+  lives(standing, row) || (writeId !== undefined && standing.writeIds.includes(writeId)) ? 'contained' : 'compare'
 
 /** Whether a write whose answer was lost is in what now stands. */
 export type RingVerdict = 'in' | 'not in' | 'cannot tell'
@@ -200,13 +202,13 @@ export type RingVerdict = 'in' | 'not in' | 'cannot tell'
  * was lost in between. Then an id that is absent is absent for good only if the ring of the backend's row covers it.
  */
 export const ringVerdict = (
-  seen: { readonly version: number; readonly writeIds: readonly WriteId[] },
+  standing: { readonly version: number; readonly writeIds: readonly WriteId[] },
   writeId: WriteId,
   baseVersion: number,
 ): RingVerdict => {
-  if (seen.writeIds.includes(writeId)) return 'in'
+  if (standing.writeIds.includes(writeId)) return 'in'
   // If it was applied, it is the write right after the base. So many versions later it is still the oldest in the ring.
-  return seen.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
+  return standing.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
 }
 
 /**
@@ -223,9 +225,9 @@ export interface HeldVersion {
  * version or a later one of the lineage, if it was filled from one of these, or if it remembers the last write of the
  * caller.
  */
-export const heldVerdict = (seen: LiveEnvelope, { lineage, version, writeId }: HeldVersion): RingVerdict => {
-  if (seen.lineage === lineage) return seen.version >= version ? 'in' : 'not in'
-  if (seen.durableLineage === lineage && seen.durableVersion >= version) return 'in'
+export const heldVerdict = (standing: LiveEnvelope, { lineage, version, writeId }: HeldVersion): RingVerdict => {
+  if (standing.lineage === lineage) return standing.version >= version ? 'in' : 'not in'
+  if (standing.durableLineage === lineage && standing.durableVersion >= version) return 'in'
   // That write made this version from the one before it.
-  return writeId === undefined ? 'not in' : ringVerdict(seen, writeId, version - 1)
+  return writeId === undefined ? 'not in' : ringVerdict(standing, writeId, version - 1)
 }

@@ -8,7 +8,7 @@ import type { Entrance } from './entrance.js'
 import { health } from './health.js'
 import { locatorOf } from './parts.js'
 
-/** How long is waited before the tiers are asked again. */
+/** How long the pause is before the tiers are asked again. */
 const PAUSE_MS = 250
 /** A longer timer of Node's would fire at once. */
 const LONGEST_TIMER_MS = 2_147_483_647

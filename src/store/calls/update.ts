@@ -113,7 +113,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     round.splice(0, round.length, ...inTime)
   }
 
-  /** Applies every change; one that throws, or takes too long, leaves the round, and the others are applied anew. */
+  /** Applies every change. One that throws, or takes too long, leaves the round, and the others are applied anew. */
   const applyAll = async (id: string, handle: Handle<Data>, round: Waiting<Data>[]): Promise<void> => {
     for (let index = 0; index < round.length; index += 1) {
       const waiting = round[index]

@@ -106,7 +106,7 @@ export interface Flushing {
   /**
    * Tells whether an entry descends from what stands in the backend. An entry that does not is removed by its token.
    */
-  isAlive(locator: Locator, seen: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
+  isAlive(locator: Locator, entry: Pick<InCache, 'envelope' | 'token'>): Promise<boolean>
 
   /**
    * Removes the entry of a session if it no longer descends from what stands in the backend. Resolves to `false` where
@@ -179,27 +179,27 @@ export const flushing = (context: Context): Flushing => {
     if (marked.outcome === 'stored')
       return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope: mark, token: marked.token } }
 
-    const seen = await lookPastLease(locator, call)
-    if (seen === 'away') {
+    const entry = await lookPastLease(locator, call)
+    if (entry === 'away') {
       repairLater(locator)
       return { outcome: 'durable', now: undefined }
     }
-    switch (seen.state) {
+    switch (entry.state) {
       case 'missing':
       case 'large':
         return { outcome: 'durable', now: undefined }
       case 'tombstone':
         return { outcome: 'destroyed' }
       case 'live': {
-        const verdict = confirmVerdict(seen.envelope, flushed)
+        const verdict = confirmVerdict(entry.envelope, flushed)
         if (verdict === 'again') {
           await removeIfDead(locator)
           return { outcome: 'again' }
         }
-        if (verdict === 'acknowledge' || seen.envelope.durableVersion >= flushed.version)
-          return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(seen) } }
-        const envelope = confirmed(seen.envelope, flushed, runtime.now(), backendToken)
-        const put = await cache.cas(locator.key, envelope, seen.token)
+        if (verdict === 'acknowledge' || entry.envelope.durableVersion >= flushed.version)
+          return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(entry) } }
+        const envelope = confirmed(entry.envelope, flushed, runtime.now(), backendToken)
+        const put = await cache.cas(locator.key, envelope, entry.token)
         return {
           outcome: 'durable',
           now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
@@ -218,20 +218,20 @@ export const flushing = (context: Context): Flushing => {
     call: Call | undefined,
   ): Promise<Exclude<EntryState, { readonly state: 'lease' }> | 'away'> => {
     for (let looks = 0; ; looks += 1) {
-      const seen = await lookAt(context, locator.key, 'writer', call)
-      if (seen === 'away' || seen.state !== 'lease') return seen
+      const entry = await lookAt(context, locator.key, 'writer', call)
+      if (entry === 'away' || entry.state !== 'lease') return entry
       if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
-      else await cache.remove(locator.key, seen.token)
+      else await cache.remove(locator.key, entry.token)
     }
   }
 
   const flushKnown: Flushing['flushKnown'] = async (locator, reason) => {
     try {
-      const seen = await cache.get(locator.key)
-      if (seen.state !== 'live' || !isUnflushed(seen.envelope)) return { outcome: 'nothing to do' }
-      if (!owesFlush(seen.envelope, options.policy, () => userOfEnvelope(context, seen.envelope) !== undefined))
+      const entry = await cache.get(locator.key)
+      if (entry.state !== 'live' || !isUnflushed(entry.envelope)) return { outcome: 'nothing to do' }
+      if (!owesFlush(entry.envelope, options.policy, () => userOfEnvelope(context, entry.envelope) !== undefined))
         return { outcome: 'nothing to do' }
-      const { outcome } = await flush(locator, seen.envelope, seen.token, reason)
+      const { outcome } = await flush(locator, entry.envelope, entry.token, reason)
       return { outcome: outcome === 'durable' ? 'flushed' : 'nothing to do' }
     } catch (error) {
       if (isUnavailable(error)) return { outcome: 'unavailable', error }
@@ -242,17 +242,17 @@ export const flushing = (context: Context): Flushing => {
 
   const lookAfterwards: Flushing['lookAfterwards'] = async (locator, row, writeId, call, replaced) => {
     for (let looks = 0; ; looks += 1) {
-      const seen = await lookPastLease(locator, call)
-      if (seen === 'away') {
+      const entry = await lookPastLease(locator, call)
+      if (entry === 'away') {
         repairLater(locator)
         return 'unseen'
       }
-      if (seen.state === 'missing' || seen.state === 'large') return 'consistent'
-      if (seen.state === 'tombstone') return 'destroyed'
-      if (afterwardsVerdict(seen.envelope, row, writeId) === 'contained') return 'consistent'
+      if (entry.state === 'missing' || entry.state === 'large') return 'consistent'
+      if (entry.state === 'tombstone') return 'destroyed'
+      if (afterwardsVerdict(entry.envelope, row, writeId) === 'contained') return 'consistent'
       // Others may have changed the row since: only the backend, as it stands now, tells whether the entry is dead.
-      if (seen.envelope.lineage === replaced) await cache.remove(locator.key, seen.token)
-      else if (await isAliveOrRepairedLater(locator, seen)) return 'consistent'
+      if (entry.envelope.lineage === replaced) await cache.remove(locator.key, entry.token)
+      else if (await isAliveOrRepairedLater(locator, entry)) return 'consistent'
       if (looks >= LOOKS) {
         repairLater(locator)
         return 'unseen'
@@ -282,9 +282,9 @@ export const flushing = (context: Context): Flushing => {
     return false
   }
 
-  const isAliveOrRepairedLater: Flushing['isAlive'] = async (locator, seen) => {
+  const isAliveOrRepairedLater: Flushing['isAlive'] = async (locator, entry) => {
     try {
-      return await isAlive(locator, seen)
+      return await isAlive(locator, entry)
     } catch (error) {
       repairLater(locator)
       throw error
@@ -292,27 +292,27 @@ export const flushing = (context: Context): Flushing => {
   }
 
   const removeIfDead: Flushing['removeIfDead'] = async (locator) => {
-    const seen = await lookAt(context, locator.key, 'reader', undefined)
+    const entry = await lookAt(context, locator.key, 'reader', undefined)
     // The holder of a lease may have read the row before it was changed, and may still put an older copy there.
-    if (seen === 'away' || seen.state === 'lease') return false
-    if (seen.state !== 'live') return true
+    if (entry === 'away' || entry.state === 'lease') return false
+    if (entry.state !== 'live') return true
     try {
-      const verdict = quarantineVerdict(seen.envelope, rowOf(await backend.read(locator)))
+      const verdict = quarantineVerdict(entry.envelope, rowOf(await backend.read(locator)))
       if (verdict === 'believe') return true
-      if (verdict === 'tombstone') return await cache.putTombstone(locator.key, seen.token)
+      if (verdict === 'tombstone') return await cache.putTombstone(locator.key, entry.token)
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false
     }
     // If somebody changed the entry in between, it still stands, and only another look tells when it is gone.
-    return (await cache.removeAndTell(locator.key, seen.token)) === 'gone'
+    return (await cache.removeAndTell(locator.key, entry.token)) === 'gone'
   }
 
   /** Removes the entry of a lineage that the backend refused. */
   const removeDead = async (locator: Locator, lineage: string): Promise<void> => {
-    const seen = await lookAt(context, locator.key, 'reader', undefined)
-    if (seen !== 'away' && seen.state === 'live' && seen.envelope.lineage === lineage)
-      await cache.remove(locator.key, seen.token)
+    const entry = await lookAt(context, locator.key, 'reader', undefined)
+    if (entry !== 'away' && entry.state === 'live' && entry.envelope.lineage === lineage)
+      await cache.remove(locator.key, entry.token)
   }
 
   const repairLater = (locator: Locator): void =>

@@ -49,17 +49,17 @@ export const giveBack = async (
   const isReplaced = async (envelope: LiveEnvelope): Promise<boolean> =>
     how === 'thaw if alive' && quarantineVerdict(envelope, rowOf(await backend.read(locator))) !== 'believe'
   const isGivenBack = async (): Promise<boolean> => {
-    const seen = await lookAt(context, locator.key, 'reader', undefined)
-    if (seen === 'away') return false
-    if (seen.state !== 'live' || !isFrozen(seen.envelope)) return true
+    const entry = await lookAt(context, locator.key, 'reader', undefined)
+    if (entry === 'away') return false
+    if (entry.state !== 'live' || !isFrozen(entry.envelope)) return true
     try {
-      if (how === 'remove' || (await isReplaced(seen.envelope)))
-        return (await cache.removeAndTell(locator.key, seen.token)) === 'gone'
+      if (how === 'remove' || (await isReplaced(entry.envelope)))
+        return (await cache.removeAndTell(locator.key, entry.token)) === 'gone'
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return false
     }
-    const put = await cache.cas(locator.key, { ...seen.envelope, frozen: false }, seen.token)
+    const put = await cache.cas(locator.key, { ...entry.envelope, frozen: false }, entry.token)
     return put.outcome === 'stored' || put.outcome === 'missing'
   }
   if (!(await isGivenBack())) background.retry(`thaw ${locator.key}`, 'repair', isGivenBack)

@@ -108,33 +108,34 @@ export const reading = (context: Context): Reading => {
     let lease: Extract<EntryState, { state: 'lease' }> | undefined
     for (let looks = 0; ; looks += 1) {
       call.refuseIfLate()
-      let seen = await lookAt(context, locator.key, as, call)
-      if (seen === 'away') return fromBackend(locator, 'unreachable')
-      if (seen.state === 'live') {
+      let entry = await lookAt(context, locator.key, as, call)
+      if (entry === 'away') return fromBackend(locator, 'unreachable')
+      if (entry.state === 'live') {
         if (looks === 0) telemetry.count('cacheHits')
         // An entry that may be from before an outage is compared first, as the session may have been used since.
-        if (seen.envelope.trustedAt >= cache.trustFrom(locator.key))
-          return hasExpired(seen.envelope, runtime.now())
-            ? expired(seen)
-            : { state: 'live', where: 'cache', envelope: seen.envelope, token: seen.token }
+        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key))
+          return hasExpired(entry.envelope, runtime.now())
+            ? expired(entry)
+            : { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
       }
-      if (seen.state === 'tombstone') {
+      if (entry.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
         return none('destroyed')
       }
-      if (looks === 0 && (seen.state === 'missing' || seen.state === 'lease')) telemetry.count('cacheMisses')
+      if (looks === 0 && (entry.state === 'missing' || entry.state === 'lease')) telemetry.count('cacheMisses')
 
       const isPatient = runtime.monotonicMs() - beganAtMs < patienceMs
-      if (seen.state === 'lease') {
+      if (entry.state === 'lease') {
         if (looks === 0) {
           telemetry.count('leaseWaits')
-          lease = seen
+          lease = entry
         }
         // The holder of the lease has died, and its clock was ahead, so that the lease does not end by itself yet.
-        if (!isPatient && as === 'writer' && lease?.nonce === seen.nonce) seen = { state: 'missing', token: seen.token }
+        if (!isPatient && as === 'writer' && lease?.nonce === entry.nonce)
+          entry = { state: 'missing', token: entry.token }
       }
-      if (seen.state !== 'lease') {
-        const met = seen
+      if (entry.state !== 'lease') {
+        const met = entry
         const flight = flights.get(locator.key)
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
@@ -150,7 +151,7 @@ export const reading = (context: Context): Reading => {
       }
       // What stands in the cache may be newer than the copy in the backend. So the two have to be compared, however
       // long that takes.
-      if (isPatient || seen.state === 'live') {
+      if (isPatient || entry.state === 'live') {
         await sleep(runtime, pauseAfter(runtime, LOOK_PAUSES, looks + 1))
         continue
       }

@@ -4,7 +4,7 @@ import { jittered } from '../../tools/waiting.js'
 
 /**
  * Reports how a call ended that was let through: it was answered, it failed, or the server was not asked at all. It is
- * called once for each call; calling it again does nothing.
+ * to be called once for each call.
  */
 export type Report = (became: 'answered' | 'failed' | 'not asked') => void
 
