@@ -290,6 +290,23 @@ describe('calls of one handle that overlap', () => {
     expect((await loaded(other, id)).data).toEqual({ on: 'perhaps', name: 'Ada', last: true })
   })
 
+  test('a regeneration that waits for a save undoes nothing of what others changed meanwhile', async () => {
+    const { process } = world()
+    const [store, other] = [process(), process()]
+    const { id } = await store.create({ n: 0 })
+    await settled()
+    const [session, theirs] = [await loaded(store, id), await loaded(other, id)]
+    theirs.data['theirs'] = 1
+    await other.save(theirs)
+    session.data['first'] = 1
+    const saving = store.save(session)
+    session.data['second'] = 1
+    const regenerating = store.regenerate(session)
+    await saving
+    const { data } = await loaded(other, (await regenerating).id)
+    expect(data).toEqual({ n: 0, theirs: 1, first: 1, second: 1 })
+  })
+
   test('a touch and a regeneration wait for a save that was called before', async () => {
     const { process } = world()
     const store = process()

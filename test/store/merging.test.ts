@@ -46,6 +46,37 @@ describe('changes of one key, by rules', () => {
     expect([data['cart'], data['visits']]).toEqual([['tea', 'milk', 'milk'], 3])
   })
 
+  test('are stored once where a request saves again before its first save has ended', async () => {
+    const { store, other, id } = await shared()
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    visit(theirs.data, 'cake')
+    await other.save(theirs)
+    const saves = ['milk', 'jam', 'bread'].map((item) => {
+      visit(mine.data, item)
+      return store.save(mine)
+    })
+    await Promise.all(saves)
+    const all = having('tea', 'cake', 'milk', 'jam', 'bread')
+    expect(mine.data).toEqual(all)
+    await store.save(mine)
+    expect((await loaded(other, id)).data).toEqual(all)
+  })
+
+  test('are stored once where a request saves again before its first save has ended, and is kept free of the rest', async () => {
+    const { store, other, id } = await shared()
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    visit(theirs.data, 'cake')
+    await other.save(theirs)
+    const saves = ['milk', 'jam', 'bread'].map((item) => {
+      visit(mine.data, item)
+      return store.save(mine, { isolated: true })
+    })
+    await Promise.all(saves)
+    expect(mine.data).toEqual(having('tea', 'milk', 'jam', 'bread'))
+    await store.save(mine)
+    expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam', 'bread'))
+  })
+
   test('are stored once where a request goes on and saves again, isolated or not', async () => {
     for (const isolated of [false, true]) {
       const { store, other, id } = await shared()

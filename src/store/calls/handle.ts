@@ -16,6 +16,13 @@ export interface SaveInLine {
 }
 
 /**
+ * What the changes of a call are told from whose turn has come: what the request held when `before` was called, the save
+ * that it had to wait for, where that has stored it.
+ */
+export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | undefined): View =>
+  (before?.isStored === true ? before.wanted : before?.basis) ?? known
+
+/**
  * A session as one request holds it.
  *
  * The changes of the request are the difference between `data` and the data of `base`, the copy that the request knows.

@@ -22,7 +22,7 @@ import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.j
 import { putIntoBackend } from '../protocol/takeover.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
-import { Handle } from './handle.js'
+import { basisOf, Handle, type SaveInLine } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
@@ -292,10 +292,15 @@ export const regenerating = <Data>(
 ): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
-  const inTurn = async (handle: Handle<Data>, asked: Wanted, call: Call): Promise<Handle<Data>> => {
+  const inTurn = async (
+    handle: Handle<Data>,
+    asked: Wanted,
+    before: SaveInLine | undefined,
+    call: Call,
+  ): Promise<Handle<Data>> => {
     await newestOf(handle)
-    const { known, base: onto } = handle
-    const wanted = rebased(context, customs, { basis: known, wanted: asked, onto, unmergedKeys: [] })
+    const known = basisOf(handle, before)
+    const wanted = rebased(context, customs, { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] })
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
@@ -308,6 +313,7 @@ export const regenerating = <Data>(
 
   return (handle, call) => {
     const wanted = wantedOf(context, customs, handle.data)
-    return handle.inTurn(() => inTurn(handle, wanted, call))
+    const before = handle.lastSave
+    return handle.inTurn(() => inTurn(handle, wanted, before, call))
   }
 }

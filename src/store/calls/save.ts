@@ -17,14 +17,15 @@ import {
 import { noTries, unknownOutcome, type View, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import type { Handle, SaveInLine } from './handle.js'
+import { basisOf, type Handle, type SaveInLine } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
 /** How a handle takes up what was stored. */
 export interface Adoption {
   /**
-   * What the request asked for, where it differs from what was wanted, as changes of others had to be laid beneath it.
+   * What `data` was when the save was called; where an earlier save has put others' changes into `data` since then, with
+   * these. It differs from what is wanted where `data` is kept free of them.
    */
   readonly asked?: Wanted
   /** Whether `data` is kept free of changes of others. */
@@ -108,10 +109,10 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle.lastSave = mine
     return handle.inTurn(async () => {
       try {
+        // Another save of this handle may have ended only now: the changes of this save are those since that one
+        // was called.
+        mine.basis = basisOf(handle, before)
         call.refuseIfLate()
-        // A save of this handle that was called before may have ended only now. The changes of this save are those
-        // since that one was called.
-        mine.basis = (before?.isStored === true ? before.wanted : before?.basis) ?? handle.known
         return await saveInTurn(handle, wanted, mine, { ...saveOptions, idleTtlMs }, call)
       } finally {
         if (handle.lastSave === mine) handle.lastSave = undefined
@@ -139,15 +140,16 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
     const wanted = rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys })
     const change = { basis: base, basisUser: userId, wanted, unmergedKeys }
+    const how = { asked: handle.held === undefined ? wanted : asked, isolated }
     if (!changed && !ttlChanged && doubtful.length === 0) {
-      const report = await saveUnchangedDurably(handle, change, { asked, isolated }, call)
+      const report = await saveUnchangedDurably(handle, change, how, call)
       mine.isStored = true
       return report
     }
     const resolve = withWhatWasLost(handle, change, { durable, proves: false })
     const written = await writeOf(handle, viewOf(wanted), { base: newest, resolve, idleTtlMs, durable, call })
     mine.isStored = true
-    adopt(handle, wanted, written, { asked, isolated })
+    adopt(handle, wanted, written, how)
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
   }
 

@@ -204,7 +204,8 @@ export const rebased = <Data>(
   const mine: View = { codecId: values.codecId, data: wanted.data }
   const sides = { base: basis, mine, current: onto }
   const value = decided(context, customs, sides, { unmergedKeys, descends: false })
-  return { ...wanted, data: encoded(context, value), value, userId: values.userOf(value) }
+  const source = wanted.source === wanted.value ? value : wanted.source
+  return { data: encoded(context, value), value, source, userId: values.userOf(value) }
 }
 
 /** Makes one change of two: by the conflict function of the application where there is one, or else by merging. */
