@@ -48,10 +48,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const calls: CallParts<Data> = { context, customs, reads, writes, flushes, due, handles, queue: keyedQueue() }
 
   const load = loading(calls)
-  const create = creatingHandles(calls)
+  const { create, createUnder } = creatingHandles(calls)
   const saves = saving(calls)
   const loaded = (id: string, call: Call): Promise<Handle<Data> | undefined> => load(id, { touch: false }, call)
-  const put = putting(calls, create, saves)
+  const put = putting(calls, createUnder, saves)
   const update = updating(updateSteps(calls, load, saves))
   const regenerate = regenerating(calls, saves)
   const listed = listing<Data>(context)

@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { tierUnavailable } from '../../src/errors.js'
 import { generateSessionId } from '../../src/index.js'
-import { calls, change, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
+import {
+  calls,
+  change,
+  type Data,
+  expectCode,
+  held,
+  increment,
+  loaded,
+  loseOneAnswer,
+  settled,
+  world,
+} from './world.js'
 
 const DAY_MS = 86_400_000
 
@@ -129,6 +140,28 @@ describe('creating a session', () => {
     const known = await store.create({ userId: 'bob' })
     expect(await stored(known.id)).toMatchObject({ state: 'live' })
   })
+
+  test.each(['create', 'identify', 'due'] as const)(
+    'a durable put is in the backend when it resolves, as it was called, whether the id was new or not (persistOn %s)',
+    async (persistOn) => {
+      const { process, loseCache } = world()
+      const store = process({
+        persistOn,
+        beforeSave: (data) => {
+          data['saves'] = Number(data['saves'] ?? 0) + 1
+          return undefined
+        },
+      })
+      for (const n of [1, 2]) {
+        const data: Data = { n }
+        const putting = store.put('of-our-own', data, { durable: true })
+        data['later'] = true
+        await putting
+        loseCache()
+        expect((await loaded(process(), 'of-our-own')).data).toEqual({ n, saves: 1 })
+      }
+    },
+  )
 
   test('persistOn "due" writes a session first with its maxStaleCount-th change', async () => {
     const { process, backend, stored } = world()

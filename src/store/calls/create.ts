@@ -24,6 +24,8 @@ export interface Creation {
   readonly idleTtlMs: number
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
+  /** In the backend when it has been made, also where that would be deferred. */
+  readonly durable: boolean
   readonly call: Call
 }
 
@@ -67,7 +69,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   const { runtime, cache, backend, options } = context
 
   const create: Creating['create'] = async (creation) => {
-    const { wanted, fresh } = creation
+    const { wanted, fresh, durable } = creation
     const birth: Birth = {
       now: runtime.now(),
       lineage: randomName(runtime),
@@ -80,7 +82,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       timings: options.timings,
     }
     const { persistOn } = options.policy
-    if (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined)) {
+    if (!durable && (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined))) {
       const created = await placeAlone(creation, birth)
       if (created !== undefined) return created
       // The cache cannot take the session, so it goes into the backend: it must stand somewhere.
@@ -297,25 +299,42 @@ export type Create<Data> = (
   call: Call,
 ) => Promise<Handle<Data>>
 
-/** The call `create`: makes a session, and gives a handle of it. */
-export const creatingHandles = <Data>({ context, customs, reads, flushes, handles }: CallParts<Data>): Create<Data> => {
+/** Makes a session of what is wanted, under an id that others may know. */
+export type CreateUnder<Data> = (
+  id: string,
+  wanted: Wanted,
+  given: { readonly durable: boolean; readonly idleTtlMs: number | undefined },
+  call: Call,
+) => Promise<Handle<Data>>
+
+/** The call `create`, and the part of it that `put` has in common with it: the handle of a session that was made. */
+export const creatingHandles = <Data>({
+  context,
+  customs,
+  reads,
+  flushes,
+  handles,
+}: CallParts<Data>): { readonly create: Create<Data>; readonly createUnder: CreateUnder<Data> } => {
   const { runtime, options } = context
   const creations = creating(context, reads, flushes)
 
-  return async (data, given, call) => {
-    const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
-    const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
-    const locator = locatorOf(context, id)
-    const wanted = wantedOf(context, customs, data)
-    const { now, cachedLater } = await creations.create({
-      locator,
-      wanted,
-      idleTtlMs,
-      fresh: given.id === undefined,
-      call,
-    })
+  const make = async (id: string, creation: Creation): Promise<Handle<Data>> => {
+    const { locator, wanted } = creation
+    const { now, cachedLater } = await creations.create(creation)
     const handle = handles.give(new Handle(id, locator, wanted.value as Data, now, wanted.userId))
     if (cachedLater !== undefined) handles.beside(handle, 'place', () => cachedLater)
     return handle
+  }
+
+  return {
+    create: async (data, given, call) => {
+      const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
+      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
+      const locator = locatorOf(context, id)
+      const wanted = wantedOf(context, customs, data)
+      return await make(id, { locator, wanted, idleTtlMs, fresh: given.id === undefined, durable: false, call })
+    },
+    createUnder: async (id, wanted, { durable, idleTtlMs = options.idleTtlMs }, call) =>
+      await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, fresh: false, durable, call }),
   }
 }

@@ -7,7 +7,7 @@ import { overwriting, wantedOf } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import type { Create } from './create.js'
+import type { CreateUnder } from './create.js'
 import { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
@@ -17,7 +17,7 @@ export type Put<Data> = (id: string, data: Data, options: WriteOptions, call: Ca
 /** Stores data under an id, whether a session stands there or not. */
 export const putting = <Data>(
   { context, customs, reads, writes, handles, queue }: CallParts<Data>,
-  create: Create<Data>,
+  createUnder: CreateUnder<Data>,
   { adopt }: Pick<Saving<Data>, 'adopt'>,
 ): Put<Data> => {
   const { runtime, options } = context
@@ -42,7 +42,7 @@ export const putting = <Data>(
       const found = await standing(locator, call)
       if (found.state === 'none' && found.because === 'destroyed') throw destroyedMeanwhile()
       try {
-        if (found.state === 'none') return await create(data, { id, idleTtlMs }, call)
+        if (found.state === 'none') return await createUnder(id, wanted, { durable, idleTtlMs }, call)
         const resolve = overwriting(context, wanted)
         const written = await queue.run(locator.key, async () => {
           call.refuseIfLate()
