@@ -1,4 +1,4 @@
-import type { Codec } from '../contract/codec.js'
+import type { Codec, EncodeLimits } from '../contract/codec.js'
 import { msgpackCodec } from './msgpack.js'
 import { plainOf } from './plain.js'
 
@@ -23,6 +23,6 @@ export const jsonLike = (): Codec =>
   Object.freeze({
     name: msgpackCodec.name,
     id: msgpackCodec.id,
-    encode: (value: unknown): Uint8Array => msgpackCodec.encode(plainOf(value)),
+    encode: (value: unknown, limits?: EncodeLimits): Uint8Array => msgpackCodec.encode(plainOf(value), limits),
     decode: (bytes: Uint8Array): unknown => msgpackCodec.decode(bytes),
   })

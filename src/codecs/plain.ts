@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { isSessionStoreError } from '../errors.js'
 import { indexStep, keyStep, mapKeyStep, type Step, setStep } from './guard-path.js'
-import { cyclic, refused, TOO_DEEP, UNREADABLE } from './guard-refusal.js'
+import { cyclic, FUNCTION, refused, SYMBOL, TOO_DEEP, UNREADABLE } from './guard-refusal.js'
 import { BUILT_INS, ownPrototype } from './realms.js'
 import { bareError, errorClassOf } from './unusual.js'
 
@@ -26,13 +26,16 @@ const NOTHING: unique symbol = Symbol('nothing')
  * A value as JSON would have stored it, but for what the codecs keep exactly, wherever it stands. What is given is not
  * changed; what is returned shares parts with it.
  *
- * @throws SessionStoreError `E_SESSION_DATA`, with the path, for a cycle and for what throws when it is read
+ * @throws SessionStoreError `E_SESSION_DATA`, with the path, for a cycle, for what throws when it is read, and for a value
+ *   of which JSON would have left nothing
  */
 export const plainOf = (value: unknown): unknown => {
   const walk: Walk = { made: new Map(), around: [], steps: [] }
   try {
     const plain = convert(walk, value, '')
-    return plain === NOTHING ? undefined : plain
+    // What is left out of an object can be no whole session: it would be stored as nothing.
+    if (plain === NOTHING) throw refused(typeof value === 'symbol' ? SYMBOL : FUNCTION, [])
+    return plain
   } catch (error) {
     throw isSessionStoreError(error, 'E_SESSION_DATA') ? error : refused(UNREADABLE, stepsOf(walk), error)
   }

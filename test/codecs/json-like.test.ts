@@ -231,6 +231,18 @@ describe('what is refused', () => {
     expect(refusalOf(new Array(4_000_000_000))).toMatchObject({ code: 'E_SESSION_TOO_LARGE', path: 'data' })
   })
 
+  test('is a whole value of which JSON would have left nothing', () => {
+    for (const nothing of [() => 1, Symbol('mark')])
+      expect(refusalOf(nothing)).toMatchObject({ code: 'E_SESSION_DATA', path: 'data' })
+  })
+
+  test('is more than the store allows, and no less', () => {
+    const large = { text: 'x'.repeat(70_000_000) }
+    expect(codec.encode(large, { maxBytes: 80_000_000 }).length).toBeGreaterThan(70_000_000)
+    const encode = (): unknown => codec.encode({ text: 'x'.repeat(2_000) }, { maxBytes: 1_000 })
+    expect(encode).toThrow(expect.objectContaining({ code: 'E_SESSION_TOO_LARGE' }))
+  })
+
   test('is an own __proto__ key, which reaches no prototype', () => {
     const evil = JSON.parse('{ "a": { "__proto__": { "isAdmin": true } } }') as unknown
     expect(refusalOf(evil)).toMatchObject({ code: 'E_SESSION_DATA', path: 'data.a' })
