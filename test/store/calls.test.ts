@@ -1,4 +1,6 @@
+import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
+import { jsonLike, msgpackCodec } from '../../src/codecs/index.js'
 import type { Session, SessionStore } from '../../src/contract/session-store.js'
 import { type Data, expectCode, increment, loaded, settled, world } from './world.js'
 
@@ -218,5 +220,69 @@ describe('what is mistaken is refused', () => {
     await expectCode(store.create({ name: 'ann' }), 'E_CONFIG')
     await expectCode(store.put('an-id', { name: 'ann' }), 'E_CONFIG')
     expect(await store.count()).toBe(0)
+  })
+})
+
+describe('options of a call that are of another kind than expected are refused', () => {
+  test.each<[string, (store: SessionStore<Data>) => Promise<unknown>]>([
+    ['none at all: null', (store) => store.load('an-id', null as never)],
+    ['a list', (store) => store.create({}, [] as never)],
+    ['a function', (store) => store.close((() => {}) as never)],
+    ['null for `ready`', (store) => store.ready(null as never)],
+    ['a text for true', async (store) => store.save(await store.create({}), { durable: 'true' as never })],
+    ['a text for false', async (store) => store.save(await store.create({}), { isolated: 'false' as never })],
+    ['a number for false', (store) => store.load('an-id', { touch: 0 as never })],
+    ['null for false', (store) => store.destroy('an-id', { isNew: null as never })],
+    [
+      'a key for a list of keys',
+      async (store) => store.save(await store.create({}), { unmergedKeys: 'cookie' as never }),
+    ],
+    ['a list of numbers', async (store) => store.save(await store.create({}), { unmergedKeys: [1] as never })],
+  ])('%s', async (_what, call) => {
+    const store = world().process()
+    await expectCode(call(store), 'E_CONFIG')
+    await store.close({ deadlineMs: 100 })
+  })
+})
+
+describe('what `beforeSave` and `conflict` return', () => {
+  const wrong: [string, () => unknown][] = [
+    ['a promise', async () => ({ n: 2 })],
+    ['a promise that rejects', async () => await Promise.reject(new Error('by itself'))],
+    ['a promise of another realm', () => runInNewContext('Promise.resolve({ n: 2 })') as unknown],
+    ['what `delete` gives', () => true],
+    ['a text', () => 'cake'],
+  ]
+  const wrongOfAConflict: [string, () => unknown][] = [...wrong, ['nothing', () => {}], ['null', () => null]]
+  const codecs = { msgpack: msgpackCodec, jsonLike: jsonLike() }
+
+  test.each(wrong)('is refused where it is %s, and nothing is stored', async (_what, give) => {
+    for (const codec of Object.values(codecs)) {
+      const store = world().process({ codec, beforeSave: give as never })
+      await expectCode(store.create({ n: 1 }), 'E_CONFIG')
+      expect(await store.count()).toBe(0)
+    }
+  })
+
+  test.each(wrongOfAConflict)(
+    'is refused where, of a conflict, it is %s, and the first change stands',
+    async (_what, give) => {
+      for (const codec of Object.values(codecs)) {
+        const store = world().process({ codec, conflict: give as never })
+        const { id } = await store.create({ n: 1 })
+        const [one, other] = [await loaded(store, id), await loaded(store, id)]
+        other.data['theirs'] = true
+        await store.save(other)
+        one.data['n'] = 2
+        await expectCode(store.save(one), 'E_CONFIG')
+        expect((await loaded(store, id)).data).toEqual({ n: 1, theirs: true })
+      }
+    },
+  )
+
+  test('may be of any kind where the data is no object', async () => {
+    const store = world().process({ beforeSave: ((data: unknown) => `${String(data)}!`) as never })
+    const { id } = await store.create('tea' as never)
+    expect((await loaded(store, id)).data).toBe('tea!')
   })
 })

@@ -8,7 +8,8 @@ import type {
   TouchOptions,
   WriteOptions,
 } from '../../contract/session-store.js'
-import { invalidOption } from '../../errors.js'
+import { invalidOption, refuseUnknownOptions } from '../../errors.js'
+import { checkedOption, type Kind, kindOf, trueOrFalse } from '../../tools/options.js'
 
 /** The calls of the store whose options are checked. */
 export type CallWithOptions =
@@ -29,10 +30,8 @@ const NONE: ReadonlySet<string> = new Set()
 const OF_A_WRITE = ['durable', 'idleTtlMs'] as const satisfies readonly (keyof WriteOptions)[]
 const OF_A_SAVE = [...OF_A_WRITE, 'unmergedKeys', 'isolated'] as const satisfies readonly (keyof SaveOptions)[]
 
-/**
- * The options that each call knows. A call refuses all others: a misspelt `durable` must not pass for a durable save.
- */
-export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
+/** The options that each call knows. */
+const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
   create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]),
   load: new Set(['touch'] satisfies (keyof LoadOptions)[]),
   save: new Set(OF_A_SAVE),
@@ -45,6 +44,34 @@ export const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>
   regenerate: NONE,
   destroy: new Set(['isNew'] satisfies (keyof DestroySessionOptions)[]),
   count: NONE,
+}
+
+/** What those options may be that no call looks at for itself. */
+const KINDS: Readonly<Partial<Record<string, Kind<unknown>>>> = {
+  durable: trueOrFalse,
+  isolated: trueOrFalse,
+  touch: trueOrFalse,
+  isNew: trueOrFalse,
+  unmergedKeys: kindOf(
+    "a list of top-level keys, such as ['cookie']",
+    (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
+  ),
+}
+
+/**
+ * Refuses what no call could do: a misspelt `durable` must not pass for a durable save, nor a text for a list of its
+ * letters.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const checkCallOptions = (operation: CallWithOptions, callOptions: object): void => {
+  if (typeof callOptions !== 'object' || callOptions === null || Array.isArray(callOptions))
+    throw invalidOption(`the options of ${operation}`, 'an object', callOptions, { secret: true })
+  refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
+  for (const [name, value] of Object.entries(callOptions)) {
+    const kind = KINDS[name]
+    if (kind !== undefined && value !== undefined) checkedOption(name, value, kind)
+  }
 }
 
 /**

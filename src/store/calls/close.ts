@@ -1,8 +1,7 @@
 import type { CloseOptions, CloseReport } from '../../contract/session-store.js'
-import { refuseUnknownOptions } from '../../errors.js'
 import { checkedOption, milliseconds } from '../../tools/options.js'
 import { drain } from '../owed/drain.js'
-import { CALL_OPTIONS } from './call-options.js'
+import { checkCallOptions } from './call-options.js'
 import type { Entrance } from './entrance.js'
 import type { CallParts } from './parts.js'
 
@@ -19,7 +18,7 @@ export const closing = <Data>(
   let report: Promise<CloseReport> | undefined
 
   return async (closeOptions = {}) => {
-    refuseUnknownOptions(closeOptions, CALL_OPTIONS.close)
+    checkCallOptions('close', closeOptions)
     const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
     checkedOption('deadlineMs', deadlineMs, milliseconds(0))
     shut()

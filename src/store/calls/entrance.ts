@@ -1,8 +1,8 @@
-import { refuseUnknownOptions, SessionStoreError } from '../../errors.js'
+import { SessionStoreError } from '../../errors.js'
 import { settledWithin, within } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import { type Call, callOf } from './call.js'
-import { CALL_OPTIONS, type CallWithOptions } from './call-options.js'
+import { type CallWithOptions, checkCallOptions } from './call-options.js'
 
 /** The entrance through which every call of the store's user comes in, until the store is closed. */
 export interface Entrance {
@@ -40,7 +40,7 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
       if (isShut) return Promise.reject(closed())
       const call = callOf(runtime, { operation, isChange, deadlineMs })
       const working = (async () => {
-        refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
+        checkCallOptions(operation, callOptions)
         return await work(call)
       })()
       const ended = settledWithin(runtime, isChange ? thawMs : deadlineMs, working)

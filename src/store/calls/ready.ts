@@ -1,17 +1,16 @@
 import type { ReadyOptions, StoreHealth } from '../../contract/session-store.js'
-import { invalidOption, isSessionStoreError, refuseUnknownOptions, SessionStoreError } from '../../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { sessionIdFrom } from '../../session/id.js'
+import { checkedOption, milliseconds } from '../../tools/options.js'
 import { sleep, within } from '../../tools/waiting.js'
 import { type Context, isUnavailable } from '../context.js'
-import { CALL_OPTIONS } from './call-options.js'
+import { checkCallOptions } from './call-options.js'
 import type { Entrance } from './entrance.js'
 import { health } from './health.js'
 import { locatorOf } from './parts.js'
 
 /** How long the pause is before the tiers are asked again. */
 const PAUSE_MS = 250
-/** A longer timer of Node's would fire at once. */
-const LONGEST_TIMER_MS = 2_147_483_647
 
 /**
  * Waits until both tiers answer and the backend can be read. A missing schema, or one of another release, shows in that
@@ -48,10 +47,9 @@ export const readiness = (
   }
 
   return async (readyOptions = {}) => {
-    refuseUnknownOptions(readyOptions, CALL_OPTIONS.ready)
+    checkCallOptions('ready', readyOptions)
     const { deadlineMs = options.deadlineMs } = readyOptions
-    if (!Number.isInteger(deadlineMs) || deadlineMs < 0 || deadlineMs > LONGEST_TIMER_MS)
-      throw invalidOption('deadlineMs', `a whole number of milliseconds, 0 to ${LONGEST_TIMER_MS}`, deadlineMs)
+    checkedOption('deadlineMs', deadlineMs, milliseconds(0))
     const endsAt = runtime.monotonicMs() + deadlineMs
     let last = notReady(`its tiers did not answer within ${deadlineMs} ms`, undefined)
     let isOver = false

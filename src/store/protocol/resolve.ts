@@ -49,9 +49,31 @@ const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unkno
   throw tooLarge(String(data.length))
 }
 
-/** @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored. */
+/**
+ * What a function of the application gave to be stored in place of `data`. A promise is refused, as nobody would await it,
+ * and so is what is no object where the data is one: `(data) => delete data.draft` gives `true`.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+const givenBy = (option: 'beforeSave' | 'conflict', given: unknown, data: unknown): unknown => {
+  // A promise that nobody waits for must not end the process when it rejects.
+  if (given instanceof Promise) given.catch(() => {})
+  const isObject = typeof given === 'object' && given !== null
+  if (isObject ? !('then' in given && typeof given.then === 'function') : typeof data !== 'object' || data === null)
+    return given
+  const got = isObject ? 'a promise' : given === undefined || given === null ? 'nothing' : `a ${typeof given}`
+  throw new SessionStoreError('E_CONFIG', `Expected \`${option}\` to return the data to store, got ${got}`, {
+    applied: 'no',
+  })
+}
+
+/**
+ * @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored, `E_CONFIG` where
+ *   `beforeSave` gave what is no data
+ */
 export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, data: Data): Wanted => {
-  const value = beforeSave?.(data) ?? data
+  const given = beforeSave?.(data) ?? undefined
+  const value = given === undefined ? data : givenBy('beforeSave', given, data)
   if (value === undefined)
     throw new SessionStoreError('E_SESSION_DATA', 'Expected session data, got nothing', { path: 'data', applied: 'no' })
   return { data: encoded(context, value), value, source: data, userId: context.values.userOf(value) }
@@ -221,7 +243,9 @@ const decided = <Data>(
   const copyOf = (view: View): Data => values.decode(view) as Data
   const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
   const { conflict } = customs
-  return typeof conflict === 'function' ? conflict(sides) : merge(context, customs, sides, terms)
+  if (typeof conflict !== 'function') return merge(context, customs, sides, terms)
+  const { mine } = sides
+  return givenBy('conflict', conflict(sides), mine)
 }
 
 const conflicted = (why: string): SessionStoreError =>
