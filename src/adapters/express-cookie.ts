@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { EpochMs } from '../contract/index.js'
 
 /**
@@ -81,15 +82,16 @@ export const idleTtlMsOf = ({ originalMaxAge }: StoredCookie): number | undefine
 
 /**
  * A `Cookie` says it by `originalMaxAge`. A plain object made by hand may say it by `maxAge` or `expires`, also where its
- * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then.
+ * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then. What no cookie can carry, an endless
+ * or an invalid `maxAge`, says nothing, wherever it stands.
  */
-const maxAgeOf = (cookie: Readonly<Record<string, unknown>>, now: EpochMs): MaxAge => {
-  const { originalMaxAge, maxAge, expires } = cookie
-  if (originalMaxAge === false) return false
-  if (originalMaxAge !== undefined && originalMaxAge !== null) return wholeMs(originalMaxAge)
-  if (maxAge !== undefined && maxAge !== null) return wholeMs(maxAge)
-  return expires instanceof Date || typeof expires === 'string' ? wholeMs(new Date(expires).getTime() - now) : null
-}
+const maxAgeOf = ({ originalMaxAge, maxAge, expires }: Readonly<Record<string, unknown>>, now: EpochMs): MaxAge =>
+  originalMaxAge === false ? false : (wholeMs(originalMaxAge) ?? wholeMs(maxAge) ?? wholeMs(momentOf(expires) - now))
 
-/** No cookie can carry an endless or an invalid `maxAge`; such a one says nothing. */
-const wholeMs = (maxAge: unknown): MaxAge => (Number.isFinite(maxAge) ? Math.ceil(Number(maxAge)) : null)
+const wholeMs = (maxAge: unknown): number | null => (Number.isFinite(maxAge) ? Math.ceil(Number(maxAge)) : null)
+
+/** A Date, also of another realm, or the text that JSON makes of one; of anything else NaN. */
+const momentOf = (expires: unknown): number => {
+  if (types.isDate(expires)) return Date.prototype.getTime.call(expires)
+  return typeof expires === 'string' ? new Date(expires).getTime() : Number.NaN
+}

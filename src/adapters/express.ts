@@ -1,7 +1,7 @@
 import { type SessionData, Store } from 'express-session'
 import { LRUCache } from 'lru-cache'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
-import { isSessionStoreError, type SessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { type Callback, settle } from './express-callback.js'
 import { idleTtlMsOf, isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
@@ -211,6 +211,7 @@ export class NonstickStore extends Store {
   }
 
   async #set(sid: string, live: SessionData): Promise<void> {
+    refuseUnlessSession(live)
     const known = this.#tieTo(sid, live)
     const tie = known ?? new Tie(sid, undefined, requestOf(live) !== undefined)
     if (known === undefined) this.#ties.set(live, tie)
@@ -223,7 +224,8 @@ export class NonstickStore extends Store {
     // A session object that this request did not load says nothing about the data, only about the cookie.
     const handle = await this.#handle(sid)
     if (handle === undefined) return
-    const cookie = storedCookie(live.cookie, clock.now())
+    const given: unknown = (live as Partial<SessionData> | null | undefined)?.cookie
+    const cookie = typeof given === 'object' && given !== null ? storedCookie(given, clock.now()) : handle.data.cookie
     await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData, () => true)
   }
 
@@ -385,6 +387,16 @@ const mayEndQuietly = ({ handle }: Tie, live: object): boolean =>
 /** The request whose session this is; `undefined` for an object that came from `get`, or that a program made by hand. */
 const requestOf = (live: object): { readonly res?: { readonly headersSent?: boolean } } | undefined =>
   (live as { readonly req?: { readonly res?: { readonly headersSent?: boolean } } }).req
+
+/** @throws SessionStoreError `E_SESSION_DATA` for what has no fields to be stored: nothing, a text, a list */
+const refuseUnlessSession = (live: unknown): void => {
+  if (typeof live === 'object' && live !== null && !Array.isArray(live)) return
+  const got = live === undefined || live === null ? 'nothing' : Array.isArray(live) ? 'a list' : `a ${typeof live}`
+  throw new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${got}`, {
+    path: 'data',
+    applied: 'no',
+  })
+}
 
 /** Whether it can be a session of express's: an object with fields, and no list, `Map`, text or nothing. */
 const hasFields = (data: unknown): boolean => {

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import type { Express } from 'express'
 import type { Cookie } from 'express-session'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -222,6 +223,18 @@ describe('what is stored of a cookie', () => {
     ['false, which means the same as null', { originalMaxAge: false }, { originalMaxAge: false }],
     ['no endless maxAge', { originalMaxAge: Number.POSITIVE_INFINITY }, { originalMaxAge: null }],
     ['no invalid maxAge', { originalMaxAge: Number.NaN }, { originalMaxAge: null }],
+    [
+      'an expiry, also beside maxAges that are invalid',
+      { originalMaxAge: Number.NaN, maxAge: 'an hour', expires: new Date(NOW + 7_000) },
+      { originalMaxAge: 7_000 },
+    ],
+    [
+      'an expiry that was made in another realm',
+      { expires: runInNewContext(`new Date(${NOW + 7_000})`) as unknown },
+      { originalMaxAge: 7_000 },
+    ],
+    ['no invalid expiry', { expires: new Date(Number.NaN) }, { originalMaxAge: null }],
+    ['no expiry that is none', { expires: 0 }, { originalMaxAge: null }],
     ['no function', { originalMaxAge: null, encode: () => '' }, { originalMaxAge: null }],
     [
       'its attributes',

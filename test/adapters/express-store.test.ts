@@ -205,6 +205,27 @@ describe('a session', () => {
     expect(await store.get(ID)).toMatchObject({ user: 'ada', cookie: { originalMaxAge: 5_000 } })
   })
 
+  test('that is touched by one who has no cookie of it keeps its own', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    for (const nothing of [undefined, null, {}, { cookie: null }, 'text']) {
+      await store.set(ID, { ...data({ user: 'ada' }), cookie: { originalMaxAge: 5_000 } } as SessionData)
+      await store.touch(ID, nothing as unknown as SessionData)
+      expect(await store.get(ID)).toMatchObject({ user: 'ada', cookie: { originalMaxAge: 5_000 } })
+    }
+  })
+
+  test('that is none at all is refused, and what stands there stands', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    await store.set(ID, data({ user: 'ada' }))
+    for (const nothing of [undefined, null, 'text', 7, ['a list']]) {
+      const setting = store.set(ID, nothing as unknown as SessionData)
+      await expect(setting).rejects.toMatchObject({ code: 'E_SESSION_DATA' })
+    }
+    expect(await store.get(ID)).toMatchObject({ user: 'ada' })
+  })
+
   test('that is gone is not brought back by touch or by a set of who had loaded it, and neither is an error', async () => {
     await using cluster = openCluster()
     const store = cluster.store()
