@@ -186,7 +186,8 @@ const isPlainObject = (value: unknown): value is Record<string, unknown> => {
 
 /**
  * Finds out which top-level keys a function reads of an object, by calling it once with a proxy that notes them. What
- * it reads of nested values counts as their top-level key.
+ * it reads of nested values counts as their top-level key. Where the function cannot work with a proxy (`structuredClone`
+ * takes none), it may have read any of them.
  */
 export const keysRead = (read: (data: never) => unknown, data: unknown): ReadonlySet<string> => {
   const keys = new Set<string>()
@@ -205,6 +206,10 @@ export const keysRead = (read: (data: never) => unknown, data: unknown): Readonl
       return Reflect.getOwnPropertyDescriptor(target, key)
     },
   })
-  read(watched as never)
+  try {
+    read(watched as never)
+  } catch {
+    return new Set(Object.keys(data))
+  }
   return keys
 }
