@@ -1,4 +1,4 @@
-import type { CacheRequest, CacheResponse } from './protocol.js'
+import { type CacheRequest, type CacheResponse, IMPOSSIBLE_LENGTH } from './protocol.js'
 
 /** One answer of the server, with the number of the question that it belongs to. */
 export interface Frame extends CacheResponse {
@@ -147,7 +147,7 @@ const asBuffer = (bytes: Uint8Array): Buffer =>
 const headAt = (bytes: Buffer, at: number): Head => {
   const bodyBytes = bytes.readUInt32BE(at + 8)
   if (bodyBytes > LONGEST_BODY_BYTES || bodyBytes < bytes.readUInt16BE(at + 2) + bytes.readUInt8(at + 4))
-    throw new Error('it sent an answer of an impossible length')
+    throw new Error(IMPOSSIBLE_LENGTH)
   return { opcode: bytes.readUInt8(at + 1), opaque: bytes.readUInt32BE(at + 12), bodyBytes }
 }
 
@@ -162,6 +162,7 @@ const frameAt = (bytes: Buffer, start: number, bodyBytes: number): Frame => {
     status: bytes.readUInt16BE(start + 6),
     opaque: bytes.readUInt32BE(start + 12),
     cas: bytes.readBigUInt64BE(start + 16),
+    extrasBytes: keyAt - bodyAt,
     key: keyAt === valueAt ? NOTHING : bytes.subarray(keyAt, valueAt),
     value: valueAt === end ? NOTHING : bytes.subarray(valueAt, end),
     omittedBytes: 0,

@@ -4,7 +4,7 @@ import type { Cancel, Runtime } from '../../contract/time.js'
 import { isError } from '../../tools/is-error.js'
 import { type Answer, type Connection, type Generation, Late, Unsent } from './connection.js'
 import { encode, type Frame, FrameReader, type Head } from './frames.js'
-import { type CacheRequest, longestBody, mismatch, OPCODE } from './protocol.js'
+import { type CacheRequest, IMPOSSIBLE_LENGTH, longestBody, mismatch, OPCODE } from './protocol.js'
 import type { ServerAddress } from './servers.js'
 import { HUNG_UP, strangerOf } from './strangers.js'
 
@@ -196,8 +196,7 @@ class HardenedServer extends memjs.Server implements Connection {
     const longest = longestBody(question.request, this.#maxValueBytes)
     if (head === undefined) return longest
     if (head.opcode !== question.request.opcode) throw new Error('it answered another command than was sent')
-    if (head.opcode !== OPCODE.getKey && head.bodyBytes > longest)
-      throw new Error('it sent an answer of an impossible length')
+    if (head.opcode !== OPCODE.getKey && head.bodyBytes > longest) throw new Error(IMPOSSIBLE_LENGTH)
     return longest
   }
 

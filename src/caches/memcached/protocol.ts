@@ -76,6 +76,8 @@ export interface CacheResponse {
   readonly opcode: number
   readonly status: number
   readonly cas: bigint
+  /** How many bytes stand before the key: flags, which only a value has. */
+  readonly extrasBytes: number
   /** Like the value a view of what was received, which the answers around it share. */
   readonly key: Uint8Array
   readonly value: Uint8Array
@@ -85,6 +87,9 @@ export interface CacheResponse {
 
 const FLAGS_BYTES = 4
 
+/** What a server is told that lied about how long an answer is, or a part of it. */
+export const IMPOSSIBLE_LENGTH = 'it sent an answer of an impossible length'
+
 /** What answers other than values have for a body: a sentence, a list of ways to sign in, a number. */
 const LONGEST_WORDS_BYTES = 4_096
 
@@ -92,10 +97,16 @@ const LONGEST_WORDS_BYTES = 4_096
 export const longestBody = ({ opcode, key }: CacheRequest, maxValueBytes: number): number =>
   opcode === OPCODE.getKey ? FLAGS_BYTES + (key?.length ?? 0) + maxValueBytes : LONGEST_WORDS_BYTES
 
+/** The answers that say no more than that it was done. */
+const BARE: ReadonlySet<number> = new Set([OPCODE.set, OPCODE.add, OPCODE.replace, OPCODE.delete, OPCODE.noop])
+
 /** Why `response` cannot be the answer to `request`; `undefined` when it can. */
 export const mismatch = (request: CacheRequest, response: CacheResponse): string | undefined => {
   if (request.opcode !== response.opcode) return 'it answered another command than was sent'
+  if (BARE.has(request.opcode) && response.status === STATUS.ok)
+    return response.extrasBytes + response.key.length + response.value.length === 0 ? undefined : IMPOSSIBLE_LENGTH
   if (request.opcode !== OPCODE.getKey || response.omittedBytes > 0) return undefined
+  if (response.status === STATUS.ok && response.extrasBytes !== FLAGS_BYTES) return IMPOSSIBLE_LENGTH
   if (response.status === STATUS.ok || response.key.length > 0)
     return request.key !== undefined && Buffer.compare(request.key, response.key) === 0
       ? undefined

@@ -244,6 +244,27 @@ describe('a cap on what waits for a server', () => {
   })
 })
 
+/** The same answer with parts of other lengths, all of them there and its header in keeping with them. */
+const withParts = (
+  answer: Uint8Array,
+  lengths: { readonly extrasBytes?: number; readonly keyBytes?: number; readonly valueBytes?: number },
+): Buffer => {
+  const whole = Buffer.from(answer)
+  const [keyAt, valueAt] = [24 + whole.readUInt8(4), 24 + whole.readUInt8(4) + whole.readUInt16BE(2)]
+  const { extrasBytes = keyAt - 24, keyBytes = valueAt - keyAt, valueBytes = whole.length - valueAt } = lengths
+  const resized = (part: Buffer, length: number): Buffer => Buffer.concat([part, Buffer.alloc(length)], length)
+  const parts = [
+    resized(whole.subarray(24, keyAt), extrasBytes),
+    resized(whole.subarray(keyAt, valueAt), keyBytes),
+    resized(whole.subarray(valueAt), valueBytes),
+  ]
+  const header = Buffer.from(whole.subarray(0, 24))
+  header.writeUInt16BE(keyBytes, 2)
+  header.writeUInt8(extrasBytes, 4)
+  header.writeUInt32BE(extrasBytes + keyBytes + valueBytes, 8)
+  return Buffer.concat([header, ...parts])
+}
+
 describe('an answer that cannot be right', () => {
   const wrongs = {
     'is for another key': { kind: 'wrong-key' },
@@ -267,6 +288,14 @@ describe('an answer that cannot be right', () => {
       kind: 'tamper',
       change: (answer: Uint8Array) => Buffer.from(answer.fill(0x80, 0, 1)),
     },
+    'has a value without flags': {
+      kind: 'tamper',
+      change: (answer: Uint8Array) => withParts(answer, { extrasBytes: 0 }),
+    },
+    'has flags of another length': {
+      kind: 'tamper',
+      change: (answer: Uint8Array) => withParts(answer, { extrasBytes: 8 }),
+    },
     'is of another protocol': { kind: 'garbage', bytes: bytes('ERROR\r\n'.repeat(10)) },
   } as const
 
@@ -276,6 +305,20 @@ describe('an answer that cannot be right', () => {
     server.faults.add(fault, { on: 'getk', times: 1 })
     await expect(cache.get('k')).rejects.toEqual(unavailable())
     expect(text(await cache.get('k'))).toBe('v')
+    expect(server.connections.made).toBe(2)
+  })
+
+  test.each([
+    ['a key', { keyBytes: 3 }],
+    ['flags', { extrasBytes: 4 }],
+    ['a value', { valueBytes: 1 }],
+  ])('because it brings %s where a change was done is an error, and the connection goes', async (_, parts) => {
+    const { server, cache, inAMinute } = await scene()
+    await cache.add('k', bytes('v'), inAMinute)
+    const token = (await cache.get('k'))?.token ?? expect.fail('it was stored')
+    server.faults.add({ kind: 'tamper', change: (answer) => withParts(answer, parts) }, { times: 1 })
+    await expect(cache.cas('k', bytes('w'), token, inAMinute)).rejects.toEqual(unavailable({ applied: 'unknown' }))
+    expect(text(await cache.get('k'))).toBe('w')
     expect(server.connections.made).toBe(2)
   })
 
