@@ -138,9 +138,18 @@ const hidden: Statement['unfit'] = (row) =>
 /** A text in SQL, whatever the server takes a backslash in it for. */
 const textOf = (text: string): string => `convert_from(decode('${Buffer.from(text).toString('hex')}', 'hex'), 'UTF8')`
 
-/** Milliseconds as a number the server makes, so that no driver's idea of dates comes between. */
+/** The last millisecond that a copy in the cache can carry. */
+const LAST_MS = 2 ** 48 - 1
+
+/**
+ * Milliseconds as a number the server makes, so that no driver's idea of dates comes between. An administrator may have
+ * set a moment to `infinity`, which no number is: the server would refuse the whole page of a listing because of it.
+ */
 const MOMENTS = ['created', 'seen', 'expires', 'absolute_expires']
-  .map((name) => `(extract(epoch from ${name}_at) * 1000)::bigint as ${name}_ms`)
+  .map(
+    (name) =>
+      `case ${name}_at when 'infinity' then ${LAST_MS} when '-infinity' then 0 else (extract(epoch from ${name}_at) * 1000)::bigint end as ${name}_ms`,
+  )
   .join(', ')
 
 const COPY = `lineage, version, write_ids, codec, data, user_id, user_epoch, idle_ttl_ms, ${MOMENTS}`

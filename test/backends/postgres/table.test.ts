@@ -465,3 +465,26 @@ describe('a page of a listing', () => {
     await backend.close()
   })
 })
+
+test('a session that an administrator lets live for ever is read and listed among the others', async () => {
+  const { url, schema, table } = cluster()
+  const backend = open()
+  const namespace = `forever-${randomBytes(4).toString('hex')}`
+  const [locator, other] = [sampleLocator({ namespace }), sampleLocator({ namespace })]
+  for (const { key } of [locator, other]) await backend.insert({ key }, storedSession())
+  const administrator = new pg.Client(url)
+  await administrator.connect()
+  await administrator.query(
+    `update "${schema}"."${table}" set expires_at = 'infinity', absolute_expires_at = 'infinity', seen_at = '-infinity'
+     where app = $1 and id_hash = decode($2, 'hex')`,
+    [namespace, Buffer.from(locator.key.slice(namespace.length + 1), 'base64url').toString('hex')],
+  )
+  await administrator.end()
+
+  const forever = { expiresAt: 2 ** 48 - 1, absoluteExpiresAt: 2 ** 48 - 1, seenAt: 0 }
+  expect(await backend.read(locator)).toMatchObject({ state: 'live', session: forever })
+  const page = await backend.list({ namespace, now: QUIET_DAY, limit: 10, maxBytes: 1_000_000 })
+  expect(page.entries.map(({ key }) => key).sort()).toEqual([locator.key, other.key].sort())
+  expect(page.entries.find(({ key }) => key === locator.key)).toMatchObject({ session: forever })
+  await backend.close()
+})
