@@ -70,6 +70,12 @@ const NOT_LET_IN = /^28/
  */
 const CONNECTION_STATES = new Set(['25006', '26000', '42P05', '0A000', '25P02', '42501', '57014'])
 
+/**
+ * A value of an entry was refused: class 22, it is none of its column's; 23, a constraint forbids it; 54, it is too large.
+ * 22023 is of the class as well, and is said of settings alone, to whoever connects.
+ */
+const VALUE_STATES = /^(?:22(?!023)|23|54)/
+
 /** What pg or the socket raised, as the contract's error. */
 export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const sqlState = sqlStateOf(raised)
@@ -90,7 +96,7 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   if (sqlState === '40003') return unavailable('lost', cause, context, reason)
   // Any other error from the server means that the statement was rolled back, or was never begun.
   if (CONFLICT_STATES.has(sqlState)) return { ...refused(cause, undone, reason), kind: 'conflict' }
-  if (/^(?:22|23|54)/.test(sqlState))
+  if (VALUE_STATES.test(sqlState))
     return { kind: 'value', error: valueRefused(reason, cause, context), because: reason, blames: 'nothing' }
   if (NOT_LET_IN.test(sqlState)) return unavailable('unreachable', cause, undone, reason)
   return { ...refused(cause, undone, reason), blames: CONNECTION_STATES.has(sqlState) ? 'connection' : 'nothing' }

@@ -104,6 +104,15 @@ const MEANINGS: readonly Meaning[] = [
     text: /configuration parameter/,
     words: 'it knows no such setting as the connection string has in `options`',
   },
+  {
+    state: /^42601$/,
+    text: /server process|requires a value/,
+    words: 'it cannot read what the connection string has in `options`',
+  },
+  {
+    state: /^22023$|^55P02$/,
+    words: 'it refuses a setting, or the value of one, that the connection string has in `options`',
+  },
 
   // What is used up.
   {

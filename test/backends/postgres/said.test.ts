@@ -178,6 +178,22 @@ describe('who is not let in is told why', () => {
     const connectionString = `${urlOf()}?options=${encodeURIComponent('-c nonsense=1')}`
     expect((await read(open({ connectionString }))).message).toContain('it knows no such setting')
   })
+
+  test.each([
+    ['-c datestyle=5ecret', '22023'],
+    ['-c work_mem=1', '22023'],
+    ['-c role=5ecret', '22023'],
+    ['-c max_connections=5', '55P02'],
+    ['--5ecret', '42601'],
+  ])('by a setting that it refuses, %s: nothing is wrong with the session', async (settings, state) => {
+    const backend = open({ connectionString: `${urlOf()}?options=${encodeURIComponent(settings)}` })
+    const reason = expect.stringMatching(/(?:that|what) the connection string has in `options`/)
+    for (const error of [await read(backend), await insert(backend)]) {
+      expect(error).toMatchObject({ code: 'E_SESSION_UNAVAILABLE', answered: true, message: reason })
+      expect(error.message).toContain(state)
+    }
+    expect(await backend.health()).toMatchObject({ state: 'down', reason })
+  })
 })
 
 describe('what is refused is told why', () => {
