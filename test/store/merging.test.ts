@@ -62,6 +62,21 @@ describe('changes of one key, by rules', () => {
     expect((await loaded(other, id)).data).toEqual(all)
   })
 
+  test('are stored once where it does so, and `beforeSave` gives what to store in place of the data', async () => {
+    const { store, other, id } = await shared({ ...RULES, beforeSave: ({ draft: _, ...rest }) => rest })
+    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+    visit(theirs.data, 'cake')
+    await other.save(theirs)
+    const saves = ['milk', 'jam', 'bread'].map((item) => {
+      visit(mine.data, item)
+      return store.save(mine)
+    })
+    await Promise.all(saves)
+    visit(mine.data, 'salt')
+    await store.save(mine)
+    expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam', 'bread', 'salt'))
+  })
+
   test('are stored once where a request saves again before its first save has ended, and is kept free of the rest', async () => {
     const { store, other, id } = await shared()
     const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]

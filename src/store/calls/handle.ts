@@ -11,6 +11,8 @@ export interface SaveInLine {
   readonly wanted: View
   /** The copy from which its changes are found. It is known once the saves before it have ended. */
   basis: View | undefined
+  /** What `replaced` of the handle was when the save was called. */
+  readonly replaced: number
   /** Whether the save was acknowledged. */
   isStored: boolean
 }
@@ -55,6 +57,8 @@ export class Handle<Data> implements Session<Data> {
   unflushedWriteId: WriteId | undefined
   /** The saves of this request that rejected and may be in all the same, the oldest first. */
   doubtful: readonly DoubtfulSave[] = []
+  /** How often `data` has been replaced by what a save of this request stored. */
+  replaced = 0
   /** The save of this handle that was called last, as long as it has not ended. */
   lastSave: SaveInLine | undefined
   /**
@@ -117,6 +121,7 @@ const HIDDEN = [
   'anchor',
   'unflushedWriteId',
   'doubtful',
+  'replaced',
   'lastSave',
   'beside',
 ] as const

@@ -30,6 +30,8 @@ export interface Adoption {
   readonly asked?: Wanted
   /** Whether `data` is kept free of changes of others. */
   readonly isolated?: boolean
+  /** Whether an earlier save has replaced `data` since this one was called. */
+  readonly isReplaced?: boolean
 }
 
 /** How a handle is saved: which of its changes are stored, and what it holds afterwards. */
@@ -57,7 +59,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const viewOf = ({ data }: Wanted): View => ({ codecId: context.values.codecId, data })
 
-  const adopt: Saving<Data>['adopt'] = (handle, wanted, written, { asked = wanted, isolated = false } = {}) => {
+  const adopt: Saving<Data>['adopt'] = (handle, wanted, written, how = {}) => {
+    const { asked = wanted, isolated = false, isReplaced = false } = how
     const { stored, now, resolved, durability, writeId } = written
     const isDurable = durability === 'backend'
     handle.anchor = isDurable ? stored : anchorAfter(handle, viewOf(wanted), stored)
@@ -69,8 +72,13 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     // If no changes of others came in, the request's own object stays in place, as others may refer to it.
     const isAsAsked = sameBytes(stored, viewOf(asked))
     handle.held = isAsAsked || !isolated ? undefined : viewOf(asked)
-    if (!isAsAsked && !isolated) handle.data = withLaterChanges(handle.data, asked, resolved.value) as Data
+    if (isolated || (isAsAsked && !(isReplaced && isGivenInstead(asked)))) return
+    handle.data = withLaterChanges(handle.data, asked, resolved.value) as Data
+    handle.replaced += 1
   }
+
+  /** Whether `beforeSave` returned something in place of the data, which tells nothing about the changes of the request. */
+  const isGivenInstead = ({ value, source }: Wanted): boolean => value !== source
 
   /**
    * The anchor after a save that only the cache has: the old anchor, with the changes of others that the save merged
@@ -85,8 +93,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   /** What is stored, with the changes that the request has made since it called `save`. */
   const withLaterChanges = (held: Data, wanted: Wanted, stored: unknown): unknown => {
-    // What `beforeSave` returned in place of the data tells nothing about the changes of the request.
-    if (wanted.value !== wanted.source) return stored
+    if (isGivenInstead(wanted)) return stored
     const asked = viewOf(wanted)
     return isAs(held, asked)
       ? stored
@@ -105,7 +112,12 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const idleTtlMs = givenIdleTtl(saveOptions.idleTtlMs, context.options)
     const wanted = wantedOf(context, customs, handle.data)
     const before = handle.lastSave
-    const mine: SaveInLine = { wanted: viewOf(wanted), basis: undefined, isStored: false }
+    const mine: SaveInLine = {
+      wanted: viewOf(wanted),
+      basis: undefined,
+      replaced: handle.replaced,
+      isStored: false,
+    }
     handle.lastSave = mine
     return handle.inTurn(async () => {
       try {
@@ -140,7 +152,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
     const wanted = rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys })
     const change = { basis: base, basisUser: userId, wanted, unmergedKeys }
-    const how = { asked: handle.held === undefined ? wanted : asked, isolated }
+    const isReplaced = handle.replaced !== mine.replaced
+    const how = { asked: handle.held === undefined ? wanted : asked, isolated, isReplaced }
     if (!changed && !ttlChanged && doubtful.length === 0) {
       const report = await saveUnchangedDurably(handle, change, how, call)
       mine.isStored = true
