@@ -232,8 +232,24 @@ const editsBetween = (from: string, to: string): number => {
   return last[to.length] ?? 0
 }
 
-/** Complains about the first option that nobody would read. Nothing of it is shown: a misspelt `password` is one still. */
-export const refuseUnknownOptions = (options: object, known: ReadonlySet<string>): void => {
+/**
+ * Whether a value can be somebody's options: an object of any class or realm, or a module's exports. What nobody could read
+ * an option from would pass for options of which none was given: a promise of them, a URL, a map, an array.
+ */
+export const areOptions = (value: unknown): value is object =>
+  typeof value === 'object' &&
+  value !== null &&
+  ['[object Object]', '[object Module]'].includes(Object.prototype.toString.call(value))
+
+/**
+ * Complains about options that are none, and about the first option that nobody would read. Nothing of it is shown: a
+ * misspelt `password` is one still.
+ */
+export const refuseUnknownOptions = (options: unknown, known: ReadonlySet<string>): void => {
+  if (!areOptions(options)) {
+    const cure = typeof options === 'function' ? { cure: 'there are no callbacks; await what the call gives' } : {}
+    throw invalidOption('options', 'an object', options, { secret: true, ...cure })
+  }
   for (const name of Object.keys(options))
     if (!known.has(name))
       throw new SessionStoreError(

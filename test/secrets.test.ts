@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
+import { NonstickStore } from '../src/adapters/express.js'
 import { type PostgresPool, postgres } from '../src/backends/postgres/index.js'
 import { memcached } from '../src/caches/memcached/index.js'
 import { jsonCodec } from '../src/codecs/index.js'
@@ -229,5 +230,39 @@ describe('session data stands in nothing that is said', () => {
       expect(inspect(error)).toContain('E_CONFIG')
       expect(inspect(error)).not.toContain(after)
     }
+  })
+})
+
+describe('a password of digits that was given as a number, in the wrong place, stands in no complaint', () => {
+  const DIGITS = 20_261_129
+  const couch = { url: 'http://localhost', absoluteTtlMs: 1_000 }
+  const WRONG: Record<string, (options: never) => unknown> = {
+    postgres,
+    memcached,
+    couchdb,
+    NonstickStore: (options) => new NonstickStore(options),
+  }
+  test.each<[string, unknown]>([
+    ...['connectionString', 'host', 'user', 'password', 'database', 'schema', 'table', 'pool', 'ssl'].map(
+      (name): [string, unknown] => ['postgres', { [name]: DIGITS }],
+    ),
+    ...[DIGITS, [DIGITS], [[DIGITS, 1]]].map((servers): [string, unknown] => ['memcached', { servers }]),
+    ['memcached', { servers: 'localhost', username: DIGITS, password: DIGITS }],
+    ...['url', 'username', 'password', 'database', 'members', 'tls'].map((name): [string, unknown] => [
+      'couchdb',
+      { ...couch, [name]: DIGITS },
+    ]),
+    ['NonstickStore', DIGITS],
+    ['NonstickStore', { sessions: DIGITS }],
+    ['NonstickStore', { sessions: {}, password: DIGITS }],
+  ])('%s(%j)', (name, options) => {
+    let error: unknown
+    try {
+      WRONG[name]?.(options as never)
+    } catch (raised) {
+      error = raised
+    }
+    expect(error).toMatchObject({ code: 'E_CONFIG' })
+    expect(inspect(error)).not.toContain(String(DIGITS))
   })
 })

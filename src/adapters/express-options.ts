@@ -1,7 +1,7 @@
 import type { SessionData } from 'express-session'
 import type { SessionStore } from '../contract/index.js'
 import { createSessionStore } from '../create-session-store.js'
-import { invalidOption } from '../errors.js'
+import { areOptions, invalidOption } from '../errors.js'
 import { resolveOptions, type StoreOptions } from '../store/options.js'
 
 /** What an application keeps in `req.session`, as declared by merging into express-session's `SessionData`. */
@@ -42,14 +42,17 @@ const BESIDE_A_GIVEN_STORE: ReadonlySet<string> = new Set(['sessions', 'idleTtlM
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveExpressOptions = (options: NonstickStoreOptions): ResolvedExpressOptions => {
-  if (typeof options !== 'object' || options === null) throw invalidOption('options', 'an object', options)
+  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
   if (options.sessions === undefined) return made(options)
   const { sessions, idleTtlMs } = options
   for (const [name, value] of Object.entries(options))
-    if (!BESIDE_A_GIVEN_STORE.has(name)) throw invalidOption(name, 'left to the store given as `sessions`', value)
+    if (!BESIDE_A_GIVEN_STORE.has(name))
+      throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
   const methods = sessions as unknown as Readonly<Record<string, unknown>> | null
   if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
-    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions)
+    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions, {
+      secret: true,
+    })
   if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && idleTtlMs >= 1_000))
     throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
   return { sessions: sessions as SessionStore<ExpressData>, owned: false, idleTtlMs }

@@ -1,4 +1,4 @@
-import { invalidOption } from '../errors.js'
+import { areOptions, invalidOption } from '../errors.js'
 import {
   BY_KEY,
   IN_DEPTH,
@@ -41,14 +41,11 @@ export type Conflict<Data> = 'reject' | 'overwrite' | Rules | ((sides: ConflictS
 
 const NAMED = oneOf('merge', 'deep', 'reject', 'overwrite')
 
-const isPlain = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 /** What the option `conflict` may be. The rules in it are checked by `conflictOf`. */
 export const conflictKind: Kind<ConflictPolicy<unknown>> = {
   ...kindOf(
     `${NAMED.expected}, rules such as { keys: { cart: 'append' } }, or a function`,
-    (value) => typeof value === 'function' || NAMED.accepts(value) || isPlain(value),
+    (value) => typeof value === 'function' || NAMED.accepts(value) || areOptions(value),
   ),
   ...(NAMED.choices === undefined ? {} : { choices: NAMED.choices }),
 }
@@ -68,11 +65,11 @@ export const conflictOf = <Data>(policy: ConflictPolicy<Data> = 'merge'): Confli
 const RULES_HAVE: ReadonlySet<string> = new Set(['default', 'keys'] satisfies (keyof MergeRules)[])
 
 const A_RULE = oneOf(...MERGE_RULE_NAMES)
-const RULES_BY_KEY: Kind<object> = kindOf("an object such as { cart: 'append' }", isPlain)
+const RULES_BY_KEY: Kind<object> = kindOf("an object such as { cart: 'append' }", areOptions)
 const A_RULE_OR_RULES: Kind<MergeRuleName | object> = {
   ...kindOf(
     `${A_RULE.expected}, or an object with rules for what stands in it`,
-    (value) => A_RULE.accepts(value) || isPlain(value),
+    (value) => A_RULE.accepts(value) || areOptions(value),
   ),
   choices: MERGE_RULE_NAMES,
 }

@@ -3,7 +3,7 @@
  * complaints have one form: they name the option as it was typed, and say what was expected, what came and what to do.
  */
 import type { Runtime } from '../contract/time.js'
-import { didYouMean, invalidOption, refuseUnknownOptions } from '../errors.js'
+import { areOptions, didYouMean, invalidOption, refuseUnknownOptions } from '../errors.js'
 import { LONGEST_TIMER_MS } from '../runtime.js'
 
 /** What one option may be. */
@@ -98,9 +98,9 @@ export const oneOf = <Choice extends string>(...choices: readonly Choice[]): Kin
 /** A function. What it takes and returns cannot be seen before it is called. */
 export const aFunction = <Callable>(): Kind<Callable> => kindOf('a function', (value) => typeof value === 'function')
 
-/** A text that is not empty. */
+/** A text that is not empty. A password of digits may have come in its place, so that a complaint shows no number. */
 export const aText = (expected: string): Kind<string> =>
-  kindOf(expected, (value) => typeof value === 'string' && value !== '')
+  secret(kindOf(expected, (value) => typeof value === 'string' && value !== ''))
 
 /** An object that has these functions, either its own or those of its class. */
 export const having = <Value>(expected: string, functions: readonly string[]): Kind<Value> => {
@@ -135,9 +135,10 @@ export const checkOptions = <Options extends object>(
   kinds: Kinds<Options>,
   example?: string,
 ): void => {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+  if (!areOptions(options)) {
     const expected = example === undefined ? 'an object' : `an object such as \`${example}\``
-    throw invalidOption(call, expected, options, { secret: true })
+    const cure = usualCure(options, false)
+    throw invalidOption(call, expected, options, { secret: true, ...(cure === undefined ? {} : { cure }) })
   }
   refuseUnknownOptions(options, new Set(Object.keys(kinds)))
   for (const name of Object.keys(kinds) as (keyof Options & string)[]) {

@@ -51,6 +51,8 @@ describe('options', () => {
     ],
     [{ conflict: ['append'] }, 'or a function, got an array of 1'],
     [{ conflict: null }, 'or a function, got null'],
+    [{ conflict: new Map([['cart', 'append']]) }, 'or a function, got an object'],
+    [{ conflict: { keys: new Map([['cart', 'append']]) } }, 'Expected `conflict.keys` to be an object such as'],
     [
       { conflict: { default: 'reject' } },
       "Expected `conflict.default` to be 'merge', 'sum', 'append', 'union' or 'deep', got a string",
@@ -131,6 +133,37 @@ describe('the options of a call', () => {
     ])
       await expect(call()).rejects.toMatchObject({ code: 'E_CONFIG' })
     await store.save(session)
+  })
+
+  test.each([
+    ['a callback, which would never be called', () => {}],
+    ['true', true],
+    ['a text', 'durable'],
+    ['a list', ['durable']],
+    ['a map', new Map([['durable', true]])],
+    ['null', null],
+  ])('%s in place of them is refused, and nothing is stored', async (_what, options) => {
+    const store = createSessionStore({ cache: memoryCache({}), backend: memoryBackend({}) })
+    const session = await store.create({ n: 1 })
+    session.data['n'] = 2
+    for (const call of [
+      () => store.save(session, options as never),
+      () => store.create({}, options as never),
+      () => store.load(session.id, options as never),
+      () => store.touch(session, options as never),
+      () => store.update(session.id, (data) => ({ ...data, n: 3 }), options as never),
+      () => store.put('an-id', {}, options as never),
+      () => store.destroy(session, options as never),
+      () => store.list(options as never),
+      () => store.ready(options as never),
+      () => store.close(options as never),
+    ])
+      await expect(call()).rejects.toMatchObject({
+        code: 'E_CONFIG',
+        message: expect.stringContaining('Expected `options` to be an object, got'),
+      })
+    expect(await store.count()).toBe(1)
+    expect((await store.load(session.id))?.data).toEqual({ n: 1 })
   })
 
   test('one that would mean nothing to the call is refused: nothing of `update` and `put` is merged', async () => {

@@ -72,6 +72,12 @@ describe('a complaint says what was expected, what came and what to do', () => {
   test.each([
     [undefined, 'Expected `make(options)` to be an object such as `{ server }`, got nothing'],
     [[server], 'Expected `make(options)` to be an object such as `{ server }`, got an array of 1'],
+    [
+      Promise.resolve({ server }),
+      'Expected `make(options)` to be an object such as `{ server }`, got a promise: await it first',
+    ],
+    [new Map([['server', server]]), 'Expected `make(options)` to be an object such as `{ server }`, got an object'],
+    [new URL('http://localhost'), 'Expected `make(options)` to be an object such as `{ server }`, got an object'],
     [{}, 'Expected `server` to be a server, got nothing: it has no default'],
     [{ server: Promise.resolve(server) }, 'Expected `server` to be a server, got a promise: await it first'],
     [{ server: { end: () => {} } }, 'Expected `server` to be a server, got an object: it lacks `connect`'],
@@ -119,6 +125,8 @@ describe('no complaint shows a secret', () => {
     [SECRET],
     { server: SECRET },
     { server, password: { [SECRET]: SECRET } },
+    new Map([['password', SECRET]]),
+    new URL(`postgres://ann:${SECRET}@localhost`),
     { server, count: SECRET },
     { server, order: SECRET },
     { server, isQuick: SECRET },
@@ -131,5 +139,7 @@ describe('no complaint shows a secret', () => {
   test('not even one that is a number', () => {
     expect(complaintOf({ server, password: 20_261_129 })).toBe('Expected `password` to be a text, got a number')
     expect(complaintOf({ server, pasword: 20_261_129 })).not.toContain('20261129')
+    expect(complaintOf({ server, name: 20_261_129 })).toBe('Expected `name` to be a name, got a number')
+    expect(complaintOf(20_261_129)).not.toContain('20261129')
   })
 })

@@ -1,6 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { areOptions, invalidOption } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
 import {
   aFunction,
@@ -161,15 +161,17 @@ const isPattern = (value: unknown): boolean => {
 }
 
 const KINDS: Kinds<CouchdbOptions> = {
-  url: required(kindOf(URLS, isUrls)),
+  url: required(secret(kindOf(URLS, isUrls))),
   absoluteTtlMs: required(milliseconds(1, TEN_YEARS_MS)),
-  username: kindOf('a name without a colon', (value) => isText(value) && !value.includes(':')),
+  username: secret(kindOf('a name without a colon', (value) => isText(value) && !value.includes(':'))),
   password: secret(kindOf('a text', (value) => typeof value === 'string')),
   auth: oneOf('basic', 'cookie'),
-  database: kindOf('a database name of CouchDB without a slash, with {yyyy} and {mm} in it, once each', isPattern),
+  database: secret(
+    kindOf('a database name of CouchDB without a slash, with {yyyy} and {mm} in it, once each', isPattern),
+  ),
   createDatabases: trueOrFalse,
   replicas: whole(1, 100),
-  members: kindOf('a list of names', (value) => Array.isArray(value) && value.every(isText)),
+  members: secret(kindOf('a list of names', (value) => Array.isArray(value) && value.every(isText))),
   maxClockSkewMs: milliseconds(0, HOUR_MS),
   purgeGraceMs: milliseconds(0, TEN_YEARS_MS),
   rememberedMonths: whole(1, 100_000_000),
@@ -177,7 +179,7 @@ const KINDS: Kinds<CouchdbOptions> = {
   maxConnections: whole(1, 10_000),
   connectTimeoutMs: milliseconds(1),
   requestTimeoutMs: milliseconds(1),
-  tls: kindOf('TLS options', (value) => typeof value === 'object' && value !== null),
+  tls: secret(kindOf('TLS options', areOptions)),
   runtime: aRuntime,
   log: aFunction(),
 }

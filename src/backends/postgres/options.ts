@@ -1,5 +1,5 @@
 import type { Runtime } from '../../contract/time.js'
-import { invalidOption } from '../../errors.js'
+import { areOptions, invalidOption } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
 import {
   aFunction,
@@ -78,20 +78,19 @@ const OF_OUR_OWN_POOL = ['ssl', 'maxConnections', 'connectTimeoutMs', 'applicati
 const aName = aText('a name')
 
 const KINDS: Kinds<PostgresOptions> = {
-  connectionString: secret(aText('a connection URL')),
-  pool: kindOf('a pg.Pool', (value) => isPool(value)),
-  host: kindOf(
-    'one host name, one address, or the folder of a socket',
-    (value) => typeof value === 'string' && isHost(value),
+  connectionString: aText('a connection URL'),
+  pool: secret(kindOf('a pg.Pool', (value) => isPool(value))),
+  host: secret(
+    kindOf(
+      'one host name, one address, or the folder of a socket',
+      (value) => typeof value === 'string' && isHost(value),
+    ),
   ),
   port: whole(1, 65_535),
   user: aName,
   password: secret(kindOf('a text or a function', (value) => typeof value === 'string' || typeof value === 'function')),
   database: aName,
-  ssl: kindOf(
-    'a boolean or TLS options',
-    (value) => typeof value === 'boolean' || (typeof value === 'object' && value !== null && !Array.isArray(value)),
-  ),
+  ssl: secret(kindOf('a boolean or TLS options', (value) => typeof value === 'boolean' || areOptions(value))),
   schema: aName,
   table: aName,
   migrate: trueOrFalse,

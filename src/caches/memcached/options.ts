@@ -119,9 +119,11 @@ const credential = secret(
 const KINDS: Kinds<MemcachedOptions> = {
   // What is wrong with one of them is said by `parseServers`, of its place in the list.
   servers: required(
-    kindOf(
-      'at least one server, `host:port` or a list of them with their weights',
-      (value) => typeof value === 'string' || (Array.isArray(value) && value.length > 0),
+    secret(
+      kindOf(
+        'at least one server, `host:port` or a list of them with their weights',
+        (value) => typeof value === 'string' || (Array.isArray(value) && value.length > 0),
+      ),
     ),
   ),
   username: credential,

@@ -58,7 +58,9 @@ const fromList = (servers: unknown): Parsed[] => {
     const option = `servers[${index}]`
     if (typeof item === 'string') return { option, server: server(option, item, 1) }
     if (!Array.isArray(item) || item.length !== 2)
-      throw invalidOption(option, "an address, or an address with its weight like `['cache1:11211', 1]`", item)
+      throw invalidOption(option, "an address, or an address with its weight like `['cache1:11211', 1]`", item, {
+        secret: true,
+      })
     return { option: `${option}[0]`, server: server(`${option}[0]`, item[0], weightOf(`${option}[1]`, item[1])) }
   })
 }
@@ -70,7 +72,7 @@ const weightOf = (option: string, weight: unknown): number => {
 }
 
 const server = (option: string, input: unknown, weight: number): ServerAddress => {
-  if (typeof input !== 'string') throw invalidOption(option, 'an address like `cache1:11211`', input)
+  if (typeof input !== 'string') throw invalidOption(option, 'an address like `cache1:11211`', input, { secret: true })
   const text = input.trim()
   if (holdsCredentials(text)) throw withCredentials(option, input)
 

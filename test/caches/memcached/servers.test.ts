@@ -127,6 +127,12 @@ describe('the options of memcached', () => {
       { servers, reconnectMinMs: 300, reconnectMaxMs: 200 },
       '`reconnectMaxMs` to be a whole number of milliseconds from 300 (`reconnectMinMs`) to 2147483647, got 200',
     ],
+    [{ servers: 20_261_129 }, 'list of them with their weights, got a number'],
+    [
+      { servers: [20_261_129] },
+      "`servers[0]` to be an address, or an address with its weight like `['cache1:11211', 1]`, got a number",
+    ],
+    [{ servers: [[20_261_129, 1]] }, '`servers[0][0]` to be an address like `cache1:11211`, got a number'],
     [{ servers, maxInFlight: 0 }, '`maxInFlight` to be a whole number from 1 to 1000000, got 0'],
     [{ servers, maxInFlight: 1e7 }, '`maxInFlight` to be a whole number from 1 to 1000000'],
     [
