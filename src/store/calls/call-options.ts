@@ -65,8 +65,6 @@ const KINDS: Readonly<Partial<Record<string, Kind<unknown>>>> = {
  * @throws SessionStoreError `E_CONFIG`
  */
 export const checkCallOptions = (operation: CallWithOptions, callOptions: object): void => {
-  if (typeof callOptions !== 'object' || callOptions === null || Array.isArray(callOptions))
-    throw invalidOption(`the options of ${operation}`, 'an object', callOptions, { secret: true })
   refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
   for (const [name, value] of Object.entries(callOptions)) {
     const kind = KINDS[name]
