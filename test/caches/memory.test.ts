@@ -89,7 +89,10 @@ describe('the memory cache', () => {
       'Expected `maxByte` to be left out: there is no such option (did you mean `maxBytes`?)',
     ],
     [{ runtime: null } as object, 'Expected `runtime` to be a Runtime, got null: leave it out for the default'],
-    [null as unknown as object, 'Expected `memoryCache(options)` to be an object, got null'],
+    [
+      null as unknown as object,
+      'Expected `memoryCache(options)` to be an object, got null: leave it out for the default',
+    ],
   ])('the option %j is refused by name', (options, message) => {
     expect(() => memoryCache(options)).toThrow(expect.objectContaining({ code: 'E_CONFIG', message }))
   })
