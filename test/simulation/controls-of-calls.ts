@@ -392,26 +392,6 @@ export const CONTROLS_OF_CALLS: readonly Control[] = [
     config: where(['cache slow', 'call failed'], { ...QUICK, thinkMs: 3, maxStaleCount: 6, shortSessions: false }),
   },
   {
-    ...ofBackend('S25 a flush sets the deadline of the row back', (backend, { backendServer }) => ({
-      update: async (entries) => {
-        const outcomes = await backend.update(entries)
-        for (const { locator, session } of entries) {
-          const row = backendServer.rows.get(locator.key)
-          const isIn = row?.state === 'live' && row.session.writeIds.at(-1) === session.writeIds.at(-1)
-          if (isIn) backendServer.rows.set(locator.key, { state: 'live', session })
-        }
-        return outcomes
-      },
-    })),
-    config: where(['server cut off', 'cache away for long'], {
-      ...QUICK,
-      idleTtlMs: 6_000,
-      absoluteTtlMs: 20_000,
-      tombstoneTtlMs: 20_600,
-      maxStaleCount: 6,
-    }),
-  },
-  {
     ...ofCalls(
       'S26 a late save of a session that has expired goes into the one that was made under its id',
       (store) => ({
