@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache'
 import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
+import { isPlainObject } from '../tools/is-plain-object.js'
 import { type Callback, settle } from './express-callback.js'
 import { idleTtlMsOf, isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
 import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
@@ -197,7 +198,7 @@ export class NonstickStore extends Store {
    */
   async #handle(sid: string): Promise<Session<ExpressData> | undefined> {
     const handle = await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
-    return handle !== undefined && hasFields(handle.data) ? handle : undefined
+    return handle !== undefined && isPlainObject(handle.data) ? handle : undefined
   }
 
   /** By way of `get` and `createSession`, like express-session's own. */
@@ -322,7 +323,8 @@ export class NonstickStore extends Store {
     for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
       const now = clock.now()
       for (const listed of page)
-        if (listed.error === undefined && hasFields(listed.data)) all.push(revived(listed.data, listed.expiresAt, now))
+        if (listed.error === undefined && isPlainObject(listed.data))
+          all.push(revived(listed.data, listed.expiresAt, now))
       page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
     }
     return all
@@ -396,13 +398,6 @@ const refuseUnlessSession = (live: unknown): void => {
     path: 'data',
     applied: 'no',
   })
-}
-
-/** Whether it can be a session of express's: an object with fields, and no list, `Map`, text or nothing. */
-const hasFields = (data: unknown): boolean => {
-  if (typeof data !== 'object' || data === null) return false
-  const prototype: unknown = Object.getPrototypeOf(data)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** Data as express-session expects it, keys in their order: a moved key would look like a change. */

@@ -24,7 +24,7 @@ import {
   tooLarge,
   UNREADABLE,
 } from './guard-refusal.js'
-import { ownPrototype } from './realms.js'
+import { ownPrototype, VIEW_CLASSES } from './realms.js'
 import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
 
 /**
@@ -299,20 +299,7 @@ const visitError = (walk: Walk, value: object, depth: number): boolean => {
 
 const VIEWS: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [Buffer.prototype, '[object Uint8Array]'],
-  ...[
-    Int8Array,
-    Uint8Array,
-    Uint8ClampedArray,
-    Int16Array,
-    Uint16Array,
-    Int32Array,
-    Uint32Array,
-    Float32Array,
-    Float64Array,
-    BigInt64Array,
-    BigUint64Array,
-    DataView,
-  ].map(({ prototype, name }): [unknown, string] => [prototype, `[object ${name}]`]),
+  ...VIEW_CLASSES.map(({ prototype, name }): [unknown, string] => [prototype, `[object ${name}]`]),
 ])
 
 /** Names beside the bytes are not looked for: listing them would list every byte's index as well. */

@@ -2,15 +2,10 @@
  * What was made in another realm: in a `vm` context, or, where Jest runs the application, by all that Node itself gives
  * (`fetch().json()`, `structuredClone()`). Such data is plain data; only its prototypes are other objects than ours.
  */
+import { ERROR_CLASSES } from './unusual.js'
 
-const KINDS: readonly { readonly name: string; readonly prototype: object }[] = [
-  Object,
-  Array,
-  Date,
-  Map,
-  Set,
-  RegExp,
-  ArrayBuffer,
+/** The classes of what looks at the bytes of an ArrayBuffer, Node's own Buffer left out. */
+export const VIEW_CLASSES: readonly { readonly name: string; readonly prototype: object }[] = [
   Int8Array,
   Uint8Array,
   Uint8ClampedArray,
@@ -23,13 +18,18 @@ const KINDS: readonly { readonly name: string; readonly prototype: object }[] = 
   BigInt64Array,
   BigUint64Array,
   DataView,
-  Error,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
+]
+
+const KINDS: readonly { readonly name: string; readonly prototype: object }[] = [
+  Object,
+  Array,
+  Date,
+  Map,
+  Set,
+  RegExp,
+  ArrayBuffer,
+  ...VIEW_CLASSES,
+  ...ERROR_CLASSES,
   AggregateError,
 ]
 

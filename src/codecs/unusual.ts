@@ -16,7 +16,8 @@ export const isUnusualText = (text: string): boolean => text.charCodeAt(0) === 0
 export const isUnusualKey = (key: string): boolean =>
   key === '__keys__' || key === '__proto__' || key === 'hasOwnProperty' || isUnusualText(key)
 
-const ERROR_CLASSES: readonly (new (message?: string) => Error)[] = [
+/** The language's own classes of errors that are made of a message. */
+export const ERROR_CLASSES: readonly (new (message?: string) => Error)[] = [
   Error,
   EvalError,
   RangeError,

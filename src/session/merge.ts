@@ -1,3 +1,4 @@
+import { isPlainObject } from '../tools/is-plain-object.js'
 import { append, type Combined, sum, union } from './combine.js'
 import { IN_DEPTH, type Rule, type Rules } from './merge-rules.js'
 import type { Sameness } from './sameness.js'
@@ -172,16 +173,6 @@ const objectLike = (object: object, entries: Entries): unknown => {
   for (const { key, value } of entries.values())
     Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true })
   return made
-}
-
-/**
- * Whether a value is a plain object, of this realm or of another, as in Jest: nothing stands above the prototype of a
- * plain object.
- */
-const isPlainObject = (value: unknown): value is Record<string, unknown> => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const prototype = Object.getPrototypeOf(value) as object | null
-  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /**

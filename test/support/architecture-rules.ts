@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   contract: ['errors.ts'],
   'runtime.ts': ['contract', 'errors.ts'],
   'generate-session-id.ts': ['contract', 'errors.ts', 'runtime.ts', 'session'],
-  session: ['contract', 'errors.ts'],
+  session: ['contract', 'errors.ts', 'tools'],
   tools: ['contract', 'errors.ts', 'runtime.ts'],
   store: ['contract', 'errors.ts', 'runtime.ts', 'session', 'tools'],
   codecs: ['contract', 'errors.ts', 'runtime.ts', 'tools'],

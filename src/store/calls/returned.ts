@@ -1,4 +1,6 @@
 import { isError } from '../../tools/is-error.js'
+import { isPlainObject } from '../../tools/is-plain-object.js'
+
 /** The data of a session, as it was before a function of `update` was called with it. */
 export interface Before {
   readonly data: unknown
@@ -21,12 +23,6 @@ export const before = (data: unknown): Before => ({ data, parts: partsOf(data) }
  */
 export const dataAfter = ({ data, parts }: Before, returned: unknown): unknown =>
   isPlainObject(returned) && !parts.has(returned) && !partsOf(data).has(returned) ? returned : data
-
-const isPlainObject = (value: unknown): value is object => {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
-}
 
 const partsOf = (data: unknown): ReadonlySet<object> => {
   const parts = new Set<object>()

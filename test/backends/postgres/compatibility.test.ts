@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type PostgresOptions, postgres } from '../../../src/backends/postgres/index.js'
 import { MIGRATIONS } from '../../../src/backends/postgres/migrations.js'
 import type { Backend, Enumerable } from '../../../src/contract/backend.js'
-import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
+import { changesOf } from './calls.js'
 import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
@@ -42,19 +43,6 @@ const readsOf = (backend: Backend & Enumerable): readonly (() => Promise<unknown
   () => backend.list({ namespace: 'contract', now: 0, limit: 9, maxBytes: 1_000_000 }),
   () => backend.count({ namespace: 'contract', now: 0 }),
 ]
-const changesOf = (backend: Backend): readonly (() => Promise<unknown>)[] => {
-  const session = storedSession()
-  const locator = sampleLocator()
-  const guard = { lineage: session.lineage, belowVersion: 1, parentLineage: session.lineage, parentVersion: 1 }
-  return [
-    () => backend.insert(locator, session),
-    () => backend.update([{ locator, guard, session, token: new Uint8Array(0) }]),
-    () => backend.extend([{ locator, seenAt: session.seenAt, expiresAt: session.expiresAt }]),
-    () => backend.destroy(locator, { writeId: sampleWriteId(), at: session.seenAt, keepUntil: session.expiresAt }),
-    () => backend.purge({ now: 1, limit: 1 }),
-  ]
-}
-
 const UPGRADE = { code: 'E_BACKEND_SCHEMA', message: expect.stringMatching(/0099_later.*upgrade the program$/) }
 
 describe.each([false, true])('with `migrate: %s`', (migrate) => {

@@ -3,11 +3,11 @@ import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
 import { postgres } from '../../../src/backends/postgres/index.js'
-import type { Backend } from '../../../src/contract/backend.js'
 import type { Locator } from '../../../src/contract/locator.js'
 import { isSessionStoreError, type SessionStoreError } from '../../../src/errors.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { startWatch } from '../../support/stopwatch.js'
+import { changesOf } from './calls.js'
 import { clusterForThisFile } from './cluster.js'
 
 const cluster = clusterForThisFile()
@@ -19,19 +19,6 @@ const errorOf = async (call: Promise<unknown>): Promise<SessionStoreError> => {
   )
   if (!isSessionStoreError(error)) throw new Error(`it should have rejected with an error of ours: ${inspect(error)}`)
   return error
-}
-
-const changesOf = (backend: Backend): readonly (() => Promise<unknown>)[] => {
-  const session = storedSession()
-  const locator = sampleLocator()
-  const guard = { lineage: session.lineage, belowVersion: 1, parentLineage: session.lineage, parentVersion: 1 }
-  return [
-    () => backend.insert(locator, session),
-    () => backend.update([{ locator, guard, session, token: new Uint8Array(0) }]),
-    () => backend.extend([{ locator, seenAt: session.seenAt, expiresAt: session.expiresAt }]),
-    () => backend.destroy(locator, { writeId: sampleWriteId(), at: session.seenAt, keepUntil: session.expiresAt }),
-    () => backend.purge({ now: 1, limit: 1 }),
-  ]
 }
 
 test('a port that nobody listens on is said so at once, with the address and without the password', async () => {
