@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { SaveOptions } from '../../src/contract/session-store.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import { type Data, expectCode, loaded, settled, world } from './world.js'
 
@@ -24,6 +25,20 @@ const shared = async (options: StoreOptions<Data> = RULES) => {
   return { cluster, store, other, id }
 }
 
+/** The same, after one process has stored a cake, and a request of the other has saved three times without waiting. */
+const overlapping = async (options?: StoreOptions<Data>, saveOptions?: SaveOptions) => {
+  const { store, other, id } = await shared(options)
+  const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
+  visit(theirs.data, 'cake')
+  await other.save(theirs)
+  const saves = ['milk', 'jam', 'bread'].map((item) => {
+    visit(mine.data, item)
+    return store.save(mine, saveOptions)
+  })
+  await Promise.all(saves)
+  return { store, other, id, mine }
+}
+
 describe('changes of one key, by rules', () => {
   test('are both stored, whichever process makes them', async () => {
     const { store, other, id } = await shared()
@@ -47,15 +62,7 @@ describe('changes of one key, by rules', () => {
   })
 
   test('are stored once where a request saves again before its first save has ended', async () => {
-    const { store, other, id } = await shared()
-    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
-    visit(theirs.data, 'cake')
-    await other.save(theirs)
-    const saves = ['milk', 'jam', 'bread'].map((item) => {
-      visit(mine.data, item)
-      return store.save(mine)
-    })
-    await Promise.all(saves)
+    const { store, other, id, mine } = await overlapping()
     const all = having('tea', 'cake', 'milk', 'jam', 'bread')
     expect(mine.data).toEqual(all)
     await store.save(mine)
@@ -63,30 +70,14 @@ describe('changes of one key, by rules', () => {
   })
 
   test('are stored once where it does so, and `beforeSave` gives what to store in place of the data', async () => {
-    const { store, other, id } = await shared({ ...RULES, beforeSave: ({ draft: _, ...rest }) => rest })
-    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
-    visit(theirs.data, 'cake')
-    await other.save(theirs)
-    const saves = ['milk', 'jam', 'bread'].map((item) => {
-      visit(mine.data, item)
-      return store.save(mine)
-    })
-    await Promise.all(saves)
+    const { store, other, id, mine } = await overlapping({ ...RULES, beforeSave: ({ draft: _, ...rest }) => rest })
     visit(mine.data, 'salt')
     await store.save(mine)
     expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam', 'bread', 'salt'))
   })
 
   test('are stored once where a request saves again before its first save has ended, and is kept free of the rest', async () => {
-    const { store, other, id } = await shared()
-    const [mine, theirs] = [await loaded(store, id), await loaded(other, id)]
-    visit(theirs.data, 'cake')
-    await other.save(theirs)
-    const saves = ['milk', 'jam', 'bread'].map((item) => {
-      visit(mine.data, item)
-      return store.save(mine, { isolated: true })
-    })
-    await Promise.all(saves)
+    const { store, other, id, mine } = await overlapping(RULES, { isolated: true })
     expect(mine.data).toEqual(having('tea', 'milk', 'jam', 'bread'))
     await store.save(mine)
     expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam', 'bread'))
