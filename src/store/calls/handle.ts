@@ -3,14 +3,15 @@ import type { Locator } from '../../contract/locator.js'
 import type { Session } from '../../contract/session-store.js'
 import type { EpochMs } from '../../contract/time.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
+import type { Encoded } from '../../session/sameness.js'
 import type { LiveCopy } from '../protocol/read.js'
-import type { DoubtfulSave, View } from '../protocol/write.js'
+import type { DoubtfulSave } from '../protocol/write.js'
 
 /** A save that has not ended, and what the request held when it was called. */
 export interface SaveInLine {
-  readonly wanted: View
+  readonly wanted: Encoded
   /** The copy from which its changes are found. It is known once the saves before it have ended. */
-  basis: View | undefined
+  basis: Encoded | undefined
   /** What `replaced` of the handle was when the save was called. */
   readonly replaced: number
   /** Whether the save was acknowledged. */
@@ -18,10 +19,12 @@ export interface SaveInLine {
 }
 
 /**
- * What the changes of a call are told from whose turn has come: what the request held when `before` was called, the save
- * that it had to wait for, where that has stored it.
+ * Gives the copy from which the changes of a call are found, once its turn has come.
+ *
+ * @param before the save that the call had to wait for. If that save was acknowledged, the copy is what the request held
+ *   when it was called; otherwise it is the copy from which the changes of that save were found.
  */
-export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | undefined): View =>
+export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | undefined): Encoded =>
   (before?.isStored === true ? before.wanted : before?.basis) ?? known
 
 /**
@@ -47,12 +50,12 @@ export class Handle<Data> implements Session<Data> {
    * The data that the request held when it saved last, where that save merged in changes of others from which `data`
    * was to be kept free (`isolated`). Then the changes of the request are the difference between `data` and this.
    */
-  held: View | undefined
+  held: Encoded | undefined
   /**
    * The data without those changes of this request that were acknowledged and are not known to be in the backend. These
    * changes are found by comparing with it, where the cache has lost them.
    */
-  anchor: View
+  anchor: Encoded
   /** The id of the write that made the last of these changes; `undefined` where there are none. */
   unflushedWriteId: WriteId | undefined
   /** The saves of this request that rejected and may be in all the same, the oldest first. */
@@ -84,7 +87,7 @@ export class Handle<Data> implements Session<Data> {
   }
 
   /** The copy from which the changes of the request are found. */
-  get known(): View {
+  get known(): Encoded {
     return this.held ?? this.base
   }
 

@@ -1,7 +1,7 @@
 import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
-import { sameBytes } from '../../session/sameness.js'
+import { type Encoded, sameBytes } from '../../session/sameness.js'
 import { asDurable, isUnflushed } from '../../session/transitions.js'
 import type { LiveCopy } from '../protocol/read.js'
 import {
@@ -14,7 +14,7 @@ import {
   type Wanted,
   wantedOf,
 } from '../protocol/resolve.js'
-import { noTries, unknownOutcome, type View, type WriteIntent, type WriteResult } from '../protocol/write.js'
+import { noTries, unknownOutcome, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
 import { basisOf, type Handle, type SaveInLine } from './handle.js'
@@ -44,7 +44,7 @@ export interface Saving<Data> {
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
   /** Gives what was found last in the tiers, after waiting for what runs in the background for this handle. */
   newestOf(handle: Handle<Data>): Promise<LiveCopy>
-  viewOf(wanted: Wanted): View
+  viewOf(wanted: Wanted): Encoded
 }
 
 /** The options of a save, after its idle time-out was checked. */
@@ -57,7 +57,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     return handle.newest
   }
 
-  const viewOf = ({ data }: Wanted): View => ({ codecId: context.values.codecId, data })
+  const viewOf = ({ data }: Wanted): Encoded => ({ codecId: context.values.codecId, data })
 
   const adopt: Saving<Data>['adopt'] = (handle, wanted, written, how = {}) => {
     const { asked = wanted, isolated = false, isReplaced = false } = how
@@ -84,7 +84,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
    * The anchor after a save that only the cache has: the old anchor, with the changes of others that the save merged
    * in, as those are not changes of this request.
    */
-  const anchorAfter = ({ anchor }: Handle<Data>, wanted: View, stored: View): View => {
+  const anchorAfter = ({ anchor }: Handle<Data>, wanted: Encoded, stored: Encoded): Encoded => {
     if (sameBytes(stored, wanted)) return anchor
     const { codecId, decode, encode } = context.values
     const merged = carriedOver(context, customs, decode(wanted), decode(stored), decode(anchor))
@@ -100,7 +100,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       : (carriedOver(context, customs, context.values.decode(asked), held, stored) ?? stored)
   }
 
-  const isAs = (data: Data, view: View): boolean => {
+  const isAs = (data: Data, view: Encoded): boolean => {
     try {
       return sameBytes(view, { codecId: context.values.codecId, data: context.values.encode(data) })
     } catch {
@@ -169,7 +169,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   /** Makes a write of a handle, in line behind the other writes of its session. */
   const writeOf = async (
     handle: Handle<Data>,
-    wanted: View,
+    wanted: Encoded,
     intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful'>,
   ): Promise<WriteResult> => {
     const { locator, doubtful } = handle

@@ -1,11 +1,11 @@
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
 import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
-import { sameBytes } from '../../session/sameness.js'
+import { type Encoded, sameBytes } from '../../session/sameness.js'
 import type { Conflict, ConflictSides } from '../conflict.js'
 import type { Context } from '../context.js'
 import type { StoreOptions } from '../options.js'
-import type { View, WriteIntent } from './write.js'
+import type { WriteIntent } from './write.js'
 
 /** The options by which the application itself decides what is stored. */
 export type Customs<Data> = Pick<StoreOptions<Data>, 'identify' | 'beforeSave'> & {
@@ -100,7 +100,7 @@ export const keeping =
 
 /** What a request changed: the difference between the copy that it knew and the data that it wants. */
 export interface Change {
-  readonly basis: View
+  readonly basis: Encoded
   /** The user of `basis`. */
   readonly basisUser: string | undefined
   readonly wanted: Wanted
@@ -116,14 +116,14 @@ export const resolving =
   <Data>(context: Context, customs: Customs<Data>, { basis, basisUser, wanted, unmergedKeys }: Change): Resolve =>
   (current, newerBasis) => {
     const { values, telemetry } = context
-    const userOfView = (view: View): string | undefined => values.userOf(values.decode(view))
+    const userOfView = (view: Encoded): string | undefined => values.userOf(values.decode(view))
     const known = newerBasis ?? basis
     const knownUser = newerBasis === undefined ? basisUser : userOfView(newerBasis)
     if (sameBytes(current, known)) return { ...wanted, userChanged: wanted.userId !== knownUser }
     const { conflict } = customs
     const currentUser = userOfView(current)
     if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
-    const mine: View = { codecId: values.codecId, data: wanted.data }
+    const mine: Encoded = { codecId: values.codecId, data: wanted.data }
     const isStored = sameBytes(current, mine)
     // Under `reject`, what stands was stored by another request, unless an earlier save of the same handle turned out
     // to be in.
@@ -148,8 +148,8 @@ export const resolving =
 export const restored = <Data>(
   context: Context,
   customs: Customs<Data>,
-  { anchor, held, current }: { readonly anchor: View; readonly held: View; readonly current: View },
-): { readonly view: View; readonly whole: boolean } | undefined => {
+  { anchor, held, current }: { readonly anchor: Encoded; readonly held: Encoded; readonly current: Encoded },
+): { readonly view: Encoded; readonly whole: boolean } | undefined => {
   const { values } = context
   const theirs = values.decode(current)
   const merged = carried(context, customs, values.decode(anchor), theirs, values.decode(held))
@@ -219,11 +219,11 @@ const merge = <Data>(
 export const rebased = <Data>(
   context: Context,
   customs: Customs<Data>,
-  { basis, wanted, onto, unmergedKeys }: Omit<Change, 'basisUser'> & { readonly onto: View },
+  { basis, wanted, onto, unmergedKeys }: Omit<Change, 'basisUser'> & { readonly onto: Encoded },
 ): Wanted => {
   if (sameBytes(basis, onto) || customs.conflict === 'overwrite') return wanted
   const { values } = context
-  const mine: View = { codecId: values.codecId, data: wanted.data }
+  const mine: Encoded = { codecId: values.codecId, data: wanted.data }
   const sides = { base: basis, mine, current: onto }
   const value = decided(context, customs, sides, { unmergedKeys, descends: false })
   const source = wanted.source === wanted.value ? value : wanted.source
@@ -234,13 +234,13 @@ export const rebased = <Data>(
 const decided = <Data>(
   context: Context,
   customs: Customs<Data>,
-  views: { readonly [Side in keyof ConflictSides<Data>]: View },
+  views: { readonly [Side in keyof ConflictSides<Data>]: Encoded },
   terms: Terms,
 ): unknown => {
   const { values } = context
   // The copies are made anew each time. A conflict function may change what it is given, and that must not reach the
   // data that the request holds, nor what is stored.
-  const copyOf = (view: View): Data => values.decode(view) as Data
+  const copyOf = (view: Encoded): Data => values.decode(view) as Data
   const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
   const { conflict } = customs
   if (typeof conflict !== 'function') return merge(context, customs, sides, terms)

@@ -15,6 +15,7 @@ import {
 } from '../../session/decisions.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
+import type { Encoded } from '../../session/sameness.js'
 import { asDurable, isUnflushed, takenOver, type Write, written } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
@@ -23,12 +24,6 @@ import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { InCache, LiveCopy, Reading, Standing } from './read.js'
 import { putIntoBackend } from './takeover.js'
-
-/** The bytes of a session's data, and the codec that wrote them. */
-export interface View {
-  readonly codecId: number
-  readonly data: Uint8Array
-}
 
 /** What a write stores, decided from what stands now. */
 export interface Resolved {
@@ -58,7 +53,7 @@ export interface Doubt {
 /** A save that rejected although it may be in, and the data that the request held when it was made. */
 export interface DoubtfulSave {
   readonly doubt: Doubt
-  readonly wanted: View
+  readonly wanted: Encoded
 }
 
 /**
@@ -90,7 +85,7 @@ export interface WriteIntent {
    * write rejects with. `basis` is given where an earlier save of the same handle rejected and turns out to be in: it
    * is the data that the request held then.
    */
-  readonly resolve: (current: LiveEnvelope, basis: View | undefined) => Resolved
+  readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
   readonly idleTtlMs: number | undefined
   readonly durable: boolean
   readonly tries: Tries
@@ -275,8 +270,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const earlierSaves = (
     { doubtful = [], tries }: WriteIntent,
     found: LiveCopy,
-  ): { readonly basis: View | undefined; readonly missing: readonly Doubt[] } => {
-    let basis: View | undefined
+  ): { readonly basis: Encoded | undefined; readonly missing: readonly Doubt[] } => {
+    let basis: Encoded | undefined
     const missing: Doubt[] = tries.doubt === undefined ? [] : [tries.doubt]
     for (const { doubt, wanted } of doubtful)
       if (isIn(found, doubt)) basis = wanted
