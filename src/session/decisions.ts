@@ -198,17 +198,23 @@ export type RingVerdict = 'in' | 'not in' | 'cannot tell'
 /**
  * Decides whether a write is in a copy, by the ring of write ids in the copy.
  *
- * The ring tells as long as fewer writes came after than it remembers. A version that fell back means that the cache
- * was lost in between. Then an id that is absent is absent for good only if the ring of the backend's row covers it.
+ * The ring tells as long as fewer writes came after than it remembers. A ring that is not full has forgotten nothing,
+ * whatever the version says: a takeover raises the version by many at once. A version that fell back means that the
+ * cache was lost in between. Then an id that is absent is absent for good only if the ring of the backend's row covers
+ * it.
+ *
+ * @param ringSize how many write ids a full ring has.
  */
 export const ringVerdict = (
   standing: { readonly version: number; readonly writeIds: readonly WriteId[] },
   writeId: WriteId,
   baseVersion: number,
+  ringSize: number = WRITE_ID_RING_SIZE,
 ): RingVerdict => {
   if (standing.writeIds.includes(writeId)) return 'in'
+  if (standing.writeIds.length < ringSize) return 'not in'
   // If it was applied, it is the write right after the base. So many versions later it is still the oldest in the ring.
-  return standing.version - baseVersion > WRITE_ID_RING_SIZE ? 'cannot tell' : 'not in'
+  return standing.version - baseVersion > ringSize ? 'cannot tell' : 'not in'
 }
 
 /**
@@ -225,9 +231,13 @@ export interface HeldVersion {
  * version or a later one of the lineage, if it was filled from one of these, or if it remembers the last write of the
  * caller.
  */
-export const heldVerdict = (standing: LiveEnvelope, { lineage, version, writeId }: HeldVersion): RingVerdict => {
+export const heldVerdict = (
+  standing: LiveEnvelope,
+  { lineage, version, writeId }: HeldVersion,
+  ringSize: number = WRITE_ID_RING_SIZE,
+): RingVerdict => {
   if (standing.lineage === lineage) return standing.version >= version ? 'in' : 'not in'
   if (standing.durableLineage === lineage && standing.durableVersion >= version) return 'in'
   // That write made this version from the one before it.
-  return writeId === undefined ? 'not in' : ringVerdict(standing, writeId, version - 1)
+  return writeId === undefined ? 'not in' : ringVerdict(standing, writeId, version - 1, ringSize)
 }

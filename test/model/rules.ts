@@ -1,4 +1,4 @@
-import { guardAdmits, WRITE_ID_RING_SIZE } from '../../src/contract/backend.js'
+import { guardAdmits } from '../../src/contract/backend.js'
 import {
   afterwardsVerdict,
   confirmVerdict,
@@ -228,12 +228,8 @@ export const withRing = (rules: Rules, size: number): Rules => {
     frozen: (base, write) => short(rules.frozen(base, write)),
     halted: (base, writeId, now) => short(rules.halted(base, writeId, now)),
     takenOver: (base, write, lineage, count) => short(rules.takenOver(base, write, lineage, count)),
-    ringVerdict: (seen, id, base) => rules.ringVerdict(seen, id, base - (WRITE_ID_RING_SIZE - size)),
-    heldVerdict: (seen, held) => {
-      const verdict = rules.heldVerdict(seen, { ...held, writeId: undefined })
-      if (verdict === 'in' || seen.lineage === held.lineage || held.writeId === undefined) return verdict
-      return rules.ringVerdict(seen, held.writeId, held.version - 1 - (WRITE_ID_RING_SIZE - size))
-    },
+    ringVerdict: (seen, id, base) => rules.ringVerdict(seen, id, base, size),
+    heldVerdict: (seen, held) => rules.heldVerdict(seen, held, size),
   }
 }
 

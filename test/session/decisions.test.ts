@@ -348,6 +348,7 @@ describe('What an entry means for a copy that is known to have stood in the back
 describe('Whether what stands has all that a caller holds', () => {
   const mine = 'ffffffffffffffff'
   const held = { lineage: MINE, version: 9, writeId: mine }
+  const fullRing = Array.from({ length: 8 }, (_, index) => `${index}000000000000000`)
   for (const [what, seen, verdict] of [
     ['the version itself', { lineage: MINE, version: 9 }, 'in'],
     ['a later one of its lineage', { lineage: MINE, version: 11 }, 'in'],
@@ -360,7 +361,8 @@ describe('Whether what stands has all that a caller holds', () => {
     ],
     ['another lineage that remembers the write', { lineage: OTHER, version: 30, writeIds: [mine] }, 'in'],
     ['another lineage that does not', { lineage: OTHER, version: 10 }, 'not in'],
-    ['another lineage, too many writes later', { lineage: OTHER, version: 30 }, 'cannot tell'],
+    ['another lineage, too many writes later', { lineage: OTHER, version: 30, writeIds: fullRing }, 'cannot tell'],
+    ['another lineage, far ahead, whose ring has room', { lineage: OTHER, version: 30 }, 'not in'],
   ] as const)
     test(`${what}: ${verdict}`, () => {
       const envelope = live({ durableLineage: PARENT, durableVersion: 1, writeIds: [], ...seen })
@@ -420,6 +422,12 @@ describe('Whether a write whose answer was lost is in (rule 3)', () => {
     expect(ringVerdict(other, mine, 5)).toBe('cannot tell')
     const heldMine = takenOver(sessionWith(true, 0), step(1), OTHER, 10)
     expect(ringVerdict(heldMine, mine, 5)).toBe('in')
+  })
+
+  test('a ring that is not full has forgotten nothing, however far a takeover has raised the version', () => {
+    const other = takenOver(live({ version: 5, writeIds: [step(100).writeId] }), step(1), OTHER, 10)
+    expect(ringVerdict(other, mine, 5)).toBe('not in')
+    expect(heldVerdict(other, { lineage: 'd1d2d3d4d5d6d7d8', version: 6, writeId: mine })).toBe('not in')
   })
 })
 

@@ -385,15 +385,19 @@ const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Oper
 }
 
 /**
- * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place. Who
- * holds the first is told that it is gone.
+ * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place: it
+ * did not reach the cache, it asked another server, or the entry was lost before. Who holds the first is told that it is
+ * gone.
  */
-const mayBeReplaced = ({ session, operations }: View, { outcome, completed }: Operation): boolean =>
+const mayBeReplaced = ({ session, operations }: View, { outcome, completed, server }: Operation): boolean =>
   session.deferredUntil !== undefined &&
   outcome.is === 'failed' &&
   outcome.code === 'E_SESSION_DESTROYED' &&
   operations.some(
-    (put) => put.kind === 'put' && put.cacheFailures > 0 && put.invoked < (completed ?? Number.POSITIVE_INFINITY),
+    (put) =>
+      put.kind === 'put' &&
+      put.invoked < (completed ?? Number.POSITIVE_INFINITY) &&
+      (put.cacheFailures > 0 || put.server !== server || (session.lostWhole?.size ?? 0) > 0),
   )
 
 /**

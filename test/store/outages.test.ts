@@ -79,10 +79,13 @@ describe('a server that is away', () => {
     pass(AWAY_AFTER_MS)
     expect(seen.isAway('a'), 'one call').toBe(false)
     seen.failed('a')
+    expect(seen.isAway('a'), 'two calls').toBe(false)
+    seen.failed('a')
     expect(seen.isAway('a')).toBe(true)
     expect(seen.isAway('b'), 'another server').toBe(false)
     seen.answered('a')
     expect(seen.isAway('a')).toBe(false)
+    seen.failed('a')
     seen.failed('a')
     seen.failed('a')
     expect(seen.isAway('a'), 'too soon').toBe(false)
@@ -98,6 +101,7 @@ describe('a server that is away', () => {
 
   test('goes by the clock that nobody sets', () => {
     const { clock, seen } = afterAnOutage()
+    seen.failed('a')
     seen.failed('a')
     seen.failed('a')
     clock.at += HOUR_MS

@@ -22,11 +22,17 @@ export interface Outages {
    */
   trustFrom(server: string): EpochMs
   /**
-   * Whether the server is away: nobody listens at its address, or more than one call has failed, none was answered
-   * since the first of them, and `awayAfterMs` have passed.
+   * Whether the server is away: nobody listens at its address, or `CALLS_OF_AN_OUTAGE` calls have failed, none was
+   * answered since the first of them, and `awayAfterMs` have passed.
    */
   isAway(server: string): boolean
 }
+
+/**
+ * So many calls in a row without an answer are an outage. Fewer are calls that failed each for itself, such as two that
+ * were both sent just before one connection broke.
+ */
+const CALLS_OF_AN_OUTAGE = 3
 
 /** How far the two clocks of a process may drift apart without anyone having set the wall clock. */
 const DRIFT_MS = 100
@@ -69,7 +75,7 @@ export const outages = ({ runtime, maxClockSkewMs, awayAfterMs }: OutageOptions)
     isAway: (server) => {
       const known = failing.get(server)
       if (known === undefined) return false
-      return known.isDown || (known.calls > 1 && runtime.monotonicMs() - known.sinceMs >= awayAfterMs)
+      return known.isDown || (known.calls >= CALLS_OF_AN_OUTAGE && runtime.monotonicMs() - known.sinceMs >= awayAfterMs)
     },
   }
 }
