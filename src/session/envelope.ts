@@ -41,7 +41,21 @@ export interface LiveEnvelope {
   readonly reads: number
   /** How many writes were accepted; it stops at 2^32 - 1. */
   readonly writes: number
+  /** The epoch of the session's user when the session became his; 0 where no user is known. */
   readonly userEpoch: number
+  /** When the session became that user's; 0 where no user is known. */
+  readonly identifiedAt: EpochMs
+  /**
+   * The version that made the session that user's, if it was made since the entry was filled; 0 otherwise. As long as it
+   * is above `durableVersion`, nobody knows whether the user was logged out everywhere meanwhile.
+   */
+  readonly identifiedVersion: number
+  /** The application within the namespace; empty where none was named. At most 64 bytes. */
+  readonly app: string
+  /** The network address of the client; `undefined` where nobody gave one. At most 255 bytes. */
+  readonly address: string | undefined
+  /** What the client calls itself; `undefined` where nobody gave it. At most 255 bytes are kept. */
+  readonly userAgent: string | undefined
   /** The ids of the last writes, the newest last, at most eight. */
   readonly writeIds: readonly WriteId[]
   readonly backendToken: BackendToken
@@ -93,8 +107,11 @@ const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
 const MAX_TOKEN_BYTES = 64
+const MAX_TEXT_BYTES = 255
+const TEXTS = ['app', 'address', 'userAgent'] as const
 /** How many bytes an envelope may have besides its data. */
-export const LONGEST_HEADER_BYTES: number = HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES
+export const LONGEST_HEADER_BYTES: number =
+  HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES + TEXTS.length * (1 + MAX_TEXT_BYTES)
 
 // The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
 const AT = {
@@ -124,7 +141,10 @@ const AT = {
   writeIdCount: 120,
   tokenLength: 121,
   serverList: 122,
-  // 126 to 143 are zero, and free.
+  identifiedAt: 126,
+  identifiedVersion: 132,
+  textsLength: 138,
+  // 140 to 143 are zero, and free.
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -145,7 +165,9 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   if (token.length > MAX_TOKEN_BYTES) throw new RangeError(`A backend token has at most ${MAX_TOKEN_BYTES} bytes`)
 
   const ringEnd = HEADER_BYTES + writeIds.length * 8
-  const dataStart = ringEnd + token.length
+  const tokenEnd = ringEnd + token.length
+  const texts = live === undefined ? NO_BYTES : encodeTexts(live)
+  const dataStart = tokenEnd + texts.length
   const bytes = Buffer.alloc(dataStart + data.length)
   bytes.writeUIntBE(MAGIC, 0, 3)
   bytes.writeUInt8(ENVELOPE_FORMAT, AT.format)
@@ -184,7 +206,11 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     bytes.writeUInt8(writeIds.length, AT.writeIdCount)
     bytes.writeUInt8(token.length, AT.tokenLength)
     for (const [index, writeId] of writeIds.entries()) name(writeId, HEADER_BYTES + index * 8)
+    moment(live.identifiedAt, AT.identifiedAt)
+    moment(live.identifiedVersion, AT.identifiedVersion)
+    bytes.writeUInt16BE(texts.length, AT.textsLength)
     bytes.set(token, ringEnd)
+    bytes.set(texts, tokenEnd)
     bytes.set(data, dataStart)
   }
   bytes.writeUInt32BE(checksumOf(key, bytes), AT.checksum)
@@ -252,9 +278,12 @@ const readFormat1: EnvelopeReader = (bytes) => {
   const writeIdCount = bytes.readUInt8(AT.writeIdCount)
   const tokenLength = bytes.readUInt8(AT.tokenLength)
   const tokenStart = HEADER_BYTES + writeIdCount * 8
-  const dataStart = tokenStart + tokenLength
+  const tokenEnd = tokenStart + tokenLength
+  const dataStart = tokenEnd + bytes.readUInt16BE(AT.textsLength)
   if (writeIdCount > WRITE_ID_RING_SIZE || tokenLength > MAX_TOKEN_BYTES || dataStart > bytes.length)
     return damaged('malformed')
+  const texts = decodeTexts(bytes.subarray(tokenEnd, dataStart))
+  if (texts === undefined) return damaged('malformed')
   return {
     kind: 'live',
     frozen: (flags & FLAG_FROZEN) !== 0,
@@ -276,10 +305,42 @@ const readFormat1: EnvelopeReader = (bytes) => {
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),
+    identifiedAt: moment(AT.identifiedAt),
+    identifiedVersion: moment(AT.identifiedVersion),
+    ...texts,
     writeIds: Array.from({ length: writeIdCount }, (_, index) => name(HEADER_BYTES + index * 8)),
-    backendToken: bytes.subarray(tokenStart, dataStart),
+    backendToken: bytes.subarray(tokenStart, tokenEnd),
     data: bytes.subarray(dataStart),
   }
+}
+
+type Texts = Pick<LiveEnvelope, (typeof TEXTS)[number]>
+
+/** The texts of the header, each behind a byte that has its length; no bytes where none is there, as is usual. */
+const encodeTexts = (live: Texts): Uint8Array => {
+  if (live.app === '' && live.address === undefined && live.userAgent === undefined) return NO_BYTES
+  return Buffer.concat(
+    TEXTS.flatMap((name) => {
+      const text = Buffer.from(live[name] ?? '', 'utf8')
+      if (text.length > MAX_TEXT_BYTES) throw new RangeError(`A text of the header has at most ${MAX_TEXT_BYTES} bytes`)
+      return [Uint8Array.of(text.length), text]
+    }),
+  )
+}
+
+/** `undefined` where the bytes are no texts. An empty text is one that is not there. */
+const decodeTexts = (bytes: Buffer): Texts | undefined => {
+  if (bytes.length === 0) return { app: '', address: undefined, userAgent: undefined }
+  const texts: string[] = []
+  let at = 0
+  for (const _ of TEXTS) {
+    const end = at + 1 + (bytes[at] ?? bytes.length)
+    if (end > bytes.length) return undefined
+    texts.push(bytes.toString('utf8', at + 1, end))
+    at = end
+  }
+  const [app = '', address = '', userAgent = ''] = texts
+  return at === bytes.length ? { app, address: address || undefined, userAgent: userAgent || undefined } : undefined
 }
 
 /** The checksum: a CRC-32 over the key and over everything in the envelope but the checksum itself. */
@@ -293,6 +354,12 @@ const unknown = (what: string, got: number, known: readonly number[]): SessionSt
     'E_SESSION_FORMAT',
     `Stored session has ${what} ${got}; this program knows ${known.join(' and ')}. Was it written by a newer release?`,
   )
+
+/**
+ * Whether the session has become a user's, and nobody has looked since, with that in the backend, whether the user was
+ * logged out everywhere meanwhile.
+ */
+export const isUserUnproved = (envelope: LiveEnvelope): boolean => envelope.identifiedVersion > envelope.durableVersion
 
 /** Whether no copy of the session has reached the backend yet, as its creation was deferred. */
 export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

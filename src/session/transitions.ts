@@ -18,6 +18,22 @@ import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js
 
 const NO_TOKEN: BackendToken = new Uint8Array(0)
 
+/** What an adapter knows of the client at the other end. */
+export interface Client {
+  readonly address: string | undefined
+  readonly userAgent: string | undefined
+}
+
+/** A session becomes a user's, or nobody's. */
+export interface Identification {
+  /** The epoch of the user, as it was read before; 0 for nobody. */
+  readonly userEpoch: number
+  /** The moment; 0 for nobody. */
+  readonly identifiedAt: EpochMs
+}
+
+const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0 }
+
 export interface Birth {
   readonly now: EpochMs
   readonly lineage: Lineage
@@ -26,7 +42,10 @@ export interface Birth {
   readonly data: Uint8Array
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
-  readonly userEpoch: number
+  readonly app: string
+  readonly client: Client
+  /** Whose session it is from the beginning; absent for a session of nobody. */
+  readonly becomes?: Identification | undefined
   readonly timings: LifeTimings
   /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
@@ -39,12 +58,13 @@ export interface Birth {
 export const born = (birth: Birth): LiveEnvelope => {
   const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
   const absoluteExpiresAt = birth.now + birth.absoluteTtlMs
+  const version = (birth.over?.version ?? 0) + 1
   return {
     kind: 'live',
     frozen: false,
     codecId: birth.codecId,
     lineage: birth.lineage,
-    version: (birth.over?.version ?? 0) + 1,
+    version,
     durableLineage: NO_LINEAGE,
     durableVersion: 0,
     durableAt: 0,
@@ -59,7 +79,10 @@ export const born = (birth: Birth): LiveEnvelope => {
     idleTtlMs: birth.idleTtlMs,
     reads: 0,
     writes: 1,
-    userEpoch: birth.userEpoch,
+    ...(birth.becomes ?? OF_NOBODY),
+    identifiedVersion: birth.becomes === undefined ? 0 : version,
+    app: birth.app,
+    ...birth.client,
     writeIds: [birth.writeId],
     backendToken: NO_TOKEN,
     data: birth.data,
@@ -72,6 +95,10 @@ export interface Write {
   readonly codecId: number
   readonly data: Uint8Array
   readonly idleTtlMs: number
+  /** Given where the write changes whose session it is, or the epoch that it was made under. */
+  readonly becomes?: Identification | undefined
+  /** What is known of the client by now. Absent: as it was. */
+  readonly client?: Client | undefined
   readonly timings: LifeTimings
 }
 
@@ -89,6 +116,8 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
   idleTtlMs: write.idleTtlMs,
   writes: base.writes + 1,
+  ...(write.becomes === undefined ? {} : { ...write.becomes, identifiedVersion: base.version + 1 }),
+  ...write.client,
   writeIds: ringWith(base.writeIds, write.writeId),
   data: write.data,
 })
@@ -157,9 +186,14 @@ export const filled = (
   expiresAt: row.expiresAt,
   absoluteExpiresAt: row.absoluteExpiresAt,
   idleTtlMs: row.idleTtlMs,
-  reads: 0,
-  writes: row.version,
+  reads: row.reads,
+  writes: row.writes,
   userEpoch: row.userEpoch,
+  identifiedAt: row.identifiedAt,
+  identifiedVersion: 0,
+  app: row.app,
+  address: row.address,
+  userAgent: row.userAgent,
   writeIds: row.writeIds,
   backendToken,
   data: row.data,
@@ -223,7 +257,9 @@ export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'd
  */
 export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, maxStaleCount: number): LiveEnvelope => {
   const next = written(base, write)
-  return { ...next, lineage, version: next.version + maxStaleCount, frozen: false }
+  const version = next.version + maxStaleCount
+  const identifiedVersion = write.becomes === undefined ? next.identifiedVersion : version
+  return { ...next, lineage, version, identifiedVersion, frozen: false }
 }
 
 /** An envelope as the backend keeps it. The row never ends before the cached copy. */
@@ -238,7 +274,13 @@ export const storedSession = (
   codecId: envelope.codecId,
   data: envelope.data,
   userId,
+  app: envelope.app,
   userEpoch: envelope.userEpoch,
+  identifiedAt: envelope.identifiedAt,
+  address: envelope.address,
+  userAgent: envelope.userAgent,
+  reads: envelope.reads,
+  writes: envelope.writes,
   createdAt: envelope.createdAt,
   seenAt: envelope.touchedAt,
   expiresAt: Math.max(
