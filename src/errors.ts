@@ -22,6 +22,8 @@ export type SessionStoreErrorCode =
   | 'E_SESSION_CONFLICT'
   /** The session was destroyed meanwhile; the change was dropped. */
   | 'E_SESSION_DESTROYED'
+  /** The user has as many sessions as `maxSessionsPerUser` allows, and a login was to be refused then. */
+  | 'E_SESSION_LIMIT'
   /** An answer was lost, and it can no longer be told whether the change was applied. */
   | 'E_SESSION_UNKNOWN_OUTCOME'
   /** The session's value is larger than the configured or possible maximum. */

@@ -24,15 +24,32 @@ export interface Client {
   readonly userAgent: string | undefined
 }
 
+export const NO_CLIENT: Client = { address: undefined, userAgent: undefined }
+
 /** A session becomes a user's, or nobody's. */
 export interface Identification {
   /** The epoch of the user, as it was read before; 0 for nobody. */
   readonly userEpoch: number
   /** The moment; 0 for nobody. */
   readonly identifiedAt: EpochMs
+  /**
+   * Whether nobody has to look any more if the user was logged out everywhere meanwhile: there is no user, or the backend
+   * knows of none.
+   */
+  readonly isProved: boolean
 }
 
-const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0 }
+const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
+
+/** The fields of an envelope that a version has by which the session becomes a user's. */
+const identified = (
+  { userEpoch, identifiedAt, isProved }: Identification,
+  version: number,
+): Pick<LiveEnvelope, 'userEpoch' | 'identifiedAt' | 'identifiedVersion'> => ({
+  userEpoch,
+  identifiedAt,
+  identifiedVersion: isProved ? 0 : version,
+})
 
 export interface Birth {
   readonly now: EpochMs
@@ -79,8 +96,7 @@ export const born = (birth: Birth): LiveEnvelope => {
     idleTtlMs: birth.idleTtlMs,
     reads: 0,
     writes: 1,
-    ...(birth.becomes ?? OF_NOBODY),
-    identifiedVersion: birth.becomes === undefined ? 0 : version,
+    ...identified(birth.becomes ?? OF_NOBODY, version),
     app: birth.app,
     ...birth.client,
     writeIds: [birth.writeId],
@@ -116,7 +132,7 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
   idleTtlMs: write.idleTtlMs,
   writes: base.writes + 1,
-  ...(write.becomes === undefined ? {} : { ...write.becomes, identifiedVersion: base.version + 1 }),
+  ...(write.becomes === undefined ? {} : identified(write.becomes, base.version + 1)),
   ...write.client,
   writeIds: ringWith(base.writeIds, write.writeId),
   data: write.data,
@@ -258,8 +274,11 @@ export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'd
 export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, maxStaleCount: number): LiveEnvelope => {
   const next = written(base, write)
   const version = next.version + maxStaleCount
-  const identifiedVersion = write.becomes === undefined ? next.identifiedVersion : version
-  return { ...next, lineage, version, identifiedVersion, frozen: false }
+  return {
+    ...next,
+    ...{ lineage, version, frozen: false },
+    ...(write.becomes === undefined ? {} : identified(write.becomes, version)),
+  }
 }
 
 /** An envelope as the backend keeps it. The row never ends before the cached copy. */

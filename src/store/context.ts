@@ -2,7 +2,7 @@ import type { BackendCopy, Lineage, WriteId } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
-import type { QuarantineRow } from '../session/decisions.js'
+import { isLoggedOut, type QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { type Sameness, samenessOf } from '../session/sameness.js'
 import type { Telemetry } from './observed/telemetry.js'
@@ -107,11 +107,12 @@ const checkedUser = (user: unknown): string | undefined => {
   )
 }
 
-/** What a read of the backend gave, without the data. */
-export const rowOf = (copy: BackendCopy): QuarantineRow =>
-  copy.state === 'live'
-    ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
-    : { state: copy.state }
+/** What a read of the backend means, without the data. A session whose user was logged out everywhere is destroyed. */
+export const rowOf = (copy: BackendCopy): QuarantineRow => {
+  if (copy.state !== 'live') return { state: copy.state }
+  if (isLoggedOut(copy)) return { state: 'destroyed' }
+  return { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
+}
 
 /**
  * Whether a tier could not be asked or did not answer. This is the one failure for which the protocol has other ways.

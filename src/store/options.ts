@@ -1,10 +1,12 @@
-import type { Backend } from '../contract/backend.js'
+import { type Backend, canEnumerate, knowsUsers, MOST_SEATS } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
+import { SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
 import type { LifeTimings } from '../session/expiry.js'
 import { NAMESPACE } from '../session/key.js'
+import type { OnTooManySessions, SeatLimit } from '../session/seats.js'
 import {
   aFunction,
   aRuntime,
@@ -182,6 +184,19 @@ export interface StoreOptions<Data> {
   /** How far the processes' clocks may be apart, in ms. @default 2_000 */
   readonly maxClockSkewMs?: number
 
+  /**
+   * How many sessions a user may have at once, as `identify` names the user: 1 to 1_000. It is decided when a session
+   * becomes the user's, and holds however many logins come at once. Absent: as many as there are.
+   */
+  readonly maxSessionsPerUser?: number
+
+  /**
+   * What becomes of a login of a user who has as many sessions already: `end-oldest` ends the session that has been the
+   * user's for the longest time, `refuse` rejects the login with `E_SESSION_LIMIT`.
+   * @default 'end-oldest'
+   */
+  readonly onTooManySessions?: OnTooManySessions
+
   /** The clock, timers and randomness. @default the system's */
   readonly runtime?: Runtime
 }
@@ -220,6 +235,8 @@ export interface ResolvedOptions {
    */
   readonly thawMs: number
   readonly maxClockSkewMs: number
+  /** `undefined` where a user may have as many sessions as there are. */
+  readonly seatLimit: SeatLimit | undefined
   readonly timings: LifeTimings
   readonly policy: FlushPolicy
 }
@@ -278,6 +295,8 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxUnflushed: whole(1, 10_000_000),
   tombstoneTtlMs: milliseconds(1_000, LONGEST_MS + DAY_MS),
   maxClockSkewMs: milliseconds(0, HOUR_MS),
+  maxSessionsPerUser: whole(1, MOST_SEATS),
+  onTooManySessions: oneOf('end-oldest', 'refuse'),
   runtime: aRuntime,
 }
 
@@ -354,6 +373,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     maxBackendReads: options.maxBackendReads ?? 16,
     maxAttempts: options.maxAttempts ?? 20,
     maxUnflushed: options.maxUnflushed ?? 100_000,
+    seatLimit: seatLimitOf(options),
     timings,
     policy: Object.freeze({
       maxStaleCount: options.maxStaleCount ?? 10,
@@ -361,4 +381,24 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
       timings,
     }),
   })
+}
+
+const seatLimitOf = <Data>({
+  maxSessionsPerUser,
+  onTooManySessions = 'end-oldest',
+  identify,
+  backend,
+}: StoreOptions<Data>): SeatLimit | undefined => {
+  if (maxSessionsPerUser === undefined) return undefined
+  if (identify === undefined)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected `identify` beside `maxSessionsPerUser`, to tell whose session it is, got none',
+    )
+  if (backend !== undefined && !(knowsUsers(backend) && canEnumerate(backend)))
+    throw new SessionStoreError(
+      'E_CONFIG',
+      `Expected \`backend\` to be one that knows of users, as \`maxSessionsPerUser\` is given, got ${backend.name}`,
+    )
+  return Object.freeze({ maxSessionsPerUser, onTooManySessions })
 }

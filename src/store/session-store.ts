@@ -5,7 +5,6 @@ import { keyedQueue } from '../tools/keyed-queue.js'
 import type { Call } from './calls/call.js'
 import { closing } from './calls/close.js'
 import { creatingHandles } from './calls/create.js'
-import { destroy } from './calls/destroy.js'
 import { entrance } from './calls/entrance.js'
 import type { Handle } from './calls/handle.js'
 import { handlesOf, isSession } from './calls/handles.js'
@@ -22,6 +21,7 @@ import { updateSteps } from './calls/update-steps.js'
 import { type Context, destroyedMeanwhile } from './context.js'
 import { dueFlushes } from './owed/due-flushes.js'
 import { ledger as unflushedLedger } from './owed/ledger.js'
+import { destroy } from './protocol/destroy.js'
 import { flushing } from './protocol/flush.js'
 import { reading } from './protocol/read.js'
 import type { Customs } from './protocol/resolve.js'
@@ -40,8 +40,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     abandon: () => telemetry.emit('abandoned', { operation: 'flush', error: noRoom(options.maxUnflushed) }),
   })
   const context: Context = { ...parts, ledger }
-  const reads = reading(context)
   const flushes = flushing(context)
+  const reads = reading(context, flushes)
   const due = dueFlushes(context, flushes)
   const writes = writing(context, reads, flushes)
   const handles = handlesOf<Data>(context)

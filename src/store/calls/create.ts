@@ -1,16 +1,17 @@
-import type { BackendCopy, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
+import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { asDurable, type Birth, born, storedSession, trusted } from '../../session/transitions.js'
+import { asDurable, type Birth, born, NO_CLIENT, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
+import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
@@ -69,7 +70,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   const { runtime, cache, backend, options } = context
 
   const create: Creating['create'] = async (creation) => {
-    const { wanted, fresh, durable } = creation
+    const { locator, wanted, fresh, durable, call } = creation
     const birth: Birth = {
       now: runtime.now(),
       lineage: randomName(runtime),
@@ -78,11 +79,13 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       data: wanted.data,
       idleTtlMs: creation.idleTtlMs,
       absoluteTtlMs: options.absoluteTtlMs,
-      userEpoch: 0,
+      app: '',
+      client: NO_CLIENT,
+      becomes: wanted.userId === undefined ? undefined : await becoming(context, locator, wanted.userId, call),
       timings: options.timings,
     }
     const { persistOn } = options.policy
-    if (!durable && (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined))) {
+    if (!durable && persistOn !== 'create' && wanted.userId === undefined) {
       const created = await placeAlone(creation, birth)
       if (created !== undefined) return created
       // The cache cannot take the session, so it goes into the backend: it must stand somewhere.
@@ -156,17 +159,31 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
           ? {}
           : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
       })
-      if (outcome.outcome === 'inserted') return asDurable(envelope, runtime.now(), outcome.token)
+      if (outcome.outcome === 'inserted') return await provedDurable(locator, envelope, outcome.token)
       if (outcome.outcome === 'too-late')
         throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const { row } = outcome
       if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
-        return asDurable(envelope, runtime.now(), row.token)
+        return await provedDurable(locator, envelope, row.token)
       if (row.state === 'destroyed') throw destroyedMeanwhile()
       if (!isFree) throw taken()
       standing = endedIn(await backend.read(locator), ended)
     }
     throw taken()
+  }
+
+  /**
+   * The copy that is in the backend now, before anybody knows of it.
+   *
+   * @throws SessionStoreError `E_SESSION_DESTROYED` where its user was logged out everywhere meanwhile
+   */
+  const provedDurable = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: BackendToken,
+  ): Promise<LiveEnvelope> => {
+    if (isUserUnproved(envelope) && !(await isProved(context, locator, envelope))) throw destroyedMeanwhile()
+    return asDurable(envelope, runtime.now(), token)
   }
 
   /**

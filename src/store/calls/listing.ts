@@ -3,8 +3,8 @@ import type { CacheKey } from '../../contract/locator.js'
 import type { ListedData } from '../../contract/session-store.js'
 import { invalidOption, isSessionStoreError, type SessionStoreError } from '../../errors.js'
 import type { Context } from '../context.js'
+import { destroy } from '../protocol/destroy.js'
 import type { Call } from './call.js'
-import { destroy } from './destroy.js'
 
 /** How many sessions one page may hold at most. */
 const LIST_LIMIT = 1_000

@@ -2,7 +2,7 @@ import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import {
   asDurable,
@@ -20,6 +20,7 @@ import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { LiveCopy, Reading } from '../protocol/read.js'
 import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
+import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { basisOf, Handle, type SaveInLine } from './handle.js'
@@ -123,6 +124,11 @@ export const regenerate = async (
 
   const storeFresh = async (old: LiveEnvelope, resolved: Resolved): Promise<LiveEnvelope> => {
     if (fresh === undefined) {
+      // It has the place of the old session among those of its user, unless it becomes another's.
+      const becomes = resolved.userChanged
+        ? await becoming(context, to, resolved.userId, call)
+        : { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: resolved.userId === undefined }
+      call.refuseIfLate()
       const first = born({
         now: runtime.now(),
         lineage: randomName(runtime),
@@ -131,7 +137,9 @@ export const regenerate = async (
         data: resolved.data,
         idleTtlMs: old.idleTtlMs,
         absoluteTtlMs: options.absoluteTtlMs,
-        userEpoch: old.userEpoch,
+        app: old.app,
+        client: { address: old.address, userAgent: old.userAgent },
+        becomes,
         timings: options.timings,
       })
       mayBeThere = true
@@ -143,6 +151,7 @@ export const regenerate = async (
       const verdict = insertVerdict(first, outcome)
       if (verdict !== 'applied' && verdict !== 'superseded')
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+      if (isUserUnproved(first) && !(await isProved(context, to, first))) throw destroyedMeanwhile()
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values

@@ -12,7 +12,7 @@ import {
   owesFlush,
   quarantineVerdict,
 } from '../../session/decisions.js'
-import { type LiveEnvelope, neverDurable } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
@@ -22,6 +22,7 @@ import type { Updated } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 import type { InCache } from './read.js'
+import { isProved } from './users.js'
 
 /** How it ended that an envelope was to be made durable. */
 export type FlushOutcome =
@@ -126,6 +127,7 @@ export const flushing = (context: Context): Flushing => {
     switch (verdict) {
       case 'applied':
       case 'superseded': {
+        if (isUserUnproved(envelope) && !(await isProved(context, locator, envelope))) return { outcome: 'destroyed' }
         ledger.forget(locator.key, envelope.version)
         return await confirm(locator, envelope, token, backendToken, call)
       }

@@ -3,13 +3,14 @@ import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { tierUnavailable } from '../../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
-import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
 import type { EntryState } from '../tiers/cache-tier.js'
+import type { Flushing } from './flush.js'
 import { lookAt } from './look.js'
 
 /** A live session as it stands in the cache, with the token that a change of it needs. */
@@ -94,7 +95,7 @@ export interface Reading {
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
-export const reading = (context: Context): Reading => {
+export const reading = (context: Context, { flush }: Pick<Flushing, 'flush'>): Reading => {
   const { runtime, cache, backend, telemetry, options } = context
   const flights = new Map<CacheKey, Flight>()
   let order = 0
@@ -113,10 +114,11 @@ export const reading = (context: Context): Reading => {
       if (entry.state === 'live') {
         if (looks === 0) telemetry.count('cacheHits')
         // An entry that may be from before an outage is compared first, as the session may have been used since.
-        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key))
-          return hasExpired(entry.envelope, runtime.now())
-            ? expired(entry)
-            : { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
+        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key)) {
+          if (hasExpired(entry.envelope, runtime.now())) return expired(entry)
+          if (!isUserUnproved(entry.envelope))
+            return { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
+        }
       }
       if (entry.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
@@ -139,7 +141,10 @@ export const reading = (context: Context): Reading => {
         const flight = flights.get(locator.key)
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
-            if (met.state === 'live') return compare(locator, met, onRead)
+            if (met.state === 'live')
+              return met.envelope.trustedAt >= cache.trustFrom(locator.key)
+                ? prove(locator, met, onRead)
+                : compare(locator, met, onRead)
             if (met.state === 'large') return readLarge(locator, met, onRead)
             return fill(locator, met.token, onRead)
           })
@@ -215,6 +220,25 @@ export const reading = (context: Context): Reading => {
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
     // The entry holds, but the cache does not take the new stamp. So the next reader compares it again.
     return put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope: used, token } : 'again'
+  }
+
+  /**
+   * Ends a login that is under way, or whose process has died: brings it to the backend, and looks if its user was logged
+   * out everywhere meanwhile, before anybody is served the session as that user's. Rejects if the backend cannot be
+   * asked, since then nobody can tell.
+   */
+  const prove = async (
+    locator: Locator,
+    { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
+    onRead: () => void,
+  ): Promise<Standing | 'again'> => {
+    onRead()
+    const flushed = await flush(locator, envelope, token, 'identify')
+    if (flushed.outcome === 'destroyed') return none('destroyed')
+    // Another login may have come after this one, and is to be proved in its turn.
+    return flushed.outcome === 'durable' && flushed.now !== undefined && !isUserUnproved(flushed.now.envelope)
+      ? flushed.now
+      : 'again'
   }
 
   /**
