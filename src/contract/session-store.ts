@@ -345,7 +345,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * slow. Where `next` is `undefined`, nothing follows. One session that cannot be read makes no page reject: it has an
    * `error`, and a `fault` event tells of it.
    *
-   * Rejects with `E_CONFIG` if the backend cannot list, and with `E_INVALID_ID` if `after` is no handle.
+   * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no handle.
    */
   list(options?: ListSessionsOptions): Promise<SessionPage<Data>>
 

@@ -12,7 +12,7 @@ const HANDLE = /^h\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$/
 export const handleOf = ({ key }: Pick<Locator, 'key'>): string => `h.${splitKey(key).hash}`
 
 /** Whether a text has the form of a handle. */
-export const isHandle = (text: string): boolean => HANDLE.test(text)
+export const isHandle = (text: unknown): boolean => typeof text === 'string' && HANDLE.test(text)
 
 /**
  * Where the session of a handle stands in this namespace, without its birth month, as a handle carries none: a backend
@@ -21,11 +21,10 @@ export const isHandle = (text: string): boolean => HANDLE.test(text)
  * @throws SessionStoreError `E_INVALID_ID` for what is no handle, without its text
  */
 export const locatorOfHandle = (namespace: string, handle: unknown): Locator => {
-  const parts = typeof handle === 'string' ? HANDLE.exec(handle) : null
-  if (parts === null)
+  if (typeof handle !== 'string' || !HANDLE.test(handle))
     throw new SessionStoreError(
       'E_INVALID_ID',
       'Expected the handle of a session, as a listing or `handleOf` gives it, got something else',
     )
-  return { key: `${namespace}:${parts[1]}` }
+  return { key: `${namespace}:${handle.slice(2)}` }
 }

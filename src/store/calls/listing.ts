@@ -12,7 +12,7 @@ import type {
   SessionPage,
 } from '../../contract/session-store.js'
 import { invalidOption } from '../../errors.js'
-import { handleOf, locatorOfHandle } from '../../session/public-handle.js'
+import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
@@ -79,6 +79,13 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
     }
   }
 
+  const cursorOf = (after: string | undefined): Pick<Locator, 'key'> | undefined => {
+    if (after === undefined) return undefined
+    if (!isHandle(after))
+      throw invalidOption('after', 'the `next` of a page before, or a handle', after, { secret: true })
+    return locatorOfHandle(namespace, after)
+  }
+
   const destroyEach: Listing<Data>['destroyEach'] = async (meant, step, { except, onProgress } = {}) => {
     const atOnce = limiter(DESTROYS_AT_ONCE)
     let destroyed = 0
@@ -108,7 +115,7 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
       const meant = which({ app, seenWithinMs })
       const sessions: SessionInfo<Data>[] = []
       let bytes = 0
-      let from: Locator | undefined = after === undefined ? undefined : locatorOfHandle(namespace, after)
+      let from = cursorOf(after)
       do {
         call.refuseIfLate()
         const part = await backend.list({
