@@ -20,6 +20,9 @@ type DoneCallback = NonNullable<Parameters<Store['set']>[2]>
 type AllCallback = Parameters<NonNullable<Store['all']>>[0]
 type LengthCallback = Parameters<NonNullable<Store['length']>>[0]
 
+/** A session as `all` gives it. */
+export type ListedData = SessionData & { readonly handle: string }
+
 /** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
 const UNMERGED_KEYS = ['cookie'] as const
 const PAGE_SIZE = 1_000
@@ -114,12 +117,13 @@ export class NonstickStore extends Store {
 
   /**
    * Every session of this namespace that the backend holds, as old as its last flush. All of them at once: for
-   * many sessions page through `sessions.list()` instead.
+   * many sessions page through `sessions.list()` instead. Each has a `handle`, not enumerable, for
+   * `sessions.destroyByHandle(handle)`.
    */
-  override all(): Promise<SessionData[]>
+  override all(): Promise<ListedData[]>
   override all(callback: AllCallback): void
-  override all(callback?: AllCallback): Promise<SessionData[]> | undefined {
-    return settle(this.#all(), callback)
+  override all(callback?: AllCallback): Promise<ListedData[]> | undefined {
+    return settle(this.#all(), callback as Callback<ListedData[]> | undefined)
   }
 
   /** How many sessions of this namespace the backend holds. */
@@ -134,7 +138,7 @@ export class NonstickStore extends Store {
   override clear(callback: DoneCallback | undefined): void
   override clear(callback?: DoneCallback): Promise<void> | undefined {
     return settle(
-      this.sessions.clear().then(() => undefined),
+      this.sessions.destroyAll().then(() => undefined),
       callback,
     )
   }
@@ -317,17 +321,18 @@ export class NonstickStore extends Store {
     await this.sessions.destroy(sid, { isNew })
   }
 
-  async #all(): Promise<SessionData[]> {
-    const all: SessionData[] = []
-    let page = await this.sessions.list({ limit: PAGE_SIZE })
-    for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
+  async #all(): Promise<ListedData[]> {
+    const all: ListedData[] = []
+    let after: { readonly after?: string } = {}
+    for (;;) {
+      const { sessions, next } = await this.sessions.list({ limit: PAGE_SIZE, data: true, ...after })
       const now = clock.now()
-      for (const listed of page)
-        if (listed.error === undefined && isPlainObject(listed.data))
-          all.push(revived(listed.data, listed.expiresAt, now))
-      page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
+      for (const { error, data, handle, expiresAt } of sessions)
+        if (error === undefined && isPlainObject(data))
+          all.push(Object.defineProperty(revived(data, expiresAt, now), 'handle', { value: handle }) as ListedData)
+      if (next === undefined) return all
+      after = { after: next }
     }
-    return all
   }
 
   async #regenerate(req: Request): Promise<void> {

@@ -1,22 +1,27 @@
-import type { SessionStore } from '../contract/session-store.js'
+import type { Locator } from '../contract/locator.js'
+import type { DestroyByUserOptions, ListByUserOptions, Session, SessionStore } from '../contract/session-store.js'
 import { SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
+import { handleOf, locatorOfHandle } from '../session/public-handle.js'
 import { keyedQueue } from '../tools/keyed-queue.js'
+import { byHandle } from './calls/by-handle.js'
+import { byUser, checkedUserId } from './calls/by-user.js'
 import type { Call } from './calls/call.js'
-import { NO_OPTIONS } from './calls/call-options.js'
+import { checkCallOptions, NO_OPTIONS } from './calls/call-options.js'
 import { closing } from './calls/close.js'
 import { creatingHandles } from './calls/create.js'
 import { entrance } from './calls/entrance.js'
 import type { Handle } from './calls/handle.js'
 import { handlesOf, isSession } from './calls/handles.js'
 import { health } from './calls/health.js'
-import { listing } from './calls/listing.js'
+import { listing, type Step } from './calls/listing.js'
 import { loading } from './calls/load.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
 import { putting } from './calls/put.js'
 import { readiness } from './calls/ready.js'
 import { regenerating } from './calls/regenerate.js'
 import { saving } from './calls/save.js'
+import { showing } from './calls/shown.js'
 import { updating } from './calls/update.js'
 import { updateSteps } from './calls/update-steps.js'
 import { type Context, destroyedMeanwhile } from './context.js'
@@ -55,11 +60,19 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const put = putting(calls, createUnder, saves)
   const update = updating(updateSteps(calls, load, saves))
   const regenerate = regenerating(calls, saves)
-  const listed = listing<Data>(context)
+  const shown = showing<Data>(context)
+  const listed = listing(context, shown)
+  const ofUser = byUser(calls, listed, shown)
+  const ofHandle = byHandle(context, shown)
 
   const door = entrance(context)
   const { timely } = door
   const { mine } = handles
+  const { namespace } = options
+  /** A piece of a call that takes as long as there are sessions. */
+  const step: Step = (operation, isChange, work) => timely(operation, isChange, NO_OPTIONS, work)
+  const locatorOfSession = (session: Session<Data> | string): Locator =>
+    isSession(session) ? mine(session).locator : locatorOf(context, session)
   const close = closing(calls, door)
 
   return {
@@ -89,14 +102,36 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     destroy: (session, destroyOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
-        const locator = isSession(session) ? mine(session).locator : locatorOf(context, session)
-        return destroy(context, locator, destroyOptions)
+        return destroy(context, locatorOfSession(session), destroyOptions)
       }),
     put: (id, data, saveOptions = NO_OPTIONS) =>
       timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
     list: (listOptions = NO_OPTIONS) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
-    count: () => timely('count', false, NO_OPTIONS, () => listed.count()),
-    clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, NO_OPTIONS, work)),
+    count: (countOptions = NO_OPTIONS) => timely('count', false, countOptions, () => listed.count(countOptions)),
+    activity: (activityOptions) => timely('activity', false, activityOptions, () => listed.activity(activityOptions)),
+    destroyAll: async (allOptions = NO_OPTIONS) => {
+      await timely('destroyAll', false, allOptions, async () => {})
+      return await listed.destroyAll(allOptions, step)
+    },
+    listByUser: (userId, userOptions = NO_OPTIONS) => {
+      checkCallOptions('listByUser', userOptions)
+      return ofUser.list(checkedUserId(userId), userOptions, step)
+    },
+    countByUser: (userId) => timely('count', false, NO_OPTIONS, () => ofUser.count(checkedUserId(userId))),
+    destroyByUser: async (userId, userOptions: DestroyByUserOptions = NO_OPTIONS) => {
+      const except = await timely('destroyByUser', false, userOptions, async () =>
+        userOptions.except === undefined ? undefined : locatorOfSession(userOptions.except as Session<Data> | string),
+      )
+      return await ofUser.destroy(checkedUserId(userId), except, step)
+    },
+    exportByUser: async (userId) => await ofUser.export(checkedUserId(userId), step),
+    handleOf: (session) => handleOf(locatorOfSession(session)),
+    inspect: (handle, inspectOptions: ListByUserOptions = NO_OPTIONS) =>
+      timely('inspect', false, inspectOptions, () =>
+        ofHandle.inspect(locatorOfHandle(namespace, handle), inspectOptions.data === true),
+      ),
+    destroyByHandle: (handle) =>
+      timely('destroy', true, NO_OPTIONS, () => ofHandle.destroy(locatorOfHandle(namespace, handle))),
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

@@ -1,7 +1,13 @@
 import type {
+  ActivityOptions,
   CloseOptions,
+  CountOptions,
   CreateOptions,
+  DestroyAllOptions,
+  DestroyByUserOptions,
   DestroySessionOptions,
+  ListByUserOptions,
+  ListSessionsOptions,
   LoadOptions,
   ReadyOptions,
   SaveOptions,
@@ -9,7 +15,8 @@ import type {
   WriteOptions,
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
-import { checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
+import { APP } from '../../session/key.js'
+import { aFunction, checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
 
 /** The calls of the store whose options are checked, and their options. */
 interface OptionsOf {
@@ -21,8 +28,13 @@ interface OptionsOf {
   readonly touch: TouchOptions
   readonly regenerate: Record<never, never>
   readonly destroy: DestroySessionOptions
-  readonly list: { readonly limit?: number; readonly after?: string }
-  readonly count: Record<never, never>
+  readonly list: ListSessionsOptions
+  readonly count: CountOptions
+  readonly activity: ActivityOptions
+  readonly destroyAll: DestroyAllOptions
+  readonly listByUser: ListByUserOptions
+  readonly destroyByUser: DestroyByUserOptions
+  readonly inspect: ListByUserOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -56,6 +68,14 @@ const LIST_LIMIT = 1_000
 
 const OF_A_WRITE: KindsOf<WriteOptions> = { durable: trueOrFalse, idleTtlMs: idleTtl }
 
+const app = kindOf(
+  'an application: up to 64 letters, digits, _, . and -',
+  (value) => typeof value === 'string' && APP.test(value),
+)
+const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
+
+const OF_A_COUNT: KindsOf<CountOptions> = { app, seenWithinMs: span }
+
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
   create: { id: ANYTHING, idleTtlMs: idleTtl },
   load: { touch: trueOrFalse },
@@ -65,8 +85,13 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   touch: { idleTtlMs: idleTtl },
   regenerate: {},
   destroy: { isNew: trueOrFalse },
-  list: { limit: whole(1, LIST_LIMIT), after: ANYTHING },
-  count: {},
+  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
+  count: OF_A_COUNT,
+  activity: { app, withinMs: span },
+  destroyAll: { app, onProgress: aFunction() },
+  listByUser: { data: trueOrFalse },
+  destroyByUser: { except: ANYTHING },
+  inspect: { data: trueOrFalse },
   ready: { deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }

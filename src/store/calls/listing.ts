@@ -1,16 +1,29 @@
-import { assertCursor, type ListedSession } from '../../contract/backend.js'
-import type { CacheKey } from '../../contract/locator.js'
-import type { ListedData } from '../../contract/session-store.js'
-import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import type { KeyListOptions, Which } from '../../contract/backend.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
+import type {
+  Activity,
+  ActivityOptions,
+  CountOptions,
+  DestroyAllOptions,
+  DestroyManyReport,
+  Lag,
+  ListSessionsOptions,
+  SessionInfo,
+  SessionPage,
+} from '../../contract/session-store.js'
+import { invalidOption } from '../../errors.js'
+import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
+import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
 import type { Call } from './call.js'
+import type { Showing } from './shown.js'
 
 /**
  * How many bytes of data one call of the backend may bring. A slow line must be able to carry them within the time of
  * one call.
  */
-const PART_BYTES = 1_048_576
+export const PART_BYTES = 1_048_576
 
 /**
  * How many bytes of data one page may hold. They stand in memory at once, beside the values into which they are
@@ -21,93 +34,119 @@ const PAGE_BYTES = 8_388_608
 /** How many keys one call of the backend may bring. */
 const KEYS_AT_ONCE = 1_000
 
-/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
-export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: () => Promise<T>) => Promise<T>
+/** How many sessions are destroyed at once. */
+const DESTROYS_AT_ONCE = 8
 
-/** The calls about all sessions of this namespace. The backend answers them, as the cache cannot. */
+/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
+export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: (call: Call) => Promise<T>) => Promise<T>
+
+/** The calls about all sessions of this namespace, or of one application. The backend answers them, as the cache cannot. */
 export interface Listing<Data> {
-  list(options: { readonly limit?: number; readonly after?: string }, call: Call): Promise<readonly ListedData<Data>[]>
-  count(): Promise<number>
-  /** Destroys every session in both tiers, one after the other, without reading any data. */
-  clear(step: Step): Promise<number>
+  list(options: ListSessionsOptions, call: Call): Promise<SessionPage<Data>>
+  count(options: CountOptions): Promise<number>
+  activity(options: ActivityOptions): Promise<Activity>
+  /** Destroys sessions in both tiers, without reading any data. */
+  destroyAll(options: DestroyAllOptions, step: Step): Promise<DestroyManyReport>
+  /** Destroys those of the backend's sessions that are meant, but for one. */
+  destroyEach(
+    which: Omit<Which, 'now' | 'namespace'>,
+    step: Step,
+    options?: {
+      readonly except?: CacheKey | undefined
+      readonly onProgress?: ((progress: { readonly destroyed: number }) => void) | undefined
+    },
+  ): Promise<DestroyManyReport>
 }
 
-export const listing = <Data>(context: Context): Listing<Data> => {
-  const { runtime, backend, options, values, telemetry } = context
+export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<Data> => {
+  const { runtime, backend, options } = context
   const { namespace, deadlineMs } = options
+  const lag: Lag = Object.freeze({ changesMs: options.maxStaleMs, usesMs: options.timings.touchBackendMs })
 
-  const shown = (listed: ListedSession): ListedData<Data> => {
-    const { key } = listed
-    if ('unreadable' in listed) return { ...NOTHING_KNOWN, key, error: listed.unreadable }
-    const { userId, createdAt, expiresAt } = listed.session
-    try {
-      return { key, data: values.decode(listed.session) as Data, userId, createdAt, expiresAt }
-    } catch (error) {
-      if (!isSessionStoreError(error, 'E_SESSION_FORMAT')) throw error
-      return { key, data: undefined, userId, createdAt, expiresAt, error }
+  const which = ({
+    app,
+    seenWithinMs,
+  }: {
+    readonly app?: string | undefined
+    readonly seenWithinMs?: number | undefined
+  }): Which => {
+    const now = runtime.now()
+    return {
+      namespace,
+      now,
+      ...(app === undefined ? {} : { app }),
+      ...(seenWithinMs === undefined ? {} : { seenSince: now - seenWithinMs }),
     }
   }
 
-  /**
-   * Sends out one event for a page, however many of its sessions cannot be read: there is mostly one reason for all of
-   * them.
-   */
-  const tellOfUnreadable = (page: readonly ListedData<Data>[]): void => {
-    const errors = page.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
-    const [error] = errors
-    if (error === undefined) return
-    telemetry.count('faults', errors.length)
-    telemetry.emit('fault', { tier: backend.name, operation: 'list', error })
+  const cursorOf = (after: string | undefined): Pick<Locator, 'key'> | undefined => {
+    if (after === undefined) return undefined
+    if (!isHandle(after))
+      throw invalidOption('after', 'the `next` of a page before, or a handle', after, { secret: true })
+    return locatorOfHandle(namespace, after)
+  }
+
+  const destroyEach: Listing<Data>['destroyEach'] = async (meant, step, { except, onProgress } = {}) => {
+    const atOnce = limiter(DESTROYS_AT_ONCE)
+    let destroyed = 0
+    let cache: DestroyManyReport['cache'] = 'tombstone'
+    const end = async (locator: Locator): Promise<void> => {
+      const report = await step('destroy', true, () => destroy(context, locator))
+      destroyed += 1
+      if (report.cache === 'unreachable') cache = 'unreachable'
+    }
+    let after: Pick<KeyListOptions, 'after'> = {}
+    for (;;) {
+      const { entries, next } = await step('list', false, () =>
+        backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+      )
+      const ended = await Promise.allSettled(
+        entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
+      )
+      if (entries.length > 0) onProgress?.({ destroyed })
+      for (const result of ended) if (result.status === 'rejected') throw result.reason
+      if (next === undefined) return { destroyed, cache }
+      after = { after: next }
+    }
   }
 
   return {
-    list: async ({ limit = 100, after }, call) => {
-      assertCursor({ namespace, after })
-      const page: ListedData<Data>[] = []
+    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false }, call) => {
+      const meant = which({ app, seenWithinMs })
+      const sessions: SessionInfo<Data>[] = []
       let bytes = 0
-      let from: CacheKey | undefined = after
+      let from = cursorOf(after)
       do {
         call.refuseIfLate()
         const part = await backend.list({
-          namespace,
-          now: runtime.now(),
-          limit: limit - page.length,
-          maxBytes: PART_BYTES,
-          ...(from === undefined ? {} : { after: from }),
+          ...meant,
+          ...{ limit: limit - sessions.length, withData, maxBytes: PART_BYTES },
+          ...(from === undefined ? {} : { after: from.key }),
         })
-        for (const listed of part.entries) {
-          page.push(shown(listed))
-          bytes += 'session' in listed ? listed.session.data.byteLength : 0
-        }
-        from = part.next
-        // The page is given while there is still time to give it. An empty page would say that no session follows, so
-        // it goes on until one is found.
+        for (const entry of part.entries)
+          if ('unreadable' in entry) sessions.push(shown.unreadable(entry.locator, entry.unreadable))
+          else {
+            sessions.push(shown.ofRow(entry.locator, entry.session, withData))
+            bytes += entry.session.data.byteLength
+          }
+        from = part.next === undefined ? undefined : { key: part.next }
+        // The page is given while there is still time to give it.
       } while (
         from !== undefined &&
-        page.length < limit &&
-        (page.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
+        sessions.length < limit &&
+        (sessions.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
       )
-      tellOfUnreadable(page)
-      return page
+      shown.tellOfUnreadable(sessions)
+      return { sessions, next: from === undefined ? undefined : handleOf(from), lag }
     },
-    count: async () => await backend.count({ namespace, now: runtime.now() }),
-    clear: async (step) => {
-      let destroyed = 0
-      let from: CacheKey | undefined
-      do {
-        const after: { readonly after?: CacheKey } = from === undefined ? {} : { after: from }
-        const { entries, next } = await step('list', false, () =>
-          backend.listKeys({ namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-        )
-        for (const key of entries) {
-          await step('destroy', true, () => destroy(context, { key }))
-          destroyed += 1
-        }
-        from = next
-      } while (from !== undefined)
-      return destroyed
+    count: async (countOptions) => await backend.count(which(countOptions)),
+    activity: async ({ app, withinMs }) => {
+      if (withinMs === undefined) throw invalidOption('withinMs', 'a whole number of milliseconds, from 1 on', withinMs)
+      const meant = which({ app, seenWithinMs: withinMs })
+      const [sessions, users] = await Promise.all([backend.count(meant), backend.countUsers(meant)])
+      return { sessions, users, lag }
     },
+    destroyEach,
+    destroyAll: ({ app, onProgress }, step) => destroyEach(app === undefined ? {} : { app }, step, { onProgress }),
   }
 }
-
-const NOTHING_KNOWN = { data: undefined, userId: undefined, createdAt: undefined, expiresAt: undefined } as const

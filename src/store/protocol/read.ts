@@ -10,7 +10,6 @@ import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
 import type { EntryState } from '../tiers/cache-tier.js'
-import type { Flushing } from './flush.js'
 import { lookAt } from './look.js'
 
 /** A live session as it stands in the cache, with the token that a change of it needs. */
@@ -76,6 +75,20 @@ interface Flight {
   readFrom: number
 }
 
+/** What a read needs of the flush, to end the login of another. */
+export interface Flusher {
+  flush(
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: CasToken,
+    reason: 'identify',
+  ): Promise<
+    | { readonly outcome: 'durable'; readonly now: InCache | undefined }
+    | { readonly outcome: 'again' }
+    | { readonly outcome: 'destroyed' }
+  >
+}
+
 export interface Reading {
   /**
    * Gives what stands under a key now: from the cache or, on a miss, from the backend through a lease.
@@ -95,7 +108,7 @@ export interface Reading {
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
-export const reading = (context: Context, { flush }: Pick<Flushing, 'flush'>): Reading => {
+export const reading = (context: Context, { flush }: Flusher): Reading => {
   const { runtime, cache, backend, telemetry, options } = context
   const flights = new Map<CacheKey, Flight>()
   let order = 0

@@ -96,7 +96,7 @@ export interface WriteIntent {
   readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
   readonly idleTtlMs: number | undefined
   readonly durable: boolean
-  /** The epoch of the user that the session is to carry from now on. Left out: the one that it has. */
+  /** The epoch of the user that the session is to carry at least from now on. Left out: the one that it has. */
   readonly userEpoch?: number
   readonly tries: Tries
   /** Earlier saves of the same handle that rejected and may be in, the oldest first. */
@@ -303,8 +303,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     !(await flushes.isAlive(locator, found))
 
   /** The epoch that a write is to carry in place of that of what stands; `undefined` where it carries the same one. */
-  const restamped = ({ userEpoch }: WriteIntent, { identifiedAt }: LiveEnvelope): Identification | undefined =>
-    userEpoch === undefined ? undefined : { userEpoch, identifiedAt, isProved: false }
+  const restamped = ({ userEpoch }: WriteIntent, base: LiveEnvelope): Identification | undefined =>
+    userEpoch === undefined
+      ? undefined
+      : { userEpoch: Math.max(userEpoch, base.userEpoch), identifiedAt: base.identifiedAt, isProved: false }
 
   const stepOf = (
     intent: WriteIntent,
