@@ -216,6 +216,27 @@ describe('logging a user out everywhere', () => {
     expect(await other.load('an id of the application')).toBeUndefined()
   })
 
+  test('a row that comes in after it, from a login that had begun before and then died, is nobody’s session', async () => {
+    const { process, processWithTiers, loseCache } = world()
+    const { store: dying, backend } = processWithTiers({ identify })
+    const other = process({ identify })
+    const gate = held()
+    let reads = 0
+    backend.intercept = async (call, proceed) => {
+      if (call === 'insert') await gate.opened
+      if (call === 'readUser' && ++reads === 2) await new Promise(() => {})
+      return await proceed()
+    }
+    void dying.create({ user: 'ada' }, { id: 'an id of the application' }).catch(() => {})
+    await settled()
+    expect(await other.destroyByUser('ada')).toMatchObject({ destroyed: 0 })
+    gate.open()
+    await settled()
+    loseCache()
+    expect(await other.countByUser('ada'), 'the row is there').toBe(1)
+    expect(await other.load('an id of the application')).toBeUndefined()
+  })
+
   test('rejects where the backend is down, and where the cache is away says so', async () => {
     const { process, backend, cache } = world()
     const store = process({ identify })
