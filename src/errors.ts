@@ -245,7 +245,10 @@ export const areOptions = (value: unknown): value is object =>
  * Complains about options that are none, and about the first option that nobody would read. Nothing of it is shown: a
  * misspelt `password` is one still.
  */
-export const refuseUnknownOptions = (options: unknown, known: ReadonlySet<string>): void => {
+export const refuseUnknownOptions = (
+  options: unknown,
+  known: { has(name: string): boolean; keys(): Iterable<string> },
+): void => {
   if (!areOptions(options)) {
     const cure = typeof options === 'function' ? { cure: 'there are no callbacks; await what the call gives' } : {}
     throw invalidOption('options', 'an object', options, { secret: true, ...cure })
@@ -254,6 +257,6 @@ export const refuseUnknownOptions = (options: unknown, known: ReadonlySet<string
     if (!known.has(name))
       throw new SessionStoreError(
         'E_CONFIG',
-        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known)}`,
+        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known.keys())}`,
       )
 }

@@ -3,6 +3,7 @@ import { SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
 import { keyedQueue } from '../tools/keyed-queue.js'
 import type { Call } from './calls/call.js'
+import { NO_OPTIONS } from './calls/call-options.js'
 import { closing } from './calls/close.js'
 import { creatingHandles } from './calls/create.js'
 import { destroy } from './calls/destroy.js'
@@ -62,39 +63,40 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const close = closing(calls, door)
 
   return {
-    create: (data, createOptions = {}) =>
+    create: (data, createOptions = NO_OPTIONS) =>
       timely('create', true, createOptions, (call) => create(data, createOptions, call)),
-    load: (id, loadOptions = {}) => timely('load', false, loadOptions, (call) => load(id, loadOptions, call)),
-    save: (session, saveOptions = {}) =>
+    load: (id, loadOptions = NO_OPTIONS) => timely('load', false, loadOptions, (call) => load(id, loadOptions, call)),
+    save: (session, saveOptions = NO_OPTIONS) =>
       timely('save', true, saveOptions, (call) => saves.save(mine(session), saveOptions, call)),
-    update: (id, change, saveOptions = {}) =>
+    update: (id, change, saveOptions = NO_OPTIONS) =>
       timely('update', true, saveOptions, (call) => {
         if (typeof change !== 'function')
           throw new TypeError(`Expected \`change\` to be a function, got ${typeof change}`)
         return update(checkedId(id), change, saveOptions, call)
       }),
-    touch: (session, touchOptions = {}) =>
+    touch: (session, touchOptions = NO_OPTIONS) =>
       timely('touch', false, touchOptions, (call) => {
         const { idleTtlMs } = touchOptions
         if (isSession(session)) return saves.touch(mine(session), idleTtlMs, call)
         return loaded(session, call).then((handle) => handle && saves.touch(handle, idleTtlMs, call))
       }),
     regenerate: (session) =>
-      timely('regenerate', true, {}, (call) => {
+      timely('regenerate', true, NO_OPTIONS, (call) => {
         // `regenerate` is called at once, so that what the handle holds now counts, and not what it holds when its turn
         // comes.
         if (isSession(session)) return regenerate(mine(session), call)
         return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
       }),
-    destroy: (session, destroyOptions = {}) =>
+    destroy: (session, destroyOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
         const locator = isSession(session) ? mine(session).locator : locatorOf(context, session)
         return destroy(context, locator, destroyOptions)
       }),
-    put: (id, data, saveOptions = {}) => timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
-    list: (listOptions = {}) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
-    count: () => timely('count', false, {}, () => listed.count()),
-    clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, {}, work)),
+    put: (id, data, saveOptions = NO_OPTIONS) =>
+      timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
+    list: (listOptions = NO_OPTIONS) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
+    count: () => timely('count', false, NO_OPTIONS, () => listed.count()),
+    clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, NO_OPTIONS, work)),
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

@@ -8,69 +8,32 @@ import type {
   TouchOptions,
   WriteOptions,
 } from '../../contract/session-store.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { checkedOption, type Kind, kindOf, trueOrFalse } from '../../tools/options.js'
+import { refuseUnknownOptions } from '../../errors.js'
+import { checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
 
-/** The calls of the store whose options are checked. */
-export type CallWithOptions =
-  | 'create'
-  | 'load'
-  | 'save'
-  | 'update'
-  | 'put'
-  | 'touch'
-  | 'list'
-  | 'close'
-  | 'ready'
-  | 'regenerate'
-  | 'destroy'
-  | 'count'
-
-const NONE: ReadonlySet<string> = new Set()
-const OF_A_WRITE = ['durable', 'idleTtlMs'] as const satisfies readonly (keyof WriteOptions)[]
-const OF_A_SAVE = [...OF_A_WRITE, 'unmergedKeys', 'isolated'] as const satisfies readonly (keyof SaveOptions)[]
-
-/** The options that each call knows. */
-const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
-  create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]),
-  load: new Set(['touch'] satisfies (keyof LoadOptions)[]),
-  save: new Set(OF_A_SAVE),
-  update: new Set(OF_A_WRITE),
-  put: new Set(OF_A_WRITE),
-  touch: new Set(['idleTtlMs'] satisfies (keyof TouchOptions)[]),
-  list: new Set(['limit', 'after']),
-  close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]),
-  ready: new Set(['deadlineMs'] satisfies (keyof ReadyOptions)[]),
-  regenerate: NONE,
-  destroy: new Set(['isNew'] satisfies (keyof DestroySessionOptions)[]),
-  count: NONE,
+/** The calls of the store whose options are checked, and their options. */
+interface OptionsOf {
+  readonly create: CreateOptions
+  readonly load: LoadOptions
+  readonly save: SaveOptions
+  readonly update: WriteOptions
+  readonly put: WriteOptions
+  readonly touch: TouchOptions
+  readonly regenerate: Record<never, never>
+  readonly destroy: DestroySessionOptions
+  readonly list: { readonly limit?: number; readonly after?: string }
+  readonly count: Record<never, never>
+  readonly ready: ReadyOptions
+  readonly close: CloseOptions
 }
 
-/** What those options may be that no call looks at for itself. */
-const KINDS: Readonly<Partial<Record<string, Kind<unknown>>>> = {
-  durable: trueOrFalse,
-  isolated: trueOrFalse,
-  touch: trueOrFalse,
-  isNew: trueOrFalse,
-  unmergedKeys: kindOf(
-    "a list of top-level keys, such as ['cookie']",
-    (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
-  ),
-}
+export type CallWithOptions = keyof OptionsOf
 
-/**
- * Refuses what no call could do: a misspelt `durable` must not pass for a durable save, nor a text for a list of its
- * letters.
- *
- * @throws SessionStoreError `E_CONFIG`
- */
-export const checkCallOptions = (operation: CallWithOptions, callOptions: object): void => {
-  refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
-  for (const [name, value] of Object.entries(callOptions)) {
-    const kind = KINDS[name]
-    if (kind !== undefined && value !== undefined) checkedOption(name, value, kind)
-  }
-}
+/** What each option may be. Every option has to be named here, so that a new one cannot be forgotten. */
+type KindsOf<Options> = { readonly [Name in keyof Options]-?: Kind<unknown> }
+
+/** Anything: the call looks at it itself, as it raises an error of another code, or needs to know more. */
+const ANYTHING: Kind<unknown> = kindOf('anything', () => true)
 
 /**
  * The shortest idle time-out. A session with a shorter one would have ended before its visitor's next click; who gives
@@ -78,17 +41,65 @@ export const checkCallOptions = (operation: CallWithOptions, callOptions: object
  */
 const LEAST_IDLE_TTL_MS = 1_000
 
+const idleTtl = kindOf<number>(
+  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`,
+  (value) => Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS,
+)
+
+const listOfKeys = kindOf(
+  "a list of top-level keys, such as ['cookie']",
+  (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
+)
+
+/** How many sessions one page of `list` may hold at most. */
+const LIST_LIMIT = 1_000
+
+const OF_A_WRITE: KindsOf<WriteOptions> = { durable: trueOrFalse, idleTtlMs: idleTtl }
+
+const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
+  create: { id: ANYTHING, idleTtlMs: idleTtl },
+  load: { touch: trueOrFalse },
+  save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
+  update: OF_A_WRITE,
+  put: OF_A_WRITE,
+  touch: { idleTtlMs: idleTtl },
+  regenerate: {},
+  destroy: { isNew: trueOrFalse },
+  list: { limit: whole(1, LIST_LIMIT), after: ANYTHING },
+  count: {},
+  ready: { deadlineMs: milliseconds(0) },
+  close: { deadlineMs: milliseconds(0) },
+}
+
+const KINDS: ReadonlyMap<string, ReadonlyMap<string, Kind<unknown>>> = new Map(
+  Object.entries(CALLS).map(([call, kinds]) => [call, new Map(Object.entries<Kind<unknown>>(kinds))]),
+)
+const NO_KINDS: ReadonlyMap<string, Kind<unknown>> = new Map()
+
+/** What a call goes by that was given no options. It is always this one object, so that nothing is made for it. */
+export const NO_OPTIONS: Readonly<Record<string, never>> = Object.freeze({})
+
 /**
- * The idle time-out that a call was given, in ms; `undefined` where it was given none. One that is longer than a
- * session may live at all is cut to that. It has the same lower bound as the store's own.
+ * Refuses what no call could do: a misspelt `durable` must not pass for a durable save, nor a text for a list of its
+ * letters. An option that is `undefined` counts as left out.
  *
  * @throws SessionStoreError `E_CONFIG`
+ */
+export const checkCallOptions = (operation: CallWithOptions, callOptions: object): void => {
+  if (callOptions === NO_OPTIONS) return
+  const kinds = KINDS.get(operation) ?? NO_KINDS
+  refuseUnknownOptions(callOptions, kinds)
+  for (const [name, value] of Object.entries(callOptions)) {
+    const kind = kinds.get(name)
+    if (kind !== undefined && value !== undefined) checkedOption(name, value, kind)
+  }
+}
+
+/**
+ * The idle time-out that a call was given, in ms; `undefined` where it was given none. One that is longer than a
+ * session may live at all is cut to that.
  */
 export const givenIdleTtl = (
   idleTtlMs: number | undefined,
   { absoluteTtlMs }: { readonly absoluteTtlMs: number },
-): number | undefined => {
-  if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < LEAST_IDLE_TTL_MS))
-    throw invalidOption('idleTtlMs', `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`, idleTtlMs)
-  return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs)
-}
+): number | undefined => (idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs))

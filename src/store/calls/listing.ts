@@ -1,13 +1,10 @@
 import { assertCursor, type ListedSession } from '../../contract/backend.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { ListedData } from '../../contract/session-store.js'
-import { invalidOption, isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
 import type { Context } from '../context.js'
 import type { Call } from './call.js'
 import { destroy } from './destroy.js'
-
-/** How many sessions one page may hold at most. */
-const LIST_LIMIT = 1_000
 
 /**
  * How many bytes of data one call of the backend may bring. A slow line must be able to carry them within the time of
@@ -65,8 +62,6 @@ export const listing = <Data>(context: Context): Listing<Data> => {
 
   return {
     list: async ({ limit = 100, after }, call) => {
-      if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT)
-        throw invalidOption('limit', `a whole number from 1 to ${LIST_LIMIT}`, limit)
       assertCursor({ namespace, after })
       const page: ListedData<Data>[] = []
       let bytes = 0
