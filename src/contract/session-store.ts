@@ -29,14 +29,26 @@ export interface Session<Data = Record<string, unknown>> {
   readonly idleTtlMs: number
 }
 
-export interface CreateOptions {
+/** What every call can be told that may have to wait. */
+export interface CallOptions {
+  /**
+   * Gives the call up, for instance as its visitor has gone. The call then rejects with `E_ABORTED`, whose `cause` is
+   * the signal's reason. If the signal was aborted before the call began, nothing was done (`applied: 'no'` on a call
+   * that changes something). If it is aborted later, no further step of the call begins; a change may be in then
+   * (`applied: 'unknown'`), and a `destroy` that has begun is finished all the same. Aborted after the call has settled,
+   * the signal does nothing. One signal may be given to any number of calls.
+   */
+  readonly signal?: AbortSignal
+}
+
+export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
   /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
   readonly idleTtlMs?: number
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends CallOptions {
   /**
    * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
    * @default true
@@ -45,7 +57,7 @@ export interface LoadOptions {
 }
 
 /** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
-export interface WriteOptions {
+export interface WriteOptions extends CallOptions {
   /**
    * Resolve only when the backend has this session as it stands.
    * @default false
@@ -79,12 +91,12 @@ export interface SaveReport {
   readonly durability: 'cache' | 'backend'
 }
 
-export interface TouchOptions {
+export interface TouchOptions extends CallOptions {
   /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
   readonly idleTtlMs?: number
 }
 
-export interface DestroySessionOptions {
+export interface DestroySessionOptions extends CallOptions {
   /**
    * The id was made by the caller a moment ago, and nobody else has heard of it, nor was a session stored under it: then
    * nothing is left of it where nothing stands, whereas otherwise a tombstone is kept for a while. A session that stands
@@ -118,9 +130,17 @@ export interface CloseOptions {
   readonly deadlineMs?: number
 }
 
-export interface ReadyOptions {
+export interface ReadyOptions extends CallOptions {
   /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
   readonly deadlineMs?: number
+}
+
+/** Which page of a listing is wanted; see `list`. */
+export interface ListSessionsOptions extends CallOptions {
+  /** At most so many sessions: whole, 1 to 1_000. @default 100 */
+  readonly limit?: number
+  /** The `key` of the session behind which the page begins. Absent: the first page. */
+  readonly after?: string
 }
 
 export interface StoreHealth {
@@ -155,7 +175,7 @@ export type ListedData<Data> =
 
 /**
  * Sessions for a cluster. Every call settles within its deadline, except `clear`, which takes as long as there are
- * sessions. A session that is not there is `undefined`; a rejection means that the store could not know
+ * sessions, and each of them can be given up before (`signal`). A session that is not there is `undefined`; a rejection means that the store could not know
  * (`E_SESSION_UNAVAILABLE`) or would not (`docs/errors.md` has each code). An id that is no string, empty or absurdly
  * long, or one of the keys that `list` gives, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
  * that reads or changes sessions rejects with `E_CLOSED`; `health`, `stats` and `on` go on.
@@ -205,7 +225,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data> | string): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string, options?: CallOptions): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.
@@ -231,17 +251,18 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no `key` of this namespace.
    */
-  list(options?: { readonly limit?: number; readonly after?: string }): Promise<readonly ListedData<Data>[]>
+  list(options?: ListSessionsOptions): Promise<readonly ListedData<Data>[]>
 
   /** How many live sessions the backend holds. Rejects with `E_CONFIG` if the backend cannot count. */
-  count(): Promise<number>
+  count(options?: CallOptions): Promise<number>
 
   /**
    * Destroys every session of this namespace that the backend holds, one after the other, without reading their data.
    * Resolves with how many. It takes as long as that takes: the deadline is that of each of its steps. The first step that
-   * fails rejects it, as does `close()` (`E_CLOSED`); what was destroyed until then is, and calling it again goes on.
+   * fails rejects it, as do `close()` (`E_CLOSED`) and an aborted `signal`; what was destroyed until then is, and calling
+   * it again goes on.
    */
-  clear(): Promise<number>
+  clear(options?: CallOptions): Promise<number>
 
   /**
    * For the start of a process: resolves as soon as both tiers answer and the backend can be read, with what `health`

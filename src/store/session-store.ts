@@ -80,8 +80,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         if (isSession(session)) return saves.touch(mine(session), idleTtlMs, call)
         return loaded(session, call).then((handle) => handle && saves.touch(handle, idleTtlMs, call))
       }),
-    regenerate: (session) =>
-      timely('regenerate', true, NO_OPTIONS, (call) => {
+    regenerate: (session, regenerateOptions = NO_OPTIONS) =>
+      timely('regenerate', true, regenerateOptions, (call) => {
         // `regenerate` is called at once, so that what the handle holds now counts, and not what it holds when its turn
         // comes.
         if (isSession(session)) return regenerate(mine(session), call)
@@ -95,8 +95,9 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     put: (id, data, saveOptions = NO_OPTIONS) =>
       timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
     list: (listOptions = NO_OPTIONS) => timely('list', false, listOptions, (call) => listed.list(listOptions, call)),
-    count: () => timely('count', false, NO_OPTIONS, () => listed.count()),
-    clear: () => listed.clear((operation, isChange, work) => timely(operation, isChange, NO_OPTIONS, work)),
+    count: (countOptions = NO_OPTIONS) => timely('count', false, countOptions, () => listed.count()),
+    clear: (clearOptions = NO_OPTIONS) =>
+      listed.clear((isChange, work) => timely('clear', isChange, clearOptions, work)),
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

@@ -1,7 +1,9 @@
 import type {
+  CallOptions,
   CloseOptions,
   CreateOptions,
   DestroySessionOptions,
+  ListSessionsOptions,
   LoadOptions,
   ReadyOptions,
   SaveOptions,
@@ -9,7 +11,15 @@ import type {
   WriteOptions,
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
-import { checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
+import {
+  anAbortSignal,
+  checkedOption,
+  type Kind,
+  kindOf,
+  milliseconds,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
 
 /** The calls of the store whose options are checked, and their options. */
 interface OptionsOf {
@@ -19,10 +29,11 @@ interface OptionsOf {
   readonly update: WriteOptions
   readonly put: WriteOptions
   readonly touch: TouchOptions
-  readonly regenerate: Record<never, never>
+  readonly regenerate: CallOptions
   readonly destroy: DestroySessionOptions
-  readonly list: { readonly limit?: number; readonly after?: string }
-  readonly count: Record<never, never>
+  readonly list: ListSessionsOptions
+  readonly count: CallOptions
+  readonly clear: CallOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -54,20 +65,22 @@ const listOfKeys = kindOf(
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
 
-const OF_A_WRITE: KindsOf<WriteOptions> = { durable: trueOrFalse, idleTtlMs: idleTtl }
+const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl }
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
-  create: { id: ANYTHING, idleTtlMs: idleTtl },
-  load: { touch: trueOrFalse },
+  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl },
+  load: { ...OF_A_CALL, touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
   put: OF_A_WRITE,
-  touch: { idleTtlMs: idleTtl },
-  regenerate: {},
-  destroy: { isNew: trueOrFalse },
-  list: { limit: whole(1, LIST_LIMIT), after: ANYTHING },
-  count: {},
-  ready: { deadlineMs: milliseconds(0) },
+  touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
+  regenerate: OF_A_CALL,
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
+  list: { ...OF_A_CALL, limit: whole(1, LIST_LIMIT), after: ANYTHING },
+  count: OF_A_CALL,
+  clear: OF_A_CALL,
+  ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }
 

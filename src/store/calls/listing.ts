@@ -1,7 +1,7 @@
 import { assertCursor, type ListedSession } from '../../contract/backend.js'
 import type { CacheKey } from '../../contract/locator.js'
-import type { ListedData } from '../../contract/session-store.js'
-import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import type { ListedData, ListSessionsOptions } from '../../contract/session-store.js'
+import { butMayBeApplied, butNotApplied, isSessionStoreError, type SessionStoreError } from '../../errors.js'
 import type { Context } from '../context.js'
 import type { Call } from './call.js'
 import { destroy } from './destroy.js'
@@ -21,12 +21,15 @@ const PAGE_BYTES = 8_388_608
 /** How many keys one call of the backend may bring. */
 const KEYS_AT_ONCE = 1_000
 
-/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
-export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: () => Promise<T>) => Promise<T>
+/**
+ * Runs one piece of a long call as a call of its own. It is refused once the store is closed or the call was given up,
+ * and has a deadline.
+ */
+export type Step = <T>(isChange: boolean, work: () => Promise<T>) => Promise<T>
 
 /** The calls about all sessions of this namespace. The backend answers them, as the cache cannot. */
 export interface Listing<Data> {
-  list(options: { readonly limit?: number; readonly after?: string }, call: Call): Promise<readonly ListedData<Data>[]>
+  list(options: ListSessionsOptions, call: Call): Promise<readonly ListedData<Data>[]>
   count(): Promise<number>
   /** Destroys every session in both tiers, one after the other, without reading any data. */
   clear(step: Step): Promise<number>
@@ -94,17 +97,23 @@ export const listing = <Data>(context: Context): Listing<Data> => {
     clear: async (step) => {
       let destroyed = 0
       let from: CacheKey | undefined
-      do {
-        const after: { readonly after?: CacheKey } = from === undefined ? {} : { after: from }
-        const { entries, next } = await step('list', false, () =>
-          backend.listKeys({ namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-        )
-        for (const key of entries) {
-          await step('destroy', true, () => destroy(context, { key }))
-          destroyed += 1
-        }
-        from = next
-      } while (from !== undefined)
+      try {
+        do {
+          const after: { readonly after?: CacheKey } = from === undefined ? {} : { after: from }
+          const { entries, next } = await step(false, () =>
+            backend.listKeys({ namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+          )
+          for (const key of entries) {
+            await step(true, () => destroy(context, { key }))
+            destroyed += 1
+          }
+          from = next
+        } while (from !== undefined)
+      } catch (error) {
+        if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+        // The step that was given up may have done nothing, but those before it have.
+        throw destroyed > 0 || error.applied === 'unknown' ? butMayBeApplied(error) : butNotApplied(error)
+      }
       return destroyed
     },
   }
