@@ -111,6 +111,29 @@ test('no new step of a save begins once it was aborted: the change does not come
   expect((await loaded(other, given.session.id)).data).toEqual({ n: 1, count: 1 })
 })
 
+test.each(['create', 'due'] as const)(
+  'a creation that was aborted over its lease is made nowhere, with persistOn %s',
+  async (persistOn) => {
+    const { process, cache, cached, stored } = world()
+    const store = process({ persistOn })
+    const gate = held()
+    cache.intercept = async (operation, proceed) => {
+      const answer = await proceed()
+      if (operation === 'add') await gate.opened
+      return answer
+    }
+    const controller = new AbortController()
+    const creating = store.create({ n: 1 }, { id: 'an-id', signal: controller.signal })
+    await settled()
+    controller.abort()
+    await expectCode(creating, 'E_ABORTED')
+    gate.open()
+    await settled()
+    expect(await cached('an-id')).toBeUndefined()
+    expect(await stored('an-id')).toEqual({ state: 'absent' })
+  },
+)
+
 test('a call that waits behind another one is never begun once it was aborted', async () => {
   const { given, own } = await scene()
   const gate = held()
