@@ -1,8 +1,8 @@
 import type { SessionData } from 'express-session'
-import type { SessionStore } from '../contract/index.js'
+import type { GivenIdleTtl, SessionStore } from '../contract/index.js'
 import { createSessionStore } from '../create-session-store.js'
 import { areOptions, invalidOption } from '../errors.js'
-import { resolveOptions, type StoreOptions } from '../store/options.js'
+import type { StoreOptions } from '../store/options.js'
 
 /** What an application keeps in `req.session`, as declared by merging into express-session's `SessionData`. */
 export type ExpressData = Partial<SessionData>
@@ -34,7 +34,7 @@ export interface ResolvedExpressOptions {
   readonly sessions: SessionStore<ExpressData>
   readonly owned: boolean
   /** The idle time-out of a session whose cookie has no `maxAge`; `undefined` leaves it as it is. */
-  readonly idleTtlMs: number | undefined
+  readonly idleTtlMs: GivenIdleTtl | undefined
 }
 
 const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
@@ -61,5 +61,5 @@ export const resolveExpressOptions = (options: NonstickStoreOptions): ResolvedEx
 const made = (options: OwnStoreOptions): ResolvedExpressOptions => {
   const { sessions: _, ...storeOptions } = options
   const sessions = createSessionStore<ExpressData>(storeOptions)
-  return { sessions, owned: true, idleTtlMs: resolveOptions(storeOptions).idleTtlMs }
+  return { sessions, owned: true, idleTtlMs: 'default' }
 }

@@ -1,6 +1,6 @@
 import { type SessionData, Store } from 'express-session'
 import { LRUCache } from 'lru-cache'
-import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
+import type { CloseOptions, CloseReport, EpochMs, GivenIdleTtl, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
@@ -47,7 +47,7 @@ export class NonstickStore extends Store {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<ExpressData>
   readonly #owned: boolean
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl | undefined
   #hasWarned = false
   /** Which copy each session object of a request came from. */
   readonly #ties = new WeakMap<object, Tie>()
@@ -290,7 +290,7 @@ export class NonstickStore extends Store {
     }
   }
 
-  #idleTtlOf(cookie: StoredCookie): { readonly idleTtlMs?: number } {
+  #idleTtlOf(cookie: StoredCookie): { readonly idleTtlMs?: GivenIdleTtl } {
     const idleTtlMs = idleTtlMsOf(cookie) ?? this.#idleTtlMs
     return idleTtlMs === undefined ? {} : { idleTtlMs }
   }

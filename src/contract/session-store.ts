@@ -29,11 +29,18 @@ export interface Session<Data = Record<string, unknown>> {
   readonly idleTtlMs: number
 }
 
+/**
+ * An idle time-out that a call gives to one session: in ms, whole, at least 1_000; no more than `absoluteTtlMs` counts.
+ * The session keeps it, whatever the store's options say. `'default'` takes it back: from then on the session has the
+ * idle time-out that the options say.
+ */
+export type GivenIdleTtl = number | 'default'
+
 export interface CreateOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
-  /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
-  readonly idleTtlMs?: number
+  /** @default 'default' */
+  readonly idleTtlMs?: GivenIdleTtl
 }
 
 export interface LoadOptions {
@@ -51,8 +58,8 @@ export interface WriteOptions {
    * @default false
    */
   readonly durable?: boolean
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+  /** The session's idle time-out from now on. Default: its own where it has one, or what the store's options say. */
+  readonly idleTtlMs?: GivenIdleTtl
 }
 
 export interface SaveOptions extends WriteOptions {
@@ -80,8 +87,17 @@ export interface SaveReport {
 }
 
 export interface TouchOptions {
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: GivenIdleTtl
+}
+
+export interface RegenerateOptions {
+  /**
+   * Whether the new session ends, used or not, when the old one would have. Otherwise its absolute lifetime begins anew,
+   * as that of any session which begins with a login.
+   * @default false
+   */
+  readonly keepDeadline?: boolean
 }
 
 export interface DestroySessionOptions {
@@ -321,7 +337,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data> | string): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string, options?: RegenerateOptions): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.

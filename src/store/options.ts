@@ -4,7 +4,7 @@ import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
 import { SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
-import type { LifeTimings } from '../session/expiry.js'
+import { LEAST_IDLE_TTL_MS, type LifeTimings } from '../session/expiry.js'
 import { NAMESPACE } from '../session/key.js'
 import type { OnTooManySessions, SeatLimit } from '../session/seats.js'
 import {
@@ -14,6 +14,7 @@ import {
   checkedOption,
   checkOptions,
   having,
+  type Kind,
   type Kinds,
   kindOf,
   milliseconds,
@@ -59,10 +60,26 @@ export interface StoreOptions<Data> {
    */
   readonly maxStaleMs?: number
 
-  /** How long a session lives that nobody uses, in ms, at least 1_000. @default 86_400_000 (one day) */
-  readonly idleTtlMs?: number
+  /**
+   * How long a session lives that nobody uses, in ms, at least 1_000. A function tells it of the data, at each write; for
+   * a session for which it returns `undefined`, the default counts. It must be quick, and go by the data alone. A call
+   * that gives a session an idle time-out of its own goes before this option.
+   * @default 86_400_000 (one day), or `absoluteTtlMs` where that is shorter and this is a function
+   */
+  readonly idleTtlMs?: number | ((data: Data) => number | undefined)
 
-  /** How long a session lives at most, used or not, in ms, at least `idleTtlMs`. @default 2_592_000_000 (30 days) */
+  /**
+   * How long a session lives that nobody uses as long as it is nobody's, as `identify` tells; in ms, from 1_000 to
+   * `absoluteTtlMs`. It goes before `idleTtlMs`, but not before what a function there returns. Absent: as long as any
+   * other.
+   */
+  readonly anonymousTtlMs?: number
+
+  /**
+   * How long a session lives at most, used or not, in ms, at least `idleTtlMs`. It is counted from the creation of the
+   * session, and no use and no write moves it. Where it was made shorter, that holds for the sessions that exist, too.
+   * @default 2_592_000_000 (30 days)
+   */
   readonly absoluteTtlMs?: number
 
   /**
@@ -205,6 +222,7 @@ export interface StoreOptions<Data> {
 export interface ResolvedOptions {
   readonly namespace: string
   readonly maxStaleMs: number
+  /** For a session of which no function and no other option says another. */
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
   readonly tombstoneTtlMs: number
@@ -252,6 +270,16 @@ const LONGEST_MS = 3_650 * DAY_MS
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
+const idleTtlNumber = milliseconds(LEAST_IDLE_TTL_MS, LONGEST_MS)
+const idleTtl: Kind<number | ((data: unknown) => number | undefined)> = {
+  ...idleTtlNumber,
+  ...kindOf(
+    `${idleTtlNumber.expected}, or a function of the data`,
+    (value) => typeof value === 'function' || idleTtlNumber.accepts(value),
+    idleTtlNumber.cure,
+  ),
+}
+
 /** What each option may be. Some have narrower bounds as well, which depend on other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
   cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
@@ -271,7 +299,8 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   ),
   maxStaleCount: whole(1, 1_000_000),
   maxStaleMs: milliseconds(100, LONGEST_MS),
-  idleTtlMs: milliseconds(1_000, LONGEST_MS),
+  idleTtlMs: idleTtl,
+  anonymousTtlMs: milliseconds(LEAST_IDLE_TTL_MS, LONGEST_MS),
   absoluteTtlMs: milliseconds(1_000, LONGEST_MS),
   touchIntervalMs: milliseconds(0, LONGEST_MS),
   touchBackendMs: milliseconds(0, LONGEST_MS),
@@ -310,13 +339,15 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   conflictOf(options.conflict)
   if (options.codec !== undefined) checkedOption('codec.id', options.codec.id, whole(1, 255))
 
-  const { idleTtlMs = DAY_MS, backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const { backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const idleTtlMs = usualIdleTtl(options)
   const idleTtl: Bound = { value: idleTtlMs, because: '`idleTtlMs`' }
   const absoluteTtlMs = checkedOption(
     'absoluteTtlMs',
     options.absoluteTtlMs ?? Math.max(30 * DAY_MS, idleTtlMs),
     milliseconds(idleTtl, LONGEST_MS),
   )
+  if (options.anonymousTtlMs !== undefined) checkAnonymousTtl(options.anonymousTtlMs, absoluteTtlMs, options.identify)
   const touchIntervalMs = checkedOption(
     'touchIntervalMs',
     options.touchIntervalMs ?? Math.ceil(idleTtlMs / 100),
@@ -381,6 +412,22 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
       timings,
     }),
   })
+}
+
+/** The idle time-out of sessions of which no function and no other option says another. */
+const usualIdleTtl = <Data>({ idleTtlMs, absoluteTtlMs = DAY_MS }: StoreOptions<Data>): number => {
+  if (typeof idleTtlMs === 'number') return idleTtlMs
+  return idleTtlMs === undefined ? DAY_MS : Math.min(DAY_MS, absoluteTtlMs)
+}
+
+const checkAnonymousTtl = (anonymousTtlMs: number, absoluteTtlMs: number, identify: unknown): void => {
+  const most: Bound = { value: absoluteTtlMs, because: '`absoluteTtlMs`' }
+  checkedOption('anonymousTtlMs', anonymousTtlMs, milliseconds(LEAST_IDLE_TTL_MS, most))
+  if (identify === undefined)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected `identify` beside `anonymousTtlMs`, to tell which sessions are nobody’s, got none',
+    )
 }
 
 const seatLimitOf = <Data>({

@@ -6,15 +6,18 @@ import type {
   DestroyAllOptions,
   DestroyByUserOptions,
   DestroySessionOptions,
+  GivenIdleTtl,
   ListByUserOptions,
   ListSessionsOptions,
   LoadOptions,
   ReadyOptions,
+  RegenerateOptions,
   SaveOptions,
   TouchOptions,
   WriteOptions,
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
+import { LEAST_IDLE_TTL_MS } from '../../session/expiry.js'
 import { APP } from '../../session/key.js'
 import { aFunction, checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
 
@@ -26,7 +29,7 @@ interface OptionsOf {
   readonly update: WriteOptions
   readonly put: WriteOptions
   readonly touch: TouchOptions
-  readonly regenerate: Record<never, never>
+  readonly regenerate: RegenerateOptions
   readonly destroy: DestroySessionOptions
   readonly list: ListSessionsOptions
   readonly count: CountOptions
@@ -47,15 +50,9 @@ type KindsOf<Options> = { readonly [Name in keyof Options]-?: Kind<unknown> }
 /** Anything: the call looks at it itself, as it raises an error of another code, or needs to know more. */
 const ANYTHING: Kind<unknown> = kindOf('anything', () => true)
 
-/**
- * The shortest idle time-out. A session with a shorter one would have ended before its visitor's next click; who gives
- * one usually means seconds.
- */
-const LEAST_IDLE_TTL_MS = 1_000
-
-const idleTtl = kindOf<number>(
-  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`,
-  (value) => Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS,
+const idleTtl = kindOf<GivenIdleTtl>(
+  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}, or 'default'`,
+  (value) => value === 'default' || (Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS),
 )
 
 const listOfKeys = kindOf(
@@ -83,7 +80,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   update: OF_A_WRITE,
   put: OF_A_WRITE,
   touch: { idleTtlMs: idleTtl },
-  regenerate: {},
+  regenerate: { keepDeadline: trueOrFalse },
   destroy: { isNew: trueOrFalse },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
   count: OF_A_COUNT,
@@ -125,6 +122,6 @@ export const checkCallOptions = (operation: CallWithOptions, callOptions: object
  * session may live at all is cut to that.
  */
 export const givenIdleTtl = (
-  idleTtlMs: number | undefined,
+  idleTtlMs: GivenIdleTtl | undefined,
   { absoluteTtlMs }: { readonly absoluteTtlMs: number },
-): number | undefined => (idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs))
+): GivenIdleTtl | undefined => (typeof idleTtlMs === 'number' ? Math.min(idleTtlMs, absoluteTtlMs) : idleTtlMs)

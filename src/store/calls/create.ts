@@ -1,6 +1,7 @@
 import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { GivenIdleTtl } from '../../contract/session-store.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
@@ -8,6 +9,7 @@ import { sessionIdFrom } from '../../session/id.js'
 import { asDurable, type Birth, born, NO_CLIENT, storedSession, trusted } from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
+import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
@@ -22,7 +24,8 @@ import { type CallParts, locatorOf } from './parts.js'
 export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted
-  readonly idleTtlMs: number
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   /** In the backend when it has been made, also where that would be deferred. */
@@ -77,7 +80,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       writeId: randomName(runtime),
       codecId: context.values.codecId,
       data: wanted.data,
-      idleTtlMs: creation.idleTtlMs,
+      ...idleTimeFor(context, creation.idleTtlMs, undefined, wanted.value),
       absoluteTtlMs: options.absoluteTtlMs,
       app: '',
       client: NO_CLIENT,
@@ -215,7 +218,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
    */
   const endedIn = (copy: BackendCopy, inCache: LiveEnvelope | undefined): StoredSession | undefined => {
-    const verdict = copyVerdict(copy, runtime.now())
+    const verdict = copyVerdict(limitedCopy(context, copy), runtime.now())
     if (verdict === 'destroyed') throw destroyedMeanwhile()
     if (copy.state !== 'live') return undefined
     const hasEnded =
@@ -312,7 +315,7 @@ const taken = (): SessionStoreError =>
 /** Makes a session under a new id, or under the id that is given. */
 export type Create<Data> = (
   data: Data,
-  given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
+  given: { readonly id?: string | undefined; readonly idleTtlMs?: GivenIdleTtl | undefined },
   call: Call,
 ) => Promise<Handle<Data>>
 
@@ -320,7 +323,7 @@ export type Create<Data> = (
 export type CreateUnder<Data> = (
   id: string,
   wanted: Wanted,
-  given: { readonly durable: boolean; readonly idleTtlMs: number | undefined },
+  given: { readonly durable: boolean; readonly idleTtlMs: GivenIdleTtl | undefined },
   call: Call,
 ) => Promise<Handle<Data>>
 
@@ -346,12 +349,12 @@ export const creatingHandles = <Data>({
   return {
     create: async (data, given, call) => {
       const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
-      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
+      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options)
       const locator = locatorOf(context, id)
       const wanted = wantedOf(context, customs, data)
       return await make(id, { locator, wanted, idleTtlMs, fresh: given.id === undefined, durable: false, call })
     },
-    createUnder: async (id, wanted, { durable, idleTtlMs = options.idleTtlMs }, call) =>
+    createUnder: async (id, wanted, { durable, idleTtlMs }, call) =>
       await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, fresh: false, durable, call }),
   }
 }

@@ -1,5 +1,6 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
+import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
@@ -13,8 +14,10 @@ import {
   takenOver,
   takeoverGuard,
   type Write,
+  type WriteStep,
 } from '../../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { LiveCopy, Reading } from '../protocol/read.js'
@@ -33,6 +36,8 @@ export interface Regeneration {
   readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
   readonly resolve: WriteIntent['resolve']
+  /** Whether the new session ends at the latest when the old one would have. */
+  readonly keepDeadline: boolean
   readonly call: Call
 }
 
@@ -40,9 +45,6 @@ export interface Regenerated {
   readonly now: LiveCopy
   readonly resolved: Resolved
 }
-
-/** The step that freezes the old session. Its write id names the frozen version. */
-type Halting = Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>
 
 /**
  * Moves a session to a new id. First the old session is frozen as it stands, so that no write is acknowledged that the
@@ -56,7 +58,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, call }: Regeneration,
+  { from, of, to, resolve, keepDeadline, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   /**
@@ -68,7 +70,8 @@ export const regenerate = async (
   let fresh: LiveEnvelope | undefined
   let mayBeThere = false
 
-  const halting = (): Halting => ({
+  /** The step that freezes the old session. Its write id names the frozen version. */
+  const halting = (): WriteStep => ({
     now: runtime.now(),
     writeId: randomName(runtime),
     timings: options.timings,
@@ -78,7 +81,7 @@ export const regenerate = async (
    * Brings the old session, as it stands, to the backend at a version that no write can follow. Resolves to `undefined`
    * where another process came between.
    */
-  const halt = async (found: LiveCopy, step: Halting): Promise<LiveEnvelope | undefined> => {
+  const halt = async (found: LiveCopy, step: WriteStep): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
     let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {
@@ -135,8 +138,9 @@ export const regenerate = async (
         writeId: randomName(runtime),
         codecId: context.values.codecId,
         data: resolved.data,
-        idleTtlMs: old.idleTtlMs,
+        ...idleTimeFor(context, undefined, old, resolved.value),
         absoluteTtlMs: options.absoluteTtlMs,
+        ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
         app: old.app,
         client: { address: old.address, userAgent: old.userAgent },
         becomes,
@@ -155,7 +159,8 @@ export const regenerate = async (
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values
-    const step: Write = { ...halting(), codecId, data: resolved.data, idleTtlMs: fresh.idleTtlMs }
+    const idleTime = idleTimeFor(context, undefined, fresh, resolved.value)
+    const step: Write = { ...halting(), codecId, data: resolved.data, ...idleTime }
     const next = takenOver(fresh, step, randomName(runtime), 0)
     const session = storedSession(next, resolved.userId, options.timings)
     const outcome = await backend.update(
@@ -298,13 +303,14 @@ export const regenerate = async (
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
   { newestOf }: Pick<Saving<Data>, 'newestOf'>,
-): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
+): ((handle: Handle<Data>, options: RegenerateOptions, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
     before: SaveInLine | undefined,
+    { keepDeadline = false }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
@@ -315,14 +321,14 @@ export const regenerating = <Data>(
     const to = locatorOf(context, id)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, of: basis, to, resolve, call }),
+      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, call }),
     )
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }
 
-  return (handle, call) => {
+  return (handle, regenerateOptions, call) => {
     const wanted = wantedOf(context, customs, handle.data)
     const before = handle.lastSave
-    return handle.inTurn(() => inTurn(handle, wanted, before, call))
+    return handle.inTurn(() => inTurn(handle, wanted, before, regenerateOptions, call))
   }
 }
