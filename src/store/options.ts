@@ -5,7 +5,7 @@ import type { Runtime } from '../contract/time.js'
 import { SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
 import { LEAST_IDLE_TTL_MS, type LifeTimings } from '../session/expiry.js'
-import { NAMESPACE } from '../session/key.js'
+import { APP, NAMESPACE } from '../session/key.js'
 import type { OnTooManySessions, SeatLimit } from '../session/seats.js'
 import {
   aFunction,
@@ -46,6 +46,13 @@ export interface StoreOptions<Data> {
    * @default 'nonstick'
    */
   readonly namespace?: string
+
+  /**
+   * The application within the namespace to which the sessions belong that this store creates: up to 64 letters, digits,
+   * `_`, `.` and `-`. Applications of one namespace share their sessions; `list`, `count`, `activity` and `destroyAll`
+   * can be asked for those of one. @default '', none
+   */
+  readonly app?: string
 
   /**
    * How far the backend may fall behind: it is written on every n-th change of a session. Losing the cache can cost up
@@ -221,6 +228,7 @@ export interface StoreOptions<Data> {
 /** The options with every default in its place, frozen. */
 export interface ResolvedOptions {
   readonly namespace: string
+  readonly app: string
   readonly maxStaleMs: number
   /** For a session of which no function and no other option says another. */
   readonly idleTtlMs: number
@@ -270,6 +278,12 @@ const LONGEST_MS = 3_650 * DAY_MS
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
 
+/** The name of an application within a namespace. */
+export const anApp: Kind<string> = kindOf(
+  'an application: up to 64 letters, digits, _, . and -',
+  (value) => typeof value === 'string' && APP.test(value),
+)
+
 const idleTtlNumber = milliseconds(LEAST_IDLE_TTL_MS, LONGEST_MS)
 const idleTtl: Kind<number | ((data: unknown) => number | undefined)> = {
   ...idleTtlNumber,
@@ -297,6 +311,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
     '1 to 64 letters, digits, _, . and -',
     (value) => typeof value === 'string' && NAMESPACE.test(value),
   ),
+  app: anApp,
   maxStaleCount: whole(1, 1_000_000),
   maxStaleMs: milliseconds(100, LONGEST_MS),
   idleTtlMs: idleTtl,
@@ -380,6 +395,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   const insertMs = Math.min(absoluteTtlMs, Math.max(INSERT_MS, thawMs + maxClockSkewMs))
   return Object.freeze({
     namespace: options.namespace ?? 'nonstick',
+    app: options.app ?? '',
     maxStaleMs: options.maxStaleMs ?? 60_000,
     idleTtlMs,
     absoluteTtlMs,

@@ -1,6 +1,7 @@
 import type {
   ActivityOptions,
   CallOptions,
+  ClientInfo,
   CloseOptions,
   CountOptions,
   CreateOptions,
@@ -19,7 +20,6 @@ import type {
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
 import { LEAST_IDLE_TTL_MS } from '../../session/expiry.js'
-import { APP } from '../../session/key.js'
 import {
   aFunction,
   anAbortSignal,
@@ -30,6 +30,7 @@ import {
   trueOrFalse,
   whole,
 } from '../../tools/options.js'
+import { anApp } from '../options.js'
 
 /** The calls of the store whose options are checked, and their options. */
 interface OptionsOf {
@@ -76,30 +77,39 @@ const listOfKeys = kindOf(
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
 
-const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
-const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl }
+const CLIENT: ReadonlySet<string> = new Set(['address', 'userAgent'] satisfies (keyof ClientInfo)[])
 
-const app = kindOf(
-  'an application: up to 64 letters, digits, _, . and -',
-  (value) => typeof value === 'string' && APP.test(value),
+const client = kindOf<ClientInfo>(
+  'an object with the texts `address` and `userAgent`, or one of them',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !(value instanceof Promise) &&
+    Object.entries(value).every(
+      ([name, text]: [string, unknown]) => CLIENT.has(name) && (text === undefined || typeof text === 'string'),
+    ),
 )
+
+const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl, client }
+
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
-const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app, seenWithinMs: span }
+const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithinMs: span }
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
-  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl },
+  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl, app: anApp, client },
   load: { ...OF_A_CALL, touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
   put: OF_A_WRITE,
   touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
-  regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse },
+  regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
   destroy: { ...OF_A_CALL, isNew: trueOrFalse },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
   count: OF_A_COUNT,
-  activity: { ...OF_A_CALL, app, withinMs: span },
-  destroyAll: { ...OF_A_CALL, app, onProgress: aFunction() },
+  activity: { ...OF_A_CALL, app: anApp, withinMs: span },
+  destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
   listByUser: { ...OF_A_CALL, data: trueOrFalse },
   destroyByUser: { ...OF_A_CALL, except: ANYTHING },
   countByUser: OF_A_CALL,

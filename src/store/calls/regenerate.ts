@@ -2,6 +2,7 @@ import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
@@ -9,6 +10,7 @@ import {
   asDurable,
   asItStands,
   born,
+  type Client,
   halted,
   storedSession,
   takenOver,
@@ -38,6 +40,8 @@ export interface Regeneration {
   readonly resolve: WriteIntent['resolve']
   /** Whether the new session ends at the latest when the old one would have. */
   readonly keepDeadline: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client: Client | undefined
   readonly call: Call
 }
 
@@ -58,7 +62,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, keepDeadline, call }: Regeneration,
+  { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   /**
@@ -142,7 +146,7 @@ export const regenerate = async (
         absoluteTtlMs: options.absoluteTtlMs,
         ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
         app: old.app,
-        client: { address: old.address, userAgent: old.userAgent },
+        client: client ?? { address: old.address, userAgent: old.userAgent },
         becomes,
         timings: options.timings,
       })
@@ -310,7 +314,7 @@ export const regenerating = <Data>(
     handle: Handle<Data>,
     asked: Wanted,
     before: SaveInLine | undefined,
-    { keepDeadline = false }: RegenerateOptions,
+    { keepDeadline = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
@@ -319,9 +323,10 @@ export const regenerating = <Data>(
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
+    const client = info === undefined ? handle.client : clientOf(info)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, call }),
+      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
     )
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }

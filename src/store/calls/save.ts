@@ -1,5 +1,6 @@
 import type { GivenIdleTtl, SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import { asDurable, isUnflushed } from '../../session/transitions.js'
@@ -137,9 +138,10 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle: Handle<Data>,
     asked: Wanted,
     mine: SaveInLine,
-    { durable = false, unmergedKeys = [], idleTtlMs, isolated = false }: GivenSaveOptions,
+    { durable = false, unmergedKeys = [], idleTtlMs, isolated = false, client }: GivenSaveOptions,
     call: Call,
   ): Promise<SaveReport> => {
+    if (client !== undefined) handle.client = clientOf(client)
     const { doubtful } = handle
     const newest = await newestOf(handle)
     const basis = mine.basis ?? handle.known
@@ -171,14 +173,14 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const writeOf = async (
     handle: Handle<Data>,
     wanted: Encoded,
-    intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful'>,
+    intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful' | 'client'>,
   ): Promise<WriteResult> => {
-    const { locator, doubtful } = handle
+    const { locator, doubtful, client } = handle
     const tries = noTries(context.runtime)
     try {
       return await queue.run(locator.key, async () => {
         intent.call.refuseIfLate()
-        return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful })
+        return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful, client })
       })
     } catch (error) {
       // The handle takes nothing for stored that was not acknowledged. But its next save has to know what may be in.

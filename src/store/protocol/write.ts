@@ -19,6 +19,7 @@ import { hasExpired } from '../../session/expiry.js'
 import type { Encoded } from '../../session/sameness.js'
 import {
   asDurable,
+  type Client,
   type Identification,
   isUnflushed,
   takenOver,
@@ -99,6 +100,8 @@ export interface WriteIntent {
   /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
   readonly idleTtlMs: GivenIdleTtl | undefined
   readonly durable: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client?: Client | undefined
   /** The epoch of the user that the session is to carry at least from now on. Left out: the one that it has. */
   readonly userEpoch?: number
   readonly tries: Tries
@@ -318,6 +321,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     becomes: Identification | undefined,
   ): Write => ({
     ...(becomes === undefined ? {} : { becomes }),
+    client: intent.client,
     now: runtime.now(),
     writeId: intent.tries.writeId,
     codecId: context.values.codecId,
