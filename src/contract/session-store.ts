@@ -21,13 +21,56 @@ export interface Session<Data = Record<string, unknown>> {
   readonly id: string
   data: Data
   readonly createdAt: EpochMs
+  /**
+   * The last use that was written down before this request's own: as exact as `touchIntervalMs`. It moves when this
+   * request touches or saves the session.
+   */
+  readonly seenAt: EpochMs
   /** When it ends unless it is used again, as known when it was loaded, saved or touched. */
   readonly expiresAt: EpochMs
   /** When it ends, used or not. */
   readonly absoluteExpiresAt: EpochMs
   /** How long it lives untouched. */
   readonly idleTtlMs: number
+  /**
+   * How many uses were written down that changed nothing. It is no count of requests but a lower bound: at most one use is
+   * written down for each `touchIntervalMs`, none beside a change, and those since the last flush are lost with the
+   * cache. With `touchIntervalMs: 0` it counts each `load` and `touch`, except one that met another write. At most
+   * 2^32 - 1.
+   */
+  readonly reads: number
+  /**
+   * How many changes were accepted, the creation and a change of the idle time-out included. Like the changes, those since
+   * the last flush are lost with the cache. At most 2^32 - 1.
+   */
+  readonly writes: number
+  /** The application within the namespace, as `create` was given it; empty where none was named. */
+  readonly app: string
+  /** The network address of the client, as the last write knew it; `undefined` where nobody recorded one. */
+  readonly address: string | undefined
+  /** What the client calls itself, as the last write knew it; `undefined` where nobody recorded it. */
+  readonly userAgent: string | undefined
 }
+
+/**
+ * What is known of the client at the other end, to be recorded beside the data; for an adapter, which has the request.
+ * Nothing is recorded unless a call is given this. Of each text 255 bytes of UTF-8 are kept, and U+FFFD stands for control
+ * characters and halves of surrogate pairs. What is `undefined` or empty is not known, and is forgotten where it was
+ * known before.
+ *
+ * Both are personal data: they stand in both tiers as they are, and in listings.
+ */
+export interface ClientInfo {
+  readonly address?: string | undefined
+  readonly userAgent?: string | undefined
+}
+
+/**
+ * An idle time-out that a call gives to one session: in ms, whole, at least 1_000; no more than `absoluteTtlMs` counts.
+ * The session keeps it, whatever the store's options say. `'default'` takes it back: from then on the session has the
+ * idle time-out that the options say.
+ */
+export type GivenIdleTtl = number | 'default'
 
 /** What every call can be told that may have to wait. */
 export interface CallOptions {
@@ -44,8 +87,15 @@ export interface CallOptions {
 export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
-  /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
-  readonly idleTtlMs?: number
+  /** @default 'default' */
+  readonly idleTtlMs?: GivenIdleTtl
+  /**
+   * The application within the namespace to which the session belongs, for lists and counts: up to 64 letters, digits,
+   * `_`, `.` and `-`. It stays that for good. @default the store's `app`
+   */
+  readonly app?: string
+  /** What is to be recorded of the client. Absent: nothing. */
+  readonly client?: ClientInfo
 }
 
 export interface LoadOptions extends CallOptions {
@@ -63,8 +113,13 @@ export interface WriteOptions extends CallOptions {
    * @default false
    */
   readonly durable?: boolean
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+  /** The session's idle time-out from now on. Default: its own where it has one, or what the store's options say. */
+  readonly idleTtlMs?: GivenIdleTtl
+  /**
+   * What is to be recorded of the client from now on. It comes with what this call writes; a save that changes nothing
+   * else writes nothing for it, and leaves it to the next save of the same session object. Absent: as it was.
+   */
+  readonly client?: ClientInfo
 }
 
 export interface SaveOptions extends WriteOptions {
@@ -92,8 +147,19 @@ export interface SaveReport {
 }
 
 export interface TouchOptions extends CallOptions {
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: GivenIdleTtl
+}
+
+export interface RegenerateOptions extends CallOptions {
+  /**
+   * Whether the new session ends, used or not, when the old one would have. Otherwise its absolute lifetime begins anew,
+   * as that of any session which begins with a login.
+   * @default false
+   */
+  readonly keepDeadline?: boolean
+  /** What is to be recorded of the client from now on. Absent: as it was. */
+  readonly client?: ClientInfo
 }
 
 export interface DestroySessionOptions extends CallOptions {
@@ -334,7 +400,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data> | string, options?: CallOptions): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string, options?: RegenerateOptions): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.

@@ -106,8 +106,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       timely('regenerate', true, regenerateOptions, (call) => {
         // `regenerate` is called at once, so that what the handle holds now counts, and not what it holds when its turn
         // comes.
-        if (isSession(session)) return regenerate(mine(session), call)
-        return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
+        if (isSession(session)) return regenerate(mine(session), regenerateOptions, call)
+        return loaded(session, call).then((handle) => regenerate(handle ?? gone(), regenerateOptions, call))
       }),
     destroy: (session, destroyOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {

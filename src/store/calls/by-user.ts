@@ -7,6 +7,7 @@ import { hasExpired } from '../../session/expiry.js'
 import { limiter } from '../../tools/limiter.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import { destroyedMeanwhile, isUnavailable, userOfEnvelope } from '../context.js'
+import { limitedEnvelope } from '../idle-ttl.js'
 import { keeping } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -66,7 +67,7 @@ export const byUser = <Data>(
       const found = await cache.get(locator.key)
       if (found.state === 'tombstone') return undefined
       if (found.state !== 'live' || isUserUnproved(found.envelope)) return asInBackend()
-      const { envelope } = found
+      const envelope = limitedEnvelope(context, found.envelope)
       // An entry from before an outage of its server may be older than what the backend has.
       if (envelope.trustedAt < cache.trustFrom(locator.key)) return asInBackend()
       if (hasExpired(envelope, runtime.now()) || userOfEnvelope(context, envelope) !== userId) return undefined

@@ -1,13 +1,24 @@
 import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { CreateOptions, GivenIdleTtl } from '../../contract/session-store.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { asDurable, type Birth, born, NO_CLIENT, storedSession, trusted } from '../../session/transitions.js'
+import {
+  asDurable,
+  type Birth,
+  born,
+  type Client,
+  NO_CLIENT,
+  storedSession,
+  trusted,
+} from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
+import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
@@ -22,7 +33,10 @@ import { type CallParts, locatorOf } from './parts.js'
 export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted
-  readonly idleTtlMs: number
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
+  readonly app: string
+  readonly client: Client | undefined
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   /** In the backend when it has been made, also where that would be deferred. */
@@ -77,10 +91,10 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       writeId: randomName(runtime),
       codecId: context.values.codecId,
       data: wanted.data,
-      idleTtlMs: creation.idleTtlMs,
+      ...idleTimeFor(context, creation.idleTtlMs, undefined, wanted.value),
       absoluteTtlMs: options.absoluteTtlMs,
-      app: '',
-      client: NO_CLIENT,
+      app: creation.app,
+      client: creation.client ?? NO_CLIENT,
       becomes: wanted.userId === undefined ? undefined : await becoming(context, locator, wanted.userId, call),
       timings: options.timings,
     }
@@ -214,7 +228,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
    */
   const endedIn = (copy: BackendCopy, inCache: LiveEnvelope | undefined): StoredSession | undefined => {
-    const verdict = copyVerdict(copy, runtime.now())
+    const verdict = copyVerdict(limitedCopy(context, copy), runtime.now())
     if (verdict === 'destroyed') throw destroyedMeanwhile()
     if (copy.state !== 'live') return undefined
     const hasEnded =
@@ -307,17 +321,13 @@ const taken = (): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', 'A session with this id exists already', { applied: 'no' })
 
 /** Makes a session under a new id, or under the id that is given. */
-export type Create<Data> = (
-  data: Data,
-  given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
-  call: Call,
-) => Promise<Handle<Data>>
+export type Create<Data> = (data: Data, given: CreateOptions, call: Call) => Promise<Handle<Data>>
 
 /** Makes a session of what is wanted, under an id that others may know. */
 export type CreateUnder<Data> = (
   id: string,
   wanted: Wanted,
-  given: { readonly durable: boolean; readonly idleTtlMs: number | undefined },
+  given: Pick<Creation, 'durable' | 'idleTtlMs' | 'client'>,
   call: Call,
 ) => Promise<Handle<Data>>
 
@@ -343,12 +353,21 @@ export const creatingHandles = <Data>({
   return {
     create: async (data, given, call) => {
       const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
-      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
+      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options)
+      const recorded = { app: given.app ?? options.app, client: given.client && clientOf(given.client) }
       const locator = locatorOf(context, id)
       const wanted = wantedOf(context, customs, data)
-      return await make(id, { locator, wanted, idleTtlMs, fresh: given.id === undefined, durable: false, call })
+      return await make(id, {
+        locator,
+        wanted,
+        ...recorded,
+        idleTtlMs,
+        fresh: given.id === undefined,
+        durable: false,
+        call,
+      })
     },
-    createUnder: async (id, wanted, { durable, idleTtlMs = options.idleTtlMs }, call) =>
-      await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, fresh: false, durable, call }),
+    createUnder: async (id, wanted, given, call) =>
+      await make(id, { locator: locatorOf(context, id), wanted, app: options.app, ...given, fresh: false, call }),
   }
 }
