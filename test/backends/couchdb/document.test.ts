@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   contentOf,
@@ -15,6 +16,7 @@ import {
   tombstoneOf,
   winnerOf,
 } from '../../../src/backends/couchdb/document.js'
+import { contentOfUser } from '../../../src/backends/couchdb/user-document.js'
 import { storedSession } from '../../../src/testing/stored-session.js'
 
 const written = (content: object, revision = '1-a'): Leaf =>
@@ -129,5 +131,24 @@ describe('of several leaves', () => {
   ] as const)('%s', (_, leaves, revision) => {
     expect(winnerOf(leaves)?.revision).toBe(revision)
     expect(winnerOf([...leaves].reverse())?.revision).toBe(revision)
+  })
+})
+
+describe('the page about the format', () => {
+  const page = readFileSync(new URL('../../../docs/data-format.md', import.meta.url), 'utf8')
+  /** The fields in the table that begins with this heading. */
+  const fieldsUnder = (heading: string): readonly string[] => {
+    const table = page.slice(page.indexOf(`| ${heading} | who reads it |`)).split('\n\n')[0] ?? ''
+    return [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, field = '']) => field)
+  }
+  const session = storedSession({ userId: 'ann', address: '::1', userAgent: 'Browser/1.0' })
+  const record = { epoch: 1, seats: [] }
+
+  test.each<[string, object]>([
+    ['field', contentOf(session)],
+    ['field of a tombstone', tombstoneOf('0', 1, 2)],
+    ['field of a user', contentOfUser({ namespace: 'a', userId: 'ann' }, record)],
+  ])('names what a document has, and nothing else: %s', (heading, content) => {
+    expect(fieldsUnder(heading)).toEqual(Object.keys(content))
   })
 })
