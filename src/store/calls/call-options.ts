@@ -77,7 +77,7 @@ const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 const OF_A_COUNT: KindsOf<CountOptions> = { app, seenWithinMs: span }
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
-  create: { id: ANYTHING, idleTtlMs: idleTtl },
+  create: { id: ANYTHING, idleTtlMs: idleTtl, app },
   load: { touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
@@ -85,7 +85,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   touch: { idleTtlMs: idleTtl },
   regenerate: {},
   destroy: { isNew: trueOrFalse },
-  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
+  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,
   activity: { app, withinMs: span },
   destroyAll: { app, onProgress: aFunction() },

@@ -1,6 +1,7 @@
 import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { CreateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
@@ -23,6 +24,8 @@ export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted
   readonly idleTtlMs: number
+  /** The application within the namespace; empty for none. */
+  readonly app: string
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   /** In the backend when it has been made, also where that would be deferred. */
@@ -79,7 +82,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       data: wanted.data,
       idleTtlMs: creation.idleTtlMs,
       absoluteTtlMs: options.absoluteTtlMs,
-      app: '',
+      app: creation.app,
       client: NO_CLIENT,
       becomes: wanted.userId === undefined ? undefined : await becoming(context, locator, wanted.userId, call),
       timings: options.timings,
@@ -312,7 +315,7 @@ const taken = (): SessionStoreError =>
 /** Makes a session under a new id, or under the id that is given. */
 export type Create<Data> = (
   data: Data,
-  given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
+  given: Pick<CreateOptions, 'id' | 'idleTtlMs' | 'app'>,
   call: Call,
 ) => Promise<Handle<Data>>
 
@@ -349,9 +352,10 @@ export const creatingHandles = <Data>({
       const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
       const locator = locatorOf(context, id)
       const wanted = wantedOf(context, customs, data)
-      return await make(id, { locator, wanted, idleTtlMs, fresh: given.id === undefined, durable: false, call })
+      const fresh = given.id === undefined
+      return await make(id, { locator, wanted, idleTtlMs, app: given.app ?? '', fresh, durable: false, call })
     },
     createUnder: async (id, wanted, { durable, idleTtlMs = options.idleTtlMs }, call) =>
-      await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, fresh: false, durable, call }),
+      await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, app: '', fresh: false, durable, call }),
   }
 }
