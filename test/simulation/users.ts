@@ -83,12 +83,13 @@ export class Users {
 
   /** A process ends a session. It counts where a login does so, to make room for another session. */
   onDestroyed(process: string, key: string): void {
+    const { limit } = this.#world.config.users ?? {}
     const row = this.#world.backendServer.rows.get(key)
     const userId = row?.state === 'live' ? row.session.userId : undefined
     const underWay = [...this.#world.sessions.values()].flatMap(({ operations, key: of }) =>
       operations.filter((each) => each.completed === undefined && each.process === process && of !== key),
     )
-    const isForLogin = userId !== undefined && underWay.some(({ becomes }) => becomes === userId)
+    const isForLogin = limit?.onTooMany === 'end-oldest' && userId !== undefined && underWay.some(({ becomes }) => becomes === userId)
     const isForLogout = this.logouts.some((each) => each.completed === undefined && each.process === process)
     if (isForLogin && !isForLogout) this.#world.strikeFelt('oldest session ended')
   }
