@@ -37,7 +37,7 @@ export interface ResolvedExpressOptions {
   readonly idleTtlMs: number | undefined
 }
 
-const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'clear', 'close'] as const
+const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
 const BESIDE_A_GIVEN_STORE: ReadonlySet<string> = new Set(['sessions', 'idleTtlMs'])
 
 /** @throws SessionStoreError `E_CONFIG` */

@@ -29,14 +29,26 @@ export interface Session<Data = Record<string, unknown>> {
   readonly idleTtlMs: number
 }
 
-export interface CreateOptions {
+/** What every call can be told that may have to wait. */
+export interface CallOptions {
+  /**
+   * Gives the call up, for instance as its visitor has gone. The call then rejects with `E_ABORTED`, whose `cause` is
+   * the signal's reason. If the signal was aborted before the call began, nothing was done (`applied: 'no'` on a call
+   * that changes something). If it is aborted later, no further step of the call begins; a change may be in then
+   * (`applied: 'unknown'`), and a `destroy` that has begun is finished all the same. Aborted after the call has settled,
+   * the signal does nothing. One signal may be given to any number of calls.
+   */
+  readonly signal?: AbortSignal
+}
+
+export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
   /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
   readonly idleTtlMs?: number
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends CallOptions {
   /**
    * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
    * @default true
@@ -45,7 +57,7 @@ export interface LoadOptions {
 }
 
 /** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
-export interface WriteOptions {
+export interface WriteOptions extends CallOptions {
   /**
    * Resolve only when the backend has this session as it stands.
    * @default false
@@ -79,12 +91,12 @@ export interface SaveReport {
   readonly durability: 'cache' | 'backend'
 }
 
-export interface TouchOptions {
+export interface TouchOptions extends CallOptions {
   /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
   readonly idleTtlMs?: number
 }
 
-export interface DestroySessionOptions {
+export interface DestroySessionOptions extends CallOptions {
   /**
    * The id was made by the caller a moment ago, and nobody else has heard of it, nor was a session stored under it: then
    * nothing is left of it where nothing stands, whereas otherwise a tombstone is kept for a while. A session that stands
@@ -118,11 +130,12 @@ export interface CloseOptions {
   readonly deadlineMs?: number
 }
 
-export interface ReadyOptions {
+export interface ReadyOptions extends CallOptions {
   /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
   readonly deadlineMs?: number
 }
 
+/** Which page of a listing is wanted; see `list`. */
 export interface StoreHealth {
   /** `down`: no session can be served. `degraded`: sessions are served, with one tier impaired. */
   readonly state: 'up' | 'degraded' | 'down'
@@ -197,7 +210,7 @@ export interface SessionPage<Data = Record<string, unknown>> {
   readonly lag: Lag
 }
 
-export interface CountOptions {
+export interface CountOptions extends CallOptions {
   /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
   readonly app?: string
   /** Only those that were used in the last so many ms, as far as the backend was told. A number from 1 on. */
@@ -213,7 +226,7 @@ export interface ListSessionsOptions extends CountOptions {
   readonly data?: boolean
 }
 
-export interface ActivityOptions {
+export interface ActivityOptions extends CallOptions {
   readonly app?: string
   /** In ms, a number from 1 on: for instance 600_000 for the last ten minutes. */
   readonly withinMs: number
@@ -226,17 +239,17 @@ export interface Activity {
   readonly lag: Lag
 }
 
-export interface ListByUserOptions {
+export interface ListByUserOptions extends CallOptions {
   /** Whether the data is wanted as well. @default false */
   readonly data?: boolean
 }
 
-export interface DestroyByUserOptions {
+export interface DestroyByUserOptions extends CallOptions {
   /** A session of the user that stays, for "log out all my other devices": its id, or a session of this store. */
   readonly except?: Pick<Session, 'id'> | string
 }
 
-export interface DestroyAllOptions {
+export interface DestroyAllOptions extends CallOptions {
   /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
   readonly app?: string
   /** Called after each batch, with how many were destroyed so far. What it throws rejects the call. */
@@ -271,7 +284,7 @@ export interface SessionInspection<Data = Record<string, unknown>> {
 
 /**
  * Sessions for a cluster. Every call settles within its deadline, except those that end many sessions, which take
- * as long as there are sessions. A session that is not there is `undefined`; a rejection means that the store could not know
+ * as long as there are sessions, and each of them can be given up before (`signal`). A session that is not there is `undefined`; a rejection means that the store could not know
  * (`E_SESSION_UNAVAILABLE`) or would not (`docs/errors.md` has each code). An id that is no string, empty or absurdly
  * long, or a handle, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
  * that reads or changes sessions rejects with `E_CLOSED`; `health`, `stats` and `on` go on.
@@ -321,7 +334,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data> | string): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string, options?: CallOptions): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.
@@ -345,7 +358,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * slow. Where `next` is `undefined`, nothing follows. One session that cannot be read makes no page reject: it has an
    * `error`, and a `fault` event tells of it.
    *
-   * Rejects with `E_CONFIG` if the backend cannot list, and with `E_INVALID_ID` if `after` is no handle.
+   * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no handle.
    */
   list(options?: ListSessionsOptions): Promise<SessionPage<Data>>
 
@@ -358,7 +371,8 @@ export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * Destroys every session of this namespace, or of one application, that the backend holds, in batches and without
    * reading their data. It takes as long as that takes: the deadline is that of each of its steps. The first step that
-   * fails rejects it, as does `close()` (`E_CLOSED`); what was destroyed until then is, and calling it again goes on.
+   * fails rejects it, as do `close()` (`E_CLOSED`) and an aborted `signal`; what was destroyed until then is, and calling
+   * it again goes on.
    */
   destroyAll(options?: DestroyAllOptions): Promise<DestroyManyReport>
 
@@ -371,7 +385,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   listByUser(userId: string, options?: ListByUserOptions): AsyncIterableIterator<SessionInfo<Data>>
 
   /** How many live sessions a user has in the backend. */
-  countByUser(userId: string): Promise<number>
+  countByUser(userId: string, options?: CallOptions): Promise<number>
 
   /**
    * Logs a user out everywhere. After it resolved, no session that was the user's before the call, or became the user's
@@ -383,7 +397,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   destroyByUser(userId: string, options?: DestroyByUserOptions): Promise<DestroyManyReport>
 
   /** All that is stored of a user's sessions, their data included. */
-  exportByUser(userId: string): Promise<UserExport<Data>>
+  exportByUser(userId: string, options?: CallOptions): Promise<UserExport<Data>>
 
   /**
    * The handle of a session, by which it can be found in a listing: without asking anybody, and also where no such session
@@ -398,7 +412,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   inspect(handle: string, options?: ListByUserOptions): Promise<SessionInspection<Data> | undefined>
 
   /** `destroy`, by a handle. Rejects with `E_INVALID_ID` for what is no handle. */
-  destroyByHandle(handle: string): Promise<DestroyReport>
+  destroyByHandle(handle: string, options?: CallOptions): Promise<DestroyReport>
 
   /**
    * For the start of a process: resolves as soon as both tiers answer and the backend can be read, with what `health`

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import { type BackendToken, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type WriteId } from '../contract/backend.js'
 import type { CacheKey } from '../contract/locator.js'
@@ -21,7 +22,6 @@ export interface LiveEnvelope {
   /** The newest copy known to be in the backend; `NO_LINEAGE` and 0 before the first. */
   readonly durableLineage: Lineage
   readonly durableVersion: number
-  readonly durableAt: EpochMs
   /** When the oldest write that is not in the backend was made; 0 when there is none. */
   readonly unflushedAt: EpochMs
   readonly createdAt: EpochMs
@@ -125,7 +125,7 @@ const AT = {
   durableLineage: 28,
   version: 36,
   durableVersion: 42,
-  durableAt: 48,
+  identifiedVersion: 48,
   unflushedAt: 54,
   createdAt: 60,
   writtenAt: 66,
@@ -142,9 +142,8 @@ const AT = {
   tokenLength: 121,
   serverList: 122,
   identifiedAt: 126,
-  identifiedVersion: 132,
-  textsLength: 138,
-  // 140 to 143 are zero, and free.
+  textsLength: 132,
+  // 134 to 143 are zero, and free.
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -155,7 +154,8 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
  *
  * @param serverList which list of servers the writer goes by, as a number; 0 for one that has no list
  * @throws TypeError for a name that is not sixteen hexadecimal digits, RangeError for a number that has no place
- *   in its field or a backend token of more than 64 bytes: no fault of a tier, but of whoever made the envelope.
+ *   in its field, a backend token of more than 64 bytes or a text of more than 255: no fault of a tier, but of whoever
+ *   made the envelope.
  */
 export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0): Uint8Array => {
   const live = envelope.kind === 'live' ? envelope : undefined
@@ -191,7 +191,6 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     name(live.durableLineage, AT.durableLineage)
     moment(live.version, AT.version)
     moment(live.durableVersion, AT.durableVersion)
-    moment(live.durableAt, AT.durableAt)
     moment(live.unflushedAt, AT.unflushedAt)
     moment(live.createdAt, AT.createdAt)
     moment(live.writtenAt, AT.writtenAt)
@@ -292,7 +291,6 @@ const readFormat1: EnvelopeReader = (bytes) => {
     version: moment(AT.version),
     durableLineage: name(AT.durableLineage),
     durableVersion: moment(AT.durableVersion),
-    durableAt: moment(AT.durableAt),
     unflushedAt: moment(AT.unflushedAt),
     createdAt: moment(AT.createdAt),
     writtenAt: moment(AT.writtenAt),
@@ -316,7 +314,10 @@ const readFormat1: EnvelopeReader = (bytes) => {
 
 type Texts = Pick<LiveEnvelope, (typeof TEXTS)[number]>
 
-/** The texts of the header, each behind a byte that has its length; no bytes where none is there, as is usual. */
+/**
+ * The texts of the header, each behind a byte that has its length; no bytes where none is there, as is usual. UTF-8 has
+ * one replacement for every half of a surrogate pair.
+ */
 const encodeTexts = (live: Texts): Uint8Array => {
   if (live.app === '' && live.address === undefined && live.userAgent === undefined) return NO_BYTES
   return Buffer.concat(
@@ -328,14 +329,17 @@ const encodeTexts = (live: Texts): Uint8Array => {
   )
 }
 
-/** `undefined` where the bytes are no texts. An empty text is one that is not there. */
+/**
+ * `undefined` where the bytes are no texts. An empty text is one that is not there. What is no UTF-8 is no text: with
+ * replacements in its place it could be longer than the header may hold, and could not be written again.
+ */
 const decodeTexts = (bytes: Buffer): Texts | undefined => {
   if (bytes.length === 0) return { app: '', address: undefined, userAgent: undefined }
   const texts: string[] = []
   let at = 0
   for (const _ of TEXTS) {
     const end = at + 1 + (bytes[at] ?? bytes.length)
-    if (end > bytes.length) return undefined
+    if (end > bytes.length || !isUtf8(bytes.subarray(at + 1, end))) return undefined
     texts.push(bytes.toString('utf8', at + 1, end))
     at = end
   }

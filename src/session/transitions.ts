@@ -84,7 +84,6 @@ export const born = (birth: Birth): LiveEnvelope => {
     version,
     durableLineage: NO_LINEAGE,
     durableVersion: 0,
-    durableAt: 0,
     unflushedAt: birth.now,
     createdAt,
     writtenAt: birth.now,
@@ -170,7 +169,6 @@ export const confirmed = (
   ...envelope,
   durableLineage: flushed.lineage,
   durableVersion: flushed.version,
-  durableAt: now,
   // The writes after the flushed one came later, so that its own moment is a safe bound for the oldest of them.
   unflushedAt: envelope.version === flushed.version ? 0 : flushed.writtenAt,
   // The backend was not told later than now. A moment that is ahead of that came from a clock that was wrong.
@@ -192,7 +190,6 @@ export const filled = (
   version: row.version,
   durableLineage: row.lineage,
   durableVersion: row.version,
-  durableAt: now,
   unflushedAt: 0,
   createdAt: row.createdAt,
   writtenAt: row.seenAt,

@@ -1,5 +1,6 @@
 import type {
   ActivityOptions,
+  CallOptions,
   CloseOptions,
   CountOptions,
   CreateOptions,
@@ -16,7 +17,16 @@ import type {
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
 import { APP } from '../../session/key.js'
-import { aFunction, checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
+import {
+  aFunction,
+  anAbortSignal,
+  checkedOption,
+  type Kind,
+  kindOf,
+  milliseconds,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
 
 /** The calls of the store whose options are checked, and their options. */
 interface OptionsOf {
@@ -26,7 +36,7 @@ interface OptionsOf {
   readonly update: WriteOptions
   readonly put: WriteOptions
   readonly touch: TouchOptions
-  readonly regenerate: Record<never, never>
+  readonly regenerate: CallOptions
   readonly destroy: DestroySessionOptions
   readonly list: ListSessionsOptions
   readonly count: CountOptions
@@ -34,7 +44,10 @@ interface OptionsOf {
   readonly destroyAll: DestroyAllOptions
   readonly listByUser: ListByUserOptions
   readonly destroyByUser: DestroyByUserOptions
+  readonly countByUser: CallOptions
+  readonly exportByUser: CallOptions
   readonly inspect: ListByUserOptions
+  readonly destroyByHandle: CallOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -66,7 +79,8 @@ const listOfKeys = kindOf(
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
 
-const OF_A_WRITE: KindsOf<WriteOptions> = { durable: trueOrFalse, idleTtlMs: idleTtl }
+const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl }
 
 const app = kindOf(
   'an application: up to 64 letters, digits, _, . and -',
@@ -74,25 +88,28 @@ const app = kindOf(
 )
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
-const OF_A_COUNT: KindsOf<CountOptions> = { app, seenWithinMs: span }
+const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app, seenWithinMs: span }
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
-  create: { id: ANYTHING, idleTtlMs: idleTtl },
-  load: { touch: trueOrFalse },
+  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl },
+  load: { ...OF_A_CALL, touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
   put: OF_A_WRITE,
-  touch: { idleTtlMs: idleTtl },
-  regenerate: {},
-  destroy: { isNew: trueOrFalse },
+  touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
+  regenerate: OF_A_CALL,
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
   count: OF_A_COUNT,
-  activity: { app, withinMs: span },
-  destroyAll: { app, onProgress: aFunction() },
-  listByUser: { data: trueOrFalse },
-  destroyByUser: { except: ANYTHING },
-  inspect: { data: trueOrFalse },
-  ready: { deadlineMs: milliseconds(0) },
+  activity: { ...OF_A_CALL, app, withinMs: span },
+  destroyAll: { ...OF_A_CALL, app, onProgress: aFunction() },
+  listByUser: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByUser: { ...OF_A_CALL, except: ANYTHING },
+  countByUser: OF_A_CALL,
+  exportByUser: OF_A_CALL,
+  inspect: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByHandle: OF_A_CALL,
+  ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }
 

@@ -99,7 +99,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * If the lease has not come soon after the insert, the first load fills the cache.
    */
   const insertFresh = async (creation: Creation, birth: Birth): Promise<Created> => {
-    const { locator, call } = creation
+    const { locator } = creation
     let lease: CasToken | undefined
     let inserted = false
     const leasing = takeLease(locator).then(({ token }) => {
@@ -107,7 +107,6 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       else if (token !== undefined) context.background.run('place', () => cache.remove(locator.key, token))
     })
     try {
-      call.refuseIfLate()
       const durable = await insert(creation, birth, NOWHERE)
       // Nobody knows the id until this call has resolved, so a lease that comes a moment after the insert is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
@@ -130,7 +129,6 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     const { lease } = place
     let durable: LiveEnvelope
     try {
-      call.refuseIfLate()
       durable = await insert(creation, birth, place)
     } catch (error) {
       if (lease !== undefined) await cache.remove(locator.key, lease)
@@ -149,9 +147,10 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * lives.
    */
   const insert = async (creation: Creation, birth: Birth, { isFree, ended }: Place): Promise<LiveEnvelope> => {
-    const { locator, wanted } = creation
+    const { locator, wanted, call } = creation
     let standing: StoredSession | undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      call.refuseIfLate()
       const envelope = born({ ...birth, over: standing })
       const outcome = await send(locator, envelope, wanted.userId, {
         notAfter: birth.now + options.insertMs,
@@ -229,7 +228,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * id, the backend is asked under the lease whether something stands there.
    */
   const placeAlone = async (creation: Creation, birth: Birth): Promise<Created | undefined> => {
-    const { locator, fresh } = creation
+    const { locator, fresh, call } = creation
     const place = fresh
       ? { lease: (await takeLease(locator)).token, isFree: true, ended: undefined }
       : await placeOf(creation)
@@ -240,20 +239,18 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     // A late flush of the session that has ended would take the place of this one, if this one had no row in the
     // backend.
     if (place.ended !== undefined) return await insertUnder(creation, birth, place)
-    const placeIt = async (): Promise<Created | undefined> => {
-      const now = await put(locator, born(birth), lease)
-      return now === undefined ? undefined : { now, cachedLater: undefined }
-    }
-    if (fresh) return await placeIt()
     let standing: StoredSession | undefined
     try {
-      standing = endedIn(await backend.read(locator), undefined)
+      if (!fresh) standing = endedIn(await backend.read(locator), undefined)
+      call.refuseIfLate()
     } catch (error) {
       await cache.remove(locator.key, lease)
       throw error
     }
     // A row stands in the backend anyway, so that putting off the insert would spare nothing.
-    return standing === undefined ? await placeIt() : await insertUnder(creation, birth, place)
+    if (standing !== undefined) return await insertUnder(creation, birth, place)
+    const now = await put(locator, born(birth), lease)
+    return now === undefined ? undefined : { now, cachedLater: undefined }
   }
 
   const takeLease = async (

@@ -11,8 +11,8 @@ import type {
   SessionInfo,
   SessionPage,
 } from '../../contract/session-store.js'
-import { invalidOption } from '../../errors.js'
-import { handleOf, locatorOfHandle } from '../../session/public-handle.js'
+import { butMayBeApplied, butNotApplied, invalidOption, isSessionStoreError } from '../../errors.js'
+import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
@@ -79,6 +79,13 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
     }
   }
 
+  const cursorOf = (after: string | undefined): Pick<Locator, 'key'> | undefined => {
+    if (after === undefined) return undefined
+    if (!isHandle(after))
+      throw invalidOption('after', 'the `next` of a page before, or a handle', after, { secret: true })
+    return locatorOfHandle(namespace, after)
+  }
+
   const destroyEach: Listing<Data>['destroyEach'] = async (meant, step, { except, onProgress } = {}) => {
     const atOnce = limiter(DESTROYS_AT_ONCE)
     let destroyed = 0
@@ -88,19 +95,29 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
       destroyed += 1
       if (report.cache === 'unreachable') cache = 'unreachable'
     }
-    let after: Pick<KeyListOptions, 'after'> = {}
-    for (;;) {
-      const { entries, next } = await step('list', false, () =>
-        backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-      )
-      const ended = await Promise.allSettled(
-        entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
-      )
-      if (entries.length > 0) onProgress?.({ destroyed })
-      for (const result of ended) if (result.status === 'rejected') throw result.reason
-      if (next === undefined) return { destroyed, cache }
-      after = { after: next }
+    const goOn = async (): Promise<void> => {
+      let after: Pick<KeyListOptions, 'after'> = {}
+      for (;;) {
+        const { entries, next } = await step('list', false, () =>
+          backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+        )
+        const ended = await Promise.allSettled(
+          entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
+        )
+        if (entries.length > 0) onProgress?.({ destroyed })
+        for (const result of ended) if (result.status === 'rejected') throw result.reason
+        if (next === undefined) return
+        after = { after: next }
+      }
     }
+    try {
+      await goOn()
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+      // The step that was given up may have done nothing, but those before it have.
+      throw destroyed > 0 || error.applied === 'unknown' ? butMayBeApplied(error) : butNotApplied(error)
+    }
+    return { destroyed, cache }
   }
 
   return {
@@ -108,7 +125,7 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
       const meant = which({ app, seenWithinMs })
       const sessions: SessionInfo<Data>[] = []
       let bytes = 0
-      let from: Locator | undefined = after === undefined ? undefined : locatorOfHandle(namespace, after)
+      let from = cursorOf(after)
       do {
         call.refuseIfLate()
         const part = await backend.list({

@@ -83,7 +83,9 @@ describe('leaves in conflict', () => {
       contentOf(storedSession({ version: 10, createdAt: now() })),
     ])
     const [namespace = ''] = locator.key.split(':')
-    expect((await backend.list({ namespace, now: now(), limit: 10, maxBytes: 1_000_000 })).entries).toEqual([])
+    expect(
+      (await backend.list({ namespace, now: now(), limit: 10, withData: true, maxBytes: 1_000_000 })).entries,
+    ).toEqual([])
     await backend.close()
   })
 })

@@ -2,11 +2,13 @@ import { describe, expect, test } from 'vitest'
 import {
   contentOf,
   copyOf,
+  HEADER,
   idOf,
   keyOf,
   knownLeafIn,
   type Leaf,
   leafOf,
+  leafOfHeader,
   movedOf,
   stateOf,
   tokenOf,
@@ -20,14 +22,16 @@ const written = (content: object, revision = '1-a'): Leaf =>
 
 describe('a document', () => {
   test('gives back the session that was put into it', () => {
-    const session = storedSession({ userId: 'Žofia', data: Uint8Array.from({ length: 256 }, (_, byte) => byte) })
-    const leaf = written(contentOf(session))
-    expect(leaf).toEqual({ kind: 'session', revision: '1-a', session })
-    expect(written(contentOf({ ...session, userId: undefined }))).toMatchObject({ session: { userId: undefined } })
+    const session = storedSession({
+      ...{ userId: 'Žofia', app: 'shop', address: '::1', userAgent: 'größer', identifiedAt: 5, reads: 6, writes: 7 },
+      data: Uint8Array.from({ length: 256 }, (_, byte) => byte),
+    })
+    for (const each of [session, { ...session, userId: undefined, app: '', address: undefined, userAgent: undefined }])
+      expect(written(contentOf(each))).toEqual({ kind: 'session', revision: '1-a', session: each })
   })
 
   test('shows what a session is without its data being decoded', () => {
-    const session = storedSession({ userId: 'somebody' })
+    const session = storedSession({ userId: 'somebody', address: '::1', userAgent: 'Browser/1.0' })
     const { data, ...readable } = session
     expect(contentOf(session)).toMatchObject({ kind: 'session', ...readable })
     expect(Buffer.from(String(contentOf(session)['data']), 'base64')).toEqual(Buffer.from(data))
@@ -38,13 +42,26 @@ describe('a document', () => {
     expect(JSON.stringify(contentOf(session))).not.toContain('secret')
   })
 
-  test('refuses a user id that would come back as another', () => {
-    expect(() => contentOf(storedSession({ userId: 'half a pair \ud800' }))).toThrow(TypeError)
+  test.each(['userId', 'app', 'address', 'userAgent'])('refuses a text that would come back as another: %s', (name) => {
+    expect(() => contentOf(storedSession({ [name]: 'half a pair \ud800' }))).toThrow(TypeError)
+  })
+
+  test('says all but the data in its header', () => {
+    const session = storedSession({ userId: 'somebody', address: '::1', userAgent: 'Browser/1.0', app: 'shop' })
+    const document: Record<string, unknown> = { _rev: '1-a', ...contentOf(session) }
+    const header = Object.fromEntries(HEADER.map((name) => [name, document[name]]))
+    expect(leafOfHeader(header)).toEqual({
+      kind: 'session',
+      revision: '1-a',
+      session: { ...session, data: new Uint8Array(0) },
+    })
+    expect(leafOfHeader({ ...header, format: 2 }).kind).toBe('unreadable')
   })
 
   test.each([
     ['of a newer format', { ...contentOf(storedSession()), format: 2 }],
     ['of a kind that nobody knows', { kind: 'sealed', format: 1 }],
+    ['of a session with a user that is none', { ...contentOf(storedSession()), userId: 5 }],
     ['of a session without its data', { ...contentOf(storedSession()), data: undefined }],
     ['of a session with a moment that is none', { ...contentOf(storedSession()), expiresAt: '2026' }],
     ['of a tombstone that is for ever', { ...tombstoneOf('0', 1, 2), keepUntil: null }],

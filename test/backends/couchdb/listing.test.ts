@@ -45,9 +45,9 @@ test.each([1, 2, 4, 9, 18, 19])(
     const pages: string[][] = []
     for (let after: string | undefined; ; ) {
       const from = { namespace: 'shop', now: clock.now, limit, ...(after === undefined ? {} : { after }) }
-      const { entries, next } = await backend.list({ ...from, maxBytes: 1_000_000 })
-      pages.push(entries.map(({ key }) => key))
-      expect(await backend.listKeys(from)).toEqual({ entries: pages.at(-1), next })
+      const { entries, next } = await backend.list({ ...from, withData: true, maxBytes: 1_000_000 })
+      pages.push(entries.map(({ locator }) => locator.key))
+      expect(await backend.listKeys(from)).toEqual({ entries: entries.map(({ locator }) => locator), next })
       if (next === undefined) break
       after = next
     }
@@ -107,7 +107,11 @@ describe('a page costs the same few requests', () => {
       const options = { namespace: 'shop', now: QUIET_DAY, limit: 1, ...(after === undefined ? {} : { after }) }
       const listed: string[] = []
       const asked = await wire.during(async () => {
-        listed.push(...(await backend.list({ ...options, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
+        listed.push(
+          ...(await backend.list({ ...options, withData: true, maxBytes: 1_000_000 })).entries.map(
+            ({ locator }) => locator.key,
+          ),
+        )
       })
       return { listed, requests: asked.filter((line) => line.includes(name)).length }
     }

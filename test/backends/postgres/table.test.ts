@@ -201,11 +201,37 @@ test('nothing of a destroyed session is left in its row but that it was, and by 
   const { schema, table, query } = cluster()
   const backend = open()
   const locator = sampleLocator({ namespace: 'erased' })
-  await backend.insert(locator, storedSession({ userId: 'somebody', userEpoch: 4 }))
+  await backend.insert(
+    locator,
+    storedSession({
+      ...{
+        app: 'shop',
+        userId: 'somebody',
+        userEpoch: 4,
+        identifiedAt: 7,
+        address: '10.0.0.1',
+        userAgent: 'Browser/1.0',
+      },
+      ...{ reads: 5, writes: 6 },
+    }),
+  )
   const writeId = sampleWriteId()
   await backend.destroy(locator, { writeId, at: 5_000, keepUntil: 9_000 })
-  const { rows } = await query(`select * from "${schema}"."${table}" where app = 'erased'`)
-  expect(rows).toMatchObject([{ user_id: null, user_epoch: 0, data: null, write_ids: Buffer.from(writeId, 'hex') }])
+  const { rows } = await query(`select * from "${schema}"."${table}" where namespace = 'erased'`)
+  expect(rows).toMatchObject([
+    {
+      ...{
+        app: '',
+        user_id: null,
+        user_hash: null,
+        user_epoch: 0,
+        identified_at: null,
+        address: null,
+        user_agent: null,
+      },
+      ...{ data: null, reads: '0', writes: '0', write_ids: Buffer.from(writeId, 'hex') },
+    },
+  ])
   await backend.close()
 })
 
@@ -221,7 +247,7 @@ test('a later destroy lengthens a tombstone’s time and never shortens it, in t
   ] as const) {
     await backend.destroy(locator, { writeId: sampleWriteId(), at: 1_000, keepUntil })
     const { rows } = await query(
-      `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where app = 'kept'`,
+      `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where namespace = 'kept'`,
     )
     expect(rows).toEqual([{ hours: kept, purge_hour: kept }])
   }
@@ -425,26 +451,25 @@ describe('what could not be read again', () => {
 
 describe('a page of a listing', () => {
   const now = QUIET_DAY
-  const tombstones = async (namespace: string, count: number): Promise<void> => {
+  const expired = async (namespace: string, count: number): Promise<void> => {
     const { url, schema, table } = cluster()
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     await client.query(
       `insert into ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}
-         (app, id_hash, lineage, version, created_at, seen_at, expires_at, absolute_expires_at, destroyed_at, keep_until,
-           purge_hour, seen_hour)
-       select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('0000000000000000', 'hex'), 0, moment, moment,
-         moment, moment, moment, moment + interval '30 days', 2147483647, 0
+         (namespace, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour)
+       select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('0000000000000000', 'hex'), 0, '', moment,
+         moment, moment, moment, 2147483647
        from generate_series(1, $2) as i, (select $3::timestamptz as moment) as moments`,
       [namespace, count, new Date(now)],
     )
     await client.end()
   }
 
-  test('passes over a bounded number of tombstones, and says where it ended', async () => {
+  test('passes over a bounded number of sessions that have expired, and says where it ended', async () => {
     const backend = open()
     const namespace = `rows${sampleLineage()}`
-    await tombstones(namespace, 25_000)
+    await expired(namespace, 25_000)
     const locators = Array.from({ length: 3 }, () => sampleLocator({ namespace }))
     for (const locator of locators) await backend.insert(locator, storedSession({ createdAt: now }))
     const keys: string[] = []
@@ -453,9 +478,10 @@ describe('a page of a listing', () => {
     for (let after: string | undefined; ; pages += 1) {
       const from = { namespace, now, limit: 100, ...(after === undefined ? {} : { after }) }
       const page = await backend.listKeys(from)
-      expect((await backend.list({ ...from, maxBytes: 1_000_000 })).next).toBe(page.next)
-      keys.push(...page.entries)
-      listed.push(...(await backend.list({ ...from, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
+      const full = await backend.list({ ...from, withData: true, maxBytes: 1_000_000 })
+      expect(full.next).toBe(page.next)
+      keys.push(...page.entries.map(({ key }) => key))
+      listed.push(...full.entries.map(({ locator }) => locator.key))
       after = page.next
       if (after === undefined) break
     }
@@ -476,15 +502,16 @@ test('a session that an administrator lets live for ever is read and listed amon
   await administrator.connect()
   await administrator.query(
     `update "${schema}"."${table}" set expires_at = 'infinity', absolute_expires_at = 'infinity', seen_at = '-infinity'
-     where app = $1 and id_hash = decode($2, 'hex')`,
+     where namespace = $1 and id_hash = decode($2, 'hex')`,
     [namespace, Buffer.from(locator.key.slice(namespace.length + 1), 'base64url').toString('hex')],
   )
   await administrator.end()
 
   const forever = { expiresAt: 2 ** 48 - 1, absoluteExpiresAt: 2 ** 48 - 1, seenAt: 0 }
   expect(await backend.read(locator)).toMatchObject({ state: 'live', session: forever })
-  const page = await backend.list({ namespace, now: QUIET_DAY, limit: 10, maxBytes: 1_000_000 })
-  expect(page.entries.map(({ key }) => key).sort()).toEqual([locator.key, other.key].sort())
-  expect(page.entries.find(({ key }) => key === locator.key)).toMatchObject({ session: forever })
+  const page = await backend.list({ namespace, now: QUIET_DAY, limit: 10, withData: true, maxBytes: 1_000_000 })
+  expect(page.entries.map(({ locator: { key } }) => key).sort()).toEqual([locator.key, other.key].sort())
+  expect(page.entries.find(({ locator: { key } }) => key === locator.key)).toMatchObject({ session: forever })
+  expect(await backend.count({ namespace, now: QUIET_DAY })).toBe(2)
   await backend.close()
 })
