@@ -89,7 +89,8 @@ export class Users {
     const underWay = [...this.#world.sessions.values()].flatMap(({ operations, key: of }) =>
       operations.filter((each) => each.completed === undefined && each.process === process && of !== key),
     )
-    const isForLogin = limit?.onTooMany === 'end-oldest' && userId !== undefined && underWay.some(({ becomes }) => becomes === userId)
+    const isForLogin =
+      limit?.onTooMany === 'end-oldest' && userId !== undefined && underWay.some(({ becomes }) => becomes === userId)
     const isForLogout = this.logouts.some((each) => each.completed === undefined && each.process === process)
     if (isForLogin && !isForLogout) this.#world.strikeFelt('oldest session ended')
   }
