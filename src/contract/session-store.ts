@@ -290,6 +290,13 @@ export interface ListSessionsOptions extends CountOptions {
   readonly after?: string
   /** Whether the data is wanted as well. Without it, no data is read. @default false */
   readonly data?: boolean
+  /**
+   * Whether each session is looked up in the cache, and shown as the cache has it where that can be asked: a question
+   * to the cache for each. Sessions that have ended there are left out, and `seenWithinMs` goes by what the cache knows
+   * of their use. What still lags is a session whose last change or use no backend was told of within `lag`, as the
+   * process that owed it to the backend has died, or the backend was away. @default false
+   */
+  readonly newest?: boolean
 }
 
 export interface ActivityOptions extends CallOptions {

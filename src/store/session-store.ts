@@ -22,6 +22,7 @@ import { handlesOf, isSession } from './calls/handles.js'
 import { health } from './calls/health.js'
 import { listing, type Step } from './calls/listing.js'
 import { loading } from './calls/load.js'
+import { newestOf } from './calls/newest.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
 import { putting } from './calls/put.js'
 import { readiness } from './calls/ready.js'
@@ -67,8 +68,9 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const update = updating(updateSteps(calls, load, saves))
   const regenerate = regenerating(calls, saves)
   const shown = showing<Data>(context)
-  const listed = listing(context, shown)
-  const ofUser = byUser(calls, listed, shown)
+  const newest = newestOf(context, shown)
+  const listed = listing(context, shown, newest)
+  const ofUser = byUser(calls, listed, shown, newest)
   const ofHandle = byHandle(context, shown)
 
   const door = entrance(context)

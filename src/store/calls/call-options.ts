@@ -106,7 +106,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
   regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
   destroy: { ...OF_A_CALL, isNew: trueOrFalse },
-  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
+  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,
   activity: { ...OF_A_CALL, app: anApp, withinMs: span },
   destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },

@@ -17,6 +17,7 @@ import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
 import type { Call } from './call.js'
+import { LOOKS_AT_ONCE, type Newest } from './newest.js'
 import type { Showing } from './shown.js'
 
 /**
@@ -58,7 +59,7 @@ export interface Listing<Data> {
   ): Promise<DestroyManyReport>
 }
 
-export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<Data> => {
+export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Newest<Data>): Listing<Data> => {
   const { runtime, backend, options } = context
   const { namespace, deadlineMs } = options
   const lag: Lag = Object.freeze({ changesMs: options.maxStaleMs, usesMs: options.timings.touchBackendMs })
@@ -121,9 +122,16 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
   }
 
   return {
-    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false }, call) => {
-      const meant = which({ app, seenWithinMs })
+    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false, newest: isNewest = false }, call) => {
+      const looks = limiter(LOOKS_AT_ONCE)
+      const seenSince = seenWithinMs === undefined ? undefined : runtime.now() - seenWithinMs
+      // The backend hears of a use later than the cache does, so that older rows may be of sessions in use.
+      const lateMs = isNewest ? Math.max(lag.changesMs, lag.usesMs) : 0
+      const meant = which({ app, seenWithinMs: seenWithinMs === undefined ? undefined : seenWithinMs + lateMs })
+      const isMeant = (info: SessionInfo<Data> | undefined): info is SessionInfo<Data> =>
+        info !== undefined && (seenSince === undefined || info.seenAt === undefined || info.seenAt >= seenSince)
       const sessions: SessionInfo<Data>[] = []
+      let asked = 0
       let bytes = 0
       let from = cursorOf(after)
       do {
@@ -133,18 +141,18 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
           ...{ limit: limit - sessions.length, withData, maxBytes: PART_BYTES },
           ...(from === undefined ? {} : { after: from.key }),
         })
-        for (const entry of part.entries)
-          if ('unreadable' in entry) sessions.push(shown.unreadable(entry.locator, entry.unreadable))
-          else {
-            sessions.push(shown.ofRow(entry.locator, entry.session, withData))
-            bytes += entry.session.data.byteLength
-          }
+        asked += part.entries.length
+        for (const entry of part.entries) if ('session' in entry) bytes += entry.session.data.byteLength
+        const infos = isNewest
+          ? await Promise.all(part.entries.map((entry) => looks.run(() => newest(entry, withData))))
+          : part.entries.map((entry) => shown.ofListed(entry, withData))
+        sessions.push(...infos.filter(isMeant))
         from = part.next === undefined ? undefined : { key: part.next }
         // The page is given while there is still time to give it.
       } while (
         from !== undefined &&
         sessions.length < limit &&
-        (sessions.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
+        (asked === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
       )
       shown.tellOfUnreadable(sessions)
       return { sessions, next: from === undefined ? undefined : handleOf(from), lag }
