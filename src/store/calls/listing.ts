@@ -11,7 +11,7 @@ import type {
   SessionInfo,
   SessionPage,
 } from '../../contract/session-store.js'
-import { invalidOption } from '../../errors.js'
+import { butMayBeApplied, butNotApplied, invalidOption, isSessionStoreError } from '../../errors.js'
 import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
@@ -96,19 +96,29 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
       destroyed += 1
       if (report.cache === 'unreachable') cache = 'unreachable'
     }
-    let after: Pick<KeyListOptions, 'after'> = {}
-    for (;;) {
-      const { entries, next } = await step('list', false, () =>
-        backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-      )
-      const ended = await Promise.allSettled(
-        entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
-      )
-      if (entries.length > 0) onProgress?.({ destroyed })
-      for (const result of ended) if (result.status === 'rejected') throw result.reason
-      if (next === undefined) return { destroyed, cache }
-      after = { after: next }
+    const goOn = async (): Promise<void> => {
+      let after: Pick<KeyListOptions, 'after'> = {}
+      for (;;) {
+        const { entries, next } = await step('list', false, () =>
+          backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+        )
+        const ended = await Promise.allSettled(
+          entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
+        )
+        if (entries.length > 0) onProgress?.({ destroyed })
+        for (const result of ended) if (result.status === 'rejected') throw result.reason
+        if (next === undefined) return
+        after = { after: next }
+      }
     }
+    try {
+      await goOn()
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+      // The step that was given up may have done nothing, but those before it have.
+      throw destroyed > 0 || error.applied === 'unknown' ? butMayBeApplied(error) : butNotApplied(error)
+    }
+    return { destroyed, cache }
   }
 
   return {

@@ -3,6 +3,7 @@ import type { SessionInfo } from '../../contract/session-store.js'
 import { isUserUnproved } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { type Context, isUnavailable, userOfEnvelope } from '../context.js'
+import { limitedEnvelope } from '../idle-ttl.js'
 import type { Showing } from './shown.js'
 
 /**
@@ -24,7 +25,7 @@ export const newestOf =
       const found = await cache.get(locator.key)
       if (found.state === 'tombstone') return undefined
       if (found.state !== 'live' || isUserUnproved(found.envelope)) return asInBackend()
-      const { envelope } = found
+      const envelope = limitedEnvelope(context, found.envelope)
       // An entry from before an outage of its server may be older than what the backend has.
       if (envelope.trustedAt < cache.trustFrom(locator.key)) return asInBackend()
       if (hasExpired(envelope, runtime.now())) return undefined
