@@ -24,6 +24,7 @@ create table if not exists :"schema".:"table" (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   idle_ttl_ms bigint not null default 0,
+  has_own_idle_ttl boolean not null default false,
   destroyed_at timestamptz,
   keep_until timestamptz,
   purge_hour integer not null,
@@ -132,6 +133,8 @@ comment on column :"schema".:"table".absolute_expires_at is
   'ends then, used or not';
 comment on column :"schema".:"table".idle_ttl_ms is
   'how long it lives unused, in milliseconds';
+comment on column :"schema".:"table".has_own_idle_ttl is
+  'whether a call gave the session that time-out, so that no option of the store changes it';
 comment on column :"schema".:"table".destroyed_at is
   'set in a tombstone: the session ended then and must not come back';
 comment on column :"schema".:"table".keep_until is

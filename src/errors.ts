@@ -34,6 +34,8 @@ export type SessionStoreErrorCode =
   | 'E_BACKEND_SCHEMA'
   /** The store was closed. */
   | 'E_CLOSED'
+  /** The signal that the call was given was aborted. `cause` is the signal's reason. */
+  | 'E_ABORTED'
 
 /** What is known about a change whose call failed: nothing happened, or nobody can tell. */
 export type Applied = 'no' | 'unknown'
@@ -138,6 +140,18 @@ export const tierUnavailable = (
       ...(details.answered === undefined ? {} : { answered: details.answered }),
     },
   )
+
+/**
+ * A call whose caller has given it up.
+ *
+ * @param applied leave it out for calls that change nothing; `'no'` where the call had not begun
+ */
+export const aborted = (call: string, signal: AbortSignal, applied?: Applied): SessionStoreError =>
+  new SessionStoreError('E_ABORTED', `The signal of \`${call}\` was aborted`, {
+    operation: call,
+    cause: signal.reason,
+    ...(applied === undefined ? {} : { applied }),
+  })
 
 /** Long enough for the codes of TLS, such as `UNABLE_TO_VERIFY_LEAF_SIGNATURE`. */
 const CODE = /^(?=.{2,50}$)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/

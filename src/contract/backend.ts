@@ -58,6 +58,11 @@ export interface StoredSession {
   /** When it ends, used or not. */
   readonly absoluteExpiresAt: EpochMs
   readonly idleTtlMs: number
+  /**
+   * Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say, and a
+   * store whose options have changed since does not go by `idleTtlMs`.
+   */
+  readonly hasOwnIdleTtl: boolean
 }
 
 /** What stands in the backend, without its data. */

@@ -37,6 +37,8 @@ export interface LiveEnvelope {
   readonly expiresAt: EpochMs
   readonly absoluteExpiresAt: EpochMs
   readonly idleTtlMs: number
+  /** Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say. */
+  readonly hasOwnIdleTtl: boolean
   /** How many touches there were, which is roughly the number of uses that changed nothing; it stops at 2^32 - 1. */
   readonly reads: number
   /** How many writes were accepted; it stops at 2^32 - 1. */
@@ -98,11 +100,12 @@ export const ENVELOPE_FORMAT = 1
 const MAGIC = 0x6e736b // 'nsk'
 const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
 const FLAG_FROZEN = 0x0004
+const FLAG_OWN_IDLE_TTL = 0x0008
 /**
  * The flags that this program knows. There are bits for sealed and for compressed envelopes; a program that cannot undo
  * these must not read them.
  */
-const KNOWN_FLAGS = FLAG_FROZEN
+const KNOWN_FLAGS = FLAG_FROZEN | FLAG_OWN_IDLE_TTL
 const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
@@ -186,7 +189,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
   if (live !== undefined) {
     bytes.writeUInt8(live.codecId, AT.codec)
-    bytes.writeUInt16BE(live.frozen ? FLAG_FROZEN : 0, AT.flags)
+    bytes.writeUInt16BE((live.frozen ? FLAG_FROZEN : 0) | (live.hasOwnIdleTtl ? FLAG_OWN_IDLE_TTL : 0), AT.flags)
     name(live.lineage, AT.lineage)
     name(live.durableLineage, AT.durableLineage)
     moment(live.version, AT.version)
@@ -300,6 +303,7 @@ const readFormat1: EnvelopeReader = (bytes) => {
     expiresAt,
     absoluteExpiresAt: moment(AT.absoluteExpiresAt),
     idleTtlMs: moment(AT.idleTtlMs),
+    hasOwnIdleTtl: (flags & FLAG_OWN_IDLE_TTL) !== 0,
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),

@@ -58,7 +58,10 @@ export interface Birth {
   readonly codecId: number
   readonly data: Uint8Array
   readonly idleTtlMs: number
+  readonly hasOwnIdleTtl: boolean
   readonly absoluteTtlMs: number
+  /** When it ends at the latest; absent where only its absolute lifetime says that. */
+  readonly endsBy?: EpochMs
   readonly app: string
   readonly client: Client
   /** Whose session it is from the beginning; absent for a session of nobody. */
@@ -74,7 +77,7 @@ export interface Birth {
  */
 export const born = (birth: Birth): LiveEnvelope => {
   const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
-  const absoluteExpiresAt = birth.now + birth.absoluteTtlMs
+  const absoluteExpiresAt = Math.min(birth.now + birth.absoluteTtlMs, birth.endsBy ?? Number.POSITIVE_INFINITY)
   const version = (birth.over?.version ?? 0) + 1
   return {
     kind: 'live',
@@ -93,6 +96,7 @@ export const born = (birth: Birth): LiveEnvelope => {
     expiresAt: deadlineAfterUse(birth.now, birth.idleTtlMs, absoluteExpiresAt, birth.timings),
     absoluteExpiresAt,
     idleTtlMs: birth.idleTtlMs,
+    hasOwnIdleTtl: birth.hasOwnIdleTtl,
     reads: 0,
     writes: 1,
     ...identified(birth.becomes ?? OF_NOBODY, version),
@@ -110,6 +114,7 @@ export interface Write {
   readonly codecId: number
   readonly data: Uint8Array
   readonly idleTtlMs: number
+  readonly hasOwnIdleTtl: boolean
   /** Given where the write changes whose session it is, or the epoch that it was made under. */
   readonly becomes?: Identification | undefined
   /** What is known of the client by now. Absent: as it was. */
@@ -130,6 +135,7 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   touchedAt: write.now,
   expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
   idleTtlMs: write.idleTtlMs,
+  hasOwnIdleTtl: write.hasOwnIdleTtl,
   writes: base.writes + 1,
   ...(write.becomes === undefined ? {} : identified(write.becomes, base.version + 1)),
   ...write.client,
@@ -199,6 +205,7 @@ export const filled = (
   expiresAt: row.expiresAt,
   absoluteExpiresAt: row.absoluteExpiresAt,
   idleTtlMs: row.idleTtlMs,
+  hasOwnIdleTtl: row.hasOwnIdleTtl,
   reads: row.reads,
   writes: row.writes,
   userEpoch: row.userEpoch,
@@ -256,12 +263,16 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   writeIds: ringWith(base.writeIds, writeId),
 })
 
+/** What a write is besides the data that it stores, and how long the session lives with it. */
+export type WriteStep = Omit<Write, 'codecId' | 'data' | 'idleTtlMs' | 'hasOwnIdleTtl'>
+
 /** A write that leaves the data as it stands. */
-export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>): Write => ({
-  ...write,
+export const asItStands = (base: LiveEnvelope, step: WriteStep): Write => ({
+  ...step,
   codecId: base.codecId,
   data: base.data,
   idleTtlMs: base.idleTtlMs,
+  hasOwnIdleTtl: base.hasOwnIdleTtl,
 })
 
 /**
@@ -305,6 +316,7 @@ export const storedSession = (
   ),
   absoluteExpiresAt: envelope.absoluteExpiresAt,
   idleTtlMs: envelope.idleTtlMs,
+  hasOwnIdleTtl: envelope.hasOwnIdleTtl,
 })
 
 /**

@@ -22,6 +22,7 @@ export interface Context {
   readonly ledger: Ledger
   readonly background: Background
   readonly values: Values
+  readonly idleTtl: IdleTtl
 }
 
 /** The data of sessions as values, and what the codec and `identify` make of it. */
@@ -37,6 +38,13 @@ export interface Values {
   userOf(data: unknown): string | undefined
   /** How two parts of the data are compared. */
   readonly sameness: Sameness
+}
+
+/** The idle time-out, in ms, of a session that was given none of its own. */
+export interface IdleTtl {
+  ofData(data: unknown): number
+  /** The same for data as it is stored. It is decoded only where the idle time-out goes by it. */
+  ofStored(stored: { readonly codecId: number; readonly data: Uint8Array }): number
 }
 
 /** The user of an envelope's data. This decodes the data, so it is called only where the user is needed. */

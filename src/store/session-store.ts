@@ -1,5 +1,11 @@
 import type { Locator } from '../contract/locator.js'
-import type { DestroyByUserOptions, ListByUserOptions, Session, SessionStore } from '../contract/session-store.js'
+import type {
+  CallOptions,
+  DestroyByUserOptions,
+  ListByUserOptions,
+  Session,
+  SessionStore,
+} from '../contract/session-store.js'
 import { SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
 import { handleOf, locatorOfHandle } from '../session/public-handle.js'
@@ -16,6 +22,7 @@ import { handlesOf, isSession } from './calls/handles.js'
 import { health } from './calls/health.js'
 import { listing, type Step } from './calls/listing.js'
 import { loading } from './calls/load.js'
+import { newestOf } from './calls/newest.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
 import { putting } from './calls/put.js'
 import { readiness } from './calls/ready.js'
@@ -61,16 +68,20 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const update = updating(updateSteps(calls, load, saves))
   const regenerate = regenerating(calls, saves)
   const shown = showing<Data>(context)
-  const listed = listing(context, shown)
-  const ofUser = byUser(calls, listed, shown)
+  const newest = newestOf(context, shown)
+  const listed = listing(context, shown, newest)
+  const ofUser = byUser(calls, listed, shown, newest)
   const ofHandle = byHandle(context, shown)
 
   const door = entrance(context)
   const { timely } = door
   const { mine } = handles
   const { namespace } = options
-  /** A piece of a call that takes as long as there are sessions. */
-  const step: Step = (operation, isChange, work) => timely(operation, isChange, NO_OPTIONS, work)
+  /** The pieces of a call that takes as long as there are sessions. */
+  const stepsOf =
+    ({ signal }: CallOptions): Step =>
+    (operation, isChange, work) =>
+      timely(operation, isChange, signal === undefined ? NO_OPTIONS : { signal }, work)
   const locatorOfSession = (session: Session<Data> | string): Locator =>
     isSession(session) ? mine(session).locator : locatorOf(context, session)
   const close = closing(calls, door)
@@ -93,12 +104,12 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         if (isSession(session)) return saves.touch(mine(session), idleTtlMs, call)
         return loaded(session, call).then((handle) => handle && saves.touch(handle, idleTtlMs, call))
       }),
-    regenerate: (session) =>
-      timely('regenerate', true, NO_OPTIONS, (call) => {
+    regenerate: (session, regenerateOptions = NO_OPTIONS) =>
+      timely('regenerate', true, regenerateOptions, (call) => {
         // `regenerate` is called at once, so that what the handle holds now counts, and not what it holds when its turn
         // comes.
-        if (isSession(session)) return regenerate(mine(session), call)
-        return loaded(session, call).then((handle) => regenerate(handle ?? gone(), call))
+        if (isSession(session)) return regenerate(mine(session), regenerateOptions, call)
+        return loaded(session, call).then((handle) => regenerate(handle ?? gone(), regenerateOptions, call))
       }),
     destroy: (session, destroyOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
@@ -110,28 +121,32 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     count: (countOptions = NO_OPTIONS) => timely('count', false, countOptions, () => listed.count(countOptions)),
     activity: (activityOptions) => timely('activity', false, activityOptions, () => listed.activity(activityOptions)),
     destroyAll: async (allOptions = NO_OPTIONS) => {
-      await timely('destroyAll', false, allOptions, async () => {})
-      return await listed.destroyAll(allOptions, step)
+      await timely('destroyAll', true, allOptions, async () => {})
+      return await listed.destroyAll(allOptions, stepsOf(allOptions))
     },
     listByUser: (userId, userOptions = NO_OPTIONS) => {
       checkCallOptions('listByUser', userOptions)
-      return ofUser.list(checkedUserId(userId), userOptions, step)
+      return ofUser.list(checkedUserId(userId), userOptions, stepsOf(userOptions))
     },
-    countByUser: (userId) => timely('count', false, NO_OPTIONS, () => ofUser.count(checkedUserId(userId))),
+    countByUser: (userId, userOptions = NO_OPTIONS) =>
+      timely('countByUser', false, userOptions, () => ofUser.count(checkedUserId(userId))),
     destroyByUser: async (userId, userOptions: DestroyByUserOptions = NO_OPTIONS) => {
-      const except = await timely('destroyByUser', false, userOptions, async () =>
+      const except = await timely('destroyByUser', true, userOptions, async () =>
         userOptions.except === undefined ? undefined : locatorOfSession(userOptions.except as Session<Data> | string),
       )
-      return await ofUser.destroy(checkedUserId(userId), except, step)
+      return await ofUser.destroy(checkedUserId(userId), except, stepsOf(userOptions))
     },
-    exportByUser: async (userId) => await ofUser.export(checkedUserId(userId), step),
+    exportByUser: async (userId, userOptions: CallOptions = NO_OPTIONS) => {
+      checkCallOptions('exportByUser', userOptions)
+      return await ofUser.export(checkedUserId(userId), stepsOf(userOptions))
+    },
     handleOf: (session) => handleOf(locatorOfSession(session)),
     inspect: (handle, inspectOptions: ListByUserOptions = NO_OPTIONS) =>
       timely('inspect', false, inspectOptions, () =>
         ofHandle.inspect(locatorOfHandle(namespace, handle), inspectOptions.data === true),
       ),
-    destroyByHandle: (handle) =>
-      timely('destroy', true, NO_OPTIONS, () => ofHandle.destroy(locatorOfHandle(namespace, handle))),
+    destroyByHandle: (handle, handleOptions = NO_OPTIONS) =>
+      timely('destroyByHandle', true, handleOptions, () => ofHandle.destroy(locatorOfHandle(namespace, handle))),
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

@@ -47,6 +47,7 @@ export const storedSession = (overrides: Partial<StoredSession> = {}): StoredSes
     expiresAt: createdAt + DAY_MS,
     absoluteExpiresAt: createdAt + 30 * DAY_MS,
     idleTtlMs: DAY_MS,
+    hasOwnIdleTtl: false,
     ...overrides,
   }
 }

@@ -48,13 +48,14 @@ export const writeOf = (base: { readonly data: Uint8Array }, write: number, now:
   codecId: 1,
   data: masked(writesIn(base) | (1 << write) | ((writesIn(base) >> write) & 1 ? TWICE : 0)),
   idleTtlMs: IDLE_TTL_MS,
+  hasOwnIdleTtl: false,
   timings: TIMINGS,
 })
 
 /** What a session records beside its data. No step of the protocol that is searched goes by it. */
 export const RECORDED = {
   ...{ app: '', userEpoch: 0, identifiedAt: 0, address: undefined, userAgent: undefined },
-  ...{ reads: 0, writes: 1 },
+  ...{ reads: 0, writes: 1, hasOwnIdleTtl: false },
 } as const satisfies Partial<StoredSession>
 
 /** The session that stands before anyone begins: created, nothing written since. */

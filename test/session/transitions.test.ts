@@ -34,6 +34,7 @@ const step: Write = {
   codecId: 2,
   data: Uint8Array.of(7, 7),
   idleTtlMs: 2_000,
+  hasOwnIdleTtl: false,
   timings,
 }
 
@@ -44,7 +45,7 @@ const changedIn = (before: LiveEnvelope, after: LiveEnvelope): readonly string[]
 describe('A new session', () => {
   const birth: Omit<Birth, 'idleTtlMs' | 'absoluteTtlMs'> = {
     ...{ now: NOW, lineage: MINE, writeId: '1111111111111111', codecId: 1, data: token, timings },
-    ...{ app: 'shop', client: { address: '192.0.2.1', userAgent: 'Browser' } },
+    ...{ hasOwnIdleTtl: true, app: 'shop', client: { address: '192.0.2.1', userAgent: 'Browser' } },
   }
   const envelope = born({ ...birth, idleTtlMs: 1_000, absoluteTtlMs: 9_000 })
 
@@ -121,6 +122,15 @@ describe('A write', () => {
     expect(isUserUnproved(written(his, { ...step, now: step.now + 1 })), 'the next write proves nothing').toBe(true)
     const taken = takenOver(base, { ...step, becomes }, NEW, 10)
     expect(taken.identifiedVersion, 'a takeover is a version of its own').toBe(taken.version)
+  })
+
+  test('it says whether the idle time-out is the session’s own', () => {
+    expect(written(base, { ...step, hasOwnIdleTtl: true })).toMatchObject({ idleTtlMs: 2_000, hasOwnIdleTtl: true })
+    const own = live({ hasOwnIdleTtl: true })
+    expect(written(own, step)).toMatchObject({ idleTtlMs: 2_000, hasOwnIdleTtl: false })
+    expect(touched(own, NOW, own.idleTtlMs, timings, false).hasOwnIdleTtl).toBe(true)
+    expect(storedSession(own, undefined, timings).hasOwnIdleTtl).toBe(true)
+    expect(filled(storedSession(own, undefined, timings), token, NEW, NOW).hasOwnIdleTtl).toBe(true)
   })
 
   test('the oldest write the backend does not have sets the time by which it must', () => {
@@ -295,7 +305,7 @@ describe('What the backend keeps', () => {
       ...{ userId: 'ada', userEpoch: 2, identifiedAt: envelope.identifiedAt, app: 'shop', reads: 3, writes: 7 },
       ...{ address: envelope.address, userAgent: envelope.userAgent },
       ...{ createdAt: envelope.createdAt, seenAt: NOW, expiresAt: NOW + 1_110 },
-      ...{ absoluteExpiresAt: envelope.absoluteExpiresAt, idleTtlMs: 1_000 },
+      ...{ absoluteExpiresAt: envelope.absoluteExpiresAt, idleTtlMs: 1_000, hasOwnIdleTtl: false },
     })
     expect(storedSession(envelope, undefined, timings).userId).toBeUndefined()
   })

@@ -31,6 +31,7 @@ table nonstick.session -- nonstick: sessions as of their last flush; the cache i
   expires_at timestamp with time zone not null -- ends then unless it is used
   absolute_expires_at timestamp with time zone not null -- ends then, used or not
   idle_ttl_ms bigint not null default 0 -- how long it lives unused, in milliseconds
+  has_own_idle_ttl boolean not null default false -- whether a call gave the session that time-out, so that no option of the store changes it
   destroyed_at timestamp with time zone -- set in a tombstone: the session ended then and must not come back
   keep_until timestamp with time zone -- a tombstone is not purged before
   purge_hour integer not null -- hour since 1970 after which the row can be purged, rounded up; coarse on purpose, see the index

@@ -70,10 +70,10 @@ export interface CouchdbBackend extends Backend, Enumerable, KnowsUsers {
 }
 
 /**
- * Sessions in CouchDB, 3.0 or newer: one database for each month in which sessions are born, made as the months come.
- * Nothing connects before the first call.
+ * Sessions in CouchDB, 3.0 or newer: one database for each month in which sessions are born, made as the months come,
+ * and one for the records of users, made by the first record. Nothing connects before the first call.
  *
- * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, `list` and `count`: within a minute)
+ * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, lists and counts: within a minute)
  * when no server can be asked, when none answers, when what answers is no CouchDB, and when a database is gone that was
  * there; with `E_BACKEND_SCHEMA` when a database is missing that must not be made here, or keeps more copies of a
  * document than `replicas`; with `E_SESSION_TOO_LARGE` when a document exceeds `maxDocumentBytes` or the server's `max_document_size`, and with
@@ -256,7 +256,7 @@ class Couchdb implements CouchdbBackend {
   }
 
   /**
-   * Makes the databases of the months that count now, and of the next; empty ones also in place of those that were there
+   * Makes the databases of the users, of the months that count now, and of the next; empty ones also in place of those that were there
    * and are gone. What is there stays.
    */
   setUp(): Promise<void> {

@@ -116,6 +116,7 @@ export const contentOf = (session: StoredSession): Content => {
     expiresAt: session.expiresAt,
     absoluteExpiresAt: session.absoluteExpiresAt,
     idleTtlMs: session.idleTtlMs,
+    hasOwnIdleTtl: session.hasOwnIdleTtl,
     codecId: session.codecId,
     data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
   }
@@ -170,7 +171,7 @@ const NUMBERS = [
 
 /** What a listing without data shows of a session: all of its document but the data. */
 export const HEADER: readonly string[] = [
-  ...['_rev', 'kind', 'format', 'lineage', 'writeIds', 'app'],
+  ...['_rev', 'kind', 'format', 'lineage', 'writeIds', 'app', 'hasOwnIdleTtl'],
   ...Object.keys(OPTIONAL_TEXTS),
   ...NUMBERS,
 ]
@@ -182,11 +183,12 @@ const isTextOrMissing = (value: unknown): value is string | undefined =>
   value === undefined || typeof value === 'string'
 
 const sessionOf = (document: Content): StoredSession | undefined => {
-  const { lineage, writeIds, app, userId, address, userAgent, data } = document
+  const { lineage, writeIds, app, userId, address, userAgent, hasOwnIdleTtl, data } = document
   if (typeof lineage !== 'string' || !Array.isArray(writeIds) || typeof data !== 'string') return undefined
   if (typeof app !== 'string' || !isTextOrMissing(userId) || !isTextOrMissing(address) || !isTextOrMissing(userAgent))
     return undefined
-  if (!NUMBERS.every((name) => typeof document[name] === 'number')) return undefined
+  if (typeof hasOwnIdleTtl !== 'boolean' || !NUMBERS.every((name) => typeof document[name] === 'number'))
+    return undefined
   const numbers = document as Readonly<Record<(typeof NUMBERS)[number], number>>
   return {
     lineage,
@@ -207,6 +209,7 @@ const sessionOf = (document: Content): StoredSession | undefined => {
     expiresAt: numbers.expiresAt,
     absoluteExpiresAt: numbers.absoluteExpiresAt,
     idleTtlMs: numbers.idleTtlMs,
+    hasOwnIdleTtl,
   }
 }
 

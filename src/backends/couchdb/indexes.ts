@@ -21,6 +21,9 @@ const HEADERS = 500
 /** What an answer has beside its lines, or in their place. */
 const ANSWER_BYTES = 65_536
 
+/** nano writes keys as JSON, whatever they are. */
+const inUrl = (query: Query): NonNullable<Request['qs']> => query as NonNullable<Request['qs']>
+
 /** Asks the indexes of a month's database; puts them there where somebody made the database by hand. */
 export class Indexes {
   readonly #databases: Databases
@@ -37,8 +40,8 @@ export class Indexes {
     query: Query & { readonly limit: number },
   ): Promise<readonly IndexRow[]> {
     const maxBytes = ANSWER_BYTES + query.limit * LINE_BYTES
-    const qs = { reduce: false, ...query } as unknown as NonNullable<Request['qs']>
-    const answer = await this.#ask(call, month, view, { method: 'get', qs, maxBytes }, ofIndexRows)
+    const request = { method: 'get', qs: inUrl({ reduce: false, ...query }), maxBytes } as const
+    const answer = await this.#ask(call, month, view, request, ofIndexRows)
     return answer?.rows ?? []
   }
 
@@ -65,7 +68,7 @@ export class Indexes {
 
   /** How many there are; 0 where there is no database. */
   async count(call: Call, month: Month, view: string, query: Query = {}): Promise<number> {
-    const request = { method: 'get', qs: query as NonNullable<Request['qs']>, maxBytes: ANSWER_BYTES } as const
+    const request = { method: 'get', qs: inUrl(query), maxBytes: ANSWER_BYTES } as const
     return (await this.#ask(call, month, view, request, ofIndexCount))?.count ?? 0
   }
 

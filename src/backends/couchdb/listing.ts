@@ -31,7 +31,7 @@ interface Line {
 /** A list in the index of lines, by the beginning of its keys. */
 type List = readonly [namespace: string, by: 'all' | 'app' | 'user', of: string]
 
-/** The shortest list that has all that is meant. */
+/** The shortest list that has everybody who is meant. */
 const listOf = ({ namespace, app = '', userId }: Which): List => {
   if (userId !== undefined) return [namespace, 'user', userHashOf(userId)]
   return app === '' ? [namespace, 'all', ''] : [namespace, 'app', hexOf(app, 4)]
@@ -105,7 +105,7 @@ export class Listing {
     }
     const users = await Promise.all(months.map(next))
     for (let count = 0; ; count += 1) {
-      const first = users.reduce((least, user) => (least === undefined || (user ?? least) < least ? user : least))
+      const [first] = users.filter((user) => user !== undefined).sort()
       if (first === undefined) return count
       for (const [at, lines] of months.entries()) while (users[at] === first) users[at] = await next(lines)
     }
@@ -165,17 +165,15 @@ export class Listing {
 
   /** The same without the data, which stays where it is unless a document is in conflict. */
   async #bare(call: Call, lines: readonly Line[], which: Which): Promise<readonly ListedSession[]> {
-    const found = await byMonth(lines, (month, keys) => this.#indexes.headers(call, month, keys))
-    const unsure = lines.filter(({ key }) => found.get(key) === 'in conflict')
-    const bare = listed(lines, found, which)
-    if (unsure.length === 0) return bare
-    const looked = new Map<CacheKey, Leaf>()
+    const headers = await byMonth(lines, (month, keys) => this.#indexes.headers(call, month, keys))
+    const leaves = new Map(headers)
+    const unsure = lines.filter(({ key }) => headers.get(key) === 'in conflict')
     for (let start = 0; start < unsure.length; start += FIRST_LOOK) {
       const part = unsure.slice(start, start + FIRST_LOOK)
       for (const [key, leaf] of await byMonth(part, (month, keys) => this.#documents.look(call, month, keys)))
-        looked.set(key, leaf.kind === 'session' ? { ...leaf, session: { ...leaf.session, data: NO_DATA } } : leaf)
+        leaves.set(key, leaf.kind === 'session' ? { ...leaf, session: { ...leaf.session, data: NO_DATA } } : leaf)
     }
-    return listed(lines, new Map([...found, ...looked]), which)
+    return listed(lines, leaves, which)
   }
 }
 

@@ -47,7 +47,7 @@ export const MIGRATIONS: readonly Migration[] = [
     number: 1,
     name: '0001_session',
     compatibleFrom: 1,
-    checksum: '0a4d9d8c100db9a60ff634335cd0c694ecec9260d97787ee28c15ec6d492beb6',
+    checksum: '0d78c117225bc6b59dd8d2df2eb0c5b46c1ac3d531c4be32daed0f7ab9edef45',
     sql: `-- One row per session: what survives a loss of the cache. Tombstones of destroyed sessions live here too.
 
 create table if not exists :"schema".:"table" (
@@ -74,6 +74,7 @@ create table if not exists :"schema".:"table" (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   idle_ttl_ms bigint not null default 0,
+  has_own_idle_ttl boolean not null default false,
   destroyed_at timestamptz,
   keep_until timestamptz,
   purge_hour integer not null,
@@ -182,6 +183,8 @@ comment on column :"schema".:"table".absolute_expires_at is
   'ends then, used or not';
 comment on column :"schema".:"table".idle_ttl_ms is
   'how long it lives unused, in milliseconds';
+comment on column :"schema".:"table".has_own_idle_ttl is
+  'whether a call gave the session that time-out, so that no option of the store changes it';
 comment on column :"schema".:"table".destroyed_at is
   'set in a tombstone: the session ended then and must not come back';
 comment on column :"schema".:"table".keep_until is

@@ -30,6 +30,7 @@ const SESSION_COLUMNS = [
   ['expires_at', 'timestamptz'],
   ['absolute_expires_at', 'timestamptz'],
   ['idle_ttl_ms', 'bigint'],
+  ['has_own_idle_ttl', 'boolean'],
   ['purge_hour', 'integer'],
 ] as const satisfies readonly Column[]
 
@@ -203,7 +204,7 @@ const MOMENTS = ['identified', 'created', 'seen', 'expires', 'absolute_expires']
 
 /** All of a session but its data. */
 const HEADER = `t.lineage, t.version, t.write_ids, t.codec, t.app, t.user_id, t.user_epoch, t.address, t.user_agent,
-  t.reads, t.writes, t.idle_ttl_ms, ${MOMENTS}`
+  t.reads, t.writes, t.idle_ttl_ms, t.has_own_idle_ttl, ${MOMENTS}`
 
 /** One statement sees one state of both tables, so the epoch is not older than the session. */
 const read = ({ sessions, records }: Relations): string => `

@@ -1,22 +1,20 @@
-import type { ListedSession, ListOptions } from '../../contract/backend.js'
+import type { ListOptions } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { DestroyManyReport, ListByUserOptions, SessionInfo, UserExport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
-import { isUserUnproved } from '../../session/envelope.js'
-import { hasExpired } from '../../session/expiry.js'
 import { limiter } from '../../tools/limiter.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
-import { destroyedMeanwhile, isUnavailable, userOfEnvelope } from '../context.js'
+import { destroyedMeanwhile } from '../context.js'
 import { keeping } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { type Listing, PART_BYTES, type Step } from './listing.js'
+import { LOOKS_AT_ONCE, type Newest } from './newest.js'
 import type { CallParts } from './parts.js'
 import type { Showing } from './shown.js'
 
-/** How many sessions are asked for at once, and looked up in the cache at once. */
+/** How many sessions are asked for at once. */
 const SESSIONS_AT_ONCE = 100
-const LOOKS_AT_ONCE = 16
 const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
 
 /** The calls about the sessions of one user. */
@@ -44,38 +42,14 @@ export const byUser = <Data>(
   { context, writes, queue }: Pick<CallParts<Data>, 'context' | 'writes' | 'queue'>,
   listed: Listing<Data>,
   shown: Showing<Data>,
+  newest: Newest<Data>,
 ): ByUser<Data> => {
-  const { runtime, cache, backend, options } = context
+  const { runtime, backend, options } = context
   const { namespace } = options
 
-  /**
-   * What the cache has of a session in place of what the backend has, where it can be asked. `undefined` where the session
-   * has ended, or is another's by now.
-   */
-  const newest = async (
-    entry: ListedSession,
-    userId: string,
-    withData: boolean,
-  ): Promise<SessionInfo<Data> | undefined> => {
-    const { locator } = entry
-    const asInBackend = (): SessionInfo<Data> =>
-      'unreadable' in entry
-        ? shown.unreadable(locator, entry.unreadable)
-        : shown.ofRow(locator, entry.session, withData)
-    try {
-      const found = await cache.get(locator.key)
-      if (found.state === 'tombstone') return undefined
-      if (found.state !== 'live' || isUserUnproved(found.envelope)) return asInBackend()
-      const { envelope } = found
-      // An entry from before an outage of its server may be older than what the backend has.
-      if (envelope.trustedAt < cache.trustFrom(locator.key)) return asInBackend()
-      if (hasExpired(envelope, runtime.now()) || userOfEnvelope(context, envelope) !== userId) return undefined
-      return shown.ofEntry(locator, envelope, userId, withData)
-    } catch (error) {
-      if (!isUnavailable(error)) throw error
-      return asInBackend()
-    }
-  }
+  /** A session that has become another's is none of this user's. One that cannot be read does not tell whose it is. */
+  const isHis = (info: SessionInfo<Data> | undefined, userId: string): info is SessionInfo<Data> =>
+    info !== undefined && (info.error !== undefined || info.userId === userId)
 
   const list: ByUser<Data>['list'] = async function* (userId, { data: withData = false }, step) {
     const atOnce = limiter(LOOKS_AT_ONCE)
@@ -86,8 +60,8 @@ export const byUser = <Data>(
           ...{ namespace, userId, now: runtime.now(), limit: SESSIONS_AT_ONCE, withData, maxBytes: PART_BYTES },
           ...after,
         })
-        const looks = part.entries.map((entry) => atOnce.run(() => newest(entry, userId, withData)))
-        return { page: (await Promise.all(looks)).filter((info) => info !== undefined), next: part.next }
+        const looks = part.entries.map((entry) => atOnce.run(() => newest(entry, withData)))
+        return { page: (await Promise.all(looks)).filter((info) => isHis(info, userId)), next: part.next }
       })
       shown.tellOfUnreadable(page)
       yield* page

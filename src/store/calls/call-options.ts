@@ -1,22 +1,36 @@
 import type {
   ActivityOptions,
+  CallOptions,
+  ClientInfo,
   CloseOptions,
   CountOptions,
   CreateOptions,
   DestroyAllOptions,
   DestroyByUserOptions,
   DestroySessionOptions,
+  GivenIdleTtl,
   ListByUserOptions,
   ListSessionsOptions,
   LoadOptions,
   ReadyOptions,
+  RegenerateOptions,
   SaveOptions,
   TouchOptions,
   WriteOptions,
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
-import { APP } from '../../session/key.js'
-import { aFunction, checkedOption, type Kind, kindOf, milliseconds, trueOrFalse, whole } from '../../tools/options.js'
+import { LEAST_IDLE_TTL_MS } from '../../session/expiry.js'
+import {
+  aFunction,
+  anAbortSignal,
+  checkedOption,
+  type Kind,
+  kindOf,
+  milliseconds,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
+import { anApp } from '../options.js'
 
 /** The calls of the store whose options are checked, and their options. */
 interface OptionsOf {
@@ -26,7 +40,7 @@ interface OptionsOf {
   readonly update: WriteOptions
   readonly put: WriteOptions
   readonly touch: TouchOptions
-  readonly regenerate: Record<never, never>
+  readonly regenerate: RegenerateOptions
   readonly destroy: DestroySessionOptions
   readonly list: ListSessionsOptions
   readonly count: CountOptions
@@ -34,7 +48,10 @@ interface OptionsOf {
   readonly destroyAll: DestroyAllOptions
   readonly listByUser: ListByUserOptions
   readonly destroyByUser: DestroyByUserOptions
+  readonly countByUser: CallOptions
+  readonly exportByUser: CallOptions
   readonly inspect: ListByUserOptions
+  readonly destroyByHandle: CallOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -47,15 +64,9 @@ type KindsOf<Options> = { readonly [Name in keyof Options]-?: Kind<unknown> }
 /** Anything: the call looks at it itself, as it raises an error of another code, or needs to know more. */
 const ANYTHING: Kind<unknown> = kindOf('anything', () => true)
 
-/**
- * The shortest idle time-out. A session with a shorter one would have ended before its visitor's next click; who gives
- * one usually means seconds.
- */
-const LEAST_IDLE_TTL_MS = 1_000
-
-const idleTtl = kindOf<number>(
-  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`,
-  (value) => Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS,
+const idleTtl = kindOf<GivenIdleTtl>(
+  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}, or 'default'`,
+  (value) => value === 'default' || (Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS),
 )
 
 const listOfKeys = kindOf(
@@ -66,33 +77,46 @@ const listOfKeys = kindOf(
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
 
-const OF_A_WRITE: KindsOf<WriteOptions> = { durable: trueOrFalse, idleTtlMs: idleTtl }
+const CLIENT: ReadonlySet<string> = new Set(['address', 'userAgent'] satisfies (keyof ClientInfo)[])
 
-const app = kindOf(
-  'an application: up to 64 letters, digits, _, . and -',
-  (value) => typeof value === 'string' && APP.test(value),
+const client = kindOf<ClientInfo>(
+  'an object with the texts `address` and `userAgent`, or one of them',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !(value instanceof Promise) &&
+    Object.entries(value).every(
+      ([name, text]: [string, unknown]) => CLIENT.has(name) && (text === undefined || typeof text === 'string'),
+    ),
 )
+
+const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl, client }
+
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
-const OF_A_COUNT: KindsOf<CountOptions> = { app, seenWithinMs: span }
+const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithinMs: span }
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
-  create: { id: ANYTHING, idleTtlMs: idleTtl },
-  load: { touch: trueOrFalse },
+  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl, app: anApp, client },
+  load: { ...OF_A_CALL, touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
   put: OF_A_WRITE,
-  touch: { idleTtlMs: idleTtl },
-  regenerate: {},
-  destroy: { isNew: trueOrFalse },
-  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse },
+  touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
+  regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
+  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,
-  activity: { app, withinMs: span },
-  destroyAll: { app, onProgress: aFunction() },
-  listByUser: { data: trueOrFalse },
-  destroyByUser: { except: ANYTHING },
-  inspect: { data: trueOrFalse },
-  ready: { deadlineMs: milliseconds(0) },
+  activity: { ...OF_A_CALL, app: anApp, withinMs: span },
+  destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
+  listByUser: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByUser: { ...OF_A_CALL, except: ANYTHING },
+  countByUser: OF_A_CALL,
+  exportByUser: OF_A_CALL,
+  inspect: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByHandle: OF_A_CALL,
+  ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }
 
@@ -125,6 +149,6 @@ export const checkCallOptions = (operation: CallWithOptions, callOptions: object
  * session may live at all is cut to that.
  */
 export const givenIdleTtl = (
-  idleTtlMs: number | undefined,
+  idleTtlMs: GivenIdleTtl | undefined,
   { absoluteTtlMs }: { readonly absoluteTtlMs: number },
-): number | undefined => (idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs))
+): GivenIdleTtl | undefined => (typeof idleTtlMs === 'number' ? Math.min(idleTtlMs, absoluteTtlMs) : idleTtlMs)

@@ -11,12 +11,13 @@ import type {
   SessionInfo,
   SessionPage,
 } from '../../contract/session-store.js'
-import { invalidOption } from '../../errors.js'
+import { butMayBeApplied, butNotApplied, invalidOption, isSessionStoreError } from '../../errors.js'
 import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
 import type { Call } from './call.js'
+import { LOOKS_AT_ONCE, type Newest } from './newest.js'
 import type { Showing } from './shown.js'
 
 /**
@@ -58,7 +59,7 @@ export interface Listing<Data> {
   ): Promise<DestroyManyReport>
 }
 
-export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<Data> => {
+export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Newest<Data>): Listing<Data> => {
   const { runtime, backend, options } = context
   const { namespace, deadlineMs } = options
   const lag: Lag = Object.freeze({ changesMs: options.maxStaleMs, usesMs: options.timings.touchBackendMs })
@@ -95,25 +96,42 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
       destroyed += 1
       if (report.cache === 'unreachable') cache = 'unreachable'
     }
-    let after: Pick<KeyListOptions, 'after'> = {}
-    for (;;) {
-      const { entries, next } = await step('list', false, () =>
-        backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-      )
-      const ended = await Promise.allSettled(
-        entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
-      )
-      if (entries.length > 0) onProgress?.({ destroyed })
-      for (const result of ended) if (result.status === 'rejected') throw result.reason
-      if (next === undefined) return { destroyed, cache }
-      after = { after: next }
+    const goOn = async (): Promise<void> => {
+      let after: Pick<KeyListOptions, 'after'> = {}
+      for (;;) {
+        const { entries, next } = await step('list', false, () =>
+          backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+        )
+        const ended = await Promise.allSettled(
+          entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
+        )
+        if (entries.length > 0) onProgress?.({ destroyed })
+        for (const result of ended) if (result.status === 'rejected') throw result.reason
+        if (next === undefined) return
+        after = { after: next }
+      }
     }
+    try {
+      await goOn()
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+      // The step that was given up may have done nothing, but those before it have.
+      throw destroyed > 0 || error.applied === 'unknown' ? butMayBeApplied(error) : butNotApplied(error)
+    }
+    return { destroyed, cache }
   }
 
   return {
-    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false }, call) => {
-      const meant = which({ app, seenWithinMs })
+    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false, newest: isNewest = false }, call) => {
+      const looks = limiter(LOOKS_AT_ONCE)
+      const seenSince = seenWithinMs === undefined ? undefined : runtime.now() - seenWithinMs
+      // The backend hears of a use later than the cache does, so that older rows may be of sessions in use.
+      const lateMs = isNewest ? Math.max(lag.changesMs, lag.usesMs) : 0
+      const meant = which({ app, seenWithinMs: seenWithinMs === undefined ? undefined : seenWithinMs + lateMs })
+      const isMeant = (info: SessionInfo<Data> | undefined): info is SessionInfo<Data> =>
+        info !== undefined && (seenSince === undefined || info.seenAt === undefined || info.seenAt >= seenSince)
       const sessions: SessionInfo<Data>[] = []
+      let asked = 0
       let bytes = 0
       let from = cursorOf(after)
       do {
@@ -123,18 +141,18 @@ export const listing = <Data>(context: Context, shown: Showing<Data>): Listing<D
           ...{ limit: limit - sessions.length, withData, maxBytes: PART_BYTES },
           ...(from === undefined ? {} : { after: from.key }),
         })
-        for (const entry of part.entries)
-          if ('unreadable' in entry) sessions.push(shown.unreadable(entry.locator, entry.unreadable))
-          else {
-            sessions.push(shown.ofRow(entry.locator, entry.session, withData))
-            bytes += entry.session.data.byteLength
-          }
+        asked += part.entries.length
+        for (const entry of part.entries) if ('session' in entry) bytes += entry.session.data.byteLength
+        const infos = isNewest
+          ? await Promise.all(part.entries.map((entry) => looks.run(() => newest(entry, withData))))
+          : part.entries.map((entry) => shown.ofListed(entry, withData))
+        sessions.push(...infos.filter(isMeant))
         from = part.next === undefined ? undefined : { key: part.next }
         // The page is given while there is still time to give it.
       } while (
         from !== undefined &&
         sessions.length < limit &&
-        (sessions.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
+        (asked === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
       )
       shown.tellOfUnreadable(sessions)
       return { sessions, next: from === undefined ? undefined : handleOf(from), lag }

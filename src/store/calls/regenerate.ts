@@ -1,6 +1,8 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
+import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
@@ -8,13 +10,16 @@ import {
   asDurable,
   asItStands,
   born,
+  type Client,
   halted,
   storedSession,
   takenOver,
   takeoverGuard,
   type Write,
+  type WriteStep,
 } from '../../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { LiveCopy, Reading } from '../protocol/read.js'
@@ -33,6 +38,10 @@ export interface Regeneration {
   readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
   readonly resolve: WriteIntent['resolve']
+  /** Whether the new session ends at the latest when the old one would have. */
+  readonly keepDeadline: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client: Client | undefined
   readonly call: Call
 }
 
@@ -40,9 +49,6 @@ export interface Regenerated {
   readonly now: LiveCopy
   readonly resolved: Resolved
 }
-
-/** The step that freezes the old session. Its write id names the frozen version. */
-type Halting = Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>
 
 /**
  * Moves a session to a new id. First the old session is frozen as it stands, so that no write is acknowledged that the
@@ -56,7 +62,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, call }: Regeneration,
+  { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   /**
@@ -68,7 +74,8 @@ export const regenerate = async (
   let fresh: LiveEnvelope | undefined
   let mayBeThere = false
 
-  const halting = (): Halting => ({
+  /** The step that freezes the old session. Its write id names the frozen version. */
+  const halting = (): WriteStep => ({
     now: runtime.now(),
     writeId: randomName(runtime),
     timings: options.timings,
@@ -78,7 +85,7 @@ export const regenerate = async (
    * Brings the old session, as it stands, to the backend at a version that no write can follow. Resolves to `undefined`
    * where another process came between.
    */
-  const halt = async (found: LiveCopy, step: Halting): Promise<LiveEnvelope | undefined> => {
+  const halt = async (found: LiveCopy, step: WriteStep): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
     let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {
@@ -135,10 +142,11 @@ export const regenerate = async (
         writeId: randomName(runtime),
         codecId: context.values.codecId,
         data: resolved.data,
-        idleTtlMs: old.idleTtlMs,
+        ...idleTimeFor(context, undefined, old, resolved.value),
         absoluteTtlMs: options.absoluteTtlMs,
+        ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
         app: old.app,
-        client: { address: old.address, userAgent: old.userAgent },
+        client: client ?? { address: old.address, userAgent: old.userAgent },
         becomes,
         timings: options.timings,
       })
@@ -155,7 +163,8 @@ export const regenerate = async (
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values
-    const step: Write = { ...halting(), codecId, data: resolved.data, idleTtlMs: fresh.idleTtlMs }
+    const idleTime = idleTimeFor(context, undefined, fresh, resolved.value)
+    const step: Write = { ...halting(), codecId, data: resolved.data, ...idleTime }
     const next = takenOver(fresh, step, randomName(runtime), 0)
     const session = storedSession(next, resolved.userId, options.timings)
     const outcome = await backend.update(
@@ -298,13 +307,14 @@ export const regenerate = async (
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
   { newestOf }: Pick<Saving<Data>, 'newestOf'>,
-): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
+): ((handle: Handle<Data>, options: RegenerateOptions, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
     before: SaveInLine | undefined,
+    { keepDeadline = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
@@ -313,16 +323,17 @@ export const regenerating = <Data>(
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
+    const client = info === undefined ? handle.client : clientOf(info)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, of: basis, to, resolve, call }),
+      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
     )
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }
 
-  return (handle, call) => {
+  return (handle, regenerateOptions, call) => {
     const wanted = wantedOf(context, customs, handle.data)
     const before = handle.lastSave
-    return handle.inTurn(() => inTurn(handle, wanted, before, call))
+    return handle.inTurn(() => inTurn(handle, wanted, before, regenerateOptions, call))
   }
 }

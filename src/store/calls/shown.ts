@@ -1,4 +1,4 @@
-import type { StoredSession } from '../../contract/backend.js'
+import type { ListedSession, StoredSession } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { SessionFacts, SessionInfo } from '../../contract/session-store.js'
 import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
@@ -11,7 +11,8 @@ export interface Showing<Data> {
   ofRow(locator: Locator, session: StoredSession, withData: boolean): SessionInfo<Data>
   /** @param userId as the data of the entry tells it */
   ofEntry(locator: Locator, entry: LiveEnvelope, userId: string | undefined, withData: boolean): SessionInfo<Data>
-  unreadable(locator: Locator, error: SessionStoreError): SessionInfo<Data>
+  /** As the backend has it, whether it can be read or not. */
+  ofListed(entry: ListedSession, withData: boolean): SessionInfo<Data>
   /**
    * Sends out one event for the sessions that cannot be read, however many there are: there is mostly one reason for all
    * of them.
@@ -36,17 +37,19 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
     }
   }
 
+  const ofRow: Showing<Data>['ofRow'] = (locator, session, withData) => {
+    const { app, userId, createdAt, seenAt, expiresAt, absoluteExpiresAt, idleTtlMs } = session
+    const { reads, writes, address, userAgent } = session
+    const facts = {
+      ...{ handle: handleOf(locator), from: 'backend' as const, app, userId, createdAt, seenAt },
+      ...{ identifiedAt: moment(session.identifiedAt), expiresAt, absoluteExpiresAt, idleTtlMs },
+      ...{ reads, writes, address, userAgent },
+    }
+    return shown(facts, session, withData)
+  }
+
   return {
-    ofRow: (locator, session, withData) => {
-      const { app, userId, createdAt, seenAt, expiresAt, absoluteExpiresAt, idleTtlMs } = session
-      const { reads, writes, address, userAgent } = session
-      const facts = {
-        ...{ handle: handleOf(locator), from: 'backend' as const, app, userId, createdAt, seenAt },
-        ...{ identifiedAt: moment(session.identifiedAt), expiresAt, absoluteExpiresAt, idleTtlMs },
-        ...{ reads, writes, address, userAgent },
-      }
-      return shown(facts, session, withData)
-    },
+    ofRow,
     ofEntry: (locator, entry, userId, withData) => {
       const { app, createdAt, touchedAt, expiresAt, absoluteExpiresAt, idleTtlMs } = entry
       const { reads, writes, address, userAgent } = entry
@@ -57,7 +60,10 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
       }
       return shown(facts, entry, withData)
     },
-    unreadable: (locator, error) => ({ handle: handleOf(locator), data: undefined, error }),
+    ofListed: (entry, withData) =>
+      'unreadable' in entry
+        ? { handle: handleOf(entry.locator), data: undefined, error: entry.unreadable }
+        : ofRow(entry.locator, entry.session, withData),
     tellOfUnreadable: (infos) => {
       const errors = infos.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
       const [error] = errors

@@ -9,6 +9,7 @@ import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
+import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 
@@ -125,6 +126,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       let entry = await lookAt(context, locator.key, as, call)
       if (entry === 'away') return fromBackend(locator, 'unreachable')
       if (entry.state === 'live') {
+        entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
         if (looks === 0) telemetry.count('cacheHits')
         // An entry that may be from before an outage is compared first, as the session may have been used since.
         if (entry.envelope.trustedAt >= cache.trustFrom(locator.key)) {
@@ -202,6 +204,10 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     }
   }
 
+  /** What stands in the backend, with no longer a life than the options allow by now. */
+  const readBackend = async (locator: Locator): Promise<BackendCopy> =>
+    limitedCopy(context, await backend.read(locator))
+
   /**
    * The quarantine: compares an entry that may be from before an outage with the backend, before anybody is served from
    * it. Rejects if the backend cannot be asked, since then nobody can tell whether the entry holds.
@@ -214,7 +220,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const { key } = locator
     const stamp = trustStamp(key)
     onRead()
-    const copy = await backend.read(locator)
+    const copy = await readBackend(locator)
     const verdict = quarantineVerdict(envelope, rowOf(copy))
     telemetry.count('quarantined')
     if (verdict === 'tombstone') {
@@ -274,7 +280,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const lease = await cache.lease(key, randomName(runtime), over)
     if (lease.outcome === 'refused') {
       onRead()
-      return foundIn(await backend.read(locator), 'refused')
+      return foundIn(await readBackend(locator), 'refused')
     }
     if (lease.outcome !== 'stored') return 'again'
     const stamp = trustStamp(key)
@@ -312,7 +318,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     onRead: () => void,
   ): Promise<Standing> => {
     onRead()
-    const copy = await backend.read(locator)
+    const copy = await readBackend(locator)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
     if (fits) await cache.remove(locator.key, token)
     return foundIn(copy, 'too-large')
@@ -320,7 +326,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
 
   const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
     try {
-      return await backend.read(locator)
+      return await readBackend(locator)
     } catch (error) {
       await cache.remove(locator.key, lease) // so that the next reader can fill the cache at once
       throw error
@@ -329,7 +335,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
 
   const fromBackend: Reading['fromBackend'] = async (locator, why) => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    const found = foundIn(await backend.read(locator), why)
+    const found = foundIn(await readBackend(locator), why)
     // Until it is durable, a session stands in the cache alone, and the cache cannot be asked.
     const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
     if (mayStandInCache && found.state === 'none' && found.because === 'absent')

@@ -2,6 +2,7 @@ import type { Lineage, WriteId } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { GivenIdleTtl } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import {
@@ -18,6 +19,7 @@ import { hasExpired } from '../../session/expiry.js'
 import type { Encoded } from '../../session/sameness.js'
 import {
   asDurable,
+  type Client,
   type Identification,
   isUnflushed,
   takenOver,
@@ -27,6 +29,7 @@ import {
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { InCache, LiveCopy, Reading, Standing } from './read.js'
@@ -94,8 +97,11 @@ export interface WriteIntent {
    * is the data that the request held then.
    */
   readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
-  readonly idleTtlMs: number | undefined
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
   readonly durable: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client?: Client | undefined
   /** The epoch of the user that the session is to carry at least from now on. Left out: the one that it has. */
   readonly userEpoch?: number
   readonly tries: Tries
@@ -315,11 +321,12 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     becomes: Identification | undefined,
   ): Write => ({
     ...(becomes === undefined ? {} : { becomes }),
+    client: intent.client,
     now: runtime.now(),
     writeId: intent.tries.writeId,
     codecId: context.values.codecId,
     data: resolved.data,
-    idleTtlMs: intent.idleTtlMs ?? base.idleTtlMs,
+    ...idleTimeFor(context, intent.idleTtlMs, base, resolved.value),
     timings: options.timings,
   })
 

@@ -28,6 +28,7 @@ export const KEEPING: readonly Rule[] = [
         writes: 4_294_967_295,
         seenAt: 1_790_000_000_123,
         idleTtlMs: 1_234,
+        hasOwnIdleTtl: true,
       })
       await insertNew(backend, locator, session)
       await assertStands(backend, locator, session)
@@ -39,6 +40,7 @@ export const KEEPING: readonly Rule[] = [
       const locator = sampleLocator()
       const first = storedSession({
         ...{ app: 'before', userId: 'before', userEpoch: 1, identifiedAt: 1, address: '10.0.0.1', userAgent: 'before' },
+        hasOwnIdleTtl: true,
       })
       await insertNew(backend, locator, first)
       const second = storedSession({
@@ -58,6 +60,7 @@ export const KEEPING: readonly Rule[] = [
         seenAt: first.seenAt + 5,
         expiresAt: first.expiresAt - 5,
         absoluteExpiresAt: first.absoluteExpiresAt + 9,
+        hasOwnIdleTtl: false,
         idleTtlMs: 77,
       })
       const [outcome] = await backend.update([nextOf(locator, first, second)])

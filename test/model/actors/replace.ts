@@ -75,6 +75,7 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       codecId: 1,
       data: masked(1 << write),
       idleTtlMs: 1e9,
+      hasOwnIdleTtl: false,
       absoluteTtlMs: 1e9,
       app: '',
       client: NO_CLIENT,
