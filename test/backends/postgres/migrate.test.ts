@@ -197,7 +197,7 @@ skipUnless('migrate', await sharedPostgres(), (postgres) => {
     try {
       await expect(asRole()).rejects.toMatchObject({
         code: 'E_BACKEND_SCHEMA',
-        message: expect.stringContaining('sql/reload'),
+        message: expect.stringContaining('npx nonstick setup'),
         cause: expect.objectContaining({ code: '42501' }),
       })
       await run()
