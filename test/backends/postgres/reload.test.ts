@@ -8,9 +8,9 @@ import { migrate } from '../../../src/backends/postgres/migrate.js'
 import { MIGRATIONS } from '../../../src/backends/postgres/migrations.js'
 import { quoteIdentifier } from '../../../src/backends/postgres/setup-names.js'
 import { setupCommand } from '../../../src/cli/commands/setup.js'
+import { dumpSchema } from '../../../src/cli/doctor/schema-dump.js'
 import { absent, ownPostgres, type PostgresServer, skipUnless } from '../../support/servers.js'
 import { connected, type Ended, elsewhere, RELOAD, run } from './reload-support.js'
-import { dumpSchema } from './schema-dump.js'
 
 // Processes by the dozen, on whatever machine.
 vi.setConfig({ testTimeout: 300_000 })
