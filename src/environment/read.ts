@@ -86,13 +86,19 @@ const refuseUnread = ({ name, owner }: Variable, cache: string | undefined, back
   )
 }
 
-/** The same complaint, with the variable in place of the option that it gave. */
+/**
+ * The same complaint, with the variable in place of the option. An option of the store that no variable gave is the
+ * call's own, and keeps its name.
+ */
 export const inVariables = (error: unknown, owner: Owner, { variables }: FromEnvironment): unknown => {
   if (!isSessionStoreError(error, 'E_CONFIG')) return error
   const place = owner === 'memcached' ? 'NONSTICK_CACHE' : 'NONSTICK_BACKEND'
-  const message = error.message.replace(/`([a-zA-Z]+)((?:\[\d\])*)`/g, (whole, option: string, index: string) => {
-    if (option === 'servers' || option === 'connectionString' || option === 'url') return `\`${place}\``
-    return index === '' ? `\`${variables.get(`${owner}.${option}`) ?? option}\`` : whole
-  })
+  const nameOf = (option: string): string => {
+    if (option === 'servers' || option === 'connectionString' || option === 'url') return place
+    const given = variables.get(`${owner}.${option}`)
+    const known = VARIABLES.find((variable) => variable.owner === owner && variable.option === option)?.name
+    return given ?? (owner === 'store' ? undefined : known) ?? option
+  }
+  const message = error.message.replace(/`([a-zA-Z]+)(?:\[\d+\])*`/g, (_all, option: string) => `\`${nameOf(option)}\``)
   return new SessionStoreError('E_CONFIG', message, { cause: error.cause })
 }

@@ -240,7 +240,7 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
       const sockets = await Promise.all(Array.from({ length: 60 }, () => open(narrow.port)))
       try {
         // Nobody else gets in at this moment, so that the one who was first has to say when it has come to that.
-        while (!/STAT listen_disabled_num [1-9]/.test(await statsOver(first)));
+        while (!/STAT rejected_connections [1-9]/.test(await statsOver(first)));
       } finally {
         for (const socket of [first, ...sockets]) socket.destroy()
       }

@@ -40,12 +40,12 @@ export const setupCommand = (): Command => {
     )
     .version(version(), '--version', 'print the version')
   for (const each of [
-    option(WHAT, '--database <name>', '--db is the same [NONSTICK_DATABASE, nonstick]'),
+    option(WHAT, '--database <name>', 'the database; --db is the same [NONSTICK_DATABASE, nonstick]'),
     option(WHAT, '--db <name>', 'the same as --database').hideHelp(),
     option(WHAT, '--role <name>', 'whom the program connects as; --user is the same [NONSTICK_ROLE, nonstick]'),
     option(WHAT, '--user <name>', 'the same as --role').hideHelp(),
-    option(WHAT, '--schema <name>', '[NONSTICK_SCHEMA, nonstick]'),
-    option(WHAT, '--table <name>', '[NONSTICK_TABLE, session]'),
+    option(WHAT, '--schema <name>', 'the schema [NONSTICK_SCHEMA, nonstick]'),
+    option(WHAT, '--table <name>', 'the table of sessions [NONSTICK_TABLE, session]'),
     option(WHAT, '--password', "ask for the role's password, or read it from standard input if that is no terminal"),
     option(
       WHAT,
@@ -61,10 +61,10 @@ export const setupCommand = (): Command => {
     option(
       WHERE,
       '--url <url>',
-      '[NONSTICK_ADMIN_URL]; a password belongs in the variable: arguments can be seen by others',
+      'the server, as a URL of the administrator [NONSTICK_ADMIN_URL]; a password belongs in the variable: arguments can be seen by others',
     ),
-    option(WHERE, '--host <name>', '[PGHOST and the other PG* variables; else this machine, as psql would]'),
-    option(WHERE, '--port <number>', '[PGPORT]'),
+    option(WHERE, '--host <name>', 'the server [PGHOST and the other PG* variables; else this machine, as psql would]'),
+    option(WHERE, '--port <number>', 'the port of the server [PGPORT]'),
     option(
       WHERE,
       '--config <file>',
