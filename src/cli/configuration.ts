@@ -89,15 +89,26 @@ export const storeOptions = async (
   env: Environment = process.env,
 ): Promise<OptionsFromEnv<Record<string, unknown>>> => {
   warnOfPasswords(command, flags)
-  const { NONSTICK_CONFIG: fromEnv, ...rest } = env
-  const file = flags.config ?? fromEnv
+  const file = flags.config ?? env['NONSTICK_CONFIG']
   const module = file === undefined ? {} : await configModule(file)
+  const said = environmentWith(flags, env)
   try {
-    return await optionsFromEnv({ ...module, env: environmentWith(flags, rest) })
+    return await optionsFromEnv({ ...module, env: module.identify === undefined ? withoutUsers(said) : said })
   } catch (error) {
     throw inFlags(error, flags)
   }
 }
+
+/**
+ * The environment without what only counts where a session is given to a user. That takes the application's `identify`,
+ * which no text can be, and no command does it.
+ */
+const withoutUsers = (env: Environment): Environment => ({
+  ...env,
+  NONSTICK_ANONYMOUS_TTL_MS: undefined,
+  NONSTICK_MAX_SESSIONS_PER_USER: undefined,
+  NONSTICK_ON_TOO_MANY_SESSIONS: undefined,
+})
 
 /** The default export of the config module, or what it returns. */
 export const configModule = async (file: string): Promise<StoreOptions<Record<string, unknown>>> => {

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander'
 import { completionCommand } from './commands/completion.js'
 import { doctorCommand } from './commands/doctor.js'
+import { purgeCommand } from './commands/purge.js'
 import { setupCommand } from './commands/setup.js'
+import { statsCommand } from './commands/stats.js'
 import { EndsWith, EXIT, UsageError } from './exits.js'
 import { version } from './version.js'
 
@@ -12,7 +14,13 @@ DATABASE_URL, NONSTICK_NAMESPACE and a variable for each option) or by a config 
 It ends with 0 if all is well, 1 if something failed or has to be mended, 2 for wrong use, and 3 if there
 is no such session. docs/cli.md has the rest.`
 
-const COMMANDS: readonly (() => Command)[] = [setupCommand, doctorCommand, completionCommand]
+const COMMANDS: readonly (() => Command)[] = [
+  setupCommand,
+  doctorCommand,
+  statsCommand,
+  purgeCommand,
+  completionCommand,
+]
 
 /** The command `nonstick` with all its commands. It prints no error and ends no process: whoever parses with it does. */
 export const program = (): Command => {

@@ -8,6 +8,7 @@ import {
   type Enumerable,
   type ExtendOutcome,
   type Extension,
+  type ForeseesPurge,
   type GuardedUpdate,
   guardAdmits,
   type InsertOptions,
@@ -16,6 +17,7 @@ import {
   type ListedSession,
   type ListOptions,
   type Page,
+  type PurgeForecastOptions,
   type PurgeOptions,
   type PurgeOutcome,
   replacing,
@@ -56,9 +58,9 @@ const LONG_TIMEOUT_MS = 60_000
 /** A tombstone meets other writes of its session; each of them can only come so often. */
 const DESTROY_ATTEMPTS = 100
 
-export interface CouchdbBackend extends Backend, Enumerable {
+export interface CouchdbBackend extends Backend, Enumerable, ForeseesPurge {
   /** What `purge` would do at `now`, without doing it; one entry per month's database, oldest first. */
-  planPurge(options: { readonly now: EpochMs }): Promise<readonly PurgePlan[]>
+  planPurge(options: PurgeForecastOptions): Promise<readonly PurgePlan[]>
 }
 
 /**
@@ -235,8 +237,8 @@ class Couchdb implements CouchdbBackend {
     return this.#run('purge', true, (call) => this.#purge.run(call, options), LONG_TIMEOUT_MS)
   }
 
-  planPurge({ now }: { readonly now: EpochMs }): Promise<readonly PurgePlan[]> {
-    return this.#run('plan a purge', false, (call) => this.#purge.plan(call, now), LONG_TIMEOUT_MS)
+  planPurge(options: PurgeForecastOptions): Promise<readonly PurgePlan[]> {
+    return this.#run('plan a purge', false, (call) => this.#purge.plan(call, options), LONG_TIMEOUT_MS)
   }
 
   /**

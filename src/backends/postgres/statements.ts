@@ -67,6 +67,8 @@ export interface Statements {
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
   readonly purge: Statement
+  /** How many rows `purge` would remove, counted to `$4`. */
+  readonly purgeable: Statement
   /** A page of sessions: the answer begins with how far it was looked, also where no session is in it. */
   readonly list: Statement
   /** The same with the keys alone. */
@@ -115,6 +117,7 @@ export const statementsFor = (schema: string, table: string): Statements => {
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', sight(relation), hidden),
     purge: named('purge', purge(relation), hidden),
+    purgeable: named('purgeable', purgeable(relation), hidden),
     list: named('list', list(relation), hidden),
     listKeys: named('list_keys', listKeys(relation), hidden),
     count: named('count', count(relation), hidden),
@@ -279,6 +282,10 @@ where app = $1 and id_hash = $2
   and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
 returning t.write_ids = $6 as mine`
 
+const HAS_ENDED = `purge_hour <= $1::integer
+      and coalesce(keep_until, expires_at) <= $2::timestamptz
+      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)`
+
 /**
  * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the
  * hour, so that a row whose hour is wrong for whatever reason is kept rather than lost.
@@ -289,14 +296,20 @@ with purged as (
   where ctid = any (array(
     select ctid
     from ${relation}
-    where purge_hour <= $1::integer
-      and coalesce(keep_until, expires_at) <= $2::timestamptz
-      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)
+    where ${HAS_ENDED}
     order by purge_hour
     limit $4::bigint
     for update skip locked))
   returning 1)
 select count(*) as removed, ${hiddenOf(relation)} from purged`
+
+const purgeable = (relation: string): string => `
+select count(*) as removable, ${hiddenOf(relation)}
+from (
+  select 1
+  from ${relation}
+  where ${HAS_ENDED}
+  limit $4::bigint) as ended`
 
 /**
  * The first `$4` sessions behind `$3`. No more than `$5` rows are passed over for them, so that a page is a bounded piece
