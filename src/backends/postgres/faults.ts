@@ -149,7 +149,7 @@ export const tooLarge = (
   )
 
 const missing = (sqlState: string, relation: string): string => {
-  if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
+  if (sqlState === '3D000') return 'it lacks the database; run `npx nonstick setup`'
   if (sqlState === '42P10') return `the table ${relation} lacks its primary key, as after a copy; make it again`
   const what =
     sqlState === '42703'

@@ -94,6 +94,8 @@ export interface Statements {
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
   readonly purge: Statement
+  /** How many rows `purge` would remove, counted to `$4`. */
+  readonly purgeable: Statement
   /**
    * A page of sessions: the answer begins with how far it was looked, also where no session is in it. The parameters are
    * those of `wayValues`, and then `after`, how many sessions are wanted, and how many rows may be passed over for them;
@@ -160,6 +162,7 @@ export const statementsFor = (schema: string, table: string): Statements => {
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', `select ${hiddenOf(relation, records)}`, hidden),
     purge: named('purge', purge(relation), hidden),
+    purgeable: named('purgeable', purgeable(relation), hidden),
     listOf: perKind('list', (way) => list(relation, way), hidden),
     listKeysOf: perKind('list_keys', (way) => listKeys(relation, way), hidden),
     countOf: perKind('count', (way) => count(relation, way), hidden),
@@ -344,6 +347,10 @@ where namespace = $1 and id_hash = $2
   and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
 returning t.write_ids = $6 as mine`
 
+const HAS_ENDED = `purge_hour <= $1::integer
+      and coalesce(keep_until, expires_at) <= $2::timestamptz
+      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)`
+
 /**
  * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the
  * hour, so that a row whose hour is wrong for whatever reason is kept rather than lost.
@@ -354,14 +361,20 @@ with purged as (
   where ctid = any (array(
     select ctid
     from ${relation}
-    where purge_hour <= $1::integer
-      and coalesce(keep_until, expires_at) <= $2::timestamptz
-      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)
+    where ${HAS_ENDED}
     order by purge_hour
     limit $4::bigint
     for update skip locked))
   returning 1)
 select count(*) as removed, ${hiddenOf(relation)} from purged`
+
+const purgeable = (relation: string): string => `
+select count(*) as removable, ${hiddenOf(relation)}
+from (
+  select 1
+  from ${relation}
+  where ${HAS_ENDED}
+  limit $4::bigint) as ended`
 
 /**
  * How a way finds its sessions, in the words of the index that has them: those of tombstones are in none of these, and
