@@ -264,6 +264,7 @@ class Client {
       case 'put':
         return await this.#put(session)
       case 'create':
+      case 'log out':
       case 'close':
         return
     }
