@@ -135,7 +135,7 @@ export const CONTROLS_OF_USERS: readonly Control[] = [
   ),
   ofUsers(
     'U05 the session that stays keeps the epoch that was',
-    ofOneUser(['entry evicted', 'message delayed']),
+    ofOneUser(['entry evicted'], { names: ['alice', 'bob', 'carol', 'dave'], share: 0.5, traps: 0 }),
     (backend, { backendServer }) => ({
       update: (entries) =>
         backend.update(
