@@ -16,6 +16,7 @@ import {
   where,
 } from './control.js'
 import { CONTROLS_OF_CALLS } from './controls-of-calls.js'
+import { CONTROLS_OF_USERS } from './controls-of-users.js'
 
 /** Later than any outage. */
 const FOR_EVER = 2 ** 46
@@ -269,4 +270,5 @@ export const CONTROLS: readonly Control[] = [
     config: where(['server cut off', 'cache unreachable'], { lists: [[0, 1], [0]] }),
   },
   ...CONTROLS_OF_CALLS,
+  ...CONTROLS_OF_USERS,
 ]

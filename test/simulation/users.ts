@@ -243,6 +243,7 @@ export class Users {
         // What a regeneration gives may have been ended before its caller had the answer.
         if (operation.invoked <= completed || operation.kind === 'regenerate' || isBorn(operation)) continue
         if (operation.sight?.user !== user) continue
+        if (this.#mayBeHalfEnded(session, user, logout, operation)) continue
         const copies = this.#copiesOf(session, user)
         const until = operation.completed ?? operation.invoked
         if (copies.some(({ sentAt, readAt }) => sentAt <= until && readAt >= raisedAt)) continue
@@ -254,6 +255,21 @@ export class Users {
         )
       }
     }
+  }
+
+  /**
+   * Whether another call was about to end the session, or has failed to, and may have told the backend and not the cache.
+   * Then the session is in no listing any more, and the logout cannot find it.
+   */
+  #mayBeHalfEnded(session: SessionHistory, user: string, { invoked }: Logout, { completed }: Operation): boolean {
+    const isLeft = (end: Operation): boolean =>
+      end.invoked < (completed ?? end.invoked) && !(end.outcome.is === 'ok' && (end.completed ?? invoked) < invoked)
+    const isEnd = ({ kind }: Operation): boolean => kind === 'destroy' || kind === 'regenerate'
+    if (session.operations.some((each) => isEnd(each) && isLeft(each))) return true
+    if (this.#world.config.users?.limit?.onTooMany !== 'end-oldest') return false
+    return this.#changesBy(user).some(
+      (login) => login.session !== session && takesASeat(login) && isLeft(login.operation),
+    )
   }
 
   /** Nobody is refused for the sake of sessions that have ended. */

@@ -107,14 +107,12 @@ export class World {
     )
     this.backendServer = new BackendServer(
       { onRow: (key, before, after, taken) => this.#onRow(key, before, after, taken) },
-      () => this.epochNow(),
+      this.epochNow,
     )
   }
 
   /** The moment by a clock that is right. */
-  epochNow(): number {
-    return EPOCH + this.clock.now
-  }
+  readonly epochNow = (): number => EPOCH + this.clock.now
 
   // What is written down
 
