@@ -148,6 +148,7 @@ export const sessionValues = (session: StoredSession): unknown[] => [
   timestampOf(session.expiresAt),
   timestampOf(session.absoluteExpiresAt),
   session.idleTtlMs,
+  session.hasOwnIdleTtl,
   endHourOf(session),
 ]
 
@@ -195,6 +196,7 @@ export const sessionOf = (row: Row, withData = true): StoredSession => {
     expiresAt: Number(row['expires_ms']),
     absoluteExpiresAt: Number(row['absolute_expires_ms']),
     idleTtlMs: Number(row['idle_ttl_ms']),
+    hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
   }
 }
 
