@@ -13,6 +13,12 @@ const STATE_EVERY_MS = 300
 const DOWN = 'down' as const
 /** The name of an app process follows. */
 const KILL_APP = '/demo/kill-app/'
+/** The pages, and what they are made of, by their paths. */
+const FILES: ReadonlyMap<string, { readonly name: string; readonly type: string }> = new Map([
+  ['/', { name: 'page.html', type: 'text/html' }],
+  ['/demo/common.css', { name: 'common.css', type: 'text/css' }],
+  ['/demo/common.js', { name: 'common.js', type: 'text/javascript' }],
+])
 
 export interface PanelOptions {
   readonly cluster: Cluster
@@ -21,7 +27,7 @@ export interface PanelOptions {
   readonly maxStaleCount: number
 }
 
-/** The page, what it shows as it happens, and its three destructive buttons. */
+/** The pages, what they show as it happens, and the three destructive buttons. */
 export class Panel {
   readonly #options: PanelOptions
   readonly #listeners = new Set<ServerResponse>()
@@ -39,7 +45,7 @@ export class Panel {
   /** Takes a request that is for the demo itself: `false` for one that an app process is to answer. */
   take(req: IncomingMessage, res: ServerResponse): boolean {
     const path = (req.url ?? '/').split('?')[0]
-    if (path !== '/' && path !== '/favicon.ico' && !path?.startsWith('/demo/')) return false
+    if (path === undefined || !(FILES.has(path) || path === '/favicon.ico' || path.startsWith('/demo/'))) return false
     req.resume()
     this.#answer(req, res, path).catch((error: unknown) => {
       if (res.headersSent) res.destroy()
@@ -65,15 +71,16 @@ export class Panel {
   }
 
   async #answer(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
-    if (req.method === 'GET' && path === '/') {
+    const file = FILES.get(path)
+    if (req.method === 'GET' && file !== undefined) {
       res.writeHead(200, {
-        'Content-Type': 'text/html; charset=utf-8',
+        'Content-Type': `${file.type}; charset=utf-8`,
         'Cache-Control': 'no-store',
         'Content-Security-Policy':
-          "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+          "default-src 'none'; style-src 'self'; script-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
       })
-      const page = await readFile(new URL('page.html', import.meta.url), 'utf8')
-      res.end(page.replaceAll('PostgreSQL', this.#options.behind.name))
+      const text = await readFile(new URL(file.name, import.meta.url), 'utf8')
+      res.end(text.replaceAll('PostgreSQL', this.#options.behind.name))
     } else if (req.method === 'GET' && path === '/demo/live') this.#listen(res)
     else if (req.method === 'POST' && path.startsWith('/demo/')) await this.#act(req, res, path)
     else json(res, 404, { error: 'there is nothing here' })

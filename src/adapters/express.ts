@@ -130,7 +130,7 @@ export class NonstickStore extends Store {
 
   /**
    * Logs out. Destroying what is not there succeeds. What can be no id is refused with `E_INVALID_ID`, as no session was
-   * ended: `undefined`, an empty text, a key that `sessions.list()` gave.
+   * ended: `undefined`, an empty text, a handle.
    */
   override destroy(sid: string): Promise<void>
   override destroy(sid: string, callback: DoneCallback | undefined): void

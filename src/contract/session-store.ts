@@ -13,7 +13,7 @@ declare global {
 /**
  * One session as one request holds it. `data` is this request's own copy: change it freely, then `save`.
  *
- * A handle belongs to the store that made it and to one request. It remembers the copy it was loaded from, so
+ * A session object belongs to the store that made it and to one request. It remembers the copy it was loaded from, so
  * that changes made meanwhile by others can be told from its own and merged.
  */
 export interface Session<Data = Record<string, unknown>> {
@@ -366,7 +366,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * A new session, durable when this resolves (unless `persistOn` says otherwise). A given id that is taken,
    * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`. One whose session has expired is free
-   * again; what a handle of that session saves later is not stored.
+   * again; what a session object of that one saves later is not stored.
    */
   create(data: Data, options?: CreateOptions): Promise<Session<Data>>
 
@@ -376,7 +376,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * Stores what this request changed. Meets a change by another request with a merge by top-level key (or as
    * `conflict` says). Data equal to what was loaded is not a write; it counts as use, like `touch`. After it
-   * resolves the handle holds the stored state and may be changed and saved again.
+   * resolves the session object holds the stored state and may be changed and saved again.
    *
    * Rejects with `E_SESSION_DESTROYED` if the session was destroyed or expired meanwhile, `E_SESSION_CONFLICT`
    * if the change could not be merged, `E_SESSION_UNKNOWN_OUTCOME` if it cannot be told whether it is in,
@@ -461,8 +461,9 @@ export interface SessionStore<Data = Record<string, unknown>> {
   countByUser(userId: string, options?: CallOptions): Promise<number>
 
   /**
-   * Logs a user out everywhere. After it resolved, no session that was the user's before the call, or became the user's
-   * while it ran, is served by any process; those that become the user's later are. `except` stays logged in.
+   * Logs a user out everywhere. After it resolved, no session that was the user's before the call is served by any
+   * process, under whatever id. A login that runs at the same time either ends as well, or counts as one that came after
+   * the call and stays. `except` stays logged in.
    *
    * It takes as long as the user has sessions: the deadline is that of each of its steps. Where it rejects, the sessions
    * that were ended are, and calling it again goes on. Needs `identify`.
