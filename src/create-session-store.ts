@@ -6,6 +6,7 @@ import { SessionStoreError } from './errors.js'
 import { runtimeOf } from './runtime.js'
 import { conflictOf } from './store/conflict.js'
 import { valuesOf } from './store/context.js'
+import { idleTtlBy } from './store/idle-ttl.js'
 import { telemetry } from './store/observed/telemetry.js'
 import { tellingOfCalls, tellingOfFlushes } from './store/observed/telling.js'
 import { resolveOptions, type StoreOptions } from './store/options.js'
@@ -31,6 +32,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const codec = options.codec ?? msgpackCodec
   const storeTelemetry = telemetry(resolved.namespace)
   const speaker = { runtime, namespace: resolved.namespace }
+  const values = valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes)
   const store = sessionStore<Data>(
     {
       options: resolved,
@@ -39,7 +41,8 @@ export const createSessionStore = <Data = Record<string, unknown>>(
       cache: cacheTier(cache, { runtime, telemetry: storeTelemetry, ...resolved }),
       backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: storeTelemetry, ...resolved }), speaker),
       background: background(runtime, storeTelemetry),
-      values: valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes),
+      values,
+      idleTtl: idleTtlBy(options, resolved, values),
     },
     {
       conflict: conflictOf(options.conflict),

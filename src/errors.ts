@@ -22,6 +22,8 @@ export type SessionStoreErrorCode =
   | 'E_SESSION_CONFLICT'
   /** The session was destroyed meanwhile; the change was dropped. */
   | 'E_SESSION_DESTROYED'
+  /** The user has as many sessions as `maxSessionsPerUser` allows, and a login was to be refused then. */
+  | 'E_SESSION_LIMIT'
   /** An answer was lost, and it can no longer be told whether the change was applied. */
   | 'E_SESSION_UNKNOWN_OUTCOME'
   /** The session's value is larger than the configured or possible maximum. */
@@ -32,6 +34,8 @@ export type SessionStoreErrorCode =
   | 'E_BACKEND_SCHEMA'
   /** The store was closed. */
   | 'E_CLOSED'
+  /** The signal that the call was given was aborted. `cause` is the signal's reason. */
+  | 'E_ABORTED'
 
 /** What is known about a change whose call failed: nothing happened, or nobody can tell. */
 export type Applied = 'no' | 'unknown'
@@ -136,6 +140,18 @@ export const tierUnavailable = (
       ...(details.answered === undefined ? {} : { answered: details.answered }),
     },
   )
+
+/**
+ * A call whose caller has given it up.
+ *
+ * @param applied leave it out for calls that change nothing; `'no'` where the call had not begun
+ */
+export const aborted = (call: string, signal: AbortSignal, applied?: Applied): SessionStoreError =>
+  new SessionStoreError('E_ABORTED', `The signal of \`${call}\` was aborted`, {
+    operation: call,
+    cause: signal.reason,
+    ...(applied === undefined ? {} : { applied }),
+  })
 
 /** Long enough for the codes of TLS, such as `UNABLE_TO_VERIFY_LEAF_SIGNATURE`. */
 const CODE = /^(?=.{2,50}$)[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/
@@ -245,7 +261,10 @@ export const areOptions = (value: unknown): value is object =>
  * Complains about options that are none, and about the first option that nobody would read. Nothing of it is shown: a
  * misspelt `password` is one still.
  */
-export const refuseUnknownOptions = (options: unknown, known: ReadonlySet<string>): void => {
+export const refuseUnknownOptions = (
+  options: unknown,
+  known: { has(name: string): boolean; keys(): Iterable<string> },
+): void => {
   if (!areOptions(options)) {
     const cure = typeof options === 'function' ? { cure: 'there are no callbacks; await what the call gives' } : {}
     throw invalidOption('options', 'an object', options, { secret: true, ...cure })
@@ -254,6 +273,6 @@ export const refuseUnknownOptions = (options: unknown, known: ReadonlySet<string
     if (!known.has(name))
       throw new SessionStoreError(
         'E_CONFIG',
-        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known)}`,
+        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known.keys())}`,
       )
 }

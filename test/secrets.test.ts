@@ -69,7 +69,9 @@ const said = async (options: Partial<StoreOptions<Record<string, unknown>>>, dat
     () => store.destroy('an-id-of-its-own'),
     () => store.list(),
     () => store.count(),
-    () => store.clear(),
+    () => store.destroyAll(),
+    () => store.destroyByUser('an-user-of-its-own'),
+    () => store.countByUser('an-user-of-its-own'),
   ]
   for (const call of calls) await call().catch((error: unknown) => errors.push(error))
   const health = await store.health()

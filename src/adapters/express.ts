@@ -1,24 +1,48 @@
 import { type SessionData, Store } from 'express-session'
 import { LRUCache } from 'lru-cache'
-import type { CloseOptions, CloseReport, EpochMs, Session, SessionStore } from '../contract/index.js'
+import type {
+  ClientInfo,
+  CloseOptions,
+  CloseReport,
+  EpochMs,
+  GivenIdleTtl,
+  SaveOptions,
+  Session,
+  SessionStore,
+} from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 import { type Callback, settle } from './express-callback.js'
 import { idleTtlMsOf, isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
-import { type ExpressData, type NonstickStoreOptions, resolveExpressOptions } from './express-options.js'
+import {
+  type ExpressData,
+  type ExpressRequest,
+  type NonstickStoreOptions,
+  type ResolvedExpressOptions,
+  resolveExpressOptions,
+} from './express-options.js'
 
-export type { ExpressData, GivenStoreOptions, NonstickStoreOptions, OwnStoreOptions } from './express-options.js'
+export type {
+  ExpressData,
+  ExpressRequest,
+  GivenStoreOptions,
+  NonstickStoreOptions,
+  OwnStoreOptions,
+  RecordingOptions,
+} from './express-options.js'
 
 // Taken from express-session's own types, so that a callback written for any other store fits this one.
-type Request = Parameters<Store['createSession']>[0]
-type Generate = (req: Request) => void
+type Generate = (req: ExpressRequest) => void
 type LiveSession = ReturnType<Store['createSession']>
 type GetCallback = Parameters<Store['get']>[1]
 type LoadCallback = Parameters<Store['load']>[1]
 type DoneCallback = NonNullable<Parameters<Store['set']>[2]>
 type AllCallback = Parameters<NonNullable<Store['all']>>[0]
 type LengthCallback = Parameters<NonNullable<Store['length']>>[0]
+
+/** A session as `all` gives it. */
+export type ListedData = SessionData & { readonly handle: string }
 
 /** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
 const UNMERGED_KEYS = ['cookie'] as const
@@ -44,7 +68,8 @@ export class NonstickStore extends Store {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<ExpressData>
   readonly #owned: boolean
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl | undefined
+  readonly #clientOf: ResolvedExpressOptions['clientOf']
   #hasWarned = false
   /** Which copy each session object of a request came from. */
   readonly #ties = new WeakMap<object, Tie>()
@@ -59,10 +84,11 @@ export class NonstickStore extends Store {
    */
   constructor(options: NonstickStoreOptions = {}) {
     super()
-    const { sessions, owned, idleTtlMs } = resolveExpressOptions(options)
+    const { sessions, owned, idleTtlMs, clientOf } = resolveExpressOptions(options)
     this.sessions = sessions
     this.#owned = owned
     this.#idleTtlMs = idleTtlMs
+    this.#clientOf = clientOf
   }
 
   /** The session's data, with its cookie. An id that cannot be one has no session. */
@@ -114,12 +140,13 @@ export class NonstickStore extends Store {
 
   /**
    * Every session of this namespace that the backend holds, as old as its last flush. All of them at once: for
-   * many sessions page through `sessions.list()` instead.
+   * many sessions page through `sessions.list()` instead. Each has a `handle`, not enumerable, for
+   * `sessions.destroyByHandle(handle)`.
    */
-  override all(): Promise<SessionData[]>
+  override all(): Promise<ListedData[]>
   override all(callback: AllCallback): void
-  override all(callback?: AllCallback): Promise<SessionData[]> | undefined {
-    return settle(this.#all(), callback)
+  override all(callback?: AllCallback): Promise<ListedData[]> | undefined {
+    return settle(this.#all(), callback as Callback<ListedData[]> | undefined)
   }
 
   /** How many sessions of this namespace the backend holds. */
@@ -134,7 +161,7 @@ export class NonstickStore extends Store {
   override clear(callback: DoneCallback | undefined): void
   override clear(callback?: DoneCallback): Promise<void> | undefined {
     return settle(
-      this.sessions.clear().then(() => undefined),
+      this.sessions.destroyAll().then(() => undefined),
       callback,
     )
   }
@@ -143,9 +170,9 @@ export class NonstickStore extends Store {
    * express-session's own order: the old session is destroyed, then the request gets a new and empty one under
    * a new id, also where the old one could not be destroyed; that is then the error.
    */
-  override regenerate(req: Request): Promise<void>
-  override regenerate(req: Request, callback: DoneCallback | undefined): void
-  override regenerate(req: Request, callback?: DoneCallback): Promise<void> | undefined {
+  override regenerate(req: ExpressRequest): Promise<void>
+  override regenerate(req: ExpressRequest, callback: DoneCallback | undefined): void
+  override regenerate(req: ExpressRequest, callback?: DoneCallback): Promise<void> | undefined {
     return settle(this.#regenerate(req), callback)
   }
 
@@ -169,7 +196,7 @@ export class NonstickStore extends Store {
   }
 
   /** The live session of a request, tied to the copy that the data came from. */
-  override createSession(req: Request, data: SessionData): LiveSession {
+  override createSession(req: ExpressRequest, data: SessionData): LiveSession {
     const live = super.createSession(req, data)
     const tie = this.#ties.get(data)
     if (tie !== undefined) this.#ties.set(live, tie)
@@ -242,23 +269,29 @@ export class NonstickStore extends Store {
    */
   async #save(tie: Tie, live: SessionData, isQuiet: () => boolean): Promise<void> {
     const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
+    const req = requestOf(live)
+    const client = req && this.#clientOf(req)
     if (!isSpent(mine.cookie)) this.#newIds.delete(tie.id)
     await tie.inTurn(async () => {
       if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
-      await this.#unlessDestroyed(async () => await this.#store(tie, mine), isQuiet)
+      await this.#unlessDestroyed(async () => await this.#store(tie, mine, client), isQuiet)
     })
   }
 
-  async #store(tie: Tie, mine: StoredExpressData): Promise<void> {
+  async #store(tie: Tie, mine: StoredExpressData, client: ClientInfo | undefined): Promise<void> {
     if (tie.handle === undefined) {
-      const handle = await this.#storeWhole(tie.id, mine)
+      const handle = await this.#storeWhole(tie.id, mine, client)
       if (tie.isOfRequest) tie.handle = handle
-    } else await this.#saveOver(tie.handle, mine)
+    } else await this.#saveOver(tie.handle, mine, client)
   }
 
   /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
-  async #storeWhole(id: string, mine: StoredExpressData): Promise<Session<ExpressData>> {
-    const options = this.#idleTtlOf(mine.cookie)
+  async #storeWhole(
+    id: string,
+    mine: StoredExpressData,
+    client: ClientInfo | undefined,
+  ): Promise<Session<ExpressData>> {
+    const options = this.#optionsFor(mine.cookie, client)
     // In place of an id that is missing, `create` would make one up; `put` refuses it.
     if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
     try {
@@ -274,21 +307,27 @@ export class NonstickStore extends Store {
    * sees only JSON; where both are equal, the store takes it as a touch. Others' changes that come in are stored, while
    * the request's session object goes on without them: hence `isolated`.
    */
-  async #saveOver(handle: Session<ExpressData>, mine: StoredExpressData): Promise<void> {
+  async #saveOver(
+    handle: Session<ExpressData>,
+    mine: StoredExpressData,
+    client: ClientInfo | undefined,
+  ): Promise<void> {
     const before = handle.data
     const cookie = withoutDrift(mine.cookie, before.cookie)
     handle.data = asData({ ...mine, cookie })
     try {
-      await this.sessions.save(handle, { ...this.#idleTtlOf(cookie), unmergedKeys: UNMERGED_KEYS, isolated: true })
+      const options = this.#optionsFor(cookie, client)
+      await this.sessions.save(handle, { ...options, unmergedKeys: UNMERGED_KEYS, isolated: true })
     } catch (error) {
       handle.data = before
       throw error
     }
   }
 
-  #idleTtlOf(cookie: StoredCookie): { readonly idleTtlMs?: number } {
+  /** What a session gets with a write beside the data: its idle time-out, and the client. */
+  #optionsFor(cookie: StoredCookie, client: ClientInfo | undefined): Pick<SaveOptions, 'idleTtlMs' | 'client'> {
     const idleTtlMs = idleTtlMsOf(cookie) ?? this.#idleTtlMs
-    return idleTtlMs === undefined ? {} : { idleTtlMs }
+    return { ...(idleTtlMs === undefined ? {} : { idleTtlMs }), ...(client === undefined ? {} : { client }) }
   }
 
   /** A logout elsewhere is no fault of this request, whose answer may stand; its change of the session may not. */
@@ -317,20 +356,21 @@ export class NonstickStore extends Store {
     await this.sessions.destroy(sid, { isNew })
   }
 
-  async #all(): Promise<SessionData[]> {
-    const all: SessionData[] = []
-    let page = await this.sessions.list({ limit: PAGE_SIZE })
-    for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
+  async #all(): Promise<ListedData[]> {
+    const all: ListedData[] = []
+    let after: { readonly after?: string } = {}
+    for (;;) {
+      const { sessions, next } = await this.sessions.list({ limit: PAGE_SIZE, data: true, ...after })
       const now = clock.now()
-      for (const listed of page)
-        if (listed.error === undefined && isPlainObject(listed.data))
-          all.push(revived(listed.data, listed.expiresAt, now))
-      page = await this.sessions.list({ limit: PAGE_SIZE, after: last.key })
+      for (const { error, data, handle, expiresAt } of sessions)
+        if (error === undefined && isPlainObject(data))
+          all.push(Object.defineProperty(revived(data, expiresAt, now), 'handle', { value: handle }) as ListedData)
+      if (next === undefined) return all
+      after = { after: next }
     }
-    return all
   }
 
-  async #regenerate(req: Request): Promise<void> {
+  async #regenerate(req: ExpressRequest): Promise<void> {
     try {
       await new Promise<void>((resolve, reject) => {
         this.destroy(req.sessionID, (error: unknown) => (error ? reject(error) : resolve()))
@@ -387,8 +427,7 @@ const mayEndQuietly = ({ handle }: Tie, live: object): boolean =>
   handle !== undefined && (requestOf(live)?.res?.headersSent ?? true)
 
 /** The request whose session this is; `undefined` for an object that came from `get`, or that a program made by hand. */
-const requestOf = (live: object): { readonly res?: { readonly headersSent?: boolean } } | undefined =>
-  (live as { readonly req?: { readonly res?: { readonly headersSent?: boolean } } }).req
+const requestOf = (live: object): ExpressRequest | undefined => (live as { readonly req?: ExpressRequest }).req
 
 /** @throws SessionStoreError `E_SESSION_DATA` for what has no fields to be stored: nothing, a text, a list */
 const refuseUnlessSession = (live: unknown): void => {

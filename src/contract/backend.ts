@@ -31,10 +31,25 @@ export interface StoredSession {
   /** The codec that wrote `data`. */
   readonly codecId: number
   readonly data: Uint8Array
+  /** The application within the namespace that the session belongs to; empty where none was named. */
+  readonly app: string
   /** Whose session it is, as `identify` told; `undefined` for an anonymous one. */
   readonly userId: string | undefined
-  /** The number that logging a user out everywhere raises; 0 where no user is known. */
+  /**
+   * The epoch of the user when the session became his; 0 where no user is known. The session has ended once the user's
+   * record has a higher one.
+   */
   readonly userEpoch: number
+  /** When the session became that user's; 0 where no user is known. */
+  readonly identifiedAt: EpochMs
+  /** The network address of the client, as an adapter gave it; `undefined` where none did. */
+  readonly address: string | undefined
+  /** What the client calls itself, as an adapter gave it; `undefined` where none did. */
+  readonly userAgent: string | undefined
+  /** How many touches there were, which is roughly the number of uses that changed nothing. At most 2^32 - 1. */
+  readonly reads: number
+  /** How many writes were accepted, the first included. At most 2^32 - 1. */
+  readonly writes: number
   readonly createdAt: EpochMs
   /** When the session was last known to be used. */
   readonly seenAt: EpochMs
@@ -43,6 +58,11 @@ export interface StoredSession {
   /** When it ends, used or not. */
   readonly absoluteExpiresAt: EpochMs
   readonly idleTtlMs: number
+  /**
+   * Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say, and a
+   * store whose options have changed since does not go by `idleTtlMs`.
+   */
+  readonly hasOwnIdleTtl: boolean
 }
 
 /** What stands in the backend, without its data. */
@@ -61,7 +81,16 @@ export type BackendState =
 export type BackendCopy =
   | { readonly state: 'absent' }
   | { readonly state: 'destroyed' }
-  | { readonly state: 'live'; readonly session: StoredSession; readonly token: BackendToken }
+  | {
+      readonly state: 'live'
+      readonly session: StoredSession
+      readonly token: BackendToken
+      /**
+       * The epoch of the session's user by now, not read before the session itself was. Absent where the session has no
+       * user, or the backend knows of no users. If it is higher than `session.userEpoch`, the session has ended.
+       */
+      readonly currentEpoch?: number
+    }
 
 /**
  * Which copy an update may replace: an older version of one lineage, or exactly one version of another.
@@ -288,10 +317,20 @@ export interface Backend {
   close(): Promise<void>
 }
 
-/** Which part of a namespace's sessions is wanted. */
-export interface KeyListOptions {
+/** Which sessions of a namespace are meant: those that live and have not expired at `now`, and fit all that is given. */
+export interface Which {
   readonly namespace: string
   readonly now: EpochMs
+  /** Only those of this application; the empty text means those of none. */
+  readonly app?: string
+  /** Only those of this user. */
+  readonly userId?: string
+  /** Only those whose `seenAt` is not before this moment. */
+  readonly seenSince?: EpochMs
+}
+
+/** Which part of these sessions is wanted. */
+export interface KeyListOptions extends Which {
   /** At most this many: a positive integer. */
   readonly limit: number
   /** Where the page before ended, its `next`, or any other key of this namespace. Absent for the first page. */
@@ -299,9 +338,11 @@ export interface KeyListOptions {
 }
 
 export interface ListOptions extends KeyListOptions {
+  /** Whether the data is wanted. Without it, the backend does not read the data, and gives none (no bytes). */
+  readonly withData: boolean
   /**
    * The page ends before the session whose data would make it more than this many bytes of data: a positive number. It
-   * holds one session all the same, however large that is.
+   * holds one session all the same, however large that is. It has no meaning where no data is wanted.
    */
   readonly maxBytes: number
 }
@@ -317,30 +358,86 @@ export interface Page<Entry> {
 }
 
 export type ListedSession =
-  | { readonly key: CacheKey; readonly session: StoredSession }
+  | { readonly locator: Locator; readonly session: StoredSession }
   /** What stands there is a session that this program cannot read; a newer one wrote it, perhaps. */
-  | { readonly key: CacheKey; readonly unreadable: SessionStoreError }
+  | { readonly locator: Locator; readonly unreadable: SessionStoreError }
 
 /**
  * A backend that can tell what it holds. The cache cannot; so a listing is as old as the last flush.
  *
  * A listing goes from page to page: each call does a bounded piece of work, and the next one begins where it ended, however
  * many tombstones stand before that. Both listings reject with `E_CONFIG`, before anything is asked, where `after` is no
- * key of the namespace (`assertCursor`).
+ * key of the namespace (`assertCursor`). The locators name the session where it stands: also its birth month, for a backend
+ * that needs it.
  */
 export interface Enumerable {
-  /** Live sessions that have not expired at `now`, in an order that is stable from page to page. */
+  /** The sessions, in an order that is stable from page to page. */
   list(options: ListOptions): Promise<Page<ListedSession>>
 
-  /** Their keys alone, in the same order, without reading the data. One may be among them that has ended meanwhile. */
-  listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
+  /** Where they stand alone, in the same order. One may be among them that has ended meanwhile. */
+  listKeys(options: KeyListOptions): Promise<Page<Locator>>
 
   /** How many `list` would give in all. */
-  count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
+  count(which: Which): Promise<number>
+
+  /** How many different users these sessions have. Sessions of nobody do not count. */
+  countUsers(which: Which): Promise<number>
 }
 
 export const canEnumerate = (backend: Backend): backend is Backend & Enumerable =>
-  (['list', 'listKeys', 'count'] as const).every((name) => typeof (backend as Partial<Enumerable>)[name] === 'function')
+  hasMethods<Enumerable>(backend, ['list', 'listKeys', 'count', 'countUsers'])
+
+/** A user of one namespace, as `identify` names him. */
+export interface UserLocator {
+  readonly namespace: string
+  readonly userId: string
+}
+
+/** A place among the sessions that a user may have at once. */
+export interface Seat {
+  readonly locator: Locator
+  /** When it was taken. */
+  readonly takenAt: EpochMs
+}
+
+/** What a backend keeps of a user beside his sessions. It outlives them, and is never purged. */
+export interface UserRecord {
+  /** Raised by one each time the user is logged out everywhere; 0 at first. Below 2^31. */
+  readonly epoch: number
+  /** Who has a place, the oldest first; `undefined` where nobody has ever counted. At most `MOST_SEATS`. */
+  readonly seats: readonly Seat[] | undefined
+}
+
+/** How many seats a record can have. */
+export const MOST_SEATS = 1_000
+
+/** What stands there of a user whom nobody has written a record for. */
+export const NO_RECORD: UserRecord = { epoch: 0, seats: undefined }
+
+/** Which version of a record somebody has seen; the empty one for a record that is not there. */
+export type RecordToken = string
+
+/**
+ * A backend that keeps a record of each user. It keeps what it acknowledged, like a session, and a `read` of it is what
+ * was written last; `read` of a session tells the epoch of its user in `currentEpoch`.
+ */
+export interface KnowsUsers {
+  /** The record, or `NO_RECORD` and the empty token. */
+  readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }>
+
+  /**
+   * Replaces the record if the version that `token` names still stands there; the empty one: if none does. One atomic
+   * step. `changed` means that another version stands there, and nothing was written. Where the answer was lost, what is
+   * sent again is told `changed`; what stands then tells.
+   */
+  writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'>
+}
+
+export const knowsUsers = (backend: Backend): backend is Backend & KnowsUsers =>
+  hasMethods<KnowsUsers>(backend, ['readUser', 'writeUser'])
+
+const hasMethods = <Capability>(backend: Backend, names: readonly (keyof Capability)[]): boolean =>
+  names.every((name) => typeof (backend as Backend & Partial<Capability>)[name] === 'function')
 
 /** The base64url of 32 bytes, in the one spelling that encoding gives. */
 const HASH = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/

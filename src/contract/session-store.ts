@@ -21,22 +21,84 @@ export interface Session<Data = Record<string, unknown>> {
   readonly id: string
   data: Data
   readonly createdAt: EpochMs
+  /**
+   * The last use that was written down before this request's own: as exact as `touchIntervalMs`. It moves when this
+   * request touches or saves the session.
+   */
+  readonly seenAt: EpochMs
   /** When it ends unless it is used again, as known when it was loaded, saved or touched. */
   readonly expiresAt: EpochMs
   /** When it ends, used or not. */
   readonly absoluteExpiresAt: EpochMs
   /** How long it lives untouched. */
   readonly idleTtlMs: number
+  /**
+   * How many uses were written down that changed nothing. It is no count of requests but a lower bound: at most one use is
+   * written down for each `touchIntervalMs`, none beside a change, and those since the last flush are lost with the
+   * cache. With `touchIntervalMs: 0` it counts each `load` and `touch`, except one that met another write. At most
+   * 2^32 - 1.
+   */
+  readonly reads: number
+  /**
+   * How many changes were accepted, the creation and a change of the idle time-out included. Like the changes, those since
+   * the last flush are lost with the cache. At most 2^32 - 1.
+   */
+  readonly writes: number
+  /** The application within the namespace, as `create` was given it; empty where none was named. */
+  readonly app: string
+  /** The network address of the client, as the last write knew it; `undefined` where nobody recorded one. */
+  readonly address: string | undefined
+  /** What the client calls itself, as the last write knew it; `undefined` where nobody recorded it. */
+  readonly userAgent: string | undefined
 }
 
-export interface CreateOptions {
+/**
+ * What is known of the client at the other end, to be recorded beside the data; for an adapter, which has the request.
+ * Nothing is recorded unless a call is given this. Of each text 255 bytes of UTF-8 are kept, and U+FFFD stands for control
+ * characters and halves of surrogate pairs. What is `undefined` or empty is not known, and is forgotten where it was
+ * known before.
+ *
+ * Both are personal data: they stand in both tiers as they are, and in listings.
+ */
+export interface ClientInfo {
+  readonly address?: string | undefined
+  readonly userAgent?: string | undefined
+}
+
+/**
+ * An idle time-out that a call gives to one session: in ms, whole, at least 1_000; no more than `absoluteTtlMs` counts.
+ * The session keeps it, whatever the store's options say. `'default'` takes it back: from then on the session has the
+ * idle time-out that the options say.
+ */
+export type GivenIdleTtl = number | 'default'
+
+/** What every call can be told that may have to wait. */
+export interface CallOptions {
+  /**
+   * Gives the call up, for instance as its visitor has gone. The call then rejects with `E_ABORTED`, whose `cause` is
+   * the signal's reason. If the signal was aborted before the call began, nothing was done (`applied: 'no'` on a call
+   * that changes something). If it is aborted later, no further step of the call begins; a change may be in then
+   * (`applied: 'unknown'`), and a `destroy` that has begun is finished all the same. Aborted after the call has settled,
+   * the signal does nothing. One signal may be given to any number of calls.
+   */
+  readonly signal?: AbortSignal
+}
+
+export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
-  /** In ms, at least 1_000; no more than `absoluteTtlMs` counts. @default the store's `idleTtlMs` */
-  readonly idleTtlMs?: number
+  /** @default 'default' */
+  readonly idleTtlMs?: GivenIdleTtl
+  /**
+   * The application within the namespace to which the session belongs, for lists and counts: up to 64 letters, digits,
+   * `_`, `.` and `-`. It stays that for good. @default the store's `app`
+   */
+  readonly app?: string
+  /** What is to be recorded of the client. Absent: nothing. */
+  readonly client?: ClientInfo
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends CallOptions {
   /**
    * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
    * @default true
@@ -45,14 +107,19 @@ export interface LoadOptions {
 }
 
 /** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
-export interface WriteOptions {
+export interface WriteOptions extends CallOptions {
   /**
    * Resolve only when the backend has this session as it stands.
    * @default false
    */
   readonly durable?: boolean
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+  /** The session's idle time-out from now on. Default: its own where it has one, or what the store's options say. */
+  readonly idleTtlMs?: GivenIdleTtl
+  /**
+   * What is to be recorded of the client from now on. It comes with what this call writes; a save that changes nothing
+   * else writes nothing for it, and leaves it to the next save of the same session object. Absent: as it was.
+   */
+  readonly client?: ClientInfo
 }
 
 export interface SaveOptions extends WriteOptions {
@@ -79,12 +146,23 @@ export interface SaveReport {
   readonly durability: 'cache' | 'backend'
 }
 
-export interface TouchOptions {
-  /** The session's idle time-out from now on, in ms, at least 1_000. Default: as it is. */
-  readonly idleTtlMs?: number
+export interface TouchOptions extends CallOptions {
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: GivenIdleTtl
 }
 
-export interface DestroySessionOptions {
+export interface RegenerateOptions extends CallOptions {
+  /**
+   * Whether the new session ends, used or not, when the old one would have. Otherwise its absolute lifetime begins anew,
+   * as that of any session which begins with a login.
+   * @default false
+   */
+  readonly keepDeadline?: boolean
+  /** What is to be recorded of the client from now on. Absent: as it was. */
+  readonly client?: ClientInfo
+}
+
+export interface DestroySessionOptions extends CallOptions {
   /**
    * The id was made by the caller a moment ago, and nobody else has heard of it, nor was a session stored under it: then
    * nothing is left of it where nothing stands, whereas otherwise a tombstone is kept for a while. A session that stands
@@ -118,11 +196,12 @@ export interface CloseOptions {
   readonly deadlineMs?: number
 }
 
-export interface ReadyOptions {
+export interface ReadyOptions extends CallOptions {
   /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
   readonly deadlineMs?: number
 }
 
+/** Which page of a listing is wanted; see `list`. */
 export interface StoreHealth {
   /** `down`: no session can be served. `degraded`: sessions are served, with one tier impaired. */
   readonly state: 'up' | 'degraded' | 'down'
@@ -130,34 +209,157 @@ export interface StoreHealth {
   readonly backend: TierHealth
 }
 
-/**
- * A session as a listing shows it: there is no way back from a key to an id. One that this program cannot read, as a
- * codec that it does not have has written it, has an `error` (`E_SESSION_FORMAT`) in place of its data.
- */
-export type ListedData<Data> =
-  | {
-      readonly key: string
-      readonly data: Data
-      readonly userId: string | undefined
-      readonly createdAt: EpochMs
-      readonly expiresAt: EpochMs
-      readonly error?: undefined
-    }
-  | {
-      readonly key: string
-      readonly data: undefined
-      /** This and the moments are there as far as they can be read. */
-      readonly userId: string | undefined
-      readonly createdAt: EpochMs | undefined
-      readonly expiresAt: EpochMs | undefined
-      readonly error: SessionStoreError
-    }
+/** What is recorded of a session beside its data. */
+export interface SessionFacts {
+  /**
+   * Which tier this is from. The backend's copy is as old as the session's last flush: it lacks changes of the last
+   * `maxStaleMs`, and uses of the last `touchBackendMs`.
+   */
+  readonly from: 'cache' | 'backend'
+  /** The application within the namespace; empty where none was named. */
+  readonly app: string
+  /** Whose session it is, as `identify` told; `undefined` for nobody's. */
+  readonly userId: string | undefined
+  readonly createdAt: EpochMs
+  /** Since when it is that user's; `undefined` for nobody's. */
+  readonly identifiedAt: EpochMs | undefined
+  /** The last use that was written down: as exact as `touchIntervalMs`. */
+  readonly seenAt: EpochMs
+  /** When it ends unless it is used again. */
+  readonly expiresAt: EpochMs
+  /** When it ends, used or not. */
+  readonly absoluteExpiresAt: EpochMs
+  readonly idleTtlMs: number
+  /** How many uses were written down that changed nothing: at most one for each `touchIntervalMs`. */
+  readonly reads: number
+  /** How many changes were acknowledged, the creation included. */
+  readonly writes: number
+  /** The network address of the client, where an adapter recorded it. */
+  readonly address: string | undefined
+  /** What the client calls itself, where an adapter recorded it. */
+  readonly userAgent: string | undefined
+}
 
 /**
- * Sessions for a cluster. Every call settles within its deadline, except `clear`, which takes as long as there are
- * sessions. A session that is not there is `undefined`; a rejection means that the store could not know
+ * A session as a listing shows it. One that this program cannot read, as a codec that it does not have has written it, has
+ * an `error` (`E_SESSION_FORMAT`) in place of its data, and its facts as far as they can be read.
+ */
+export type SessionInfo<Data = Record<string, unknown>> =
+  | (SessionFacts & {
+      /**
+       * The name by which the session can be looked at (`inspect`) and ended (`destroyByHandle`). It is no id: nobody is let
+       * in by it, and no id can be made of it.
+       */
+      readonly handle: string
+      /** `undefined` unless it was asked for. */
+      readonly data: Data | undefined
+      readonly error?: undefined
+    })
+  | (Partial<SessionFacts> & {
+      readonly handle: string
+      readonly data: undefined
+      readonly error: SessionStoreError
+    })
+
+/** By how much a listing of the backend may be behind what the requests see, in ms. */
+export interface Lag {
+  /** A change, or a new user, of the last so many ms may be missing: the store's `maxStaleMs`. */
+  readonly changesMs: number
+  /** A use of the last so many ms may be missing: the store's `touchBackendMs`. */
+  readonly usesMs: number
+}
+
+export interface SessionPage<Data = Record<string, unknown>> {
+  readonly sessions: readonly SessionInfo<Data>[]
+  /** Where the next page begins, to be given as `after`. `undefined`: nothing follows. */
+  readonly next: string | undefined
+  readonly lag: Lag
+}
+
+export interface CountOptions extends CallOptions {
+  /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
+  readonly app?: string
+  /** Only those that were used in the last so many ms, as far as the backend was told. A number from 1 on. */
+  readonly seenWithinMs?: number
+}
+
+export interface ListSessionsOptions extends CountOptions {
+  /** 1 to 1_000. @default 100 */
+  readonly limit?: number
+  /** The `next` of the page before, or the handle of any session. @default the first page */
+  readonly after?: string
+  /** Whether the data is wanted as well. Without it, no data is read. @default false */
+  readonly data?: boolean
+  /**
+   * Whether each session is looked up in the cache, and shown as the cache has it where that can be asked: a question
+   * to the cache for each. Sessions that have ended there are left out, and `seenWithinMs` goes by what the cache knows
+   * of their use. What still lags is a session whose last change or use no backend was told of within `lag`, as the
+   * process that owed it to the backend has died, or the backend was away. @default false
+   */
+  readonly newest?: boolean
+}
+
+export interface ActivityOptions extends CallOptions {
+  readonly app?: string
+  /** In ms, a number from 1 on: for instance 600_000 for the last ten minutes. */
+  readonly withinMs: number
+}
+
+export interface Activity {
+  readonly sessions: number
+  /** How many different users these sessions have. */
+  readonly users: number
+  readonly lag: Lag
+}
+
+export interface ListByUserOptions extends CallOptions {
+  /** Whether the data is wanted as well. @default false */
+  readonly data?: boolean
+}
+
+export interface DestroyByUserOptions extends CallOptions {
+  /** A session of the user that stays, for "log out all my other devices": its id, or a session of this store. */
+  readonly except?: Pick<Session, 'id'> | string
+}
+
+export interface DestroyAllOptions extends CallOptions {
+  /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
+  readonly app?: string
+  /** Called after each batch, with how many were destroyed so far. What it throws rejects the call. */
+  readonly onProgress?: (progress: { readonly destroyed: number }) => void
+}
+
+export interface DestroyManyReport {
+  /** How many sessions were ended. */
+  readonly destroyed: number
+  /** As `DestroyReport` says it: `unreachable` where it is so for one of them. */
+  readonly cache: 'tombstone' | 'unreachable'
+}
+
+/** What is stored of a user's sessions, for a request for one's data. It is plain data but for what the sessions hold. */
+export interface UserExport<Data = Record<string, unknown>> {
+  readonly userId: string
+  readonly exportedAt: EpochMs
+  readonly sessions: readonly SessionInfo<Data>[]
+}
+
+export interface SessionInspection<Data = Record<string, unknown>> {
+  /** What each tier says. A `lease` is being filled, and `large` is kept in the backend alone. */
+  readonly tiers: {
+    readonly cache: 'live' | 'tombstone' | 'lease' | 'large' | 'missing' | 'unreachable'
+    readonly backend: 'live' | 'destroyed' | 'absent' | 'unreachable'
+  }
+  /** How many changes the cache has that the backend has not. */
+  readonly unflushed: number
+  /** The newest copy: that of the cache, else that of the backend. `undefined` where the session has ended. */
+  readonly session: SessionInfo<Data> | undefined
+}
+
+/**
+ * Sessions for a cluster. Every call settles within its deadline, except those that end many sessions, which take
+ * as long as there are sessions, and each of them can be given up before (`signal`). A session that is not there is `undefined`; a rejection means that the store could not know
  * (`E_SESSION_UNAVAILABLE`) or would not (`docs/errors.md` has each code). An id that is no string, empty or absurdly
- * long, or one of the keys that `list` gives, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
+ * long, or a handle, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
  * that reads or changes sessions rejects with `E_CLOSED`; `health`, `stats` and `on` go on.
  */
 export interface SessionStore<Data = Record<string, unknown>> {
@@ -205,15 +407,15 @@ export interface SessionStore<Data = Record<string, unknown>> {
    *
    * @param session a session of this store, with what the request changed in it; or its id: then as it is stored
    */
-  regenerate(session: Session<Data> | string): Promise<Session<Data>>
+  regenerate(session: Session<Data> | string, options?: RegenerateOptions): Promise<Session<Data>>
 
   /**
    * Logs out: after it resolved, no request anywhere is served this session and no late save brings it back.
    * Destroying what is not there succeeds. Rejects if the backend could not be told; the store then goes on
    * trying, and the session is already gone from the cache where that was reachable.
    *
-   * @param session its id, or a session of this store. What can be no id rejects with `E_INVALID_ID`: the `key` of a
-   *   listed session, `undefined`, an empty text
+   * @param session its id, or a session of this store. What can be no id rejects with `E_INVALID_ID`: a handle,
+   *   `undefined`, an empty text
    */
   destroy(session: Session<Data> | string, options?: DestroySessionOptions): Promise<DestroyReport>
 
@@ -224,24 +426,66 @@ export interface SessionStore<Data = Record<string, unknown>> {
   put(id: string, data: Data, options?: WriteOptions): Promise<Session<Data>>
 
   /**
-   * A page of what the backend holds, which is as old as the last flush. The next page begins after the `key` of the last
-   * one of this page. A page may hold fewer than `limit` (1 to 1_000, 100 where it is left out): it ends with about 8 MiB
-   * of data, and earlier where the backend is slow. Only an empty page is the end. One that cannot be read makes no page
-   * reject: it has an `error` in place of its data, and a `fault` event tells of it.
+   * A page of what the backend holds, which lags as `lag` says; without data unless that is asked for. A page may hold
+   * fewer than `limit`, or none, although more follow: it ends with about 8 MiB of data, and earlier where the backend is
+   * slow. Where `next` is `undefined`, nothing follows. One session that cannot be read makes no page reject: it has an
+   * `error`, and a `fault` event tells of it.
    *
-   * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no `key` of this namespace.
+   * Rejects with `E_CONFIG` if the backend cannot list, or `after` is no handle.
    */
-  list(options?: { readonly limit?: number; readonly after?: string }): Promise<readonly ListedData<Data>[]>
+  list(options?: ListSessionsOptions): Promise<SessionPage<Data>>
 
-  /** How many live sessions the backend holds. Rejects with `E_CONFIG` if the backend cannot count. */
-  count(): Promise<number>
+  /** How many live sessions the backend holds. Lags like `list`. Rejects with `E_CONFIG` if the backend cannot count. */
+  count(options?: CountOptions): Promise<number>
+
+  /** How many sessions were in use lately, and of how many users. Lags like `list`. */
+  activity(options: ActivityOptions): Promise<Activity>
 
   /**
-   * Destroys every session of this namespace that the backend holds, one after the other, without reading their data.
-   * Resolves with how many. It takes as long as that takes: the deadline is that of each of its steps. The first step that
-   * fails rejects it, as does `close()` (`E_CLOSED`); what was destroyed until then is, and calling it again goes on.
+   * Destroys every session of this namespace, or of one application, that the backend holds, in batches and without
+   * reading their data. It takes as long as that takes: the deadline is that of each of its steps. The first step that
+   * fails rejects it, as do `close()` (`E_CLOSED`) and an aborted `signal`; what was destroyed until then is, and calling
+   * it again goes on.
    */
-  clear(): Promise<number>
+  destroyAll(options?: DestroyAllOptions): Promise<DestroyManyReport>
+
+  /**
+   * The live sessions of a user, the newest state of each from the cache where that can be asked. Those that became the
+   * user's before the call are all among them. It asks for a page at a time, each within the deadline.
+   *
+   * The iterator throws `E_SESSION_UNAVAILABLE` if the backend cannot be asked, and `E_CONFIG` if it knows of no users.
+   */
+  listByUser(userId: string, options?: ListByUserOptions): AsyncIterableIterator<SessionInfo<Data>>
+
+  /** How many live sessions a user has in the backend. */
+  countByUser(userId: string, options?: CallOptions): Promise<number>
+
+  /**
+   * Logs a user out everywhere. After it resolved, no session that was the user's before the call, or became the user's
+   * while it ran, is served by any process; those that become the user's later are. `except` stays logged in.
+   *
+   * It takes as long as the user has sessions: the deadline is that of each of its steps. Where it rejects, the sessions
+   * that were ended are, and calling it again goes on. Needs `identify`.
+   */
+  destroyByUser(userId: string, options?: DestroyByUserOptions): Promise<DestroyManyReport>
+
+  /** All that is stored of a user's sessions, their data included. */
+  exportByUser(userId: string, options?: CallOptions): Promise<UserExport<Data>>
+
+  /**
+   * The handle of a session, by which it can be found in a listing: without asking anybody, and also where no such session
+   * stands. Throws `E_INVALID_ID` for what can be no id.
+   */
+  handleOf(session: Session<Data> | string): string
+
+  /**
+   * What both tiers have of a session; `undefined` where neither has anything. A look is no use of the session. Rejects
+   * with `E_INVALID_ID` for what is no handle, and with `E_SESSION_UNAVAILABLE` where neither tier can be asked.
+   */
+  inspect(handle: string, options?: ListByUserOptions): Promise<SessionInspection<Data> | undefined>
+
+  /** `destroy`, by a handle. Rejects with `E_INVALID_ID` for what is no handle. */
+  destroyByHandle(handle: string, options?: CallOptions): Promise<DestroyReport>
 
   /**
    * For the start of a process: resolves as soon as both tiers answer and the backend can be read, with what `health`

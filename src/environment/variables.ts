@@ -20,9 +20,11 @@ const STORE: Readers<StoreOptions<unknown>> = {
   allowEmbedded: asBoolean,
   codec: asText,
   namespace: asText,
+  app: asText,
   maxStaleCount: asNumber,
   maxStaleMs: asMilliseconds,
   idleTtlMs: asMilliseconds,
+  anonymousTtlMs: asMilliseconds,
   absoluteTtlMs: asMilliseconds,
   touchIntervalMs: asMilliseconds,
   touchBackendMs: asMilliseconds,
@@ -46,6 +48,8 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxUnflushed: asNumber,
   tombstoneTtlMs: asMilliseconds,
   maxClockSkewMs: asMilliseconds,
+  maxSessionsPerUser: asNumber,
+  onTooManySessions: asText,
   runtime: NO_TEXT,
 }
 

@@ -115,11 +115,16 @@ export const insertVerdict = (envelope: Copy, outcome: InsertOutcome): FlushVerd
   return isOlder ? 'older of mine' : verdictOnRow(envelope, row)
 }
 
+/** Whether the session's user was logged out everywhere since it became his. */
+export const isLoggedOut = ({ session, currentEpoch = 0 }: Extract<BackendCopy, { state: 'live' }>): boolean =>
+  currentEpoch > session.userEpoch
+
 /** What a copy that was read from the backend means for the reader. */
 export type CopyVerdict = 'live' | 'expired' | 'absent' | 'destroyed'
 
 export const copyVerdict = (copy: BackendCopy, now: EpochMs): CopyVerdict => {
   if (copy.state !== 'live') return copy.state
+  if (isLoggedOut(copy)) return 'destroyed'
   return hasExpired(copy.session, now) ? 'expired' : 'live'
 }
 

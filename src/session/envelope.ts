@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import { type BackendToken, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type WriteId } from '../contract/backend.js'
 import type { CacheKey } from '../contract/locator.js'
@@ -21,7 +22,6 @@ export interface LiveEnvelope {
   /** The newest copy known to be in the backend; `NO_LINEAGE` and 0 before the first. */
   readonly durableLineage: Lineage
   readonly durableVersion: number
-  readonly durableAt: EpochMs
   /** When the oldest write that is not in the backend was made; 0 when there is none. */
   readonly unflushedAt: EpochMs
   readonly createdAt: EpochMs
@@ -37,11 +37,27 @@ export interface LiveEnvelope {
   readonly expiresAt: EpochMs
   readonly absoluteExpiresAt: EpochMs
   readonly idleTtlMs: number
+  /** Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say. */
+  readonly hasOwnIdleTtl: boolean
   /** How many touches there were, which is roughly the number of uses that changed nothing; it stops at 2^32 - 1. */
   readonly reads: number
   /** How many writes were accepted; it stops at 2^32 - 1. */
   readonly writes: number
+  /** The epoch of the session's user when the session became his; 0 where no user is known. */
   readonly userEpoch: number
+  /** When the session became that user's; 0 where no user is known. */
+  readonly identifiedAt: EpochMs
+  /**
+   * The version that made the session that user's, if it was made since the entry was filled; 0 otherwise. As long as it
+   * is above `durableVersion`, nobody knows whether the user was logged out everywhere meanwhile.
+   */
+  readonly identifiedVersion: number
+  /** The application within the namespace; empty where none was named. At most 64 bytes. */
+  readonly app: string
+  /** The network address of the client; `undefined` where nobody gave one. At most 255 bytes. */
+  readonly address: string | undefined
+  /** What the client calls itself; `undefined` where nobody gave it. At most 255 bytes are kept. */
+  readonly userAgent: string | undefined
   /** The ids of the last writes, the newest last, at most eight. */
   readonly writeIds: readonly WriteId[]
   readonly backendToken: BackendToken
@@ -84,17 +100,21 @@ export const ENVELOPE_FORMAT = 1
 const MAGIC = 0x6e736b // 'nsk'
 const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
 const FLAG_FROZEN = 0x0004
+const FLAG_OWN_IDLE_TTL = 0x0008
 /**
  * The flags that this program knows. There are bits for sealed and for compressed envelopes; a program that cannot undo
  * these must not read them.
  */
-const KNOWN_FLAGS = FLAG_FROZEN
+const KNOWN_FLAGS = FLAG_FROZEN | FLAG_OWN_IDLE_TTL
 const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
 const MAX_TOKEN_BYTES = 64
+const MAX_TEXT_BYTES = 255
+const TEXTS = ['app', 'address', 'userAgent'] as const
 /** How many bytes an envelope may have besides its data. */
-export const LONGEST_HEADER_BYTES: number = HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES
+export const LONGEST_HEADER_BYTES: number =
+  HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES + TEXTS.length * (1 + MAX_TEXT_BYTES)
 
 // The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
 const AT = {
@@ -108,7 +128,7 @@ const AT = {
   durableLineage: 28,
   version: 36,
   durableVersion: 42,
-  durableAt: 48,
+  identifiedVersion: 48,
   unflushedAt: 54,
   createdAt: 60,
   writtenAt: 66,
@@ -124,7 +144,9 @@ const AT = {
   writeIdCount: 120,
   tokenLength: 121,
   serverList: 122,
-  // 126 to 143 are zero, and free.
+  identifiedAt: 126,
+  textsLength: 132,
+  // 134 to 143 are zero, and free.
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -135,7 +157,8 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
  *
  * @param serverList which list of servers the writer goes by, as a number; 0 for one that has no list
  * @throws TypeError for a name that is not sixteen hexadecimal digits, RangeError for a number that has no place
- *   in its field or a backend token of more than 64 bytes: no fault of a tier, but of whoever made the envelope.
+ *   in its field, a backend token of more than 64 bytes or a text of more than 255: no fault of a tier, but of whoever
+ *   made the envelope.
  */
 export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0): Uint8Array => {
   const live = envelope.kind === 'live' ? envelope : undefined
@@ -145,7 +168,9 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   if (token.length > MAX_TOKEN_BYTES) throw new RangeError(`A backend token has at most ${MAX_TOKEN_BYTES} bytes`)
 
   const ringEnd = HEADER_BYTES + writeIds.length * 8
-  const dataStart = ringEnd + token.length
+  const tokenEnd = ringEnd + token.length
+  const texts = live === undefined ? NO_BYTES : encodeTexts(live)
+  const dataStart = tokenEnd + texts.length
   const bytes = Buffer.alloc(dataStart + data.length)
   bytes.writeUIntBE(MAGIC, 0, 3)
   bytes.writeUInt8(ENVELOPE_FORMAT, AT.format)
@@ -164,12 +189,11 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
   if (live !== undefined) {
     bytes.writeUInt8(live.codecId, AT.codec)
-    bytes.writeUInt16BE(live.frozen ? FLAG_FROZEN : 0, AT.flags)
+    bytes.writeUInt16BE((live.frozen ? FLAG_FROZEN : 0) | (live.hasOwnIdleTtl ? FLAG_OWN_IDLE_TTL : 0), AT.flags)
     name(live.lineage, AT.lineage)
     name(live.durableLineage, AT.durableLineage)
     moment(live.version, AT.version)
     moment(live.durableVersion, AT.durableVersion)
-    moment(live.durableAt, AT.durableAt)
     moment(live.unflushedAt, AT.unflushedAt)
     moment(live.createdAt, AT.createdAt)
     moment(live.writtenAt, AT.writtenAt)
@@ -184,7 +208,11 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     bytes.writeUInt8(writeIds.length, AT.writeIdCount)
     bytes.writeUInt8(token.length, AT.tokenLength)
     for (const [index, writeId] of writeIds.entries()) name(writeId, HEADER_BYTES + index * 8)
+    moment(live.identifiedAt, AT.identifiedAt)
+    moment(live.identifiedVersion, AT.identifiedVersion)
+    bytes.writeUInt16BE(texts.length, AT.textsLength)
     bytes.set(token, ringEnd)
+    bytes.set(texts, tokenEnd)
     bytes.set(data, dataStart)
   }
   bytes.writeUInt32BE(checksumOf(key, bytes), AT.checksum)
@@ -252,9 +280,12 @@ const readFormat1: EnvelopeReader = (bytes) => {
   const writeIdCount = bytes.readUInt8(AT.writeIdCount)
   const tokenLength = bytes.readUInt8(AT.tokenLength)
   const tokenStart = HEADER_BYTES + writeIdCount * 8
-  const dataStart = tokenStart + tokenLength
+  const tokenEnd = tokenStart + tokenLength
+  const dataStart = tokenEnd + bytes.readUInt16BE(AT.textsLength)
   if (writeIdCount > WRITE_ID_RING_SIZE || tokenLength > MAX_TOKEN_BYTES || dataStart > bytes.length)
     return damaged('malformed')
+  const texts = decodeTexts(bytes.subarray(tokenEnd, dataStart))
+  if (texts === undefined) return damaged('malformed')
   return {
     kind: 'live',
     frozen: (flags & FLAG_FROZEN) !== 0,
@@ -263,7 +294,6 @@ const readFormat1: EnvelopeReader = (bytes) => {
     version: moment(AT.version),
     durableLineage: name(AT.durableLineage),
     durableVersion: moment(AT.durableVersion),
-    durableAt: moment(AT.durableAt),
     unflushedAt: moment(AT.unflushedAt),
     createdAt: moment(AT.createdAt),
     writtenAt: moment(AT.writtenAt),
@@ -273,13 +303,52 @@ const readFormat1: EnvelopeReader = (bytes) => {
     expiresAt,
     absoluteExpiresAt: moment(AT.absoluteExpiresAt),
     idleTtlMs: moment(AT.idleTtlMs),
+    hasOwnIdleTtl: (flags & FLAG_OWN_IDLE_TTL) !== 0,
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),
+    identifiedAt: moment(AT.identifiedAt),
+    identifiedVersion: moment(AT.identifiedVersion),
+    ...texts,
     writeIds: Array.from({ length: writeIdCount }, (_, index) => name(HEADER_BYTES + index * 8)),
-    backendToken: bytes.subarray(tokenStart, dataStart),
+    backendToken: bytes.subarray(tokenStart, tokenEnd),
     data: bytes.subarray(dataStart),
   }
+}
+
+type Texts = Pick<LiveEnvelope, (typeof TEXTS)[number]>
+
+/**
+ * The texts of the header, each behind a byte that has its length; no bytes where none is there, as is usual. UTF-8 has
+ * one replacement for every half of a surrogate pair.
+ */
+const encodeTexts = (live: Texts): Uint8Array => {
+  if (live.app === '' && live.address === undefined && live.userAgent === undefined) return NO_BYTES
+  return Buffer.concat(
+    TEXTS.flatMap((name) => {
+      const text = Buffer.from(live[name] ?? '', 'utf8')
+      if (text.length > MAX_TEXT_BYTES) throw new RangeError(`A text of the header has at most ${MAX_TEXT_BYTES} bytes`)
+      return [Uint8Array.of(text.length), text]
+    }),
+  )
+}
+
+/**
+ * `undefined` where the bytes are no texts. An empty text is one that is not there. What is no UTF-8 is no text: with
+ * replacements in its place it could be longer than the header may hold, and could not be written again.
+ */
+const decodeTexts = (bytes: Buffer): Texts | undefined => {
+  if (bytes.length === 0) return { app: '', address: undefined, userAgent: undefined }
+  const texts: string[] = []
+  let at = 0
+  for (const _ of TEXTS) {
+    const end = at + 1 + (bytes[at] ?? bytes.length)
+    if (end > bytes.length || !isUtf8(bytes.subarray(at + 1, end))) return undefined
+    texts.push(bytes.toString('utf8', at + 1, end))
+    at = end
+  }
+  const [app = '', address = '', userAgent = ''] = texts
+  return at === bytes.length ? { app, address: address || undefined, userAgent: userAgent || undefined } : undefined
 }
 
 /** The checksum: a CRC-32 over the key and over everything in the envelope but the checksum itself. */
@@ -293,6 +362,12 @@ const unknown = (what: string, got: number, known: readonly number[]): SessionSt
     'E_SESSION_FORMAT',
     `Stored session has ${what} ${got}; this program knows ${known.join(' and ')}. Was it written by a newer release?`,
   )
+
+/**
+ * Whether the session has become a user's, and nobody has looked since, with that in the backend, whether the user was
+ * logged out everywhere meanwhile.
+ */
+export const isUserUnproved = (envelope: LiveEnvelope): boolean => envelope.identifiedVersion > envelope.durableVersion
 
 /** Whether no copy of the session has reached the backend yet, as its creation was deferred. */
 export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE

@@ -1,5 +1,12 @@
+import type { StoredSession } from '../contract/backend.js'
 import type { EpochMs } from '../contract/time.js'
 import type { LiveEnvelope } from './envelope.js'
+
+/**
+ * The shortest idle time-out, in ms. A session with a shorter one would have ended before its visitor's next click; who
+ * gives one usually means seconds.
+ */
+export const LEAST_IDLE_TTL_MS = 1_000
 
 /** The timings that decide how long a session lives and how often the tiers are told that it does. */
 export interface LifeTimings {
@@ -70,6 +77,33 @@ export const backendDeadline = (
 ): EpochMs => {
   const { touchIntervalMs, touchBackendMs } = timingsFor(idleTtlMs, timings)
   return Math.min(now + idleTtlMs + touchIntervalMs + touchBackendMs, absoluteExpiresAt)
+}
+
+/** How long a session may live, by the options as they are now. */
+export interface LifeLimits {
+  /** The idle time-out of this session: its own if it has one, or what the options say. */
+  readonly idleTtlMs: number
+  readonly absoluteTtlMs: number
+  readonly timings: LifeTimings
+}
+
+type Life = Pick<StoredSession, 'createdAt' | 'expiresAt' | 'absoluteExpiresAt' | 'idleTtlMs'>
+
+/**
+ * A session as it was read, with no longer a life than the options allow by now: whoever shortens a time-out means the
+ * sessions that exist as well. Where the idle time-out became shorter, the deadline is counted anew from the last use
+ * that is known, as it is for a copy in the backend, so that a use that was not written down shortens no life. A longer
+ * time-out is none of a reader's business: it comes with the next write, which brings it to the backend as well.
+ *
+ * @param usedAt the last use that was written down
+ */
+export const withinLimits = <Session extends Life>(session: Session, usedAt: EpochMs, limits: LifeLimits): Session => {
+  const { createdAt, expiresAt, absoluteExpiresAt, idleTtlMs } = session
+  const idle = Math.min(idleTtlMs, limits.idleTtlMs, limits.absoluteTtlMs)
+  const last = Math.min(absoluteExpiresAt, createdAt + limits.absoluteTtlMs)
+  const ends = Math.min(expiresAt, idle < idleTtlMs ? backendDeadline(usedAt, idle, last, limits.timings) : last)
+  if (idle === idleTtlMs && last === absoluteExpiresAt && ends === expiresAt) return session
+  return { ...session, idleTtlMs: idle, absoluteExpiresAt: last, expiresAt: ends }
 }
 
 /**

@@ -5,6 +5,9 @@ import { bornMonthOf } from './id.js'
 /** The form of a namespace. It is short enough for the keys of any cache, and has no colon. */
 export const NAMESPACE: RegExp = /^[A-Za-z0-9_.-]{1,64}$/
 
+/** The form of an application's name within a namespace. The empty one means none. */
+export const APP: RegExp = /^[A-Za-z0-9_.-]{0,64}$/
+
 /** How many bytes of the key's hash an envelope carries. */
 export const KEY_CHECK_BYTES = 8
 

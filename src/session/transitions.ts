@@ -18,6 +18,39 @@ import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js
 
 const NO_TOKEN: BackendToken = new Uint8Array(0)
 
+/** What an adapter knows of the client at the other end. */
+export interface Client {
+  readonly address: string | undefined
+  readonly userAgent: string | undefined
+}
+
+export const NO_CLIENT: Client = { address: undefined, userAgent: undefined }
+
+/** A session becomes a user's, or nobody's. */
+export interface Identification {
+  /** The epoch of the user, as it was read before; 0 for nobody. */
+  readonly userEpoch: number
+  /** The moment; 0 for nobody. */
+  readonly identifiedAt: EpochMs
+  /**
+   * Whether nobody has to look any more if the user was logged out everywhere meanwhile: there is no user, or the backend
+   * knows of none.
+   */
+  readonly isProved: boolean
+}
+
+const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
+
+/** The fields of an envelope that a version has by which the session becomes a user's. */
+const identified = (
+  { userEpoch, identifiedAt, isProved }: Identification,
+  version: number,
+): Pick<LiveEnvelope, 'userEpoch' | 'identifiedAt' | 'identifiedVersion'> => ({
+  userEpoch,
+  identifiedAt,
+  identifiedVersion: isProved ? 0 : version,
+})
+
 export interface Birth {
   readonly now: EpochMs
   readonly lineage: Lineage
@@ -25,8 +58,14 @@ export interface Birth {
   readonly codecId: number
   readonly data: Uint8Array
   readonly idleTtlMs: number
+  readonly hasOwnIdleTtl: boolean
   readonly absoluteTtlMs: number
-  readonly userEpoch: number
+  /** When it ends at the latest; absent where only its absolute lifetime says that. */
+  readonly endsBy?: EpochMs
+  readonly app: string
+  readonly client: Client
+  /** Whose session it is from the beginning; absent for a session of nobody. */
+  readonly becomes?: Identification | undefined
   readonly timings: LifeTimings
   /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
@@ -38,16 +77,16 @@ export interface Birth {
  */
 export const born = (birth: Birth): LiveEnvelope => {
   const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
-  const absoluteExpiresAt = birth.now + birth.absoluteTtlMs
+  const absoluteExpiresAt = Math.min(birth.now + birth.absoluteTtlMs, birth.endsBy ?? Number.POSITIVE_INFINITY)
+  const version = (birth.over?.version ?? 0) + 1
   return {
     kind: 'live',
     frozen: false,
     codecId: birth.codecId,
     lineage: birth.lineage,
-    version: (birth.over?.version ?? 0) + 1,
+    version,
     durableLineage: NO_LINEAGE,
     durableVersion: 0,
-    durableAt: 0,
     unflushedAt: birth.now,
     createdAt,
     writtenAt: birth.now,
@@ -57,9 +96,12 @@ export const born = (birth: Birth): LiveEnvelope => {
     expiresAt: deadlineAfterUse(birth.now, birth.idleTtlMs, absoluteExpiresAt, birth.timings),
     absoluteExpiresAt,
     idleTtlMs: birth.idleTtlMs,
+    hasOwnIdleTtl: birth.hasOwnIdleTtl,
     reads: 0,
     writes: 1,
-    userEpoch: birth.userEpoch,
+    ...identified(birth.becomes ?? OF_NOBODY, version),
+    app: birth.app,
+    ...birth.client,
     writeIds: [birth.writeId],
     backendToken: NO_TOKEN,
     data: birth.data,
@@ -72,6 +114,11 @@ export interface Write {
   readonly codecId: number
   readonly data: Uint8Array
   readonly idleTtlMs: number
+  readonly hasOwnIdleTtl: boolean
+  /** Given where the write changes whose session it is, or the epoch that it was made under. */
+  readonly becomes?: Identification | undefined
+  /** What is known of the client by now. Absent: as it was. */
+  readonly client?: Client | undefined
   readonly timings: LifeTimings
 }
 
@@ -88,7 +135,10 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   touchedAt: write.now,
   expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
   idleTtlMs: write.idleTtlMs,
+  hasOwnIdleTtl: write.hasOwnIdleTtl,
   writes: base.writes + 1,
+  ...(write.becomes === undefined ? {} : identified(write.becomes, base.version + 1)),
+  ...write.client,
   writeIds: ringWith(base.writeIds, write.writeId),
   data: write.data,
 })
@@ -125,7 +175,6 @@ export const confirmed = (
   ...envelope,
   durableLineage: flushed.lineage,
   durableVersion: flushed.version,
-  durableAt: now,
   // The writes after the flushed one came later, so that its own moment is a safe bound for the oldest of them.
   unflushedAt: envelope.version === flushed.version ? 0 : flushed.writtenAt,
   // The backend was not told later than now. A moment that is ahead of that came from a clock that was wrong.
@@ -147,7 +196,6 @@ export const filled = (
   version: row.version,
   durableLineage: row.lineage,
   durableVersion: row.version,
-  durableAt: now,
   unflushedAt: 0,
   createdAt: row.createdAt,
   writtenAt: row.seenAt,
@@ -157,9 +205,15 @@ export const filled = (
   expiresAt: row.expiresAt,
   absoluteExpiresAt: row.absoluteExpiresAt,
   idleTtlMs: row.idleTtlMs,
-  reads: 0,
-  writes: row.version,
+  hasOwnIdleTtl: row.hasOwnIdleTtl,
+  reads: row.reads,
+  writes: row.writes,
   userEpoch: row.userEpoch,
+  identifiedAt: row.identifiedAt,
+  identifiedVersion: 0,
+  app: row.app,
+  address: row.address,
+  userAgent: row.userAgent,
   writeIds: row.writeIds,
   backendToken,
   data: row.data,
@@ -209,12 +263,16 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   writeIds: ringWith(base.writeIds, writeId),
 })
 
+/** What a write is besides the data that it stores, and how long the session lives with it. */
+export type WriteStep = Omit<Write, 'codecId' | 'data' | 'idleTtlMs' | 'hasOwnIdleTtl'>
+
 /** A write that leaves the data as it stands. */
-export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>): Write => ({
-  ...write,
+export const asItStands = (base: LiveEnvelope, step: WriteStep): Write => ({
+  ...step,
   codecId: base.codecId,
   data: base.data,
   idleTtlMs: base.idleTtlMs,
+  hasOwnIdleTtl: base.hasOwnIdleTtl,
 })
 
 /**
@@ -223,7 +281,12 @@ export const asItStands = (base: LiveEnvelope, write: Omit<Write, 'codecId' | 'd
  */
 export const takenOver = (base: LiveEnvelope, write: Write, lineage: Lineage, maxStaleCount: number): LiveEnvelope => {
   const next = written(base, write)
-  return { ...next, lineage, version: next.version + maxStaleCount, frozen: false }
+  const version = next.version + maxStaleCount
+  return {
+    ...next,
+    ...{ lineage, version, frozen: false },
+    ...(write.becomes === undefined ? {} : identified(write.becomes, version)),
+  }
 }
 
 /** An envelope as the backend keeps it. The row never ends before the cached copy. */
@@ -238,7 +301,13 @@ export const storedSession = (
   codecId: envelope.codecId,
   data: envelope.data,
   userId,
+  app: envelope.app,
   userEpoch: envelope.userEpoch,
+  identifiedAt: envelope.identifiedAt,
+  address: envelope.address,
+  userAgent: envelope.userAgent,
+  reads: envelope.reads,
+  writes: envelope.writes,
   createdAt: envelope.createdAt,
   seenAt: envelope.touchedAt,
   expiresAt: Math.max(
@@ -247,6 +316,7 @@ export const storedSession = (
   ),
   absoluteExpiresAt: envelope.absoluteExpiresAt,
   idleTtlMs: envelope.idleTtlMs,
+  hasOwnIdleTtl: envelope.hasOwnIdleTtl,
 })
 
 /**

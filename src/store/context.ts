@@ -2,7 +2,7 @@ import type { BackendCopy, Lineage, WriteId } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
-import type { QuarantineRow } from '../session/decisions.js'
+import { isLoggedOut, type QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { type Sameness, samenessOf } from '../session/sameness.js'
 import type { Telemetry } from './observed/telemetry.js'
@@ -22,6 +22,7 @@ export interface Context {
   readonly ledger: Ledger
   readonly background: Background
   readonly values: Values
+  readonly idleTtl: IdleTtl
 }
 
 /** The data of sessions as values, and what the codec and `identify` make of it. */
@@ -37,6 +38,13 @@ export interface Values {
   userOf(data: unknown): string | undefined
   /** How two parts of the data are compared. */
   readonly sameness: Sameness
+}
+
+/** The idle time-out, in ms, of a session that was given none of its own. */
+export interface IdleTtl {
+  ofData(data: unknown): number
+  /** The same for data as it is stored. It is decoded only where the idle time-out goes by it. */
+  ofStored(stored: { readonly codecId: number; readonly data: Uint8Array }): number
 }
 
 /** The user of an envelope's data. This decodes the data, so it is called only where the user is needed. */
@@ -107,11 +115,12 @@ const checkedUser = (user: unknown): string | undefined => {
   )
 }
 
-/** What a read of the backend gave, without the data. */
-export const rowOf = (copy: BackendCopy): QuarantineRow =>
-  copy.state === 'live'
-    ? { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
-    : { state: copy.state }
+/** What a read of the backend means, without the data. A session whose user was logged out everywhere is destroyed. */
+export const rowOf = (copy: BackendCopy): QuarantineRow => {
+  if (copy.state !== 'live') return { state: copy.state }
+  if (isLoggedOut(copy)) return { state: 'destroyed' }
+  return { state: 'live', lineage: copy.session.lineage, version: copy.session.version }
+}
 
 /**
  * Whether a tier could not be asked or did not answer. This is the one failure for which the protocol has other ways.

@@ -1,10 +1,12 @@
-import type { Backend } from '../contract/backend.js'
+import { type Backend, canEnumerate, knowsUsers, MOST_SEATS } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
+import { SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
-import type { LifeTimings } from '../session/expiry.js'
-import { NAMESPACE } from '../session/key.js'
+import { LEAST_IDLE_TTL_MS, type LifeTimings } from '../session/expiry.js'
+import { APP, NAMESPACE } from '../session/key.js'
+import type { OnTooManySessions, SeatLimit } from '../session/seats.js'
 import {
   aFunction,
   aRuntime,
@@ -12,6 +14,7 @@ import {
   checkedOption,
   checkOptions,
   having,
+  type Kind,
   type Kinds,
   kindOf,
   milliseconds,
@@ -45,6 +48,13 @@ export interface StoreOptions<Data> {
   readonly namespace?: string
 
   /**
+   * The application within the namespace to which the sessions belong that this store creates: up to 64 letters, digits,
+   * `_`, `.` and `-`. Applications of one namespace share their sessions; `list`, `count`, `activity` and `destroyAll`
+   * can be asked for those of one. @default '', none
+   */
+  readonly app?: string
+
+  /**
    * How far the backend may fall behind: it is written on every n-th change of a session. Losing the cache can cost up
    * to n - 1 acknowledged changes of each session. With 1 each change is written through. 1 to 1_000_000.
    * @default 10
@@ -57,10 +67,26 @@ export interface StoreOptions<Data> {
    */
   readonly maxStaleMs?: number
 
-  /** How long a session lives that nobody uses, in ms, at least 1_000. @default 86_400_000 (one day) */
-  readonly idleTtlMs?: number
+  /**
+   * How long a session lives that nobody uses, in ms, at least 1_000. A function tells it of the data, at each write; for
+   * a session for which it returns `undefined`, the default counts. It must be quick, and go by the data alone. A call
+   * that gives a session an idle time-out of its own goes before this option.
+   * @default 86_400_000 (one day), or `absoluteTtlMs` where that is shorter and this is a function
+   */
+  readonly idleTtlMs?: number | ((data: Data) => number | undefined)
 
-  /** How long a session lives at most, used or not, in ms, at least `idleTtlMs`. @default 2_592_000_000 (30 days) */
+  /**
+   * How long a session lives that nobody uses as long as it is nobody's, as `identify` tells; in ms, from 1_000 to
+   * `absoluteTtlMs`. It goes before `idleTtlMs`, but not before what a function there returns. Absent: as long as any
+   * other.
+   */
+  readonly anonymousTtlMs?: number
+
+  /**
+   * How long a session lives at most, used or not, in ms, at least `idleTtlMs`. It is counted from the creation of the
+   * session, and no use and no write moves it. Where it was made shorter, that holds for the sessions that exist, too.
+   * @default 2_592_000_000 (30 days)
+   */
   readonly absoluteTtlMs?: number
 
   /**
@@ -182,6 +208,19 @@ export interface StoreOptions<Data> {
   /** How far the processes' clocks may be apart, in ms. @default 2_000 */
   readonly maxClockSkewMs?: number
 
+  /**
+   * How many sessions a user may have at once, as `identify` names the user: 1 to 1_000. It is decided when a session
+   * becomes the user's, and holds however many logins come at once. Absent: as many as there are.
+   */
+  readonly maxSessionsPerUser?: number
+
+  /**
+   * What becomes of a login of a user who has as many sessions already: `end-oldest` ends the session that has been the
+   * user's for the longest time, `refuse` rejects the login with `E_SESSION_LIMIT`.
+   * @default 'end-oldest'
+   */
+  readonly onTooManySessions?: OnTooManySessions
+
   /** The clock, timers and randomness. @default the system's */
   readonly runtime?: Runtime
 }
@@ -189,7 +228,9 @@ export interface StoreOptions<Data> {
 /** The options with every default in its place, frozen. */
 export interface ResolvedOptions {
   readonly namespace: string
+  readonly app: string
   readonly maxStaleMs: number
+  /** For a session of which no function and no other option says another. */
   readonly idleTtlMs: number
   readonly absoluteTtlMs: number
   readonly tombstoneTtlMs: number
@@ -220,6 +261,8 @@ export interface ResolvedOptions {
    */
   readonly thawMs: number
   readonly maxClockSkewMs: number
+  /** `undefined` where a user may have as many sessions as there are. */
+  readonly seatLimit: SeatLimit | undefined
   readonly timings: LifeTimings
   readonly policy: FlushPolicy
 }
@@ -234,6 +277,22 @@ const LONGEST_MS = 3_650 * DAY_MS
 
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
+
+/** The name of an application within a namespace. */
+export const anApp: Kind<string> = kindOf(
+  'an application: up to 64 letters, digits, _, . and -',
+  (value) => typeof value === 'string' && APP.test(value),
+)
+
+const idleTtlNumber = milliseconds(LEAST_IDLE_TTL_MS, LONGEST_MS)
+const idleTtl: Kind<number | ((data: unknown) => number | undefined)> = {
+  ...idleTtlNumber,
+  ...kindOf(
+    `${idleTtlNumber.expected}, or a function of the data`,
+    (value) => typeof value === 'function' || idleTtlNumber.accepts(value),
+    idleTtlNumber.cure,
+  ),
+}
 
 /** What each option may be. Some have narrower bounds as well, which depend on other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
@@ -252,9 +311,11 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
     '1 to 64 letters, digits, _, . and -',
     (value) => typeof value === 'string' && NAMESPACE.test(value),
   ),
+  app: anApp,
   maxStaleCount: whole(1, 1_000_000),
   maxStaleMs: milliseconds(100, LONGEST_MS),
-  idleTtlMs: milliseconds(1_000, LONGEST_MS),
+  idleTtlMs: idleTtl,
+  anonymousTtlMs: milliseconds(LEAST_IDLE_TTL_MS, LONGEST_MS),
   absoluteTtlMs: milliseconds(1_000, LONGEST_MS),
   touchIntervalMs: milliseconds(0, LONGEST_MS),
   touchBackendMs: milliseconds(0, LONGEST_MS),
@@ -278,6 +339,8 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxUnflushed: whole(1, 10_000_000),
   tombstoneTtlMs: milliseconds(1_000, LONGEST_MS + DAY_MS),
   maxClockSkewMs: milliseconds(0, HOUR_MS),
+  maxSessionsPerUser: whole(1, MOST_SEATS),
+  onTooManySessions: oneOf('end-oldest', 'refuse'),
   runtime: aRuntime,
 }
 
@@ -291,13 +354,15 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   conflictOf(options.conflict)
   if (options.codec !== undefined) checkedOption('codec.id', options.codec.id, whole(1, 255))
 
-  const { idleTtlMs = DAY_MS, backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const { backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const idleTtlMs = usualIdleTtl(options)
   const idleTtl: Bound = { value: idleTtlMs, because: '`idleTtlMs`' }
   const absoluteTtlMs = checkedOption(
     'absoluteTtlMs',
     options.absoluteTtlMs ?? Math.max(30 * DAY_MS, idleTtlMs),
     milliseconds(idleTtl, LONGEST_MS),
   )
+  if (options.anonymousTtlMs !== undefined) checkAnonymousTtl(options.anonymousTtlMs, absoluteTtlMs, options.identify)
   const touchIntervalMs = checkedOption(
     'touchIntervalMs',
     options.touchIntervalMs ?? Math.ceil(idleTtlMs / 100),
@@ -330,6 +395,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   const insertMs = Math.min(absoluteTtlMs, Math.max(INSERT_MS, thawMs + maxClockSkewMs))
   return Object.freeze({
     namespace: options.namespace ?? 'nonstick',
+    app: options.app ?? '',
     maxStaleMs: options.maxStaleMs ?? 60_000,
     idleTtlMs,
     absoluteTtlMs,
@@ -354,6 +420,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     maxBackendReads: options.maxBackendReads ?? 16,
     maxAttempts: options.maxAttempts ?? 20,
     maxUnflushed: options.maxUnflushed ?? 100_000,
+    seatLimit: seatLimitOf(options),
     timings,
     policy: Object.freeze({
       maxStaleCount: options.maxStaleCount ?? 10,
@@ -361,4 +428,40 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
       timings,
     }),
   })
+}
+
+/** The idle time-out of sessions of which no function and no other option says another. */
+const usualIdleTtl = <Data>({ idleTtlMs, absoluteTtlMs = DAY_MS }: StoreOptions<Data>): number => {
+  if (typeof idleTtlMs === 'number') return idleTtlMs
+  return idleTtlMs === undefined ? DAY_MS : Math.min(DAY_MS, absoluteTtlMs)
+}
+
+const checkAnonymousTtl = (anonymousTtlMs: number, absoluteTtlMs: number, identify: unknown): void => {
+  const most: Bound = { value: absoluteTtlMs, because: '`absoluteTtlMs`' }
+  checkedOption('anonymousTtlMs', anonymousTtlMs, milliseconds(LEAST_IDLE_TTL_MS, most))
+  if (identify === undefined)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected `identify` beside `anonymousTtlMs`, to tell which sessions are nobody’s, got none',
+    )
+}
+
+const seatLimitOf = <Data>({
+  maxSessionsPerUser,
+  onTooManySessions = 'end-oldest',
+  identify,
+  backend,
+}: StoreOptions<Data>): SeatLimit | undefined => {
+  if (maxSessionsPerUser === undefined) return undefined
+  if (identify === undefined)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected `identify` beside `maxSessionsPerUser`, to tell whose session it is, got none',
+    )
+  if (backend !== undefined && !(knowsUsers(backend) && canEnumerate(backend)))
+    throw new SessionStoreError(
+      'E_CONFIG',
+      `Expected \`backend\` to be one that knows of users, as \`maxSessionsPerUser\` is given, got ${backend.name}`,
+    )
+  return Object.freeze({ maxSessionsPerUser, onTooManySessions })
 }

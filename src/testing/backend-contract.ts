@@ -1,4 +1,4 @@
-import { type Backend, canEnumerate } from '../contract/backend.js'
+import { type Backend, canEnumerate, knowsUsers } from '../contract/backend.js'
 import type { EpochMs } from '../contract/time.js'
 import { BATCHING } from './backend-rules/batching.js'
 import { CREATING } from './backend-rules/creating.js'
@@ -8,6 +8,7 @@ import { KEEPING } from './backend-rules/keeping.js'
 import { LISTING } from './backend-rules/listing.js'
 import { LIVING } from './backend-rules/living.js'
 import type { Rule } from './backend-rules/rule.js'
+import { USERS } from './backend-rules/users.js'
 
 /** The part of a test runner the suite needs: `test` of `node:test`, vitest, jest and mocha's `it` all fit. */
 export interface BackendContractTest {
@@ -36,14 +37,23 @@ export interface BackendContractSubject {
   readonly cannot?: Readonly<Record<string, string>>
 }
 
-const RULES: readonly Rule[] = [...KEEPING, ...CREATING, ...GUARDING, ...BATCHING, ...ENDING, ...LIVING, ...LISTING]
+const RULES: readonly Rule[] = [
+  ...KEEPING,
+  ...CREATING,
+  ...GUARDING,
+  ...BATCHING,
+  ...ENDING,
+  ...LIVING,
+  ...LISTING,
+  ...USERS,
+]
 
 /** The titles of the rules, for `cannot` and for counting. */
 export const backendContractTitles: readonly string[] = Object.freeze(RULES.map(({ title }) => title))
 
 /**
- * Registers one test per sentence of the `Backend` contract and of `Enumerable`; a backend that cannot list says
- * so in `cannot`.
+ * Registers one test per sentence of the `Backend` contract, of `Enumerable` and of `KnowsUsers`; a backend that
+ * cannot list, or knows of no users, says so in `cannot`.
  *
  * The rules use random keys, a few namespaces of their own and moments up to three days ahead, and purge what
  * has expired by then: give it a place where nothing else is kept.
@@ -69,6 +79,7 @@ const tryRule = async (rule: Rule, subject: BackendContractSubject): Promise<voi
     await rule.check({
       backend,
       enumerable,
+      users: knowsUsers(backend) ? backend : undefined,
       now: subject.now ?? Date.now,
       purgeResolutionMs: subject.purgeResolutionMs ?? 0,
     })

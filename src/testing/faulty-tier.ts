@@ -34,6 +34,7 @@ const CHANGES: ReadonlySet<string> = new Set([
   'extend',
   'destroy',
   'purge',
+  'writeUser',
 ])
 /** A cache deletes without any room, and answers with an outcome where others raise an error. */
 const NEEDS_NO_ROOM = 'delete'
@@ -75,7 +76,17 @@ const faulty = <Tier extends FrontCache | Backend>(tier: Tier): Tier & FaultCont
   }) as Tier & FaultControls
 }
 
-const READS: ReadonlySet<string> = new Set(['get', 'read', 'health', 'list', 'listKeys', 'count', 'setUp'])
+const READS: ReadonlySet<string> = new Set([
+  'get',
+  'read',
+  'health',
+  'list',
+  'listKeys',
+  'count',
+  'countUsers',
+  'readUser',
+  'setUp',
+])
 
 const isContractMethod = (name: string): boolean => CHANGES.has(name) || READS.has(name)
 

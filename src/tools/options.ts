@@ -119,6 +119,20 @@ export const having = <Value>(expected: string, functions: readonly string[]): K
   )
 }
 
+/** A signal of any realm, or of a library that makes its own. */
+export const anAbortSignal: Kind<AbortSignal> = kindOf(
+  'an AbortSignal',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    typeof Reflect.get(value, 'aborted') === 'boolean' &&
+    ['addEventListener', 'removeEventListener'].every((name) => typeof Reflect.get(value, name) === 'function'),
+  (value) =>
+    typeof value === 'object' && value !== null && anAbortSignal.accepts(Reflect.get(value, 'signal'))
+      ? 'give the `signal` of the controller'
+      : undefined,
+)
+
 export const aRuntime: Kind<Runtime> = having('a Runtime', ['now', 'monotonicMs', 'after', 'randomBytes', 'random'])
 
 /**

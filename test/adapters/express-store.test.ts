@@ -512,6 +512,10 @@ describe('all sessions', () => {
     expect(all.map((each) => (each as unknown as { n: number }).n).sort()).toEqual([0, 1, 2, 3, 4, 5, 6])
     expect(all[0]).toMatchObject({ cookie: { originalMaxAge: null, expires: null } })
     expect(await ours.length()).toBe(7)
+    expect(Object.keys(all[0] ?? {}), 'the handle is not part of the data').not.toContain('handle')
+    const [first] = all
+    await ours.sessions.destroyByHandle(first?.handle ?? expect.fail())
+    expect(await ours.length()).toBe(6)
     await ours.clear()
     expect(await ours.length()).toBe(0)
     expect(await ours.all()).toEqual([])
@@ -522,8 +526,7 @@ describe('all sessions', () => {
   test('are listed whole where there is more than a page of them', async () => {
     await using cluster = openCluster()
     const { sessions } = cluster.store()
-    const byThrees: typeof sessions.list = ({ after } = {}) =>
-      sessions.list({ limit: 3, ...(after === undefined ? {} : { after }) })
+    const byThrees: typeof sessions.list = (options) => sessions.list({ ...options, limit: 3 })
     const store = new NonstickStore({ sessions: { ...sessions, list: byThrees } })
     for (let n = 0; n < 7; n += 1) await store.set(`${ID} ${n}`, data({ n }))
     const numbers = (await store.all()).map((each) => (each as unknown as { n: number }).n)

@@ -7,7 +7,7 @@ export type Token = string
  */
 export interface Operation {
   readonly process: number
-  readonly what: 'load' | 'write' | 'update' | 'destroy' | 'regenerate'
+  readonly what: 'create' | 'load' | 'write' | 'update' | 'destroy' | 'regenerate' | 'login' | 'logout everywhere'
   readonly startedAt: number
   readonly endedAt: number
   /**
@@ -19,6 +19,8 @@ export interface Operation {
   readonly token?: Token
   /** The tokens that were seen: by a load, and in the session that a regeneration gave. */
   readonly seen?: readonly Token[]
+  /** Whose session it was, as it was loaded. */
+  readonly user?: string
   /** Of a write: acknowledged as standing in the backend. */
   readonly durable?: boolean
   readonly error?: string
@@ -145,6 +147,42 @@ export const lossesAreBounded = (
   return [...durable, ...beyond]
 }
 
+/** Which sessions of a user there were when he was logged out everywhere, and how they stand in the backend in the end. */
+export interface LogoutEverywhere {
+  readonly user: string
+  /** Those that were his before. */
+  readonly before: ReadonlySet<string>
+  /** The one that was to stay. */
+  readonly except?: string | undefined
+  /** The epoch of the user, and the one that each session that is his stands under. */
+  readonly epoch: number
+  readonly epochs: ReadonlyMap<string, number>
+}
+
+/**
+ * I2, for all sessions of a user. Whatever loads a session after the logout had ended is not served one that was the
+ * user's before, nor one of a login that had read the epoch before the logout raised it. A login beside the logout that
+ * read the epoch afterwards is one that came later, and may stay.
+ *
+ * @param history each operation with the id of its session
+ */
+export const loggedOutEverywhere = (
+  history: readonly (Operation & { readonly session: string })[],
+  { user, before: wereHis, except, epoch, epochs }: LogoutEverywhere,
+): Complaints => {
+  const logout = history.find(({ what, outcome }) => what === 'logout everywhere' && outcome === 'ok')
+  if (logout === undefined) return ['nobody was logged out']
+  const isServed = (operation: Operation): boolean =>
+    operation.what === 'load' && operation.user === user && before(logout, operation)
+  return history.filter(isServed).flatMap((operation) => {
+    const { session } = operation
+    if (session === except) return []
+    if (wereHis.has(session)) return [`${named(operation)} was served a session that was the user's before the logout`]
+    if (epochs.get(session) === epoch) return []
+    return [`${named(operation)} was served a session of epoch ${epochs.get(session) ?? 'none'}, after ${epoch} began`]
+  })
+}
+
 /** The acknowledged writes that are not there in the end. */
 export const lostOf = (history: readonly Operation[], survived: readonly Token[]): readonly Operation[] => {
   const there = new Set(survived)
@@ -160,8 +198,13 @@ const moment = (ms: number): string => (ms % 10_000_000).toFixed(3)
 export const told = (history: readonly Operation[], losses: readonly Loss[] = []): string =>
   [
     ...history.map((operation) => {
-      const { outcome, error, seen, durable } = operation
-      const details = [error, durable === true ? 'durable' : undefined, seen && `saw ${seen.join(' ')}`]
+      const { outcome, error, seen, durable, user } = operation
+      const details = [
+        error,
+        user && `as ${user}`,
+        durable === true ? 'durable' : undefined,
+        seen && `saw ${seen.join(' ')}`,
+      ]
       return { at: operation.startedAt, line: [named(operation), outcome, ...details].filter(Boolean).join(', ') }
     }),
     ...losses.map(({ startedAt, endedAt }) => ({

@@ -7,9 +7,14 @@ import type { Operation, Token } from './history.js'
 export type Data = Record<string, unknown>
 
 export interface OpenOptions
-  extends Pick<StoreOptions<Data>, 'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict'> {
+  extends Pick<
+    StoreOptions<Data>,
+    'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict' | 'maxSessionsPerUser' | 'onTooManySessions'
+  > {
   readonly cacheAddress: string
   readonly backend: BackendPlace
+  /** Whether `user` in the data of a session says whose it is. */
+  readonly identifies?: boolean
 }
 
 /** Where a store keeps its sessions, in words that go from process to process. */
@@ -24,7 +29,7 @@ export type BackendPlace =
     }
 
 /** What a process does next to a session, `afterMs` (fractions count) after what it did before. */
-export type Step = { readonly afterMs?: number } & (
+export type Step = { readonly afterMs?: number /** Of another session than the script's. */; readonly id?: string } & (
   | { readonly what: 'load'; readonly hold?: boolean }
   | {
       readonly what: 'write'
@@ -40,7 +45,14 @@ export type Step = { readonly afterMs?: number } & (
   | { readonly what: 'update'; readonly token: Token; readonly durable?: boolean }
   | { readonly what: 'destroy' }
   | { readonly what: 'regenerate' }
+  /** A new session under this id, which is nobody's. */
+  | { readonly what: 'create' }
+  /** Makes the session a user's: a new one under this id by `create`, else one that stands there and is nobody's. */
+  | { readonly what: 'login'; readonly user: string; readonly by: LoginBy }
+  | { readonly what: 'logout everywhere'; readonly user: string /** The id of a session. */; readonly except?: string }
 )
+
+export type LoginBy = 'create' | 'save' | 'update' | 'put' | 'regenerate'
 
 export interface Script {
   readonly store: string
@@ -55,6 +67,8 @@ export type Message =
   | { readonly ask: 'create'; readonly store: string }
   | { readonly ask: 'run'; readonly script: Script }
   | { readonly ask: 'data'; readonly store: string; readonly id: string }
+  | { readonly ask: 'listByUser'; readonly store: string; readonly user: string }
+  | { readonly ask: 'epochs'; readonly store: string; readonly user: string; readonly ids: readonly string[] }
   | { readonly ask: 'stats'; readonly store: string }
   | { readonly ask: 'close'; readonly store: string }
 
@@ -66,7 +80,13 @@ export interface Reply {
 }
 
 /** A regeneration that succeeded tells the new id. */
-export type Done = Operation & { readonly id?: string }
+export type Done = Operation & { readonly session: string; readonly id?: string }
+
+/** The epoch of a user, and of each session of his; of no other session. */
+export interface Epochs {
+  readonly epoch: number
+  readonly ofSessions: readonly (readonly [id: string, epoch: number])[]
+}
 
 /** A real process with stores of its own. */
 export interface StoreProcess {
@@ -76,6 +96,10 @@ export interface StoreProcess {
   run(script: Script): Promise<readonly Done[]>
   /** All that stands in a session, as this process sees it; `null` for none. */
   data(store: string, id: string): Promise<Data | null>
+  /** The handles of a user's sessions. */
+  listByUser(store: string, user: string): Promise<readonly string[]>
+  /** As they stand in the backend. */
+  epochs(store: string, user: string, ids: readonly string[]): Promise<Epochs>
   stats(store: string): Promise<StoreStats>
   close(store: string): Promise<CloseReport>
   /** Ends the process; resolves when it is gone. */
@@ -100,6 +124,8 @@ const startProcess = async (name: number): Promise<StoreProcess> => {
     create: async (store) => (await ask.put({ ask: 'create', store })) as string,
     run: async (script) => (await ask.put({ ask: 'run', script })) as Done[],
     data: async (store, id) => (await ask.put({ ask: 'data', store, id })) as Data | null,
+    listByUser: async (store, user) => (await ask.put({ ask: 'listByUser', store, user })) as string[],
+    epochs: async (store, user, ids) => (await ask.put({ ask: 'epochs', store, user, ids })) as Epochs,
     stats: async (store) => (await ask.put({ ask: 'stats', store })) as StoreStats,
     close: async (store) => (await ask.put({ ask: 'close', store })) as CloseReport,
     end: async () => {

@@ -4,21 +4,34 @@
  */
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
-import type { Backend } from '../../src/contract/backend.js'
+import { type Backend, knowsUsers } from '../../src/contract/backend.js'
 import type { Runtime } from '../../src/contract/time.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { createSessionStore, type Session, type SessionStore } from '../../src/index.js'
 import { systemRuntime } from '../../src/runtime.js'
+import { locate } from '../../src/session/key.js'
 import { couchdb } from '../backends/couchdb/backend.js'
 import { runtimeMovedBy } from '../support/calendar.js'
 import type { Operation, Token } from './history.js'
-import type { BackendPlace, Data, Message, OpenOptions, Reply, Script, Step } from './processes.js'
+import type {
+  BackendPlace,
+  Data,
+  Done,
+  Epochs,
+  LoginBy,
+  Message,
+  OpenOptions,
+  Reply,
+  Script,
+  Step,
+} from './processes.js'
 
 /** Long deadlines: a busy machine must not look like a cache that some reach and others do not. */
 const PATIENT = { cacheTimeoutMs: 8_000, backendTimeoutMs: 8_000, leaseMs: 10_000, deadlineMs: 15_000 }
 
 const stores = new Map<string, SessionStore<Data>>()
 const held = new Map<string, Session<Data>>()
+const backends = new Map<string, Backend>()
 const here = Number(process.argv[2])
 
 /** PostgreSQL goes by a clock of its own, which nobody can move: its clients have the system's. */
@@ -35,16 +48,19 @@ const backendAt = (place: BackendPlace, runtime: Runtime): Backend => {
   return postgres({ connectionString, schema, ...patience, queryTimeoutMs: 8_000, runtime })
 }
 
-const open = (name: string, { cacheAddress, backend, ...options }: OpenOptions): void => {
-  const runtime = runtimeFor(backend)
+const open = (name: string, { cacheAddress, backend: place, identifies, ...options }: OpenOptions): void => {
+  const runtime = runtimeFor(place)
+  const backend = backendAt(place, runtime)
   const store = createSessionStore<Data>({
     cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000, runtime }),
-    backend: backendAt(backend, runtime),
+    backend,
     runtime,
+    ...(identifies === true ? { identify: userOf } : {}),
     ...PATIENT,
     ...options,
   })
   stores.set(name, store)
+  backends.set(name, backend)
 }
 
 const storeOf = (name: string): SessionStore<Data> => {
@@ -68,16 +84,33 @@ const tokensOf = (data: Data): Token[] => [
   ...(data['log'] as Token[]),
 ]
 
-type Ended = Pick<Operation, 'outcome' | 'seen' | 'durable'> & { readonly id?: string }
+const userOf = (data: Data): string | undefined => data['user'] as string | undefined
 
-const perform = async (store: SessionStore<Data>, { store: name, id }: Script, step: Step): Promise<Ended> => {
+type Ended = Pick<Operation, 'outcome' | 'seen' | 'durable'> & { readonly user?: string; readonly id?: string }
+
+/** @returns the id of the session, which is a new one after `regenerate`; `undefined` where there is none to log in */
+const login = async (store: SessionStore<Data>, id: string, user: string, by: LoginBy): Promise<string | undefined> => {
+  if (by === 'create') return (await store.create({ log: [], count: 0, user }, { id })).id
+  if (by === 'put') return (await store.put(id, { log: [], count: 0, user })).id
+  if (by === 'update') return (await store.update(id, (data) => Object.assign(data, { user })))?.id
+  const session = await store.load(id)
+  if (session === undefined) return undefined
+  session.data['user'] = user
+  if (by === 'regenerate') return (await store.regenerate(session)).id
+  await store.save(session)
+  return id
+}
+
+const perform = async (name: string, id: string, step: Step): Promise<Ended> => {
+  const store = storeOf(name)
   const handleName = `${name} ${id}`
   switch (step.what) {
     case 'load': {
       const session = await store.load(id)
       if (session === undefined) return { outcome: 'none' }
       if (step.hold === true) held.set(handleName, session)
-      return { outcome: 'ok', seen: tokensOf(session.data) }
+      const user = userOf(session.data)
+      return { outcome: 'ok', seen: tokensOf(session.data), ...(user === undefined ? {} : { user }) }
     }
     case 'write': {
       const session = step.held === true ? held.get(handleName) : await store.load(id)
@@ -104,6 +137,16 @@ const perform = async (store: SessionStore<Data>, { store: name, id }: Script, s
       const fresh = await store.regenerate(session)
       return { outcome: 'ok', seen: tokensOf(fresh.data), id: fresh.id }
     }
+    case 'create':
+      return { outcome: 'ok', id: (await store.create({ log: [], count: 0 }, { id })).id }
+    case 'login': {
+      const loggedIn = await login(store, id, step.user, step.by)
+      return loggedIn === undefined ? { outcome: 'none' } : { outcome: 'ok', id: loggedIn }
+    }
+    case 'logout everywhere': {
+      const { cache } = await store.destroyByUser(step.user, step.except === undefined ? {} : { except: step.except })
+      return { outcome: cache === 'tombstone' ? 'ok' : 'unknown' }
+    }
   }
 }
 
@@ -113,19 +156,33 @@ const endedBy = (error: unknown): Pick<Operation, 'outcome' | 'error'> => {
   return { outcome: refused ? 'refused' : 'unknown', error: `${error.code} ${error.message}` }
 }
 
-const runStep = async (script: Script, step: Step): Promise<Operation> => {
+const runStep = async (script: Script, step: Step): Promise<Done> => {
   await wait(step.afterMs ?? 0)
+  const session = step.id ?? script.id
   const startedAt = now()
-  const ended = await perform(storeOf(script.store), script, step).catch(endedBy)
+  const ended = await perform(script.store, session, step).catch(endedBy)
   const token = 'token' in step ? { token: step.token } : {}
-  return { process: here, what: step.what, startedAt, endedAt: now(), ...token, ...ended }
+  return { process: here, what: step.what, session, startedAt, endedAt: now(), ...token, ...ended }
 }
 
-const run = async (script: Script): Promise<Operation[]> => {
+const run = async (script: Script): Promise<Done[]> => {
   if (script.atOnce === true) return await Promise.all(script.steps.map((step) => runStep(script, step)))
-  const operations: Operation[] = []
+  const operations: Done[] = []
   for (const step of script.steps) operations.push(await runStep(script, step))
   return operations
+}
+
+const epochs = async (store: string, userId: string, ids: readonly string[]): Promise<Epochs> => {
+  const backend = backends.get(store)
+  if (backend === undefined || !knowsUsers(backend)) throw new Error(`the backend of ${store} knows of no users`)
+  const { record } = await backend.readUser({ namespace: 'nonstick', userId })
+  const ofSessions = await Promise.all(
+    ids.map(async (id): Promise<readonly (readonly [string, number])[]> => {
+      const found = await backend.read(locate('nonstick', id))
+      return found.state === 'live' && found.session.userId === userId ? [[id, found.session.userEpoch]] : []
+    }),
+  )
+  return { epoch: record.epoch, ofSessions: ofSessions.flat() }
 }
 
 const answer = async (message: Message): Promise<unknown> => {
@@ -138,12 +195,20 @@ const answer = async (message: Message): Promise<unknown> => {
       return await run(message.script)
     case 'data':
       return (await storeOf(message.store).load(message.id))?.data ?? null
+    case 'listByUser': {
+      const handles: string[] = []
+      for await (const { handle } of storeOf(message.store).listByUser(message.user)) handles.push(handle)
+      return handles
+    }
+    case 'epochs':
+      return await epochs(message.store, message.user, message.ids)
     case 'stats':
       return storeOf(message.store).stats()
     case 'close': {
       held.clear()
       const report = await storeOf(message.store).close()
       stores.delete(message.store)
+      backends.delete(message.store)
       return report
     }
   }

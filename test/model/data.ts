@@ -48,8 +48,15 @@ export const writeOf = (base: { readonly data: Uint8Array }, write: number, now:
   codecId: 1,
   data: masked(writesIn(base) | (1 << write) | ((writesIn(base) >> write) & 1 ? TWICE : 0)),
   idleTtlMs: IDLE_TTL_MS,
+  hasOwnIdleTtl: false,
   timings: TIMINGS,
 })
+
+/** What a session records beside its data. No step of the protocol that is searched goes by it. */
+export const RECORDED = {
+  ...{ app: '', userEpoch: 0, identifiedAt: 0, address: undefined, userAgent: undefined },
+  ...{ reads: 0, writes: 1, hasOwnIdleTtl: false },
+} as const satisfies Partial<StoredSession>
 
 /** The session that stands before anyone begins: created, nothing written since. */
 export const FIRST_ROW: StoredSession = {
@@ -59,7 +66,7 @@ export const FIRST_ROW: StoredSession = {
   codecId: 1,
   data: masked(0),
   userId: undefined,
-  userEpoch: 0,
+  ...RECORDED,
   createdAt: 1,
   seenAt: 1,
   expiresAt: 1e9,

@@ -146,7 +146,7 @@ describe('When a write must reach the backend before it is acknowledged (rule 4)
   test('over any run of writes, fills and losses, no acknowledged write leaves the backend N behind (I4)', () => {
     const step = (data: number, now: number): Write => ({
       ...{ now, writeId: data.toString(16).padStart(16, '0'), codecId: 1, data: Uint8Array.of(data) },
-      ...{ idleTtlMs: 1_000, timings },
+      ...{ idleTtlMs: 1_000, hasOwnIdleTtl: false, timings },
     })
     const runs = fc.array(fc.constantFrom('write', 'write', 'write', 'lose'), { maxLength: 60 })
     const property = fc.property(fc.integer({ min: 1, max: 6 }), runs, (maxStaleCount, steps) => {
@@ -291,7 +291,15 @@ describe('Whether an entry descends from what stands in the backend', () => {
   })
 
   test('an entry that a takeover went past is dead', () => {
-    const write: Write = { now: NOW, writeId: 'e'.repeat(16), codecId: 1, data: token, idleTtlMs: 1_000, timings }
+    const write: Write = {
+      now: NOW,
+      writeId: 'e'.repeat(16),
+      codecId: 1,
+      data: token,
+      idleTtlMs: 1_000,
+      hasOwnIdleTtl: false,
+      timings,
+    }
     expect(lives(E, takenOver(E, write, OTHER, 10))).toBe(false)
   })
 })
@@ -379,7 +387,7 @@ describe('Whether a write whose answer was lost is in (rule 3)', () => {
   const mine = 'ffffffffffffffff'
   const step = (index: number): Write => ({
     ...{ now: NOW, writeId: index.toString(16).padStart(16, '0'), codecId: 1, data: token },
-    ...{ idleTtlMs: 1_000, timings },
+    ...{ idleTtlMs: 1_000, hasOwnIdleTtl: false, timings },
   })
   /** A session at version 5 with a full ring, then mine if it was applied, then so many writes of others. */
   const sessionWith = (applied: boolean, others: number): LiveEnvelope => {

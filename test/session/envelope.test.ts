@@ -11,6 +11,7 @@ import {
   HEADER_BYTES,
   type LeaseEnvelope,
   type LiveEnvelope,
+  LONGEST_HEADER_BYTES,
   readEnvelope,
   type TombstoneEnvelope,
 } from '../../src/session/envelope.js'
@@ -22,10 +23,11 @@ import { anyLease, anyLive, anyTombstone, key, live, NOW, plain } from './envelo
 const lease: LeaseEnvelope = { kind: 'lease', nonce: '0123456789abcdef', expiresAt: NOW + 5_000 }
 const tombstone: TombstoneEnvelope = { kind: 'tombstone', destroyedAt: NOW, expiresAt: NOW + 90_000 }
 const token64 = Uint8Array.from({ length: 64 }, (_, index) => index)
+const NO_TEXTS = { app: '', address: undefined, userAgent: undefined } as const
 const samples: readonly (readonly [string, Envelope])[] = [
   ['live', live()],
   ['live with a full ring, a token and much data', live({ ...fullOf(64), data: new Uint8Array(400).fill(7) })],
-  ['live without anything behind its header', live({ writeIds: [], data: new Uint8Array(0) })],
+  ['live without anything behind its header', live({ ...NO_TEXTS, writeIds: [], data: new Uint8Array(0) })],
   ['frozen', live({ frozen: true })],
   ['lease', lease],
   ['tombstone', tombstone],
@@ -81,8 +83,17 @@ describe('What was written is what is read', () => {
     expect(HEADER_BYTES).toBe(144)
     expect(encodeEnvelope(key, lease)).toHaveLength(144)
     expect(encodeEnvelope(key, tombstone)).toHaveLength(144)
-    expect(encodeEnvelope(key, live({ writeIds: [], data: new Uint8Array(0) }))).toHaveLength(144)
-    expect(encodeEnvelope(key, live({ ...fullOf(64), data: new Uint8Array(5) }))).toHaveLength(144 + 64 + 64 + 5)
+    expect(encodeEnvelope(key, live({ ...NO_TEXTS, writeIds: [], data: new Uint8Array(0) }))).toHaveLength(144)
+    const full = { ...NO_TEXTS, ...fullOf(64), data: new Uint8Array(5) }
+    expect(encodeEnvelope(key, live(full))).toHaveLength(144 + 64 + 64 + 5)
+    expect(encodeEnvelope(key, live({ ...full, app: 'shop' }))).toHaveLength(144 + 64 + 64 + 1 + 4 + 1 + 1 + 5)
+  })
+
+  test('nothing that an envelope has besides its data is longer than the store reckons with', () => {
+    const longest = 'x'.repeat(255)
+    const texts = { app: longest, address: longest, userAgent: longest }
+    const bytes = encodeEnvelope(key, live({ ...texts, ...fullOf(64), data: new Uint8Array(0) }))
+    expect(bytes).toHaveLength(LONGEST_HEADER_BYTES)
   })
 })
 
@@ -127,13 +138,22 @@ describe('The data format page is the code', () => {
     }
     const zero = live({
       ...{ lineage: '0000000000000000', durableLineage: '0000000000000000', version: 0, durableVersion: 0 },
-      ...{ durableAt: 0, unflushedAt: 0, createdAt: 0, writtenAt: 0, touchedAt: 0, seenDurableAt: 0, trustedAt: 0 },
+      ...{
+        identifiedAt: 0,
+        identifiedVersion: 0,
+        unflushedAt: 0,
+        createdAt: 0,
+        writtenAt: 0,
+        touchedAt: 0,
+        seenDurableAt: 0,
+        trustedAt: 0,
+      },
       ...{ expiresAt: 0, absoluteExpiresAt: 0, idleTtlMs: 0, reads: 0, writes: 0, userEpoch: 0, codecId: 0 },
-      ...{ writeIds: [], data: new Uint8Array(0) },
+      ...{ ...NO_TEXTS, writeIds: [], data: new Uint8Array(0) },
     })
     const blank = Buffer.from(encodeEnvelope(key, zero))
     for (const { offset, size, field } of headerTable().slice(5)) {
-      if (['writeIdCount', 'tokenLength', 'free'].includes(field)) continue
+      if (['writeIdCount', 'tokenLength', 'textsLength', 'free'].includes(field)) continue
       const change = fieldOf[field] ?? { [field]: 2 ** 48 - 1 }
       const bytes = Buffer.from(encodeEnvelope(key, { ...zero, ...change }, field === 'serverList' ? 2 ** 32 - 1 : 0))
       const touched = [...bytes.keys()].filter((at) => (at < 4 || at >= 8) && bytes[at] !== blank[at])
@@ -147,7 +167,14 @@ describe('The data format page is the code', () => {
 /** The fields of a vector: bytes are hexadecimal digits there. */
 function envelopeOf(fields: Readonly<Record<string, unknown>>): Envelope {
   const bytes = (name: string): Uint8Array => Uint8Array.from(Buffer.from(String(fields[name]), 'hex'))
-  const all = fields['kind'] === 'live' ? { backendToken: bytes('backendToken'), data: bytes('data') } : {}
+  const text = (name: string): string | undefined => fields[name] as string | undefined
+  const all =
+    fields['kind'] === 'live'
+      ? {
+          ...{ address: text('address'), userAgent: text('userAgent') },
+          ...{ backendToken: bytes('backendToken'), data: bytes('data') },
+        }
+      : {}
   return { ...fields, ...all } as unknown as Envelope
 }
 
@@ -204,12 +231,39 @@ describe('Damage is recognised before anything is believed (I1)', () => {
     expect(reason(flipped(bytes.length - 1))).toBe('checksum')
     expect(reason(forged(bytes.subarray(0, 100), () => {}))).toBe('truncated')
     // With data enough for a longer ring and a longer token, so that it is not for want of bytes.
-    const long = encodeEnvelope(key, live({ data: new Uint8Array(400) }))
+    const long = encodeEnvelope(key, live({ ...NO_TEXTS, data: new Uint8Array(400) }))
     expect(reason(forged(long, (copy) => copy.writeUInt8(8, 120)))).toBe('live')
     expect(reason(forged(long, (copy) => copy.writeUInt8(9, 120)))).toBe('malformed')
     expect(reason(forged(long, (copy) => copy.writeUInt8(64, 121)))).toBe('live')
     expect(reason(forged(long, (copy) => copy.writeUInt8(65, 121)))).toBe('malformed')
     expect(reason(forged(bytes.subarray(0, 150), () => {})), 'a ring that is cut off').toBe('malformed')
+  })
+
+  test('texts of the header that are no such texts are damage', () => {
+    const bytes = Buffer.from(encodeEnvelope(key, live({ ...fullOf(0), data: new Uint8Array(800).fill(1) })))
+    const from = 144 + 64
+    const length = bytes.readUInt16BE(132)
+    const [app, address] = [from, from + 1 + 4]
+    const judged = (change: (bytes: Buffer) => void): string => {
+      const read = decodeEnvelope(key, forged(bytes, change))
+      return read.kind === 'damaged' ? read.reason : read.kind
+    }
+    expect(bytes.subarray(app, address).toString('latin1')).toBe('\x04shop')
+    expect(judged(() => {})).toBe('live')
+    const mistakes: Readonly<Record<string, (copy: Buffer) => void>> = {
+      'a section that ends in the middle of a text': (copy) => copy.writeUInt16BE(length - 1, 132),
+      'a section that ends before the last text': (copy) => copy.writeUInt16BE(1 + 4 + 1 + 9, 132),
+      'a section that ends after the first text': (copy) => copy.writeUInt16BE(1 + 4, 132),
+      'a section of one byte': (copy) => copy.writeUInt16BE(1, 132),
+      'a section with something behind the texts': (copy) => copy.writeUInt16BE(length + 1, 132),
+      'a section that is longer than the envelope': (copy) => copy.writeUInt16BE(0xffff, 132),
+      'a text that is longer than its section': (copy) => copy.writeUInt8(255, app),
+      'a text that is shorter than it was': (copy) => copy.writeUInt8(3, app),
+      'bytes that are no UTF-8': (copy) => copy.writeUInt8(0xff, app + 1),
+      'half of a character': (copy) => copy.writeUInt8(0xc3, address - 1),
+      'half of a surrogate pair': (copy) => copy.set([0xed, 0xa0, 0x80], app + 1),
+    }
+    for (const [what, change] of Object.entries(mistakes)) expect(judged(change), what).toBe('malformed')
   })
 
   test('random bytes are damage, and never throw', () => {
@@ -311,15 +365,9 @@ describe('A rolling deploy eats no sessions', () => {
     expect(decodeEnvelope(key, encodeEnvelope(key, live({ codecId: 200 })))).toMatchObject({ codecId: 200 })
   })
 
-  test('bytes in the free part of the header are overlooked', () => {
-    expect(
-      plain(
-        decodeEnvelope(
-          key,
-          forged(bytes, (copy) => copy.fill(0xff, 122, 144)),
-        ),
-      ),
-    ).toStrictEqual(live())
+  test('bytes in the free part of the header, and the list of servers, are overlooked', () => {
+    const filled = forged(bytes, (copy) => copy.fill(0xff, 122, 126).fill(0xff, 134, 144))
+    expect(plain(decodeEnvelope(key, filled))).toStrictEqual(live())
   })
 })
 
@@ -329,6 +377,27 @@ describe('What has no place is refused, or kept as far as there is place', () =>
   test('a backend token has at most 64 bytes', () => {
     expect(reread(live({ backendToken: token64 }))).toStrictEqual(live({ backendToken: token64 }))
     expect(() => encodeEnvelope(key, live({ backendToken: new Uint8Array(65) }))).toThrow(RangeError)
+  })
+
+  test('a text has at most 255 bytes, however many characters that are', () => {
+    const pairs = '\u{1F600}'.repeat(63) // 252 bytes
+    for (const field of ['app', 'address', 'userAgent'] as const) {
+      for (const text of ['x'.repeat(255), `${pairs}xyz`, 'ö'.repeat(127)])
+        expect(reread(live({ [field]: text })), field).toStrictEqual(live({ [field]: text }))
+      for (const text of ['x'.repeat(256), `${pairs}\u{1F600}`, 'ö'.repeat(128)])
+        expect(() => encodeEnvelope(key, live({ [field]: text })), field).toThrow(RangeError)
+    }
+  })
+
+  test('an empty text of the client is one that is not there', () => {
+    expect(reread(live({ address: '', userAgent: '' }))).toStrictEqual(
+      live({ address: undefined, userAgent: undefined }),
+    )
+    expect(reread(live({ ...NO_TEXTS, userAgent: 'x' }))).toStrictEqual(live({ ...NO_TEXTS, userAgent: 'x' }))
+  })
+
+  test('half of a surrogate pair is stored as the replacement that UTF-8 has for it', () => {
+    expect(reread(live({ userAgent: 'a\ud83db\ude00' }))).toStrictEqual(live({ userAgent: 'a\ufffdb\ufffd' }))
   })
 
   test('of more than eight write ids the newest eight are kept, newest last', () => {
@@ -345,7 +414,7 @@ describe('What has no place is refused, or kept as far as there is place', () =>
     const most = 2 ** 48 - 1
     const changes = { expiresAt: most, absoluteExpiresAt: most, idleTtlMs: most, version: most, durableVersion: most }
     expect(reread(live(changes))).toStrictEqual(live(changes))
-    for (const field of ['expiresAt', 'createdAt', 'version', 'idleTtlMs', 'unflushedAt'] as const) {
+    for (const field of ['expiresAt', 'createdAt', 'version', 'idleTtlMs', 'unflushedAt', 'identifiedAt'] as const) {
       expect(() => encodeEnvelope(key, live({ [field]: most + 1 })), field).toThrow(RangeError)
       expect(() => encodeEnvelope(key, live({ [field]: -1 })), field).toThrow(RangeError)
     }

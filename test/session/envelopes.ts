@@ -17,7 +17,6 @@ export const liveEnvelope: LiveEnvelope = {
   version: 7,
   durableLineage: 'a1a2a3a4a5a6a7a8',
   durableVersion: 7,
-  durableAt: NOW - 5_000,
   unflushedAt: 0,
   createdAt: NOW - 60_000,
   writtenAt: NOW - 5_000,
@@ -27,9 +26,15 @@ export const liveEnvelope: LiveEnvelope = {
   expiresAt: NOW + 600_000,
   absoluteExpiresAt: NOW + 6_000_000,
   idleTtlMs: 604_000,
+  hasOwnIdleTtl: false,
   reads: 3,
   writes: 7,
   userEpoch: 2,
+  identifiedAt: NOW - 55_000,
+  identifiedVersion: 6,
+  app: 'shop',
+  address: '192.0.2.7',
+  userAgent: 'Browser/1.0 (größer)',
   writeIds: ['1111111111111111', '2222222222222222', '3333333333333333'],
   backendToken: new Uint8Array(0),
   data: Uint8Array.of(1, 2, 3),
@@ -46,6 +51,8 @@ const PLAIN = { noNullPrototype: true } as const
 const anyName = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((bytes) => Buffer.from(bytes).toString('hex'))
 const anyWide = fc.oneof(fc.integer({ min: 0, max: LAST_48_BITS }), fc.constantFrom(0, 1, 2 ** 32, LAST_48_BITS))
 const anyCount = fc.oneof(fc.integer({ min: 0, max: LAST_32_BITS }), fc.constantFrom(0, LAST_32_BITS))
+/** Any text that UTF-8 can carry in at most 255 bytes: control characters and pairs of surrogates among them. */
+const anyText = fc.oneof(fc.constant(''), fc.string({ unit: 'binary', maxLength: 63 }))
 
 export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
   {
@@ -56,7 +63,6 @@ export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
     version: anyWide,
     durableLineage: anyName,
     durableVersion: anyWide,
-    durableAt: anyWide,
     unflushedAt: anyWide,
     createdAt: anyWide,
     writtenAt: anyWide,
@@ -66,9 +72,15 @@ export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
     expiresAt: anyWide,
     absoluteExpiresAt: anyWide,
     idleTtlMs: anyWide,
+    hasOwnIdleTtl: fc.boolean(),
     reads: anyCount,
     writes: anyCount,
     userEpoch: anyCount,
+    identifiedAt: anyWide,
+    identifiedVersion: anyWide,
+    app: anyText,
+    address: anyText.map((text) => text || undefined),
+    userAgent: anyText.map((text) => text || undefined),
     writeIds: fc.array(anyName, { maxLength: 8 }),
     backendToken: fc.uint8Array({ maxLength: 64 }),
     data: fc.uint8Array({ maxLength: 300 }),

@@ -7,6 +7,7 @@ import {
   extensionIsDue,
   hasExpired,
   touchIsDue,
+  withinLimits,
 } from '../../src/session/expiry.js'
 import { confirmed, filled, storedSession, touched } from '../../src/session/transitions.js'
 import { rounds, seed } from '../support/seed.js'
@@ -36,6 +37,57 @@ describe('When a session ends (I10)', () => {
 
   test("the backend's copy ends later, by the interval in which it is not told", () => {
     expect(backendDeadline(NOW, 1_000, NEVER, timings)).toBe(NOW + 1_110)
+  })
+})
+
+describe('A session that is read under other options than it was made', () => {
+  const session = {
+    ...{ createdAt: NOW, expiresAt: NOW + 1_010, absoluteExpiresAt: NOW + 9_000, idleTtlMs: 1_000 },
+    data: 'kept',
+  }
+  const limits = { idleTtlMs: 1_000, absoluteTtlMs: 9_000, timings }
+
+  test('the same options, and longer ones, leave it as it is', () => {
+    expect(withinLimits(session, NOW, limits)).toBe(session)
+    expect(withinLimits(session, NOW, { ...limits, idleTtlMs: 5_000, absoluteTtlMs: 90_000 })).toBe(session)
+    expect(withinLimits(session, NOW - 5_000, limits), 'a use by a clock that is behind').toBe(session)
+  })
+
+  test('a shorter absolute lifetime is counted from its creation', () => {
+    expect(withinLimits(session, NOW + 500, { ...limits, absoluteTtlMs: 5_000 })).toEqual({
+      ...session,
+      absoluteExpiresAt: NOW + 5_000,
+    })
+    const last = { absoluteExpiresAt: NOW + 700, expiresAt: NOW + 700, idleTtlMs: 700 }
+    expect(withinLimits(session, NOW + 500, { ...limits, absoluteTtlMs: 700 })).toEqual({ ...session, ...last })
+  })
+
+  test('a shorter idle time-out is counted from its last known use, with what may not have been written down', () => {
+    const idle = withinLimits(session, NOW + 100, { ...limits, idleTtlMs: 500 })
+    expect(idle).toEqual({ ...session, idleTtlMs: 500, expiresAt: NOW + 100 + 500 + 10 + 100 })
+    expect(withinLimits(session, NOW + 100, { ...limits, idleTtlMs: 999 }).expiresAt, 'it is never moved away').toBe(
+      session.expiresAt,
+    )
+  })
+
+  test('a deadline in the backend that is later than the absolute end counts for nothing', () => {
+    const row = { ...session, expiresAt: NOW + 90_000 }
+    expect(withinLimits(row, NOW, limits).expiresAt).toBe(NOW + 9_000)
+  })
+
+  test('read twice, it is the same', () => {
+    const property = fc.property(
+      fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 6, maxLength: 6 }),
+      ([expires = 0, absolute = 0, idle = 0, used = 0, idleLimit = 0, absoluteLimit = 0]) => {
+        const life = { createdAt: NOW, expiresAt: NOW + expires, absoluteExpiresAt: NOW + absolute, idleTtlMs: idle }
+        const tight = { idleTtlMs: idleLimit, absoluteTtlMs: absoluteLimit, timings }
+        const once = withinLimits(life, NOW + used, tight)
+        expect(withinLimits(once, NOW + used, tight)).toEqual(once)
+        expect(once.expiresAt).toBeLessThanOrEqual(life.expiresAt)
+        expect(once.absoluteExpiresAt).toBeLessThanOrEqual(NOW + absoluteLimit)
+      },
+    )
+    fc.assert(property, { seed, numRuns: rounds(300, 5_000) })
   })
 })
 

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { guardAdmits, NO_LINEAGE } from '../../src/contract/backend.js'
-import { encodeEnvelope, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
+import { encodeEnvelope, isUserUnproved, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import {
   asDurable,
+  type Birth,
   born,
   confirmed,
   filled,
   flushGuard,
   halted,
+  type Identification,
   isUnflushed,
   storedSession,
   takenOver,
@@ -32,6 +34,7 @@ const step: Write = {
   codecId: 2,
   data: Uint8Array.of(7, 7),
   idleTtlMs: 2_000,
+  hasOwnIdleTtl: false,
   timings,
 }
 
@@ -40,16 +43,35 @@ const changedIn = (before: LiveEnvelope, after: LiveEnvelope): readonly string[]
   (Object.keys(before) as (keyof LiveEnvelope)[]).filter((field) => before[field] !== after[field]).sort()
 
 describe('A new session', () => {
-  const birth = { now: NOW, lineage: MINE, writeId: '1111111111111111', codecId: 1, data: token, userEpoch: 4, timings }
+  const birth: Omit<Birth, 'idleTtlMs' | 'absoluteTtlMs'> = {
+    ...{ now: NOW, lineage: MINE, writeId: '1111111111111111', codecId: 1, data: token, timings },
+    ...{ hasOwnIdleTtl: true, app: 'shop', client: { address: '192.0.2.1', userAgent: 'Browser' } },
+  }
   const envelope = born({ ...birth, idleTtlMs: 1_000, absoluteTtlMs: 9_000 })
 
   test('it is at version 1, which no backend has: a creation counts as a write', () => {
     expect(envelope).toMatchObject({ version: 1, writes: 1, reads: 0, durableLineage: NO_LINEAGE, durableVersion: 0 })
-    expect(envelope).toMatchObject({ lineage: MINE, writeIds: ['1111111111111111'], frozen: false, userEpoch: 4 })
+    expect(envelope).toMatchObject({ lineage: MINE, writeIds: ['1111111111111111'], frozen: false })
     expect(neverDurable(envelope)).toBe(true)
     expect(isUnflushed(envelope)).toBe(true)
     expect(envelope).toMatchObject({ unflushedAt: NOW, writtenAt: NOW, touchedAt: NOW, trustedAt: NOW })
-    expect(envelope).toMatchObject({ durableAt: 0, seenDurableAt: 0, backendToken: new Uint8Array(0), data: token })
+    expect(envelope).toMatchObject({ seenDurableAt: 0, backendToken: new Uint8Array(0), data: token })
+  })
+
+  test('it has the application and the client that it was given, and is nobody’s', () => {
+    expect(envelope).toMatchObject({ app: 'shop', address: '192.0.2.1', userAgent: 'Browser' })
+    expect(envelope).toMatchObject({ userEpoch: 0, identifiedAt: 0, identifiedVersion: 0 })
+  })
+
+  test('one that is a user’s from the beginning has to be proved his, unless there is nothing to prove', () => {
+    const becomes: Identification = { userEpoch: 4, identifiedAt: NOW - 1, isProved: false }
+    const ends = { idleTtlMs: 1_000, absoluteTtlMs: 9_000 }
+    const his = born({ ...birth, ...ends, becomes, over: { version: 8, createdAt: NOW - 1 } })
+    expect(his).toMatchObject({ userEpoch: 4, identifiedAt: NOW - 1, version: 9, identifiedVersion: 9 })
+    expect(isUserUnproved(his)).toBe(true)
+    expect(isUserUnproved(asDurable(his, NOW + 3, token))).toBe(false)
+    const proved = born({ ...birth, ...ends, becomes: { ...becomes, isProved: true } })
+    expect(isUserUnproved(proved)).toBe(false)
   })
 
   test('its ends are counted from its birth', () => {
@@ -59,7 +81,7 @@ describe('A new session', () => {
 
   test('once its row is in, it is durable and claimed, and the backend knows of its use', () => {
     const known = asDurable(envelope, NOW + 3, token)
-    expect(known).toMatchObject({ durableLineage: MINE, durableVersion: 1, durableAt: NOW + 3, unflushedAt: 0 })
+    expect(known).toMatchObject({ durableLineage: MINE, durableVersion: 1, unflushedAt: 0 })
     expect(known).toMatchObject({ seenDurableAt: NOW, backendToken: token })
     expect(isUnflushed(known)).toBe(false)
     expect(neverDurable(known)).toBe(false)
@@ -84,6 +106,31 @@ describe('A write', () => {
         ...['writeIds', 'writes', 'writtenAt'],
       ].sort(),
     )
+  })
+
+  test('it takes up what is known of the client by now, and leaves that as it is where nothing is said of it', () => {
+    expect(written(base, step)).toMatchObject({ address: base.address, userAgent: base.userAgent, app: base.app })
+    const client = { address: '198.51.100.2', userAgent: undefined }
+    expect(written(base, { ...step, client })).toMatchObject(client)
+  })
+
+  test('one that makes it another user’s is the version by which that has to be proved', () => {
+    const becomes: Identification = { userEpoch: 3, identifiedAt: step.now, isProved: false }
+    const his = written(base, { ...step, becomes })
+    expect(his).toMatchObject({ userEpoch: 3, identifiedAt: step.now, identifiedVersion: 8 })
+    expect(isUserUnproved(his)).toBe(true)
+    expect(isUserUnproved(written(his, { ...step, now: step.now + 1 })), 'the next write proves nothing').toBe(true)
+    const taken = takenOver(base, { ...step, becomes }, NEW, 10)
+    expect(taken.identifiedVersion, 'a takeover is a version of its own').toBe(taken.version)
+  })
+
+  test('it says whether the idle time-out is the session’s own', () => {
+    expect(written(base, { ...step, hasOwnIdleTtl: true })).toMatchObject({ idleTtlMs: 2_000, hasOwnIdleTtl: true })
+    const own = live({ hasOwnIdleTtl: true })
+    expect(written(own, step)).toMatchObject({ idleTtlMs: 2_000, hasOwnIdleTtl: false })
+    expect(touched(own, NOW, own.idleTtlMs, timings, false).hasOwnIdleTtl).toBe(true)
+    expect(storedSession(own, undefined, timings).hasOwnIdleTtl).toBe(true)
+    expect(filled(storedSession(own, undefined, timings), token, NEW, NOW).hasOwnIdleTtl).toBe(true)
   })
 
   test('the oldest write the backend does not have sets the time by which it must', () => {
@@ -158,10 +205,10 @@ describe('A confirm (rule 6)', () => {
 
   test('what was flushed is durable; data, version, ring, trust and deadline are left alone', () => {
     const after = confirmed(flushed, flushed, NOW, token)
-    expect(after).toMatchObject({ durableLineage: MINE, durableVersion: 9, durableAt: NOW, backendToken: token })
+    expect(after).toMatchObject({ durableLineage: MINE, durableVersion: 9, backendToken: token })
     expect(after.unflushedAt).toBe(0)
     expect(isUnflushed(after)).toBe(false)
-    const may = ['backendToken', 'durableAt', 'durableLineage', 'durableVersion', 'seenDurableAt', 'unflushedAt']
+    const may = ['backendToken', 'durableLineage', 'durableVersion', 'seenDurableAt', 'unflushedAt']
     for (const field of changedIn(flushed, after)) expect(may).toContain(field)
   })
 
@@ -199,7 +246,7 @@ describe('A fill (rule 2)', () => {
   test("it is the row's copy under a lineage of its own, which knows exactly what it was filled from (M17)", () => {
     expect(envelope).toMatchObject({ lineage: NEW, version: 9, durableLineage: PARENT, durableVersion: 9 })
     expect(envelope).toMatchObject({ data: source.data, codecId: source.codecId, backendToken: token, userEpoch: 3 })
-    expect(envelope).toMatchObject({ unflushedAt: 0, frozen: false, trustedAt: NOW, durableAt: NOW })
+    expect(envelope).toMatchObject({ unflushedAt: 0, frozen: false, trustedAt: NOW })
     expect(isUnflushed(envelope)).toBe(false)
   })
 
@@ -255,8 +302,10 @@ describe('What the backend keeps', () => {
     const envelope = live({ idleTtlMs: 1_000, touchedAt: NOW, expiresAt: NOW + 1_010 })
     expect(storedSession(envelope, 'ada', timings)).toStrictEqual({
       ...{ lineage: envelope.lineage, version: 7, writeIds: envelope.writeIds, codecId: 1, data: envelope.data },
-      ...{ userId: 'ada', userEpoch: 2, createdAt: envelope.createdAt, seenAt: NOW, expiresAt: NOW + 1_110 },
-      ...{ absoluteExpiresAt: envelope.absoluteExpiresAt, idleTtlMs: 1_000 },
+      ...{ userId: 'ada', userEpoch: 2, identifiedAt: envelope.identifiedAt, app: 'shop', reads: 3, writes: 7 },
+      ...{ address: envelope.address, userAgent: envelope.userAgent },
+      ...{ createdAt: envelope.createdAt, seenAt: NOW, expiresAt: NOW + 1_110 },
+      ...{ absoluteExpiresAt: envelope.absoluteExpiresAt, idleTtlMs: 1_000, hasOwnIdleTtl: false },
     })
     expect(storedSession(envelope, undefined, timings).userId).toBeUndefined()
   })

@@ -61,9 +61,9 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
       cache: memoryCache(),
       backend: postgres({ connectionString: place.connectionString, schema: place.schema }),
     })
-    const listed = await store.list()
+    const { sessions } = await store.list({ data: true })
     await store.close()
-    return listed.map(({ data }) => data?.visits ?? 0).sort()
+    return sessions.map(({ data }) => data?.visits ?? 0).sort()
   }
   const cookieOf = (headers: Record<string, string | string[] | undefined>): string =>
     String(headers['set-cookie']).split(';')[0] ?? ''

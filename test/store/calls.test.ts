@@ -61,17 +61,22 @@ describe('a session or its id', () => {
     regenerate: (store, id) => store.regenerate(id),
     destroy: (store, id) => store.destroy(id),
   }
-  test.each(Object.keys(CALLS))('%s refuses a key of a listing, before any tier is asked', async (name) => {
-    const { process, cache, backend } = world()
-    const store = process()
-    await store.create({ user: 'ada' })
-    await settled()
-    const [listed] = await store.list()
-    const asked = cache.calls.length + backend.calls.length
-    await expectCode(CALLS[name]?.(store, listed?.key ?? '') ?? expect.fail(), 'E_INVALID_ID')
-    expect(cache.calls.length + backend.calls.length).toBe(asked)
-    expect(await store.count()).toBe(1)
-  })
+  test.each(Object.keys(CALLS))(
+    '%s refuses a handle of a listing, and a key, before any tier is asked',
+    async (name) => {
+      const { process, cache, backend } = world()
+      const store = process()
+      await store.create({ user: 'ada' })
+      await settled()
+      const [listed] = (await store.list()).sessions
+      const handle = listed?.handle ?? expect.fail()
+      const asked = cache.calls.length + backend.calls.length
+      for (const wrong of [handle, `nonstick:${handle.slice(2)}`])
+        await expectCode(CALLS[name]?.(store, wrong) ?? expect.fail(), 'E_INVALID_ID')
+      expect(cache.calls.length + backend.calls.length).toBe(asked)
+      expect(await store.count()).toBe(1)
+    },
+  )
 
   test.each([undefined, null, '', 7])('destroy refuses %o', async (id) => {
     await expectCode(

@@ -900,27 +900,27 @@ describe('time', () => {
 })
 
 describe('all sessions', () => {
-  test('listing, counting and clearing keep to the namespace', async () => {
+  test('listing, counting and destroying all keep to the namespace', async () => {
     const { process } = world()
     const [mine, theirs] = [process({ namespace: 'mine' }), process({ namespace: 'theirs' })]
     await Promise.all([mine.create({ n: 1 }), mine.create({ n: 2 }), theirs.create({ n: 3 })])
     expect(await mine.count()).toBe(2)
-    const listed = await mine.list()
-    expect(listed.map(({ data }) => data?.['n']).sort()).toEqual([1, 2])
-    const first = await mine.list({ limit: 1 })
-    expect(await mine.list({ limit: 1, after: first[0]?.key ?? '' })).toHaveLength(1)
-    expect(await mine.clear()).toBe(2)
+    const { sessions } = await mine.list({ data: true })
+    expect(sessions.map(({ data }) => data?.['n']).sort()).toEqual([1, 2])
+    const { next } = await mine.list({ limit: 1 })
+    expect((await mine.list({ limit: 1, after: next ?? expect.fail() })).sessions).toHaveLength(1)
+    expect((await mine.destroyAll()).destroyed).toBe(2)
     expect(await mine.count()).toBe(0)
     expect(await theirs.count()).toBe(1)
     await expectCode(mine.list({ limit: 0 }), 'E_CONFIG')
   })
 
-  test('a cleared session is gone from the cache too', async () => {
+  test('a session that was destroyed with all others is gone from the cache too', async () => {
     const { process } = world()
     const store = process()
     const { id } = await store.create({})
     await loaded(store, id)
-    await store.clear()
+    await store.destroyAll()
     expect(await store.load(id)).toBeUndefined()
   })
 })

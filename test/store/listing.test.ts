@@ -11,11 +11,12 @@ import { type Data, expectCode, held, settled, world } from './world.js'
 
 const sessionsIn = async (store: SessionStore<Data>, limit: number): Promise<readonly string[][]> => {
   const pages: string[][] = []
-  for (let page = await store.list({ limit }); page.length > 0; ) {
-    pages.push(page.map(({ key }) => key))
-    page = await store.list({ limit, after: page.at(-1)?.key ?? '' })
+  for (let after: { readonly after?: string } = {}; ; ) {
+    const { sessions, next } = await store.list({ limit, data: true, ...after })
+    pages.push(sessions.map(({ handle }) => handle))
+    if (next === undefined) return pages
+    after = { after: next }
   }
-  return pages
 }
 
 const faultsOf = (store: SessionStore<Data>): StoreEvents['fault'][] => {
@@ -60,7 +61,7 @@ test('no call of the backend is asked for more than a MiB of data', async () => 
   })
   const store = process({ backend: watched })
   for (let index = 0; index < 3; index += 1) await store.create({ blob: Buffer.alloc(900_000, 7) })
-  expect(await store.list()).toHaveLength(3)
+  expect((await store.list({ data: true })).sessions).toHaveLength(3)
   expect(asked).toEqual([1_048_576, 1_048_576, 1_048_576])
 })
 
@@ -70,26 +71,26 @@ test('a session that this program cannot read is in its page with an error, and 
   const faults = faultsOf(mine)
   for (let n = 0; n < 4; n += 1) await mine.create({ n })
   for (let n = 0; n < 2; n += 1) await theirs.create({ n })
-  const page = await mine.list()
+  const { sessions: page } = await mine.list({ data: true })
   expect(page.flatMap(({ data }) => (data === undefined ? [] : [data['n']])).sort()).toEqual([0, 1, 2, 3])
   const unreadable = page.filter(({ error }) => error !== undefined)
   expect(unreadable).toHaveLength(2)
   for (const listed of unreadable)
     expect(listed).toMatchObject({ data: undefined, userId: 'ann', error: { code: 'E_SESSION_FORMAT' } })
-  expect((await sessionsIn(mine, 1)).flat()).toEqual(page.map(({ key }) => key))
+  expect((await sessionsIn(mine, 1)).flat()).toEqual(page.map(({ handle }) => handle))
 
   expect(faults[0]).toMatchObject({ tier: 'memory', operation: 'list', error: { code: 'E_SESSION_FORMAT' } })
   // One for the page of all, and one for each page of a single one.
   expect(faults).toHaveLength(3)
   expect(mine.stats().faults).toBe(4)
-  expect(await mine.clear()).toBe(6)
+  expect(await mine.destroyAll()).toEqual({ destroyed: 6, cache: 'tombstone' })
   expect(await mine.count()).toBe(0)
 })
 
 test.each([
   ['list', (store: SessionStore<Data>): Promise<unknown> => store.list()],
   ['count', (store: SessionStore<Data>): Promise<unknown> => store.count()],
-  ['listKeys', (store: SessionStore<Data>): Promise<unknown> => store.clear()],
+  ['listKeys', (store: SessionStore<Data>): Promise<unknown> => store.destroyAll()],
 ] as const)(
   'a backend that fails over %s in a way of its own is unavailable, counted and told of',
   async (call, ask) => {
@@ -114,7 +115,7 @@ test('a backend that is silent over a listing is given up after backendTimeoutMs
   const { process, backend, runtime } = world()
   const store = process({ backendTimeoutMs: 500 })
   backend.intercept = () => new Promise(() => {})
-  const late = [store.list(), store.count(), store.clear()].map((call) => call.catch((error: unknown) => error))
+  const late = [store.list(), store.count(), store.destroyAll()].map((call) => call.catch((error: unknown) => error))
   await settled()
   runtime.advance(500)
   for (const error of await Promise.all(late))
@@ -129,14 +130,14 @@ test('what was found before half of the deadline had passed is given, as time is
     if (call === 'list') runtime.advance(1_000)
     return await proceed()
   }
-  expect(await store.list()).toHaveLength(2)
+  expect((await store.list({ data: true })).sessions).toHaveLength(2)
 })
 
 test('a cursor that is no key of this namespace is refused before the backend is asked', async () => {
   const { process, backend } = world()
   const store = process({ namespace: 'shop' })
   const before = backend.calls.length
-  for (const after of ['', 'garbage', 'shop:AAAA', `billing:${'-'.repeat(42)}A`, 5, null])
+  for (const after of ['', 'garbage', 'shop:AAAA', `billing:${'-'.repeat(42)}A`, `h.${'-'.repeat(42)}B`, 5, null])
     await expectCode(store.list({ after: after as string }), 'E_CONFIG')
   expect(backend.calls.length).toBe(before)
 })
@@ -152,12 +153,12 @@ test('a backend that cannot list is refused by name, and has no fault', async ()
     backend: { ...(cannot as unknown as Backend), name: 'simple' },
     runtime: quietRuntime,
   })
-  for (const call of [() => store.list(), () => store.count(), () => store.clear()])
+  for (const call of [() => store.list(), () => store.count(), () => store.destroyAll()])
     await expect(call()).rejects.toMatchObject({ code: 'E_CONFIG', message: expect.stringContaining('simple') })
   expect(store.stats().faults).toBe(0)
 })
 
-test('clear reads no data, and never begins again at the first key', async () => {
+test('destroyAll reads no data, and never begins again at the first key', async () => {
   const { process, backend } = world()
   const store = process()
   for (let index = 0; index < 2_001; index += 1) await store.create({ index })
@@ -168,33 +169,37 @@ test('clear reads no data, and never begins again at the first key', async () =>
     if (call === 'listKeys') after.push((answer as { readonly next: unknown }).next)
     return answer
   }
-  expect(await store.clear()).toBe(2_001)
+  const told: number[] = []
+  const onProgress = ({ destroyed }: { readonly destroyed: number }): void => void told.push(destroyed)
+  expect((await store.destroyAll({ onProgress })).destroyed).toBe(2_001)
+  expect(told).toEqual([1_000, 2_000, 2_001])
   const during = backend.calls.slice(before)
   expect(during.filter((call) => call !== 'destroy')).toEqual(['listKeys', 'listKeys', 'listKeys'])
   expect(new Set(after).size).toBe(3)
   expect(await store.count()).toBe(0)
 })
 
-test('clear ends with the store: what it has not destroyed by then stands', async () => {
+test('destroyAll ends with the store: what it has not destroyed by then stands', async () => {
   const { process, backend } = world()
   const [leaving, other] = [process(), process()]
-  for (let n = 0; n < 5; n += 1) await leaving.create({ n })
+  for (let n = 0; n < 20; n += 1) await leaving.create({ n })
   const gate = held()
   let destroyed = 0
   backend.intercept = async (call, proceed) => {
-    if (call === 'destroy' && ++destroyed === 3) await gate.opened
+    if (call === 'destroy' && ++destroyed >= 3) await gate.opened
     return await proceed()
   }
-  const cleared = leaving.clear().catch((error: unknown) => error)
+  const cleared = leaving.destroyAll().catch((error: unknown) => error)
   await settled()
   const closed = leaving.close()
   await settled()
   gate.open()
   expect(await cleared).toMatchObject({ code: 'E_CLOSED' })
   await closed
-  expect(await other.count()).toBe(2)
-  expect(await other.clear()).toBe(2)
-  await expectCode(leaving.clear(), 'E_CLOSED')
+  // Two had come through, and eight were under way.
+  expect(await other.count()).toBe(10)
+  expect((await other.destroyAll()).destroyed).toBe(10)
+  await expectCode(leaving.destroyAll(), 'E_CLOSED')
 })
 
 test('an embedded backend keeps to the bytes that it is asked for', async () => {
@@ -202,6 +207,6 @@ test('an embedded backend keeps to the bytes that it is asked for', async () => 
   const store = createSessionStore({ cache: memoryCache({ runtime: quietRuntime }), backend, runtime: quietRuntime })
   for (let n = 0; n < 3; n += 1) await store.create({ text: 'x'.repeat(1_000) })
   const options = { namespace: 'nonstick', now: quietRuntime.now(), limit: 10 }
-  expect((await backend.list({ ...options, maxBytes: 2_500 })).entries).toHaveLength(2)
+  expect((await backend.list({ ...options, withData: true, maxBytes: 2_500 })).entries).toHaveLength(2)
   await store.close()
 })

@@ -37,13 +37,18 @@ describe('options', () => {
     ],
     [
       { idleTtlMs: 1.5 },
-      'Expected `idleTtlMs` to be a whole number of milliseconds from 1000 to 315360000000, got 1.5 (number)',
+      'Expected `idleTtlMs` to be a whole number of milliseconds from 1000 to 315360000000, or a function of the data, got 1.5 (number)',
     ],
     [{ idleTtlMs: Number.NaN }, 'got NaN (number)'],
     [
       { absoluteTtlMs: 1000 },
       'Expected `absoluteTtlMs` to be a whole number of milliseconds from 86400000 (`idleTtlMs`)',
     ],
+    [
+      { absoluteTtlMs: 3_600_000, idleTtlMs: 3_600_000, anonymousTtlMs: 3_600_001, identify: () => null },
+      'Expected `anonymousTtlMs` to be a whole number of milliseconds from 1000 to 3600000 (`absoluteTtlMs`)',
+    ],
+    [{ anonymousTtlMs: 10_800_000 }, 'Expected `identify` beside `anonymousTtlMs`'],
     [{ persistOn: 'never' }, "Expected `persistOn` to be 'create', 'identify' or 'due', got a string"],
     [
       { conflict: 'mereg' },

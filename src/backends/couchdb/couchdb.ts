@@ -14,19 +14,23 @@ import {
   type InsertOptions,
   type InsertOutcome,
   type KeyListOptions,
+  type KnowsUsers,
   type ListedSession,
   type ListOptions,
   type Page,
   type PurgeForecastOptions,
   type PurgeOptions,
   type PurgeOutcome,
+  type RecordToken,
   replacing,
   type StoredSession,
   type UpdateOutcome,
+  type UserLocator,
+  type UserRecord,
+  type Which,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
-import type { CacheKey, Locator } from '../../contract/locator.js'
-import type { EpochMs } from '../../contract/time.js'
+import { type Locator, splitKey } from '../../contract/locator.js'
 import { SessionStoreError } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
@@ -38,6 +42,7 @@ import {
   type FoundLeaf,
   knownLeafIn,
   type Leaf,
+  SESSIONS,
   stateOf,
   tokenOf,
   tombstoneOf,
@@ -50,6 +55,8 @@ import { type CouchdbOptions, type ResolvedCouchdbOptions, resolveCouchdbOptions
 import { Places } from './places.js'
 import { Purge, type PurgePlan } from './purge.js'
 import { type Call, Requests } from './requests.js'
+import { USER_RECORDS } from './user-document.js'
+import { Users } from './users.js'
 import { type WritePlan, writeAll } from './write-all.js'
 
 /** What walks through whole months may have an index to wait for. */
@@ -58,16 +65,16 @@ const LONG_TIMEOUT_MS = 60_000
 /** A tombstone meets other writes of its session; each of them can only come so often. */
 const DESTROY_ATTEMPTS = 100
 
-export interface CouchdbBackend extends Backend, Enumerable, ForeseesPurge {
+export interface CouchdbBackend extends Backend, Enumerable, ForeseesPurge, KnowsUsers {
   /** What `purge` would do at `now`, without doing it; one entry per month's database, oldest first. */
   planPurge(options: PurgeForecastOptions): Promise<readonly PurgePlan[]>
 }
 
 /**
- * Sessions in CouchDB, 3.0 or newer: one database for each month in which sessions are born, made as the months come.
- * Nothing connects before the first call.
+ * Sessions in CouchDB, 3.0 or newer: one database for each month in which sessions are born, made as the months come,
+ * and one for the records of users, made by the first record. Nothing connects before the first call.
  *
- * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, `list` and `count`: within a minute)
+ * A call rejects with `E_SESSION_UNAVAILABLE` within `requestTimeoutMs` (`purge`, lists and counts: within a minute)
  * when no server can be asked, when none answers, when what answers is no CouchDB, and when a database is gone that was
  * there; with `E_BACKEND_SCHEMA` when a database is missing that must not be made here, or keeps more copies of a
  * document than `replicas`; with `E_SESSION_TOO_LARGE` when a document exceeds `maxDocumentBytes` or the server's `max_document_size`, and with
@@ -90,6 +97,7 @@ class Couchdb implements CouchdbBackend {
   readonly #places: Places
   readonly #purge: Purge
   readonly #listing: Listing
+  readonly #users: Users
   /** Calls that have not settled. */
   readonly #underWay = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
@@ -98,18 +106,25 @@ class Couchdb implements CouchdbBackend {
     this.#options = options
     const requests = new Requests(options)
     const databases = new Databases(requests, options)
-    const documents = new Documents(requests, databases, options)
+    const documents = new Documents(requests, databases, options, SESSIONS)
     const indexes = new Indexes(databases)
     this.#requests = requests
     this.#databases = databases
     this.#documents = documents
     this.#places = new Places(requests, databases, documents, options)
     this.#purge = new Purge(requests, databases, documents, indexes, options)
-    this.#listing = new Listing(documents, indexes, this.#places, options)
+    this.#listing = new Listing(documents, indexes, options)
+    this.#users = new Users(requests, databases, new Documents(requests, databases, options, USER_RECORDS))
   }
 
   read(locator: Locator): Promise<BackendCopy> {
-    return this.#run('read', false, async (call) => copyOf(await this.#places.find(call, locator)))
+    return this.#run('read', false, async (call) => {
+      const copy = copyOf(await this.#places.find(call, locator))
+      if (copy.state !== 'live' || copy.session.userId === undefined) return copy
+      const { namespace } = splitKey(locator.key)
+      const { record } = await this.#users.read(call, { namespace, userId: copy.session.userId })
+      return { ...copy, currentEpoch: record.epoch }
+    })
   }
 
   insert(locator: Locator, session: StoredSession, { notAfter, over }: InsertOptions = {}): Promise<InsertOutcome> {
@@ -242,7 +257,7 @@ class Couchdb implements CouchdbBackend {
   }
 
   /**
-   * Makes the databases of the months that count now, and of the next; empty ones also in place of those that were there
+   * Makes the databases of the users, of the months that count now, and of the next; empty ones also in place of those that were there
    * and are gone. What is there stays.
    */
   setUp(): Promise<void> {
@@ -293,13 +308,25 @@ class Couchdb implements CouchdbBackend {
     return await this.#run('list', false, (call) => this.#listing.list(call, options), LONG_TIMEOUT_MS)
   }
 
-  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
+  async listKeys(options: KeyListOptions): Promise<Page<Locator>> {
     assertCursor(options)
     return await this.#run('list', false, (call) => this.#listing.listKeys(call, options), LONG_TIMEOUT_MS)
   }
 
-  count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
-    return this.#run('count', false, (call) => this.#listing.count(call, namespace, now), LONG_TIMEOUT_MS)
+  count(which: Which): Promise<number> {
+    return this.#run('count', false, (call) => this.#listing.count(call, which), LONG_TIMEOUT_MS)
+  }
+
+  countUsers(which: Which): Promise<number> {
+    return this.#run('count', false, (call) => this.#listing.countUsers(call, which), LONG_TIMEOUT_MS)
+  }
+
+  readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }> {
+    return this.#run('readUser', false, (call) => this.#users.read(call, user))
+  }
+
+  writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'> {
+    return this.#run('writeUser', true, (call) => this.#users.write(call, user, record, token))
   }
 
   #write<Entry extends { readonly locator: Locator }, Outcome>(

@@ -14,7 +14,7 @@ import {
 } from './answers.js'
 import { DESIGN, DESIGN_ID } from './design.js'
 import { contractError, gone, missing, RequestFailed, unfit, unproven } from './faults.js'
-import { birthMonths, candidateMonths, type Month, monthAhead, monthAt } from './months.js'
+import { birthMonths, candidateMonths, type Month, monthAhead, monthAt, type Shelf, USERS } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
 import { type Call, type Manner, type Requests, WHO } from './requests.js'
 import type { Request } from './transport.js'
@@ -25,7 +25,7 @@ const MAKING_TIMEOUT_MS = 30_000
 /** After how long a failed making ahead is tried again: there are days for it. */
 const AHEAD_AGAIN_MS = 600_000
 
-/** How long it is believed of a month in which sessions can be born that it has no database. */
+/** How long it is believed of a database that programs make by themselves that it is not there. */
 const LACKING_MS = 60_000
 
 /** Of so many of its last revisions a document remembers the names; every flush makes one. */
@@ -33,17 +33,17 @@ const REVISIONS = 50
 
 const MAKING = { isChange: true, isRepeatable: true } as const
 
-/** The databases of the months: their names, their making, and what may be believed of one that is not there. */
+/** Our databases: their names, their making, and what may be believed of one that is not there. */
 export class Databases {
   readonly #requests: Requests
   readonly #options: ResolvedCouchdbOptions
-  readonly #making = new Map<Month, Promise<void>>()
+  readonly #making = new Map<Shelf, Promise<void>>()
   /** Those that something was heard of. One of them that is missing is no absence of what is in it. */
-  readonly #seen = new Set<Month>()
+  readonly #seen = new Set<Shelf>()
   /** Those that said how many copies they keep, and keep no more than they may. */
-  readonly #copies = new Map<Month, number>()
+  readonly #copies = new Map<Shelf, number>()
   /** Those that were shown to be missing, and until when that is believed, by the monotonic clock. */
-  readonly #lacking = new Map<Month, number>()
+  readonly #lacking = new Map<Shelf, number>()
   /** Not to be tried ahead before this, by the monotonic clock. */
   #aheadAt = 0
 
@@ -53,77 +53,77 @@ export class Databases {
     requests.onLookingBack((at, call) => this.assertServes(at, call))
   }
 
-  nameOf(month: Month): string {
-    return this.#options.names.of(month)
+  nameOf(shelf: Shelf): string {
+    return this.#options.names.of(shelf)
   }
 
-  /** How many copies of a document are kept; 1 for a month of which nothing is known. */
-  copiesOf(month: Month): number {
-    return this.#copies.get(month) ?? 1
+  /** How many copies of a document are kept; 1 for a database of which nothing is known. */
+  copiesOf(shelf: Shelf): number {
+    return this.#copies.get(shelf) ?? 1
   }
 
   /**
-   * Asks about what is in a month's database. That something is not there is believed only of a database that has said
+   * Asks about what is in a database. That something is not there is believed only of a database that has said
    * its name, and that there is no database only where most of the servers say so, and none that it is.
    *
    * @throws RequestFailed
    */
   async ask<Answer extends { readonly is: string }>(
     call: Call,
-    month: Month,
+    shelf: Shelf,
     request: Request,
     read: Reader<Answer | NoDatabase>,
     manner: Manner = {},
   ): Promise<Answer | NoDatabase> {
-    const db = this.nameOf(month)
-    const answer = await this.#requests.send(call, { ...request, db }, read, { ...manner, ...this.#known(month) })
+    const db = this.nameOf(shelf)
+    const answer = await this.#requests.send(call, { ...request, db }, read, { ...manner, ...this.#known(shelf) })
     if (answer.is === 'no-database') {
-      const isElsewhere = await this.#isElsewhere(call, month)
-      return isElsewhere ? this.ask(call, month, request, read, manner) : answer
+      const isElsewhere = await this.#isElsewhere(call, shelf)
+      return isElsewhere ? this.ask(call, shelf, request, read, manner) : answer
     }
-    if (answer.is === 'document' || answer.is === 'leaves') this.#seen.add(month)
-    else if (!(await this.isThere(call, month)))
+    if (answer.is === 'document' || answer.is === 'leaves') this.#seen.add(shelf)
+    else if (!(await this.isThere(call, shelf)))
       throw unproven(`it told of what is in the database ${db}, and lacks it`, this.#requests.context(call))
     return answer
   }
 
   /**
-   * Whether a month's database is there, and fit to be written to; asked once.
+   * Whether a database is there, and fit to be written to; asked once.
    *
    * @throws RequestFailed `E_BACKEND_SCHEMA` for one that keeps more copies than it may
    */
-  async isThere(call: Call, month: Month): Promise<boolean> {
-    if (this.#copies.has(month)) return true
-    const db = this.nameOf(month)
-    const answer = await this.#requests.send(call, { method: 'get', db }, ofDatabase(db), this.#known(month))
+  async isThere(call: Call, shelf: Shelf): Promise<boolean> {
+    if (this.#copies.has(shelf)) return true
+    const db = this.nameOf(shelf)
+    const answer = await this.#requests.send(call, { method: 'get', db }, ofDatabase(db), this.#known(shelf))
     if (answer.is === 'no-database') return false
-    this.#note(call, month, answer)
+    this.#note(call, shelf, answer)
     return true
   }
 
   /** It was dropped as one that is over. */
-  forget(month: Month): void {
-    this.#seen.delete(month)
-    this.#copies.delete(month)
-    this.#lacking.delete(month)
+  forget(shelf: Shelf): void {
+    this.#seen.delete(shelf)
+    this.#copies.delete(shelf)
+    this.#lacking.delete(shelf)
   }
 
   /**
    * Makes a database that a change needs and that is not there.
    *
    * @throws RequestFailed `E_BACKEND_SCHEMA` where that is not for this program to do: an id's month alone is no
-   *   reason, only a month in which a session can be born now
+   *   reason, only a month in which a session can be born now, or a record of a user
    */
-  async make(call: Call, month: Month): Promise<void> {
+  async make(call: Call, shelf: Shelf): Promise<void> {
     const { createDatabases, runtime } = this.#options
-    if (!createDatabases || !this.isBornIn(month)) throw this.#missing(call, month)
+    if (!createDatabases || !this.#isOursToMake(shelf)) throw this.#missing(call, shelf)
     try {
-      await within(runtime, call.deadline.leftMs(), this.#makeOnce(month), () => new Error('it is still being made'))
+      await within(runtime, call.deadline.leftMs(), this.#makeOnce(shelf), () => new Error('it is still being made'))
     } catch (cause) {
-      if (isForbidden(cause)) throw this.#missing(call, month, cause)
+      if (isForbidden(cause)) throw this.#missing(call, shelf, cause)
       // It is asked once more, so that what is wrong is said in the words of this call.
-      if (isFault(cause, 'unfit') && (await this.isThere(call, month))) return
-      const because = `the database of the month could not be made: ${reasonOf(contractError(cause))}`
+      if (isFault(cause, 'unfit') && (await this.isThere(call, shelf))) return
+      const because = `the database could not be made: ${reasonOf(contractError(cause))}`
       throw this.#requests.untouched(call, because, contractError(cause))
     }
   }
@@ -131,6 +131,11 @@ export class Databases {
   /** Whether a session can be born in the month now. */
   isBornIn(month: Month): boolean {
     return birthMonths(this.#options.runtime.now(), this.#options).includes(month)
+  }
+
+  /** Whether programs make it by themselves when a change needs it. */
+  #isOursToMake(shelf: Shelf): boolean {
+    return shelf === USERS || this.isBornIn(shelf)
   }
 
   /** Makes the next month's database some days before it is needed, beside the calls; once per process and month. */
@@ -145,20 +150,17 @@ export class Databases {
   }
 
   /**
-   * Makes what can be needed now, and the next month's; also what was there and is gone, since whoever calls this has
-   * been told so. @throws RequestFailed
+   * Makes what can be needed now, the users' among it, and the next month's; also what was there and is gone, since
+   * whoever calls this has been told so. @throws RequestFailed
    */
   async setUp(): Promise<void> {
     const now = this.#options.runtime.now()
-    const months = new Set([
-      ...candidateMonths(now, this.#options),
-      monthAhead(now) ?? candidateMonths(now, this.#options)[0],
-    ])
-    for (const month of months)
-      if (month !== undefined) {
-        this.forget(month)
-        await this.#makeOnce(month)
-      }
+    const next = monthAhead(now)
+    const shelves = [USERS, ...candidateMonths(now, this.#options), ...(next === undefined ? [] : [next])]
+    for (const shelf of new Set<Shelf>(shelves)) {
+      this.forget(shelf)
+      await this.#makeOnce(shelf)
+    }
   }
 
   /** Puts the indexes where they are missing, as in a database that somebody made by hand. @throws RequestFailed */
@@ -182,20 +184,24 @@ export class Databases {
 
   /**
    * Whether one of the servers gives what the store needs at this moment: CouchDB, a user whom it lets in, and this
-   * month's database, or the right to make it.
+   * month's database and that of the users, or the right to make them.
    *
    * @returns what is to be known of it all the same
    * @throws RequestFailed
    */
   async assertServes(at: number, call: Call): Promise<string | undefined> {
-    const month = monthAt(this.#options.runtime.now())
-    const db = this.nameOf(month)
-    const answer = await this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), this.#known(month))
-    if (answer.is === 'database') return this.#note(call, month, answer)
+    const known = await this.#assertGives(at, call, monthAt(this.#options.runtime.now()))
+    return (await this.#assertGives(at, call, USERS)) ?? known
+  }
+
+  async #assertGives(at: number, call: Call, shelf: Shelf): Promise<string | undefined> {
+    const db = this.nameOf(shelf)
+    const answer = await this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), this.#known(shelf))
+    if (answer.is === 'database') return this.#note(call, shelf, answer)
     const { isAdministrator } = await this.#requests.sendTo(at, call, WHO, ofSession)
-    if (!this.#options.createDatabases || !isAdministrator) throw this.#missing(call, month)
+    if (!this.#options.createDatabases || !isAdministrator) throw this.#missing(call, shelf)
     // Another server that has it may have been asked at the same time.
-    if (await this.#hasAnother(call, month)) throw gone(db, this.#requests.context(call))
+    if (await this.#hasAnother(call, shelf)) throw gone(db, this.#requests.context(call))
     return undefined
   }
 
@@ -205,11 +211,11 @@ export class Databases {
    * @returns what is to be known of it all the same
    * @throws RequestFailed `E_BACKEND_SCHEMA` for one that keeps more copies than it may
    */
-  #note(call: Call, month: Month, { copies }: DatabaseThere): string | undefined {
-    this.#seen.add(month)
-    this.#lacking.delete(month)
+  #note(call: Call, shelf: Shelf, { copies }: DatabaseThere): string | undefined {
+    this.#seen.add(shelf)
+    this.#lacking.delete(shelf)
     const { replicas } = this.#options
-    const what = `${this.nameOf(month)} keeps ${copies} copies of each document (n = ${copies})`
+    const what = `${this.nameOf(shelf)} keeps ${copies} copies of each document (n = ${copies})`
     if (copies > replicas)
       throw unfit(
         what,
@@ -217,29 +223,31 @@ export class Databases {
           `\`replicas: ${copies}\` to do without the promises`,
         this.#requests.context(call),
       )
-    this.#copies.set(month, copies)
+    this.#copies.set(shelf, copies)
     return copies > 1 ? `${what}: what is promised holds for n = 1 only` : undefined
   }
 
-  #known(month: Month): Manner {
-    return this.#seen.has(month) ? { mustExist: this.nameOf(month) } : {}
+  #known(shelf: Shelf): Manner {
+    return this.#seen.has(shelf) ? { mustExist: this.nameOf(shelf) } : {}
   }
 
   /**
-   * Whether a month's database, which the server that was asked first lacks, is on another one.
+   * Whether a database, which the server that was asked first lacks, is on another one.
    *
    * @throws RequestFailed where it cannot be said, or where it is missing and must not be
    */
-  async #isElsewhere(call: Call, month: Month): Promise<boolean> {
+  async #isElsewhere(call: Call, shelf: Shelf): Promise<boolean> {
     const { createDatabases, runtime } = this.#options
-    if (runtime.monotonicMs() < (this.#lacking.get(month) ?? 0)) return false
+    if (runtime.monotonicMs() < (this.#lacking.get(shelf) ?? 0)) return false
     // A path of the URL that leads elsewhere can give the same words about databases, but not this answer.
     await this.#requests.send(call, WHO, ofSession)
-    if (await this.#hasAnother(call, month)) return true
+    if (await this.#hasAnother(call, shelf)) return true
     // One that programs make by themselves may be missing, and one of a month that is past.
-    if (!createDatabases && this.isBornIn(month)) throw this.#missing(call, month)
-    const until = this.isBornIn(month) ? runtime.monotonicMs() + LACKING_MS : Number.POSITIVE_INFINITY
-    this.#lacking.set(month, until)
+    if (!createDatabases && this.#isOursToMake(shelf)) throw this.#missing(call, shelf)
+    const until = this.#isOursToMake(shelf) ? runtime.monotonicMs() + LACKING_MS : Number.POSITIVE_INFINITY
+    // Of several servers one may not have heard yet of what was made on another. A session that was created there is
+    // missed for a moment; a user who was logged out there must not be missed.
+    if (shelf !== USERS || this.#requests.servers.length === 1) this.#lacking.set(shelf, until)
     return false
   }
 
@@ -249,18 +257,18 @@ export class Databases {
    *
    * @throws RequestFailed if no more than half of them could be asked
    */
-  async #hasAnother(call: Call, month: Month): Promise<boolean> {
+  async #hasAnother(call: Call, shelf: Shelf): Promise<boolean> {
     const { servers } = this.#requests
     // One that is alone has said it already.
     if (servers.length === 1) return false
-    const db = this.nameOf(month)
+    const db = this.nameOf(shelf)
     const ms = call.deadline.leftMs() / 2
     const answers = await Promise.allSettled(
       servers.map((_, at) => this.#requests.sendTo(at, call, { method: 'get', db }, ofDatabase(db), {}, ms)),
     )
     const said = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.is] : []))
     if (said.includes('database')) {
-      this.#seen.add(month)
+      this.#seen.add(shelf)
       return true
     }
     if (said.length * 2 > servers.length) return false
@@ -268,49 +276,51 @@ export class Databases {
     throw unproven(because, this.#requests.context(call))
   }
 
-  /** What to reject with where a month's database is not there and will not be made. */
-  #missing(call: Call, month: Month, cause?: unknown, what = 'the database'): RequestFailed {
+  /** What to reject with where a database is not there and will not be made. */
+  #missing(call: Call, shelf: Shelf, cause?: unknown, what = 'the database'): RequestFailed {
     const cure = 'call `setUp()` as a server administrator, once a month'
-    return missing(`${what} ${this.nameOf(month)}`, cure, this.#requests.context(call), contractError(cause))
+    return missing(`${what} ${this.nameOf(shelf)}`, cure, this.#requests.context(call), contractError(cause))
   }
 
-  #makeOnce(month: Month): Promise<void> {
-    const underWay = this.#making.get(month)
+  #makeOnce(shelf: Shelf): Promise<void> {
+    const underWay = this.#making.get(shelf)
     if (underWay !== undefined) return underWay
-    const making = this.#make(month).finally(() => this.#making.delete(month))
-    this.#making.set(month, making)
+    const making = this.#make(shelf).finally(() => this.#making.delete(shelf))
+    this.#making.set(shelf, making)
     return making
   }
 
-  async #make(month: Month): Promise<void> {
+  async #make(shelf: Shelf): Promise<void> {
     const call = this.#requests.call('set up', false, MAKING_TIMEOUT_MS)
-    const db = this.nameOf(month)
-    const isOurs = !(await this.isThere(call, month)) && (await this.#put(call, month))
+    const db = this.nameOf(shelf)
+    const isOurs = !(await this.isThere(call, shelf)) && (await this.#put(call, shelf))
     // Also for one that was there, since whoever made it may have died over the rest.
-    await this.#secure(call, month, isOurs)
-    if (isOurs) await this.#forgetRevisions(call, month)
-    if (isOurs) await this.#requests.send(call, { method: 'put', db, path: DESIGN_ID, body: DESIGN }, ofPutting, MAKING)
-    else await this.putIndexes(call, month)
+    await this.#secure(call, shelf, isOurs)
+    if (isOurs) await this.#forgetRevisions(call, shelf)
+    // Records of users need no indexes: they are asked for by name alone.
+    if (shelf !== USERS && !isOurs) await this.putIndexes(call, shelf)
+    else if (shelf !== USERS)
+      await this.#requests.send(call, { method: 'put', db, path: DESIGN_ID, body: DESIGN }, ofPutting, MAKING)
     // A rule of the server's about placement overrides the number that was asked for.
-    if (isOurs) this.#note(call, month, await this.#requests.send(call, { method: 'get', db }, ofCopies))
-    else if (!(await this.isThere(call, month))) throw gone(db, this.#requests.context(call))
+    if (isOurs) this.#note(call, shelf, await this.#requests.send(call, { method: 'get', db }, ofCopies))
+    else if (!(await this.isThere(call, shelf))) throw gone(db, this.#requests.context(call))
   }
 
   /** Whether it was made here, and not by another process that was faster. */
-  async #put(call: Call, month: Month): Promise<boolean> {
+  async #put(call: Call, shelf: Shelf): Promise<boolean> {
     // With what is known now, the servers that lack it are passed over.
-    if (await this.#hasAnother(call, month)) return !(await this.isThere(call, month))
-    const request = { method: 'put', db: this.nameOf(month), qs: { n: this.#options.replicas } } as const
+    if (await this.#hasAnother(call, shelf)) return !(await this.isThere(call, shelf))
+    const request = { method: 'put', db: this.nameOf(shelf), qs: { n: this.#options.replicas } } as const
     const { is } = await this.#requests.send(call, request, ofMaking, MAKING)
-    this.#seen.add(month)
+    this.#seen.add(shelf)
     return is === 'made'
   }
 
   /** Lets the members in and all others not; names that somebody else put there stay. */
-  async #secure(call: Call, month: Month, isOurs: boolean): Promise<void> {
+  async #secure(call: Call, shelf: Shelf, isOurs: boolean): Promise<void> {
     const { members } = this.#options
     if (members.length === 0) return
-    const at = { db: this.nameOf(month), path: '_security' }
+    const at = { db: this.nameOf(shelf), path: '_security' }
     if (!isOurs && (await this.#requests.send(call, { method: 'get', ...at }, ofSecurity)).members.length > 0) return
     const security = { admins: { names: [], roles: ['_admin'] }, members: { names: members, roles: ['_admin'] } }
     try {
@@ -322,8 +332,8 @@ export class Databases {
   }
 
   /** Without it each busy session carries the names of a thousand revisions. A database works without it. */
-  async #forgetRevisions(call: Call, month: Month): Promise<void> {
-    const request = { method: 'put', db: this.nameOf(month), path: '_revs_limit', body: REVISIONS } as const
+  async #forgetRevisions(call: Call, shelf: Shelf): Promise<void> {
+    const request = { method: 'put', db: this.nameOf(shelf), path: '_revs_limit', body: REVISIONS } as const
     try {
       await this.#requests.send(call, request, ofPutting, MAKING)
     } catch (raised) {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { BackendCopy, BackendState, BackendToken, Lineage, StoredSession } from '../../contract/backend.js'
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
@@ -13,11 +14,24 @@ export type Leaf =
   | { readonly kind: 'tombstone'; readonly revision: Revision; readonly writeId: string; readonly keepUntil: EpochMs }
   /** The place is taken for a session that is made in the month after this one. */
   | { readonly kind: 'moved'; readonly revision: Revision; readonly keepUntil: EpochMs }
-  /** A document that this program cannot read, from a newer one perhaps. */
-  | { readonly kind: 'unreadable'; readonly revision: Revision; readonly error: SessionStoreError }
+  | UnreadableLeaf
+
+/** A document that this program cannot read, from a newer one perhaps. */
+export interface UnreadableLeaf {
+  readonly kind: 'unreadable'
+  readonly revision: Revision
+  readonly error: SessionStoreError
+}
 
 /** A document without its `_id` and `_rev`. */
 export type Content = Readonly<Record<string, unknown>>
+
+/** What a kind of documents is called, how one is read, and which of several leaves counts. */
+export interface Form<AnyLeaf> {
+  readonly idOf: (key: string) => string
+  readonly leafOf: (document: Content) => AnyLeaf
+  readonly winnerOf: (leaves: readonly AnyLeaf[]) => AnyLeaf | undefined
+}
 
 /** The fields of a document that this program writes. */
 const FORMAT = 1
@@ -67,15 +81,33 @@ export const knownLeafIn = (token: BackendToken): KnownLeaf | undefined => {
   }
 }
 
+/** @throws TypeError for one that would not come back as it is */
+export const assertKept = (text: string, what: string): void => {
+  if (/\p{Surrogate}/u.test(text)) throw new TypeError(`${what} with half a surrogate pair`)
+}
+
+/** What stands for a user where his name could be too long, or be put into another order than the program's. */
+export const userHashOf = (userId: string): string => createHash('sha256').update(userId).digest('hex')
+
+/** What may be missing in a document, with its name for people. */
+const OPTIONAL_TEXTS = { userId: 'a user id', address: 'an address', userAgent: 'a user agent' } as const
+
 /** @throws TypeError for a text that would not come back as it is. */
 export const contentOf = (session: StoredSession): Content => {
-  const { userId, data } = session
-  if (userId !== undefined && /\p{Surrogate}/u.test(userId)) throw new TypeError('a user id with half a surrogate pair')
+  const { app, userId, address, userAgent, data } = session
+  assertKept(app, 'an application')
+  for (const name of ['userId', 'address', 'userAgent'] as const) assertKept(session[name] ?? '', OPTIONAL_TEXTS[name])
   return {
     kind: 'session',
     format: FORMAT,
-    ...(userId === undefined ? {} : { userId }),
+    app,
+    ...(userId === undefined ? {} : { userId, userHash: userHashOf(userId) }),
     userEpoch: session.userEpoch,
+    identifiedAt: session.identifiedAt,
+    ...(address === undefined ? {} : { address }),
+    ...(userAgent === undefined ? {} : { userAgent }),
+    reads: session.reads,
+    writes: session.writes,
     lineage: session.lineage,
     version: session.version,
     writeIds: session.writeIds,
@@ -84,6 +116,7 @@ export const contentOf = (session: StoredSession): Content => {
     expiresAt: session.expiresAt,
     absoluteExpiresAt: session.absoluteExpiresAt,
     idleTtlMs: session.idleTtlMs,
+    hasOwnIdleTtl: session.hasOwnIdleTtl,
     codecId: session.codecId,
     data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
   }
@@ -110,6 +143,10 @@ export const leafOf = (document: Content): Leaf => {
     if (kind === 'tombstone' && typeof keepUntil === 'number' && typeof writeId === 'string')
       return { kind, revision, writeId, keepUntil }
   }
+  return unreadable(revision)
+}
+
+export const unreadable = (revision: Revision): UnreadableLeaf => {
   const message = 'A document of couchdb is none that this program can read; it is a newer one’s, perhaps'
   return {
     kind: 'unreadable',
@@ -120,6 +157,9 @@ export const leafOf = (document: Content): Leaf => {
 
 const NUMBERS = [
   'userEpoch',
+  'identifiedAt',
+  'reads',
+  'writes',
   'version',
   'createdAt',
   'seenAt',
@@ -129,10 +169,26 @@ const NUMBERS = [
   'codecId',
 ] as const
 
+/** What a listing without data shows of a session: all of its document but the data. */
+export const HEADER: readonly string[] = [
+  ...['_rev', 'kind', 'format', 'lineage', 'writeIds', 'app', 'hasOwnIdleTtl'],
+  ...Object.keys(OPTIONAL_TEXTS),
+  ...NUMBERS,
+]
+
+/** @param header the fields of a session's document that `HEADER` names */
+export const leafOfHeader = (header: Content): Leaf => leafOf({ ...header, data: '' })
+
+const isTextOrMissing = (value: unknown): value is string | undefined =>
+  value === undefined || typeof value === 'string'
+
 const sessionOf = (document: Content): StoredSession | undefined => {
-  const { lineage, writeIds, userId, data } = document
+  const { lineage, writeIds, app, userId, address, userAgent, hasOwnIdleTtl, data } = document
   if (typeof lineage !== 'string' || !Array.isArray(writeIds) || typeof data !== 'string') return undefined
-  if (!NUMBERS.every((name) => typeof document[name] === 'number')) return undefined
+  if (typeof app !== 'string' || !isTextOrMissing(userId) || !isTextOrMissing(address) || !isTextOrMissing(userAgent))
+    return undefined
+  if (typeof hasOwnIdleTtl !== 'boolean' || !NUMBERS.every((name) => typeof document[name] === 'number'))
+    return undefined
   const numbers = document as Readonly<Record<(typeof NUMBERS)[number], number>>
   return {
     lineage,
@@ -140,13 +196,20 @@ const sessionOf = (document: Content): StoredSession | undefined => {
     writeIds: writeIds.map(String),
     codecId: numbers.codecId,
     data: new Uint8Array(Buffer.from(data, 'base64')),
-    userId: typeof userId === 'string' ? userId : undefined,
+    app,
+    userId,
     userEpoch: numbers.userEpoch,
+    identifiedAt: numbers.identifiedAt,
+    address,
+    userAgent,
+    reads: numbers.reads,
+    writes: numbers.writes,
     createdAt: numbers.createdAt,
     seenAt: numbers.seenAt,
     expiresAt: numbers.expiresAt,
     absoluteExpiresAt: numbers.absoluteExpiresAt,
     idleTtlMs: numbers.idleTtlMs,
+    hasOwnIdleTtl,
   }
 }
 
@@ -166,8 +229,12 @@ const weightOf = (leaf: Leaf): number => {
   return leaf.kind === 'session' ? leaf.session.version : leaf.keepUntil
 }
 
-const byRevision = (one: Revision, other: Revision): number =>
+/** The order in which CouchDB itself chooses, for a sort. */
+export const byRevision = (one: Revision, other: Revision): number =>
   Number.parseInt(one, 10) - Number.parseInt(other, 10) || (one < other ? -1 : 1)
+
+/** Documents of the months. */
+export const SESSIONS: Form<Leaf> = { idOf, leafOf, winnerOf }
 
 /** A leaf and the month whose database it is in. */
 export interface FoundLeaf {

@@ -4,6 +4,12 @@ import type { EpochMs } from '../../contract/time.js'
 /** A month in UTC, `2026-11`; months compare as texts. Each is one database. */
 export type Month = string
 
+/** Stands where a month does for the one database that is of none: it keeps the records of users. */
+export const USERS = 'users'
+
+/** Which of our databases is meant. */
+export type Shelf = Month | typeof USERS
+
 /** What decides which months count. */
 export interface Window {
   /** How long a session can live at most. */
@@ -13,6 +19,9 @@ export interface Window {
   /** How long after the change of months a write that was sent before it may still arrive. */
   readonly requestTimeoutMs: number
 }
+
+/** What ids of our own say of a month: `2611` for November 2026. */
+export const claimOf = (month: Month): string => month.slice(2, 4) + month.slice(5)
 
 /** Where a session is, and where it would be made. */
 export interface Place {
@@ -67,7 +76,7 @@ export const candidateMonths = (now: EpochMs, { absoluteTtlMs, maxClockSkewMs }:
 export const placeOf = ({ bornMonth }: Locator, now: EpochMs, window: Window): Place => {
   const candidates = candidateMonths(now, window)
   if (bornMonth === undefined) return { candidates, home: monthAt(now), fence: fenceAt(now, window) }
-  const claimed = candidates.find((month) => month.slice(2, 4) + month.slice(5) === bornMonth)
+  const claimed = candidates.find((month) => claimOf(month) === bornMonth)
   return { candidates: claimed === undefined ? [] : [claimed], home: claimed, fence: undefined }
 }
 
@@ -90,21 +99,24 @@ export const monthAhead = (now: EpochMs): Month | undefined => {
 export const isOver = (month: Month, now: EpochMs, window: Window, graceMs: number): boolean =>
   startOf(monthAfter(month)) + window.absoluteTtlMs + AFTERLIFE_MS + window.maxClockSkewMs + graceMs <= now
 
-/** How months are written in the names of databases. */
+/** What our databases are called. */
 export interface DatabaseNames {
-  of(month: Month): string
+  of(shelf: Shelf): string
   /** The month of one of our databases; `undefined` for any other name. */
   monthOf(database: string): Month | undefined
 }
 
-/** @param pattern with `{yyyy}` and `{mm}` in it, once each */
+/** @param pattern with `{yyyy}` and `{mm}` in it, once each; the name of the users' database has `users` from the one to the other */
 export const databaseNames = (pattern: string): DatabaseNames => {
   const escaped = pattern.replace(/[$()+]/g, '\\$&')
   const shape = new RegExp(
     `^${escaped.replace('{yyyy}', '(?<year>\\d{4})').replace('{mm}', '(?<month>0[1-9]|1[0-2])')}$`,
   )
   return {
-    of: (month) => pattern.replace('{yyyy}', month.slice(0, 4)).replace('{mm}', month.slice(5)),
+    of: (shelf) =>
+      shelf === USERS
+        ? pattern.replace(/\{.*\}/, USERS)
+        : pattern.replace('{yyyy}', shelf.slice(0, 4)).replace('{mm}', shelf.slice(5)),
     monthOf: (database) => {
       const { year, month } = shape.exec(database)?.groups ?? {}
       return year === undefined || month === undefined ? undefined : `${year}-${month}`

@@ -41,11 +41,11 @@ export interface CouchdbOptions {
   /**
    * The name of a month's database, with `{yyyy}` and `{mm}` in it once each: lower-case letters, digits and
    * `_$()+-`, a letter first, at most 200 characters. CouchDB takes a slash too; proxies do not leave it as it is, so
-   * that it is refused here. @default 'nonstick-{yyyy}-{mm}'
+   * that it is refused here. The users' database has `users` in place of the month. @default 'nonstick-{yyyy}-{mm}'
    */
   readonly database?: string
   /**
-   * Make the databases of the months as they come, which takes a server administrator. Otherwise `setUp()` must have
+   * Make the databases of the months as they come, and that of the users, which takes a server administrator. Otherwise `setUp()` must have
    * made them, run as one at least once a month. @default true
    */
   readonly createDatabases?: boolean

@@ -5,7 +5,7 @@ const LARGEST_NUMBER = 200
 const LARGEST_LENGTH = 1_000_000
 
 /** What a document takes beside its data, roughly. */
-const FRAME = 700
+const FRAME = 1_500
 
 /** Documents in their order, in parts of which each fits into one request. */
 export const partsOf = <Item>(

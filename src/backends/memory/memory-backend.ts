@@ -14,15 +14,21 @@ import {
   type InsertOptions,
   type InsertOutcome,
   type KeyListOptions,
+  type KnowsUsers,
   type ListedSession,
   type ListOptions,
+  NO_RECORD,
   type Page,
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
+  type RecordToken,
   replacing,
   type StoredSession,
   type UpdateOutcome,
+  type UserLocator,
+  type UserRecord,
+  type Which,
   type WriteId,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
@@ -41,6 +47,7 @@ interface Living {
 }
 
 const NO_TOKEN = new Uint8Array(0)
+const NO_DATA = new Uint8Array(0)
 
 /**
  * A backend inside this process: the embedded default, and the contract in its plainest words. It keeps every
@@ -48,13 +55,14 @@ const NO_TOKEN = new Uint8Array(0)
  *
  * @throws SessionStoreError `E_CONFIG`
  */
-export const memoryBackend = (options: MemoryBackendOptions = {}): Backend & Enumerable =>
+export const memoryBackend = (options: MemoryBackendOptions = {}): Backend & Enumerable & KnowsUsers =>
   new MemoryBackend(resolveMemoryOptions(options).runtime)
 
 /** Each method does its work before it first yields, so that one call is one atomic step. */
-class MemoryBackend implements Backend, Enumerable {
+class MemoryBackend implements Backend, Enumerable, KnowsUsers {
   readonly name = 'memory'
   readonly #rows = new Map<CacheKey, Row>()
+  readonly #users = new Map<string, { readonly record: UserRecord; readonly token: RecordToken }>()
   readonly #runtime: Runtime
   #closed = false
 
@@ -66,7 +74,13 @@ class MemoryBackend implements Backend, Enumerable {
     this.#assertOpen()
     const row = this.#rows.get(key)
     if (row?.state !== 'live') return { state: row === undefined ? 'absent' : 'destroyed' }
-    return { state: 'live', session: copyOf(row.session), token: NO_TOKEN }
+    const { userId } = row.session
+    const { namespace } = splitKey(key)
+    const current = userId === undefined ? undefined : this.#recordOf({ namespace, userId }).record.epoch
+    return {
+      ...{ state: 'live', session: copyOf(row.session), token: NO_TOKEN },
+      ...(current === undefined ? {} : { currentEpoch: current }),
+    }
   }
 
   async insert(
@@ -149,46 +163,70 @@ class MemoryBackend implements Backend, Enumerable {
   async close(): Promise<void> {
     this.#closed = true
     this.#rows.clear()
+    this.#users.clear()
   }
 
-  async list({ maxBytes, ...options }: ListOptions): Promise<Page<ListedSession>> {
+  async list({ maxBytes, withData, ...options }: ListOptions): Promise<Page<ListedSession>> {
     const { entries, next } = this.#page(options)
     let bytes = 0
     const end = entries.findIndex(({ session }, index) => {
       bytes += session.data.byteLength
-      return index > 0 && bytes > maxBytes
+      return withData && index > 0 && bytes > maxBytes
     })
-    const listed = (end < 0 ? entries : entries.slice(0, end)).map(({ key, session }) => ({
-      key,
-      session: copyOf(session),
+    const taken = end < 0 ? entries : entries.slice(0, end)
+    const listed = taken.map(({ key, session }) => ({
+      locator: { key },
+      session: copyOf(withData ? session : { ...session, data: NO_DATA }),
     }))
-    return { entries: listed, next: end < 0 ? next : listed.at(-1)?.key }
+    return { entries: listed, next: end < 0 ? next : taken.at(-1)?.key }
   }
 
-  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
+  async listKeys(options: KeyListOptions): Promise<Page<Locator>> {
     const { entries, next } = this.#page(options)
-    return { entries: entries.map(({ key }) => key), next }
+    return { entries: entries.map(({ key }) => ({ key })), next }
   }
 
-  async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
+  async count(which: Which): Promise<number> {
     this.#assertOpen()
-    return this.#living(namespace, now).length
+    return this.#living(which).length
   }
 
-  #page({ namespace, now, limit, after }: KeyListOptions): Page<Living> {
+  async countUsers(which: Which): Promise<number> {
     this.#assertOpen()
-    assertCursor({ namespace, after })
-    const rest = this.#living(namespace, now)
+    const users = this.#living(which).map(({ session: { userId } }) => userId)
+    return new Set(users.filter((userId) => userId !== undefined)).size
+  }
+
+  async readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }> {
+    this.#assertOpen()
+    return this.#recordOf(user)
+  }
+
+  async writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'> {
+    this.#assertOpen()
+    if (this.#recordOf(user).token !== token) return 'changed'
+    this.#users.set(userNameOf(user), { record, token: String(Number(token) + 1) })
+    return 'written'
+  }
+
+  #recordOf(user: UserLocator): { readonly record: UserRecord; readonly token: RecordToken } {
+    return this.#users.get(userNameOf(user)) ?? { record: NO_RECORD, token: '' }
+  }
+
+  #page({ limit, after, ...which }: KeyListOptions): Page<Living> {
+    this.#assertOpen()
+    assertCursor({ namespace: which.namespace, after })
+    const rest = this.#living(which)
       .filter(({ key }) => after === undefined || key > after)
       .sort((one, other) => (one.key < other.key ? -1 : 1))
     const entries = rest.slice(0, limit)
     return { entries, next: rest.length > limit ? entries.at(-1)?.key : undefined }
   }
 
-  #living(namespace: string, now: EpochMs): Living[] {
+  #living(which: Which): Living[] {
     const living: Living[] = []
     for (const [key, row] of this.#rows)
-      if (row.state === 'live' && row.session.expiresAt > now && splitKey(key).namespace === namespace)
+      if (row.state === 'live' && splitKey(key).namespace === which.namespace && isMeant(which, row.session))
         living.push({ key, session: row.session })
     return living
   }
@@ -197,6 +235,15 @@ class MemoryBackend implements Backend, Enumerable {
     if (this.#closed) throw new SessionStoreError('E_CLOSED', 'The memory backend was closed', { tier: this.name })
   }
 }
+
+const isMeant = ({ now, app, userId, seenSince }: Which, session: StoredSession): boolean =>
+  session.expiresAt > now &&
+  (app === undefined || session.app === app) &&
+  (userId === undefined || session.userId === userId) &&
+  (seenSince === undefined || session.seenAt >= seenSince)
+
+/** A namespace has no colon. */
+const userNameOf = ({ namespace, userId }: UserLocator): string => `${namespace}:${userId}`
 
 /** From when on no copy of it can be in use: after the grace, or once it has ended whether it was used or not. */
 const endOf = ({ expiresAt, absoluteExpiresAt }: StoredSession, graceMs: number): EpochMs =>

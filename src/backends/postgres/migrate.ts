@@ -2,7 +2,7 @@ import { SessionStoreError } from '../../errors.js'
 import { BOOKKEEPING, MIGRATIONS, type Migration } from './migrations.js'
 import { type Applied, appliedOf, refusalOf } from './schema-version.js'
 import { checkTableNames, quoteIdentifier, render, type TableNames } from './setup-names.js'
-import { migrationsOf, relationOf } from './statements.js'
+import { migrationsOf, recordTableOf, relationOf } from './statements.js'
 
 /**
  * ONE connection, not a pool: the whole run is one transaction. A text without `values` must go out by the
@@ -74,7 +74,7 @@ const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: 
 
 const applyMissing = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   const there = await look(client, options)
-  const present = there.migrationTable && there.sessionTable ? await listed(client, options) : []
+  const present = there.migrationTable && there.sessionTables ? await listed(client, options) : []
   const refusal = refusalOf(present, relationOf(options.schema, options.table))
   if (refusal !== undefined) throw schemaError(refusal)
   const missing = MIGRATIONS.slice(present.length)
@@ -82,7 +82,7 @@ const applyMissing = async (client: MigrationClient, options: MigrationOptions):
     if (!there.schema) await client.query(`create schema if not exists ${quoteIdentifier(options.schema)}`)
     if (!there.compatibility) await client.query(render(BOOKKEEPING, options))
     // Records of a table that has been dropped since would stand in the way of the new ones.
-    if (!there.sessionTable) await forget(client, options)
+    if (!there.sessionTables) await forget(client, options)
     for (const migration of missing) await apply(client, migration, options)
   }
   return { applied: missing.map(({ name }) => name), version: Math.max(MIGRATIONS.length, present.length) }
@@ -93,7 +93,8 @@ interface Surroundings {
   readonly migrationTable: boolean
   /** Whether there is a list of migrations that can say which older programs go on; an older nonstick made it without. */
   readonly compatibility: boolean
-  readonly sessionTable: boolean
+  /** Whether the table of sessions is there, and that of the records of users beside it. */
+  readonly sessionTables: boolean
 }
 
 /** From the catalog, where anyone may look: `create … if not exists` wants the right to create even in vain. */
@@ -109,17 +110,17 @@ const look = async (client: MigrationClient, { schema, table }: TableNames): Pro
      from pg_catalog.pg_namespace n
      left join pg_catalog.pg_class c
        on c.relnamespace = n.oid
-       and c.relname in ('migration', $2)
+       and c.relname in ('migration', $2, $3)
        and c.relkind in ('r', 'p')
      where n.nspname = $1`,
-    [schema, table],
+    [schema, table, recordTableOf(table)],
   )
   const has = (name: string): boolean => rows.some((row) => row['name'] === name)
   return {
     schema: rows.length > 0,
     migrationTable: has('migration'),
     compatibility: rows.some((row) => row['name'] === 'migration' && row['compatibility'] === true),
-    sessionTable: has(table),
+    sessionTables: has(table) && has(recordTableOf(table)),
   }
 }
 

@@ -13,6 +13,7 @@ import {
   type InsertOptions,
   type InsertOutcome,
   type KeyListOptions,
+  type KnowsUsers,
   type ListedSession,
   type ListOptions,
   type Page,
@@ -21,12 +22,15 @@ import {
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
+  type RecordToken,
   type StoredSession,
   type UpdateOutcome,
+  type UserLocator,
+  type UserRecord,
+  type Which,
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
-import type { EpochMs } from '../../contract/time.js'
 import { butNotApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { DeadlinePassed, deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
@@ -39,20 +43,23 @@ import {
   addressOf,
   copyOf,
   extensionHourOf,
+  hourOf,
   keyOf,
   lastPurgeHourOf,
   NO_TOKEN,
   nameBytes,
   purgeHourOf,
   type Row,
-  seenHourOf,
+  recordOf,
+  seatsText,
   sessionOf,
   sessionValues,
   stateOf,
   timestampOf,
+  userValues,
 } from './row.js'
 import { appliedOf, lackOf, refusalOf, SET_UP_CURE } from './schema-version.js'
-import { relationOf, type Statements, statementsFor } from './statements.js'
+import { relationOf, type Statements, statementsFor, type Way } from './statements.js'
 import { VALUE_TYPES } from './types.js'
 import { type WritePlan, writeAll } from './write-all.js'
 
@@ -74,7 +81,8 @@ const MIGRATION_PAUSE_MS = 1_000
 /** Whether a table that could not be set up is worth reading all the same: perhaps it is there, on a standby. */
 const mayBeRead = (error: unknown): boolean =>
   !isSessionStoreError(error, 'E_BACKEND_SCHEMA') && !(isError(error) && error.cause instanceof DeadlinePassed)
-/** A page of a listing passes over at most so many rows that are no living session. */
+
+/** A page of a listing passes over at most so many rows that are not meant. */
 const ROWS_PASSED_OVER = 10_000
 
 /** How often an insert is sent that met a row which was gone a moment later. */
@@ -86,16 +94,19 @@ const ATTEMPTS = 3
  * A call rejects with `E_SESSION_UNAVAILABLE` within `queryTimeoutMs` when the server cannot be asked or does not
  * answer, with `E_BACKEND_SCHEMA` when its table is missing or does not fit this version of nonstick, and with
  * `E_SESSION_DATA` when it cannot keep a value (a user id with a NUL character). The role needs select, insert, update
- * and delete on the table, and should have select on `migration` beside it, by which the first call sees what fits.
+ * and delete on the table, the first three on that of the records of users (`session_user_record`), and should have select
+ * on `migration` beside them, by which the first call sees what fits.
+ *
+ * A count is one statement and within `queryTimeoutMs` like any call.
  *
  * Acknowledged means committed as the server's `synchronous_commit` says; leave that `on`.
  *
  * @throws SessionStoreError `E_CONFIG`
  */
-export const postgres = (options: PostgresOptions = {}): Backend & Enumerable =>
+export const postgres = (options: PostgresOptions = {}): Backend & Enumerable & KnowsUsers =>
   new PostgresBackend(resolvePostgresOptions(options))
 
-class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
+class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers {
   readonly name = 'postgres'
   readonly #options: ResolvedPostgresOptions
   readonly #relation: string
@@ -121,8 +132,8 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
 
   async read(locator: Locator): Promise<BackendCopy> {
     const call = await this.#begin('read', READING)
-    const { app, idHash } = addressOf(locator.key)
-    const { rows } = await this.#ask(call, this.#statements.read, [app, idHash])
+    const { namespace, idHash } = addressOf(locator.key)
+    const { rows } = await this.#ask(call, this.#statements.read, [namespace, idHash])
     return copyOf(rows[0])
   }
 
@@ -132,9 +143,9 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     { notAfter, over }: InsertOptions = {},
   ): Promise<InsertOutcome> {
     const call = await this.#begin('insert', CHANGING)
-    const { app, idHash } = addressOf(locator.key)
+    const { namespace, idHash } = addressOf(locator.key)
     const bound = notAfter === undefined ? null : timestampOf(notAfter)
-    const values = [app, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
+    const values = [namespace, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
     const { insert, insertOver } = this.#statements
     const ended = over && [nameBytes(over.lineage), over.version, timestampOf(over.endedBy)]
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -142,7 +153,7 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
         ? this.#ask(call, insert, values)
         : this.#ask(call, insertOver, [...values, ...ended]))
       if (rows.length > 0) return { outcome: 'inserted', token: NO_TOKEN }
-      const row = await this.#lookAfterInsert(call, [app, idHash, bound])
+      const row = await this.#lookAfterInsert(call, [namespace, idHash, bound])
       // What stands there comes first: an insert that is sent again after a lost answer must find itself.
       if (row?.['found'] === true) return { outcome: 'exists', row: stateOf(row) }
       if (row?.['late'] === true) return { outcome: 'too-late' }
@@ -183,12 +194,7 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     const call = await this.#begin('extend', CHANGING_REPEATABLY)
     return this.#write<Extension, ExtendOutcome>(call, entries, {
       statementOf: this.#statements.extendOf,
-      valuesOf: ({ seenAt, expiresAt }) => [
-        timestampOf(seenAt),
-        timestampOf(expiresAt),
-        extensionHourOf(expiresAt),
-        seenHourOf(seenAt),
-      ],
+      valuesOf: ({ seenAt, expiresAt }) => [timestampOf(seenAt), timestampOf(expiresAt), extensionHourOf(expiresAt)],
       written: { outcome: 'extended' },
       judge: (_, standing) => (standing.state === 'live' ? undefined : { outcome: standing.state }),
       failed: (error) => ({ outcome: 'failed', error }),
@@ -200,16 +206,16 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     { writeId, at, keepUntil, keepUntilIfAbsent = keepUntil, only }: DestroyOptions,
   ): Promise<DestroyOutcome> {
     const call = await this.#begin('destroy', CHANGING_REPEATABLY)
-    const { app, idHash } = addressOf(locator.key)
+    const { namespace, idHash } = addressOf(locator.key)
     const moments = [timestampOf(at), timestampOf(keepUntil), purgeHourOf(keepUntil)]
-    const values = [app, idHash, ...moments, nameBytes(writeId)]
+    const values = [namespace, idHash, ...moments, nameBytes(writeId)]
     const ifAbsent = [timestampOf(keepUntilIfAbsent), purgeHourOf(keepUntilIfAbsent)]
     const ask = async (): Promise<PostgresResult> => {
       if (only !== undefined)
         return await this.#ask(call, this.#statements.destroyOnly, [...values, nameBytes(only.lineage), only.version])
       if (keepUntilIfAbsent <= at)
         return await this.#ask(call, this.#statements.destroyStanding, [...values, ...ifAbsent])
-      return await this.#ask(call, this.#statements.destroy, [...values, ...ifAbsent, seenHourOf(at)])
+      return await this.#ask(call, this.#statements.destroy, [...values, ...ifAbsent])
     }
     const [tombstone] = (await ask()).rows
     if (tombstone === undefined) {
@@ -283,28 +289,33 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     await this.#closing
   }
 
-  async list({ maxBytes, ...options }: ListOptions): Promise<Page<ListedSession>> {
-    const { rows, next } = await this.#list('list', this.#statements.list, options, [maxBytes])
-    return { entries: rows.map((row) => ({ key: keyOf(row, options.namespace), session: sessionOf(row) })), next }
+  async list({ maxBytes, withData, ...options }: ListOptions): Promise<Page<ListedSession>> {
+    const { rows, next } = await this.#list(this.#statements.listOf, options, [maxBytes, withData])
+    const listed = rows.map((row) => ({
+      locator: { key: keyOf(row, options.namespace) },
+      session: sessionOf(row, withData),
+    }))
+    return { entries: listed, next }
   }
 
-  async listKeys(options: KeyListOptions): Promise<Page<CacheKey>> {
-    const { rows, next } = await this.#list('list', this.#statements.listKeys, options, [])
-    return { entries: rows.map((row) => keyOf(row, options.namespace)), next }
+  async listKeys(options: KeyListOptions): Promise<Page<Locator>> {
+    const { rows, next } = await this.#list(this.#statements.listKeysOf, options, [])
+    return { entries: rows.map((row) => ({ key: keyOf(row, options.namespace) })), next }
   }
 
   /** The rows of a page, and where the next one begins. */
   async #list(
-    operation: string,
-    statement: Statement,
-    { namespace, now, limit, after }: KeyListOptions,
-    more: readonly number[],
+    statementOf: (way: Way) => Statement,
+    { limit, after, ...which }: KeyListOptions,
+    more: readonly unknown[],
   ): Promise<{ readonly rows: readonly Row[]; readonly next: CacheKey | undefined }> {
+    const { namespace } = which
     assertCursor({ namespace, after })
-    const call = await this.#begin(operation, READING)
+    const call = await this.#begin('list', READING)
     const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
-    const values = [namespace, timestampOf(now), last, limit, Math.max(limit, ROWS_PASSED_OVER), ...more]
-    const answer = (await this.#ask(call, statement, values)).rows
+    const { way, values } = this.#connections.checked(call, () => pageWayOf(which))
+    const page = [...values, last, limit, Math.max(limit, ROWS_PASSED_OVER), ...more]
+    const answer = (await this.#ask(call, statementOf(way), page)).rows
     const rows = answer.filter((row) => row['id_hash'] !== null)
     const living = Number(answer[0]?.['living'] ?? 0)
     const end = rows.at(-1)
@@ -314,10 +325,43 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     return { rows, next: scannedTo instanceof Uint8Array ? keyOf({ id_hash: scannedTo }, namespace) : undefined }
   }
 
-  async count({ namespace, now }: { readonly namespace: string; readonly now: EpochMs }): Promise<number> {
+  async count(which: Which): Promise<number> {
     const call = await this.#begin('count', READING)
-    const { rows } = await this.#ask(call, this.#statements.count, [namespace, timestampOf(now)])
+    return await this.#count(call, which)
+  }
+
+  async countUsers(which: Which): Promise<number> {
+    const call = await this.#begin('count users', READING)
+    if (which.userId !== undefined) return Math.min(1, await this.#count(call, which))
+    const { way, values } = activityWayOf(which)
+    const { rows } = await this.#ask(call, this.#statements.countUsersOf(way), values)
+    return Number(rows[0]?.['users'] ?? 0)
+  }
+
+  async #count(call: Call, which: Which): Promise<number> {
+    const { way, values } = this.#connections.checked(call, () =>
+      which.userId === undefined ? activityWayOf(which) : pageWayOf(which),
+    )
+    const { rows } = await this.#ask(call, this.#statements.countOf(way), values)
     return Number(rows[0]?.['living'] ?? 0)
+  }
+
+  async readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }> {
+    const call = await this.#begin('read a user', READING)
+    const values = this.#connections.checked(call, () => userValues(user))
+    const { rows } = await this.#ask(call, this.#statements.readUser, values)
+    return recordOf(rows[0])
+  }
+
+  async writeUser(user: UserLocator, { epoch, seats }: UserRecord, token: RecordToken): Promise<'written' | 'changed'> {
+    const call = await this.#begin('write a user', CHANGING)
+    const values = this.#connections.checked(call, () => [...userValues(user), epoch, seatsText(seats)])
+    const { rows } = await (token === ''
+      ? this.#ask(call, this.#statements.insertUser, values)
+      : this.#ask(call, this.#statements.updateUser, [...values, token]))
+    if (rows.length > 0) return 'written'
+    await this.#assertSight(call)
+    return 'changed'
   }
 
   /** Every call starts here: open, with a deadline, and with a table that fits, made if that is ours to see to. */
@@ -441,4 +485,42 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge {
     if (this.#closing !== undefined)
       throw new SessionStoreError('E_CLOSED', 'The postgres backend was closed', { tier: this.name })
   }
+}
+
+/** What every way is given first: the namespace, the moment, and since when the sessions were seen. */
+const commonValues = ({ namespace, now, seenSince }: Which): readonly unknown[] => [
+  namespace,
+  timestampOf(now),
+  seenSince === undefined ? '-infinity' : timestampOf(seenSince),
+]
+
+interface Found<Ways extends Way> {
+  readonly way: Ways
+  readonly values: readonly unknown[]
+}
+
+/**
+ * By which index a page of sessions is found. Those of no application are looked for among all: their index would be a
+ * second one of all sessions, where applications are not named.
+ *
+ * @throws TypeError for a user id that no row can have
+ */
+const pageWayOf = (which: Which): Found<Way> => {
+  const { namespace, app, userId } = which
+  const values = [...commonValues(which), app ?? null]
+  if (userId === undefined) return { way: app === undefined || app === '' ? 'namespace' : 'app', values }
+  const [, ...user] = userValues({ namespace, userId })
+  return { way: 'user', values: [...values, ...user] }
+}
+
+/** The hour before all. */
+const EVER = -1
+
+/** By which part of the index of activity a count is made. */
+const activityWayOf = (which: Which): Found<Exclude<Way, 'user'>> => {
+  const { app, seenSince, now } = which
+  const hours = [seenSince === undefined ? EVER : hourOf(seenSince), hourOf(now)]
+  return app === undefined
+    ? { way: 'namespace', values: [...commonValues(which), ...hours] }
+    : { way: 'app', values: [...commonValues(which), app, ...hours] }
 }

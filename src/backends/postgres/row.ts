@@ -1,9 +1,15 @@
+import { createHash } from 'node:crypto'
 import {
   type BackendCopy,
   type BackendState,
   type Lineage,
+  NO_RECORD,
   purgeGraceOf,
+  type RecordToken,
+  type Seat,
   type StoredSession,
+  type UserLocator,
+  type UserRecord,
   type WriteId,
 } from '../../contract/backend.js'
 import { type CacheKey, splitKey } from '../../contract/locator.js'
@@ -15,14 +21,16 @@ export type Row = PostgresResult['rows'][number]
 /** Postgres needs no proof of having seen a row: lineage and version are it. */
 export const NO_TOKEN: Uint8Array = new Uint8Array(0)
 
+const NO_DATA: Uint8Array = new Uint8Array(0)
+
 const HOUR_MS = 3_600_000
 const USUAL_GRACE_MS = purgeGraceOf()
-/** The end of `integer`, in the year 246953. */
+/** The end of `integer`, in the year 246953; the table's own hours end there, too. */
 const LAST_HOUR = 2_147_483_647
 
 /** A key as the table has it. */
 export interface Address {
-  readonly app: string
+  readonly namespace: string
   readonly idHash: Buffer
 }
 
@@ -32,7 +40,7 @@ export const addressOf = (key: CacheKey): Address => {
   const idHash = Buffer.from(hash, 'base64url')
   if (namespace === '' || hash === '' || idHash.toString('base64url') !== hash || !isKeepable(namespace))
     throw new TypeError('A key is a namespace, a colon and the base64url of a hash')
-  return { app: namespace, idHash }
+  return { namespace, idHash }
 }
 
 export const keyOf = (row: Row, namespace: string): CacheKey =>
@@ -62,9 +70,10 @@ export const extensionHourOf = (expiresAt: EpochMs): number => purgeHourOf(expir
 
 /** The last hour of the rows that a purge has to look at. */
 export const lastPurgeHourOf = (now: EpochMs, graceMs: number): number =>
-  seenHourOf(now + Math.max(0, USUAL_GRACE_MS - graceMs))
+  hourOf(now + Math.max(0, USUAL_GRACE_MS - graceMs))
 
-export const seenHourOf = (moment: EpochMs): number => Math.min(Math.floor(moment / HOUR_MS), LAST_HOUR)
+/** The hour of a moment since 1970, rounded down: what `seen_hour` and `expires_hour` are of theirs. */
+export const hourOf = (moment: EpochMs): number => Math.max(0, Math.min(Math.floor(moment / HOUR_MS), LAST_HOUR))
 
 /** @throws TypeError for a name that is not sixteen hexadecimal digits: `Buffer.from` would cut it short. */
 export const nameBytes = (name: Lineage | WriteId): Buffer => {
@@ -73,11 +82,26 @@ export const nameBytes = (name: Lineage | WriteId): Buffer => {
   return bytes
 }
 
-/** @throws TypeError for a text that would not come back as it is. */
-const userIdOf = (userId: string | undefined): string | null => {
-  if (userId === undefined) return null
-  if (!isKeepable(userId)) throw new TypeError('a user id with a NUL character or half a surrogate pair')
-  return userId
+/** @throws TypeError for a text that would not come back as it is; `what` names it. */
+const textOf = (what: string, text: string): string => {
+  if (!isKeepable(text)) throw new TypeError(`${what} with a NUL character or half a surrogate pair`)
+  return text
+}
+
+const textOrNull = (what: string, text: string | undefined): string | null =>
+  text === undefined ? null : textOf(what, text)
+
+/** What the indexes have of a user id, which may be longer than an index takes. */
+const userHashOf = (userId: string): Buffer => createHash('sha256').update(userId, 'utf8').digest()
+
+/**
+ * A user's parameters, in the order of `namespace`, `user_hash`, `user_id`.
+ *
+ * @throws TypeError for what has no place in a row
+ */
+export const userValues = ({ namespace, userId }: UserLocator): readonly [string, Buffer, string] => {
+  const kept = textOf('a user id', userId)
+  return [textOf('a namespace', namespace), userHashOf(kept), kept]
 }
 
 /**
@@ -110,22 +134,32 @@ export const sessionValues = (session: StoredSession): unknown[] => [
   Buffer.concat(session.writeIds.map(nameBytes)),
   session.codecId,
   dataOf(session),
-  userIdOf(session.userId),
+  textOf('the name of an application', session.app),
+  textOrNull('a user id', session.userId),
+  session.userId === undefined ? null : userHashOf(session.userId),
   session.userEpoch,
+  session.identifiedAt === 0 ? null : timestampOf(session.identifiedAt),
+  textOrNull('an address', session.address),
+  textOrNull('a user agent', session.userAgent),
+  session.reads,
+  session.writes,
   timestampOf(session.createdAt),
   timestampOf(session.seenAt),
   timestampOf(session.expiresAt),
   timestampOf(session.absoluteExpiresAt),
   session.idleTtlMs,
+  session.hasOwnIdleTtl,
   endHourOf(session),
-  seenHourOf(session.seenAt),
 ]
 
 export const copyOf = (row: Row | undefined): BackendCopy => {
   if (row?.['found'] !== true) return { state: 'absent' }
-  return row['destroyed'] === true
-    ? { state: 'destroyed' }
-    : { state: 'live', session: sessionOf(row), token: NO_TOKEN }
+  if (row['destroyed'] === true) return { state: 'destroyed' }
+  const session = sessionOf(row)
+  const live = { state: 'live', session, token: NO_TOKEN } as const
+  return session.userId === undefined
+    ? live
+    : { ...live, currentEpoch: Number(row['current_epoch'] ?? NO_RECORD.epoch) }
 }
 
 export const stateOf = (row: Row | undefined): BackendState => {
@@ -140,23 +174,64 @@ export const stateOf = (row: Row | undefined): BackendState => {
   }
 }
 
-export const sessionOf = (row: Row): StoredSession => {
-  const data = bytesOf(row['data'])
+/** @param withData whether the data was asked for; the row has none otherwise, nor has the session */
+export const sessionOf = (row: Row, withData = true): StoredSession => {
+  const data = withData ? bytesOf(row['data']) : NO_DATA
   return {
     lineage: bytesOf(row['lineage']).toString('hex'),
     version: Number(row['version']),
     writeIds: writeIdsOf(row),
     codecId: Number(row['codec']),
     data: new Uint8Array(data.buffer, data.byteOffset, data.length),
-    userId: typeof row['user_id'] === 'string' ? row['user_id'] : undefined,
+    app: String(row['app']),
+    userId: textIn(row['user_id']),
     userEpoch: Number(row['user_epoch']),
+    identifiedAt: Number(row['identified_ms']),
+    address: textIn(row['address']),
+    userAgent: textIn(row['user_agent']),
+    reads: Number(row['reads']),
+    writes: Number(row['writes']),
     createdAt: Number(row['created_ms']),
     seenAt: Number(row['seen_ms']),
     expiresAt: Number(row['expires_ms']),
     absoluteExpiresAt: Number(row['absolute_expires_ms']),
     idleTtlMs: Number(row['idle_ttl_ms']),
+    hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
   }
 }
+
+/** What stands there of a user, and which version of it. */
+export const recordOf = (row: Row | undefined): { readonly record: UserRecord; readonly token: RecordToken } => {
+  const revision = row?.['revision'] ?? undefined
+  if (row === undefined || revision === undefined) return { record: NO_RECORD, token: '' }
+  return { record: { epoch: Number(row['epoch']), seats: seatsOf(row['seats']) }, token: String(revision) }
+}
+
+/** The places as they are kept: each is a key, the moment it was taken, and the birth month where there is one. */
+export const seatsText = (seats: readonly Seat[] | undefined): string | null =>
+  seats === undefined
+    ? null
+    : JSON.stringify(
+        seats.map(({ locator: { key, bornMonth }, takenAt }) => ({
+          key: textOf('a key', key),
+          ...(bornMonth === undefined ? {} : { bornMonth: textOf('a month', bornMonth) }),
+          takenAt,
+        })),
+      )
+
+interface KeptSeat {
+  readonly key: CacheKey
+  readonly bornMonth?: string
+  readonly takenAt: EpochMs
+}
+
+const seatsOf = (seats: unknown): readonly Seat[] | undefined => {
+  if (typeof seats !== 'string') return undefined
+  const kept = JSON.parse(seats) as readonly KeptSeat[]
+  return kept.map(({ takenAt, ...locator }) => ({ locator, takenAt }))
+}
+
+const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
 const writeIdsOf = (row: Row): WriteId[] => bytesOf(row['write_ids']).toString('hex').match(/.{16}/g) ?? []
 

@@ -16,15 +16,22 @@ const SESSION_COLUMNS = [
   ['write_ids', 'bytea'],
   ['codec', 'smallint'],
   ['data', 'bytea'],
+  ['app', 'text'],
   ['user_id', 'text'],
+  ['user_hash', 'bytea'],
   ['user_epoch', 'integer'],
+  ['identified_at', 'timestamptz'],
+  ['address', 'text'],
+  ['user_agent', 'text'],
+  ['reads', 'bigint'],
+  ['writes', 'bigint'],
   ['created_at', 'timestamptz'],
   ['seen_at', 'timestamptz'],
   ['expires_at', 'timestamptz'],
   ['absolute_expires_at', 'timestamptz'],
   ['idle_ttl_ms', 'bigint'],
+  ['has_own_idle_ttl', 'boolean'],
   ['purge_hour', 'integer'],
-  ['seen_hour', 'integer'],
 ] as const satisfies readonly Column[]
 
 const GUARD_COLUMNS = [
@@ -35,7 +42,7 @@ const GUARD_COLUMNS = [
 ] as const satisfies readonly Column[]
 
 const KEY_COLUMNS = [
-  ['app', 'text'],
+  ['namespace', 'text'],
   ['id_hash', 'bytea'],
 ] as const satisfies readonly Column[]
 
@@ -43,10 +50,30 @@ const EXTEND_COLUMNS = [
   ['seen_at', 'timestamptz'],
   ['expires_at', 'timestamptz'],
   ['purge_hour', 'integer'],
-  ['seen_hour', 'integer'],
+] as const satisfies readonly Column[]
+
+/** The columns of a user's record, in the order in which `userValues` and what follows it fill them. */
+const RECORD_COLUMNS = [
+  ['namespace', 'text'],
+  ['user_hash', 'bytea'],
+  ['user_id', 'text'],
+  ['epoch', 'integer'],
+  ['seats', 'jsonb'],
 ] as const satisfies readonly Column[]
 
 type Column = readonly [name: string, type: string]
+
+/**
+ * By which of its columns a listing or a count finds its sessions. There is one statement for each way and not one for
+ * each combination of what may be asked for: the rest is looked at in the rows that were found.
+ */
+export type Way = 'namespace' | 'app' | 'user'
+
+/** Both tables: that of the sessions, and that of the records of users beside it. */
+interface Relations {
+  readonly sessions: string
+  readonly records: string
+}
 
 /** Every statement over one table. `Of` ones take the number of entries, one of `BATCH_SIZES`. */
 export interface Statements {
@@ -69,11 +96,24 @@ export interface Statements {
   readonly purge: Statement
   /** How many rows `purge` would remove, counted to `$4`. */
   readonly purgeable: Statement
-  /** A page of sessions: the answer begins with how far it was looked, also where no session is in it. */
-  readonly list: Statement
+  /**
+   * A page of sessions: the answer begins with how far it was looked, also where no session is in it. The parameters are
+   * those of `wayValues`, and then `after`, how many sessions are wanted, and how many rows may be passed over for them;
+   * here also how many bytes of data, and whether the data is wanted.
+   */
+  listOf(way: Way): Statement
   /** The same with the keys alone. */
-  readonly listKeys: Statement
-  readonly count: Statement
+  listKeysOf(way: Way): Statement
+  /**
+   * How many sessions there are. The parameters are those of `wayValues` and then, but for a user's, the hours of the
+   * moment since which they were seen and of now.
+   */
+  countOf(way: Way): Statement
+  /** The same of their users. */
+  countUsersOf(way: Exclude<Way, 'user'>): Statement
+  readonly readUser: Statement
+  readonly insertUser: Statement
+  readonly updateUser: Statement
   readonly health: Statement
   /** Whether there is a list of migrations that this role may read. */
   readonly migrationList: Statement
@@ -84,44 +124,53 @@ export interface Statements {
 export const relationOf = (schema: string, table: string): string =>
   `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
 
+/** The table of the records of users, beside that of the sessions. */
+export const recordTableOf = (table: string): string => `${table}_user_record`
+
 export const statementsFor = (schema: string, table: string): Statements => {
   const relation = relationOf(schema, table)
+  const records = relationOf(schema, recordTableOf(table))
+  const relations = { sessions: relation, records }
   const mark = createHash('sha256').update(relation).digest('hex').slice(0, 8)
   const named = (name: string, text: string, unfit?: Statement['unfit']): Statement => ({
     name: `nonstick_${mark}_${name}`,
     text,
     ...(unfit === undefined ? {} : { unfit }),
   })
-  const perSize = (
+  const perKind = <Kind extends number | Way>(
     name: string,
-    textOf: (size: number) => string,
+    textOf: (kind: Kind) => string,
     unfit?: Statement['unfit'],
-  ): ((size: number) => Statement) => {
-    const made = new Map<number, Statement>()
-    return (size) => {
-      const statement = made.get(size) ?? named(`${name}_${size}`, textOf(size), unfit)
-      made.set(size, statement)
+  ): ((kind: Kind) => Statement) => {
+    const made = new Map<Kind, Statement>()
+    return (kind) => {
+      const statement = made.get(kind) ?? named(`${name}_${kind}`, textOf(kind), unfit)
+      made.set(kind, statement)
       return statement
     }
   }
   return {
-    read: named('read', read(relation), hidden),
+    read: named('read', read(relations), hidden),
     insert: named('insert', insert(relation)),
     insertOver: named('insert_over', insertOver(relation)),
     lookLate: named('look_late', lookLate(relation), hidden),
-    updateOf: perSize('update', (size) => update(relation, size)),
-    extendOf: perSize('extend', (size) => extend(relation, size)),
-    lookOf: perSize('look', (size) => look(relation, size), hidden),
+    updateOf: perKind('update', (size) => update(relation, size)),
+    extendOf: perKind('extend', (size) => extend(relation, size)),
+    lookOf: perKind('look', (size) => look(relation, size), hidden),
     destroy: named('destroy', destroy(relation)),
     destroyStanding: named('destroy_standing', destroyStanding(relation)),
     destroyOnly: named('destroy_only', destroyOnly(relation)),
-    sight: named('sight', sight(relation), hidden),
+    sight: named('sight', `select ${hiddenOf(relation, records)}`, hidden),
     purge: named('purge', purge(relation), hidden),
     purgeable: named('purgeable', purgeable(relation), hidden),
-    list: named('list', list(relation), hidden),
-    listKeys: named('list_keys', listKeys(relation), hidden),
-    count: named('count', count(relation), hidden),
-    health: named('health', health(relation), unfitForAll),
+    listOf: perKind('list', (way) => list(relation, way), hidden),
+    listKeysOf: perKind('list_keys', (way) => listKeys(relation, way), hidden),
+    countOf: perKind('count', (way) => count(relation, way), hidden),
+    countUsersOf: perKind('count_users', (way) => countUsers(relation, way), hidden),
+    readUser: named('read_user', readUser(records), hidden),
+    insertUser: named('insert_user', insertUser(records)),
+    updateUser: named('update_user', updateUser(records)),
+    health: named('health', health(relations), unfitForAll),
     migrationList: named('migration_list', migrationList(schema)),
     migrations: named('migrations', migrationsOf(schema, table)),
   }
@@ -131,7 +180,8 @@ export const statementsFor = (schema: string, table: string): Statements => {
  * Row-level security leaves rows out without a word, and a session whose row is not seen would be "no session". So each
  * answer that can say that something is not there says too whether rows are hidden from this role.
  */
-const hiddenOf = (relation: string): string => `row_security_active(${textOf(relation)}) as hidden`
+const hiddenOf = (...relations: readonly string[]): string =>
+  `${relations.map((relation) => `row_security_active(${textOf(relation)})`).join(' or ')} as hidden`
 
 const hidden: Statement['unfit'] = (row) =>
   row['hidden'] === true
@@ -148,25 +198,38 @@ const LAST_MS = 2 ** 48 - 1
  * Milliseconds as a number the server makes, so that no driver's idea of dates comes between. An administrator may have
  * set a moment to `infinity`, which no number is: the server would refuse the whole page of a listing because of it.
  */
-const MOMENTS = ['created', 'seen', 'expires', 'absolute_expires']
+const MOMENTS = ['identified', 'created', 'seen', 'expires', 'absolute_expires']
   .map(
     (name) =>
-      `case ${name}_at when 'infinity' then ${LAST_MS} when '-infinity' then 0 else (extract(epoch from ${name}_at) * 1000)::bigint end as ${name}_ms`,
+      `case t.${name}_at when 'infinity' then ${LAST_MS} when '-infinity' then 0 else (extract(epoch from t.${name}_at) * 1000)::bigint end as ${name}_ms`,
   )
   .join(', ')
 
-const COPY = `lineage, version, write_ids, codec, data, user_id, user_epoch, idle_ttl_ms, ${MOMENTS}`
+/** All of a session but its data. */
+const HEADER = `t.lineage, t.version, t.write_ids, t.codec, t.app, t.user_id, t.user_epoch, t.address, t.user_agent,
+  t.reads, t.writes, t.idle_ttl_ms, t.has_own_idle_ttl, ${MOMENTS}`
 
-const read = (relation: string): string => `
-select ${hiddenOf(relation)}, t.app is not null as found, destroyed_at is not null as destroyed, ${COPY}
+/**
+ * One statement sees one state of both tables, so the epoch is not older than the session. The epoch is no join: of a
+ * namespace that it has not counted yet, the planner would read all users to join them.
+ */
+const read = ({ sessions, records }: Relations): string => `
+select ${hiddenOf(sessions, records)}, t.namespace is not null as found, t.destroyed_at is not null as destroyed,
+  (select epoch from ${records} where namespace = $1 and user_hash = t.user_hash) as current_epoch,
+  t.data, ${HEADER}
 from (select true) as always
-left join ${relation} as t on t.app = $1 and t.id_hash = $2`
+left join ${sessions} as t on t.namespace = $1 and t.id_hash = $2`
+
+/** What an insert is given behind the session. */
+const [NOT_AFTER, OVER_LINEAGE, OVER_VERSION, OVER_ENDED_BY] = [1, 2, 3, 4].map(
+  (place) => `$${KEY_COLUMNS.length + SESSION_COLUMNS.length + place}`,
+)
 
 /** The clock is read when the row is placed, not when the statement came: it may have waited for another insert. */
 const insertWhen = (relation: string, onConflict: string): string => `
 insert into ${relation} as t (${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')})
-select ${[...KEY_COLUMNS, ...SESSION_COLUMNS].map(([, type], index) => `$${index + 1}::${type}`).join(', ')}
-where $17::timestamptz is null or clock_timestamp() <= $17::timestamptz
+select ${parametersOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')}
+where ${NOT_AFTER}::timestamptz is null or clock_timestamp() <= ${NOT_AFTER}::timestamptz
 on conflict ${onConflict}
 returning true as done`
 
@@ -175,19 +238,20 @@ const insert = (relation: string): string => insertWhen(relation, 'do nothing')
 const insertOver = (relation: string): string =>
   insertWhen(
     relation,
-    `(app, id_hash) do update
+    `(namespace, id_hash) do update
 set ${namesOf(SESSION_COLUMNS)
       .map((name) => `${name} = excluded.${name}`)
       .join(', ')}
 where t.destroyed_at is null
-  and t.lineage = $18::bytea and t.version = $19::bigint and t.expires_at <= $20::timestamptz`,
+  and t.lineage = ${OVER_LINEAGE}::bytea and t.version = ${OVER_VERSION}::bigint
+  and t.expires_at <= ${OVER_ENDED_BY}::timestamptz`,
   )
 
 const lookLate = (relation: string): string => `
-select ${hiddenOf(relation)}, clock_timestamp() > $3::timestamptz as late, t.app is not null as found,
+select ${hiddenOf(relation)}, clock_timestamp() > $3::timestamptz as late, t.namespace is not null as found,
   t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
 from (select true) as always
-left join ${relation} as t on t.app = $1 and t.id_hash = $2`
+left join ${relation} as t on t.namespace = $1 and t.id_hash = $2`
 
 /**
  * The guard stands in the update itself, on the row that is updated: a row that another transaction changes
@@ -202,8 +266,8 @@ update ${relation} as t
 set ${namesOf(SESSION_COLUMNS)
   .map((name) => `${name} = ${replaced(name)}`)
   .join(', ')}
-from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
-where t.app = entry.app and t.id_hash = entry.id_hash
+from entry${size === 1 ? '' : ' join locked using (namespace, id_hash)'}
+where t.namespace = entry.namespace and t.id_hash = entry.id_hash
   and t.destroyed_at is null
   and ((t.lineage = entry.guard_lineage and t.version < entry.below_version)
     or (t.lineage = entry.parent_lineage and t.version = entry.parent_version))
@@ -212,7 +276,7 @@ returning entry.position`
 /** What an update makes of a column: as `replacing` of the contract says. */
 const replaced = (name: string): string => {
   const later = `greatest(t.${name}, entry.${name})`
-  if (name === 'seen_at' || name === 'seen_hour') return later
+  if (name === 'seen_at') return later
   const isDeadline = name === 'expires_at' || name === 'purge_hour'
   return isDeadline
     ? `case when t.idle_ttl_ms = entry.idle_ttl_ms then ${later} else entry.${name} end`
@@ -223,40 +287,41 @@ const replaced = (name: string): string => {
 const extend = (relation: string, size: number): string => `
 with entry as (${valuesOf([...KEY_COLUMNS, ...EXTEND_COLUMNS], size)})${lockedFirst(relation, size)}
 update ${relation} as t
-set ${['seen_at', 'expires_at', 'seen_hour'].map((name) => `${name} = greatest(t.${name}, entry.${name})`).join(', ')},
+set ${['seen_at', 'expires_at'].map((name) => `${name} = greatest(t.${name}, entry.${name})`).join(', ')},
   purge_hour = greatest(t.purge_hour, least(entry.purge_hour,
     ceil(extract(epoch from greatest(t.absolute_expires_at, entry.expires_at)) / 3600))::integer)
-from entry${size === 1 ? '' : ' join locked using (app, id_hash)'}
-where t.app = entry.app and t.id_hash = entry.id_hash
+from entry${size === 1 ? '' : ' join locked using (namespace, id_hash)'}
+where t.namespace = entry.namespace and t.id_hash = entry.id_hash
   and t.destroyed_at is null
 returning entry.position`
 
 const look = (relation: string, size: number): string => `
 with entry as (${valuesOf(KEY_COLUMNS, size)})
-select ${hiddenOf(relation)}, entry.position, t.app is not null as found,
+select ${hiddenOf(relation)}, entry.position, t.namespace is not null as found,
   t.lineage, t.version, t.write_ids, t.destroyed_at is not null as destroyed
-from entry left join ${relation} as t on t.app = entry.app and t.id_hash = entry.id_hash
-where entry.app is not null`
+from entry left join ${relation} as t on t.namespace = entry.namespace and t.id_hash = entry.id_hash
+where entry.namespace is not null`
 
 const lockedFirst = (relation: string, size: number): string =>
   size === 1
     ? ''
     : `, locked as materialized (
-  select t.app, t.id_hash
-  from ${relation} as t join entry on t.app = entry.app and t.id_hash = entry.id_hash
-  order by t.app, t.id_hash
+  select t.namespace, t.id_hash
+  from ${relation} as t join entry on t.namespace = entry.namespace and t.id_hash = entry.id_hash
+  order by t.namespace, t.id_hash
   for no key update of t)`
 
-/** Nothing of the session is left but that it was: no data, no user, no write ids but the destruction's own. */
+/** Nothing of the session is left but that it was: no data, no user, no client, no write ids but the destruction's own. */
 const erase = (writeId: string): string =>
-  `data = null, user_id = null, user_epoch = 0,
+  `data = null, app = '', user_id = null, user_hash = null, user_epoch = 0, identified_at = null,
+  address = null, user_agent = null, reads = 0, writes = 0,
   write_ids = case when t.destroyed_at is null then ${writeId} else t.write_ids end`
 
 const destroy = (relation: string): string => `
-insert into ${relation} as t (app, id_hash, lineage, version, write_ids, created_at, seen_at, expires_at, absolute_expires_at,
-  destroyed_at, keep_until, purge_hour, seen_hour)
-values ($1, $2, decode('0000000000000000', 'hex'), 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $7::timestamptz, $8::integer, $9::integer)
-on conflict (app, id_hash) do update
+insert into ${relation} as t (namespace, id_hash, lineage, version, write_ids, created_at, seen_at, expires_at, absolute_expires_at,
+  destroyed_at, keep_until, purge_hour)
+values ($1, $2, decode('0000000000000000', 'hex'), 0, $6::bytea, $3::timestamptz, $3, $3, $3, $3, $7::timestamptz, $8::integer)
+on conflict (namespace, id_hash) do update
 set ${erase('$6::bytea')}, ${kept}
 returning t.write_ids = $6 as mine`
 
@@ -269,7 +334,7 @@ const kept = `
 const destroyStanding = (relation: string): string => `
 update ${relation} as t
 set ${erase('$6::bytea')}, ${kept}
-where app = $1 and id_hash = $2
+where namespace = $1 and id_hash = $2
 returning t.write_ids = $6 as mine`
 
 const destroyOnly = (relation: string): string => `
@@ -278,7 +343,7 @@ set ${erase('$6::bytea')},
   destroyed_at = coalesce(t.destroyed_at, $3::timestamptz),
   keep_until = greatest(t.keep_until, $4::timestamptz),
   purge_hour = case when t.destroyed_at is null then $5::integer else greatest(t.purge_hour, $5::integer) end
-where app = $1 and id_hash = $2
+where namespace = $1 and id_hash = $2
   and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
 returning t.write_ids = $6 as mine`
 
@@ -312,63 +377,160 @@ from (
   limit $4::bigint) as ended`
 
 /**
- * The first `$4` sessions behind `$3`. No more than `$5` rows are passed over for them, so that a page is a bounded piece
- * of work also where tombstones stand in a row; the lengths of the data are known without reading it.
+ * How a way finds its sessions, in the words of the index that has them: those of tombstones are in none of these, and
+ * `live_namespace` keeps the planner from taking the primary key, in which they are. And how many parameters it takes.
  */
-const page = (relation: string): string => `
+const WAYS: Readonly<Record<Way, { readonly found: string; readonly fits: string; readonly parameters: number }>> = {
+  namespace: { found: 'live_namespace = $1', fits: '($4::text is null or app = $4)', parameters: 4 },
+  app: { found: "live_namespace = $1 and app = $4 and app <> ''", fits: 'true', parameters: 4 },
+  user: {
+    found: 'live_namespace = $1 and user_hash = $5::bytea',
+    fits: '($4::text is null or app = $4) and user_id = $6',
+    parameters: 6,
+  },
+}
+
+/** What is asked of a session that was found. A user's are few, and only his own are among those with his hash. */
+const meantIn = ({ fits }: { readonly fits: string }): string =>
+  `expires_at > $2::timestamptz and seen_at >= $3::timestamptz and ${fits}`
+
+/** The parameters of a page, behind those of its way. */
+const pageParameters = (way: Way): Record<'after' | 'limit' | 'passed' | 'maxBytes' | 'withData', string> => {
+  const at = (place: number): string => `$${WAYS[way].parameters + place}`
+  return {
+    after: `${at(1)}::bytea`,
+    limit: `${at(2)}::bigint`,
+    passed: `${at(3)}::bigint`,
+    maxBytes: `${at(4)}::bigint`,
+    withData: `${at(5)}::boolean`,
+  }
+}
+
+/**
+ * The first sessions behind a key. Only so many rows are passed over for them, so that a page is a bounded piece of work
+ * also where many stand in a row that have expired, or are not meant.
+ */
+const page = (relation: string, way: Way, columns: string): string => {
+  const { after, limit, passed } = pageParameters(way)
+  return `
 page as materialized (
-  select id_hash, bytes
+  select *
   from (
-    select id_hash, octet_length(data) as bytes, destroyed_at is null and expires_at > $2::timestamptz as lives
+    select ${columns}, ${meantIn(WAYS[way])} as is_meant
     from ${relation}
-    where app = $1 and id_hash > $3::bytea
+    where ${WAYS[way].found} and id_hash > ${after}
     order by id_hash
-    limit $5::bigint) as scanned
-  where lives
+    limit ${passed}) as scanned
+  where is_meant
   order by id_hash
-  limit $4::bigint)`
+  limit ${limit})`
+}
 
 /** How many sessions were found, and, where those are too few, the row at which the look ended if more rows follow. */
-const howFar = (relation: string): string => `
+const howFar = (relation: string, way: Way): string => {
+  const { after, limit, passed } = pageParameters(way)
+  return `
   ${hiddenOf(relation)}, (select count(*) from page) as living,
-  case when (select count(*) from page) < $4::bigint then (
-    select id_hash from ${relation} where app = $1 and id_hash > $3 order by id_hash offset $5::bigint - 1 limit 1
+  case when (select count(*) from page) < ${limit} then (
+    select id_hash from ${relation} where ${WAYS[way].found} and id_hash > ${after}
+    order by id_hash offset ${passed} - 1 limit 1
   ) end as scanned_to`
+}
 
-/** Of a page's sessions those whose data comes to no more than `$6` bytes together, but one at least. */
-const list = (relation: string): string => `
-with ${page(relation)},
-taken as (
-  select id_hash
-  from (select id_hash, row_number() over sofar as place, sum(bytes) over sofar as total
-    from page window sofar as (order by id_hash)) as counted
-  where place = 1 or total <= $6::bigint)
-select ${howFar(relation)}, t.id_hash, ${COPY}
+/**
+ * Of a page's sessions those whose data, where it is wanted, comes to no more bytes than asked for, but one at least. The
+ * lengths of the data are known without reading it, where it is so large that it matters.
+ */
+const list = (relation: string, way: Way): string => {
+  const { maxBytes, withData } = pageParameters(way)
+  return `
+with ${page(relation, way, '*')},
+counted as (
+  select *, row_number() over sofar as place, sum(octet_length(data)) over sofar as total
+  from page window sofar as (order by id_hash))
+select ${howFar(relation, way)}, t.id_hash, case when ${withData} then t.data end as data, ${HEADER}
 from (select true) as always
-left join (taken join ${relation} as t on t.app = $1 and t.id_hash = taken.id_hash) on true
+left join counted as t on t.place = 1 or not ${withData} or t.total <= ${maxBytes}
 order by t.id_hash`
+}
 
-const listKeys = (relation: string): string => `
-with ${page(relation)}
-select ${howFar(relation)}, page.id_hash
+const listKeys = (relation: string, way: Way): string => `
+with ${page(relation, way, 'id_hash')}
+select ${howFar(relation, way)}, page.id_hash
 from (select true) as always left join page on true
 order by page.id_hash`
 
-const count = (relation: string): string => `
+/**
+ * The users of the sessions that are meant, in three parts. Where both hours are behind the hours in question, those hours
+ * alone tell that a session is meant, and the index has them. In the hours in question its moments decide, which only
+ * the row has: that is the last hour of the time that is asked for, and what expires within this hour.
+ */
+const activity = (relation: string, way: Exclude<Way, 'user'>): readonly string[] => {
+  const [app, seenHour, nowHour] = way === 'app' ? ['and app = $4', '$5', '$6'] : ['', '$4', '$5']
+  const where = `from ${relation} where live_namespace = $1 ${app}`
+  const isMeant = 'expires_at > $2::timestamptz and seen_at >= $3::timestamptz'
+  return [
+    `${where} and seen_hour > ${seenHour}::integer and expires_hour > ${nowHour}::integer`,
+    `${where} and seen_hour > ${seenHour} and expires_hour = ${nowHour} and ${isMeant}`,
+    `${where} and seen_hour = ${seenHour} and expires_hour >= ${nowHour} and ${isMeant}`,
+  ]
+}
+
+const count = (relation: string, way: Way): string =>
+  way === 'user'
+    ? `
 select count(*) as living, ${hiddenOf(relation)}
 from ${relation}
-where app = $1 and destroyed_at is null and expires_at > $2::timestamptz`
+where ${WAYS.user.found} and ${meantIn(WAYS.user)}`
+    : `
+select ${activity(relation, way)
+        .map((part) => `(select count(*) ${part})`)
+        .join(' + ')} as living, ${hiddenOf(relation)}`
 
-const sight = (relation: string): string => `select ${hiddenOf(relation)}`
+const countUsers = (relation: string, way: Exclude<Way, 'user'>): string => `
+select count(*) as users, ${hiddenOf(relation)}
+from (${activity(relation, way)
+  .map((part) => `select user_hash ${part} and user_hash is not null`)
+  .join(' union ')}) as users`
+
+const readUser = (records: string): string => `
+select ${hiddenOf(records)}, r.epoch, r.seats, r.revision
+from (select true) as always
+left join ${records} as r on r.namespace = $1 and r.user_hash = $2 and r.user_id = $3`
+
+const insertUser = (records: string): string => `
+insert into ${records} (${namesOf(RECORD_COLUMNS).join(', ')}, revision)
+values (${parametersOf(RECORD_COLUMNS).join(', ')}, 1)
+on conflict (namespace, user_hash) do nothing
+returning true as done`
+
+const updateUser = (records: string): string => `
+update ${records}
+set epoch = $4::integer, seats = $5::jsonb, revision = revision + 1
+where namespace = $1 and user_hash = $2 and user_id = $3 and revision = $6::bigint
+returning true as done`
+
+/** What the program does with a table, each a right that the role needs. A user's record is never deleted. */
+const RIGHTS = {
+  sessions: ['select', 'insert', 'update', 'delete'],
+  records: ['select', 'insert', 'update'],
+} as const satisfies Record<keyof Relations, readonly string[]>
 
 /**
- * All that the store needs of the table, without writing to it: it is there with all columns, is not locked, and may be
- * written to.
+ * All that the store needs of both tables, without writing to them: they are there with all columns, are not locked, and
+ * may be written to.
  */
-const health = (relation: string): string => `
-select ${hiddenOf(relation)}, pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only,
-  ${['select', 'insert', 'update', 'delete'].map((right) => `has_table_privilege(${textOf(relation)}, '${right}') as may_${right}`).join(', ')},
-  (select row(${namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]).join(', ')}, destroyed_at, keep_until) from ${relation} limit 0) as nothing`
+const health = ({ sessions, records }: Relations): string => `
+select ${hiddenOf(sessions, records)}, pg_is_in_recovery() as standby,
+  current_setting('transaction_read_only') = 'on' as read_only,
+  ${lackedRights(sessions, RIGHTS.sessions)} as lacked, ${lackedRights(records, RIGHTS.records)} as lacked_on_records,
+  (select row(${[...namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]), 'live_namespace', 'seen_hour', 'expires_hour', 'destroyed_at', 'keep_until'].join(', ')})
+    from ${sessions} limit 0) as nothing,
+  (select row(${[...namesOf(RECORD_COLUMNS), 'revision'].join(', ')}) from ${records} limit 0) as nothing_either`
+
+/** Those that the role does not have, with a comma between them. */
+const lackedRights = (relation: string, rights: readonly string[]): string =>
+  `concat_ws(', ', ${rights.map((right) => `case when not has_table_privilege(${textOf(relation)}, '${right}') then '${right}' end`).join(', ')})`
 
 /** From the catalog, where anyone may look. Another program may have a table of that name, with other columns. */
 const migrationList = (schema: string): string => `
@@ -390,12 +552,19 @@ order by number`
 const unfitForAll: Statement['unfit'] = (row) => {
   if (row['standby'] === true) return 'it only reads: it is a standby'
   if (row['read_only'] === true) return 'it only reads: `default_transaction_read_only` is on for it, or for this role'
-  const missing = ['select', 'insert', 'update', 'delete'].filter((right) => row[`may_${right}`] !== true)
-  if (missing.length > 0) return `the role lacks a right on the table (${missing.join(', ')}); \`sql/reload\` grants it`
+  for (const [column, which] of [
+    ['lacked', 'the table'],
+    ['lacked_on_records', 'the table of the records of users'],
+  ] as const)
+    if (row[column] !== '') return `the role lacks a right on ${which} (${row[column]}); \`sql/reload\` grants it`
   return hidden(row)
 }
 
 const namesOf = (columns: readonly Column[]): string[] => columns.map(([name]) => name)
+
+/** One row of parameters, the first ones of a statement. */
+const parametersOf = (columns: readonly Column[]): string[] =>
+  columns.map(([, type], index) => `$${index + 1}::${type}`)
 
 /** Rows of parameters as a table of entries; each has its position, and the first row tells the types. */
 const valuesOf = (columns: readonly Column[], size: number): string => {

@@ -29,7 +29,7 @@ interface Prepared<Entry> {
   /** Its place in the caller's list. */
   readonly index: number
   readonly key: string
-  readonly address: readonly [app: string, idHash: Buffer]
+  readonly address: readonly [namespace: string, idHash: Buffer]
   readonly values: readonly unknown[]
 }
 
@@ -87,8 +87,8 @@ const prepare = <Entry extends { readonly locator: Locator }, Outcome>(
   plan: WritePlan<Entry, Outcome>,
 ): Prepared<Entry> => {
   const { key } = entry.locator
-  const { app, idHash } = addressOf(key)
-  return { entry, index, key, address: [app, idHash], values: plan.valuesOf(entry) }
+  const { namespace, idHash } = addressOf(key)
+  return { entry, index, key, address: [namespace, idHash], values: plan.valuesOf(entry) }
 }
 
 /** One statement for many rows, padded to its size; the rows it returned, by position. */

@@ -45,7 +45,8 @@ const COLUMNS = `
     format_type(a.atttypid, a.atttypmod),
     'collate ' || nullif(quote_ident(l.collname), quote_ident('default')),
     case when a.attnotnull then 'not null' end,
-    'default ' || pg_get_expr(d.adbin, d.adrelid),
+    case when a.attgenerated = '' then 'default ' else 'generated as ' end
+      || regexp_replace(pg_get_expr(d.adbin, d.adrelid), '[[:space:]]+', ' ', 'g'),
     case when a.attstorage <> y.typstorage then 'storage ' || a.attstorage::text end,
     '-- ' || col_description(a.attrelid, a.attnum)
   ) as line

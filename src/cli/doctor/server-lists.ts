@@ -22,7 +22,7 @@ export const examineServerLists = async (
   const { entries } = await backend.listKeys({ namespace, now: runtime.now(), limit: SAMPLE })
   const until = runtime.monotonicMs() + LOOKING_MS
   const others = new Map<number, number>()
-  for (const key of entries) {
+  for (const { key } of entries) {
     if (runtime.monotonicMs() > until) break
     const entry = await cache.get(key)
     const list = entry === undefined ? 0 : serverListOf(entry.value)

@@ -170,6 +170,7 @@ where ${condition}
 const schemaAndTable = (options: Names): readonly Step[] => {
   const { role, schema, table, database } = options
   const qualified = `${identifier(schema)}.${identifier(table)}`
+  const records = `${table}_user_record`
   return [
     {
       // Had the change of database failed unnoticed, everything below would go into the wrong one.
@@ -191,12 +192,12 @@ const schemaAndTable = (options: Names): readonly Step[] => {
       // Records of a table that has been dropped since would stand in the way of the new ones.
       run: `delete from ${identifier(schema)}.migration
 where table_name = ${literal(table)}
-  and not exists (
-    select
+  and 2 > (
+    select count(*)
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = ${literal(schema)}
-      and c.relname = ${literal(table)}
+      and c.relname in (${literal(table)}, ${literal(records)})
       and c.relkind in ('r', 'p')
   )`,
     },
@@ -214,7 +215,9 @@ where table_name = ${literal(table)}
     ...MIGRATIONS.map((migration) => ({ run: applied(migration, options) })),
     { run: handOver(options) },
     {
-      run: `grant select, insert, update, delete on ${qualified}, ${identifier(schema)}.migration to ${identifier(role)}`,
+      run: `grant select, insert, update, delete on ${[table, records, 'migration']
+        .map((name) => `${identifier(schema)}.${identifier(name)}`)
+        .join(', ')} to ${identifier(role)}`,
     },
     {
       // Within one transaction now() stands still.
@@ -256,7 +259,7 @@ ${render(sql, options)}
  */
 const handOver = ({ role, schema, table }: Names): string =>
   block(
-    [table, 'migration']
+    [table, `${table}_user_record`, 'migration']
       .map(
         (name) => `  if exists (
     select

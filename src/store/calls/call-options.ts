@@ -1,94 +1,154 @@
 import type {
+  ActivityOptions,
+  CallOptions,
+  ClientInfo,
   CloseOptions,
+  CountOptions,
   CreateOptions,
+  DestroyAllOptions,
+  DestroyByUserOptions,
   DestroySessionOptions,
+  GivenIdleTtl,
+  ListByUserOptions,
+  ListSessionsOptions,
   LoadOptions,
   ReadyOptions,
+  RegenerateOptions,
   SaveOptions,
   TouchOptions,
   WriteOptions,
 } from '../../contract/session-store.js'
-import { invalidOption, refuseUnknownOptions } from '../../errors.js'
-import { checkedOption, type Kind, kindOf, trueOrFalse } from '../../tools/options.js'
+import { refuseUnknownOptions } from '../../errors.js'
+import { LEAST_IDLE_TTL_MS } from '../../session/expiry.js'
+import {
+  aFunction,
+  anAbortSignal,
+  checkedOption,
+  type Kind,
+  kindOf,
+  milliseconds,
+  trueOrFalse,
+  whole,
+} from '../../tools/options.js'
+import { anApp } from '../options.js'
 
-/** The calls of the store whose options are checked. */
-export type CallWithOptions =
-  | 'create'
-  | 'load'
-  | 'save'
-  | 'update'
-  | 'put'
-  | 'touch'
-  | 'list'
-  | 'close'
-  | 'ready'
-  | 'regenerate'
-  | 'destroy'
-  | 'count'
-
-const NONE: ReadonlySet<string> = new Set()
-const OF_A_WRITE = ['durable', 'idleTtlMs'] as const satisfies readonly (keyof WriteOptions)[]
-const OF_A_SAVE = [...OF_A_WRITE, 'unmergedKeys', 'isolated'] as const satisfies readonly (keyof SaveOptions)[]
-
-/** The options that each call knows. */
-const CALL_OPTIONS: Readonly<Record<CallWithOptions, ReadonlySet<string>>> = {
-  create: new Set(['id', 'idleTtlMs'] satisfies (keyof CreateOptions)[]),
-  load: new Set(['touch'] satisfies (keyof LoadOptions)[]),
-  save: new Set(OF_A_SAVE),
-  update: new Set(OF_A_WRITE),
-  put: new Set(OF_A_WRITE),
-  touch: new Set(['idleTtlMs'] satisfies (keyof TouchOptions)[]),
-  list: new Set(['limit', 'after']),
-  close: new Set(['deadlineMs'] satisfies (keyof CloseOptions)[]),
-  ready: new Set(['deadlineMs'] satisfies (keyof ReadyOptions)[]),
-  regenerate: NONE,
-  destroy: new Set(['isNew'] satisfies (keyof DestroySessionOptions)[]),
-  count: NONE,
+/** The calls of the store whose options are checked, and their options. */
+interface OptionsOf {
+  readonly create: CreateOptions
+  readonly load: LoadOptions
+  readonly save: SaveOptions
+  readonly update: WriteOptions
+  readonly put: WriteOptions
+  readonly touch: TouchOptions
+  readonly regenerate: RegenerateOptions
+  readonly destroy: DestroySessionOptions
+  readonly list: ListSessionsOptions
+  readonly count: CountOptions
+  readonly activity: ActivityOptions
+  readonly destroyAll: DestroyAllOptions
+  readonly listByUser: ListByUserOptions
+  readonly destroyByUser: DestroyByUserOptions
+  readonly countByUser: CallOptions
+  readonly exportByUser: CallOptions
+  readonly inspect: ListByUserOptions
+  readonly destroyByHandle: CallOptions
+  readonly ready: ReadyOptions
+  readonly close: CloseOptions
 }
 
-/** What those options may be that no call looks at for itself. */
-const KINDS: Readonly<Partial<Record<string, Kind<unknown>>>> = {
-  durable: trueOrFalse,
-  isolated: trueOrFalse,
-  touch: trueOrFalse,
-  isNew: trueOrFalse,
-  unmergedKeys: kindOf(
-    "a list of top-level keys, such as ['cookie']",
-    (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
-  ),
+export type CallWithOptions = keyof OptionsOf
+
+/** What each option may be. Every option has to be named here, so that a new one cannot be forgotten. */
+type KindsOf<Options> = { readonly [Name in keyof Options]-?: Kind<unknown> }
+
+/** Anything: the call looks at it itself, as it raises an error of another code, or needs to know more. */
+const ANYTHING: Kind<unknown> = kindOf('anything', () => true)
+
+const idleTtl = kindOf<GivenIdleTtl>(
+  `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}, or 'default'`,
+  (value) => value === 'default' || (Number.isInteger(value) && Number(value) >= LEAST_IDLE_TTL_MS),
+)
+
+const listOfKeys = kindOf(
+  "a list of top-level keys, such as ['cookie']",
+  (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
+)
+
+/** How many sessions one page of `list` may hold at most. */
+const LIST_LIMIT = 1_000
+
+const CLIENT: ReadonlySet<string> = new Set(['address', 'userAgent'] satisfies (keyof ClientInfo)[])
+
+const client = kindOf<ClientInfo>(
+  'an object with the texts `address` and `userAgent`, or one of them',
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !(value instanceof Promise) &&
+    Object.entries(value).every(
+      ([name, text]: [string, unknown]) => CLIENT.has(name) && (text === undefined || typeof text === 'string'),
+    ),
+)
+
+const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl, client }
+
+const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
+
+const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithinMs: span }
+
+const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
+  create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl, app: anApp, client },
+  load: { ...OF_A_CALL, touch: trueOrFalse },
+  save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
+  update: OF_A_WRITE,
+  put: OF_A_WRITE,
+  touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
+  regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
+  list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
+  count: OF_A_COUNT,
+  activity: { ...OF_A_CALL, app: anApp, withinMs: span },
+  destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
+  listByUser: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByUser: { ...OF_A_CALL, except: ANYTHING },
+  countByUser: OF_A_CALL,
+  exportByUser: OF_A_CALL,
+  inspect: { ...OF_A_CALL, data: trueOrFalse },
+  destroyByHandle: OF_A_CALL,
+  ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
+  close: { deadlineMs: milliseconds(0) },
 }
+
+const KINDS: ReadonlyMap<string, ReadonlyMap<string, Kind<unknown>>> = new Map(
+  Object.entries(CALLS).map(([call, kinds]) => [call, new Map(Object.entries<Kind<unknown>>(kinds))]),
+)
+const NO_KINDS: ReadonlyMap<string, Kind<unknown>> = new Map()
+
+/** What a call goes by that was given no options. It is always this one object, so that nothing is made for it. */
+export const NO_OPTIONS: Readonly<Record<string, never>> = Object.freeze({})
 
 /**
  * Refuses what no call could do: a misspelt `durable` must not pass for a durable save, nor a text for a list of its
- * letters.
+ * letters. An option that is `undefined` counts as left out.
  *
  * @throws SessionStoreError `E_CONFIG`
  */
 export const checkCallOptions = (operation: CallWithOptions, callOptions: object): void => {
-  refuseUnknownOptions(callOptions, CALL_OPTIONS[operation])
+  if (callOptions === NO_OPTIONS) return
+  const kinds = KINDS.get(operation) ?? NO_KINDS
+  refuseUnknownOptions(callOptions, kinds)
   for (const [name, value] of Object.entries(callOptions)) {
-    const kind = KINDS[name]
+    const kind = kinds.get(name)
     if (kind !== undefined && value !== undefined) checkedOption(name, value, kind)
   }
 }
 
 /**
- * The shortest idle time-out. A session with a shorter one would have ended before its visitor's next click; who gives
- * one usually means seconds.
- */
-const LEAST_IDLE_TTL_MS = 1_000
-
-/**
  * The idle time-out that a call was given, in ms; `undefined` where it was given none. One that is longer than a
- * session may live at all is cut to that. It has the same lower bound as the store's own.
- *
- * @throws SessionStoreError `E_CONFIG`
+ * session may live at all is cut to that.
  */
 export const givenIdleTtl = (
-  idleTtlMs: number | undefined,
+  idleTtlMs: GivenIdleTtl | undefined,
   { absoluteTtlMs }: { readonly absoluteTtlMs: number },
-): number | undefined => {
-  if (idleTtlMs !== undefined && (!Number.isInteger(idleTtlMs) || idleTtlMs < LEAST_IDLE_TTL_MS))
-    throw invalidOption('idleTtlMs', `a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}`, idleTtlMs)
-  return idleTtlMs === undefined ? undefined : Math.min(idleTtlMs, absoluteTtlMs)
-}
+): GivenIdleTtl | undefined => (typeof idleTtlMs === 'number' ? Math.min(idleTtlMs, absoluteTtlMs) : idleTtlMs)

@@ -1,10 +1,10 @@
 import type { Runtime } from '../../contract/time.js'
-import { type Applied, tierUnavailable } from '../../errors.js'
+import { type Applied, aborted, tierUnavailable } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
 
 /**
- * One call of the store's user. Once its deadline has passed, its caller has been told that it is late. No step may
- * begin for it after that, since it could undo what others have been told is stored.
+ * One call of the store's user. It is late once its deadline has passed or its signal was aborted; then its caller has
+ * been told so. No step may begin for it after that, since it could undo what others have been told is stored.
  */
 export interface Call {
   /** Whether the caller has been told that it is late. */
@@ -14,34 +14,38 @@ export interface Call {
   /** The error with which the caller is told that the call is late. */
   lateError(): Error
   /**
-   * Refuses to begin a step for a call that is late. It has to be called before each step.
+   * Refuses to begin a step for a call that is late. It has to be called before each step. The caller never sees this
+   * error, as it has been told already.
    *
    * @throws SessionStoreError `E_SESSION_UNAVAILABLE` where the call is late
    */
   refuseIfLate(): void
 }
 
-/**
- * A call that begins now, and whose caller is told that it is late after `deadlineMs`.
- *
- * @param isChange whether the call may have changed something by then
- */
-export const callOf = (
-  runtime: Runtime,
-  {
-    operation,
-    isChange,
-    deadlineMs,
-  }: { readonly operation: string; readonly isChange: boolean; readonly deadlineMs: number },
-): Call => {
-  const { leftMs } = deadlineAfter(runtime, deadlineMs)
-  const because = `not done within ${deadlineMs} ms`
-  const errorOf = (applied: Applied): Error =>
-    tierUnavailable('the session store', operation, { because, ...(isChange ? { applied } : {}) })
+export interface CallBounds {
+  /** The call as its user types it. */
+  readonly operation: string
+  /** Whether the call may have changed something by the time that it is late. */
+  readonly isChange: boolean
+  /** After how long the caller is told that the call is late, in ms. */
+  readonly deadlineMs: number
+  /** With it the caller gives the call up. */
+  readonly signal: AbortSignal | undefined
+}
+
+/** A call that begins now. */
+export const callOf = (runtime: Runtime, { operation, isChange, deadlineMs, signal }: CallBounds): Call => {
+  const deadline = deadlineAfter(runtime, deadlineMs)
+  const leftMs = signal === undefined ? deadline.leftMs : () => (signal.aborted ? 0 : deadline.leftMs())
+  const errorOf = (applied: Applied): Error => {
+    const because = signal?.aborted === true ? 'its caller has given it up' : `not done within ${deadlineMs} ms`
+    return tierUnavailable('the session store', operation, { because, ...(isChange ? { applied } : {}) })
+  }
   return {
     isLate: () => leftMs() === 0,
     leftMs,
-    lateError: () => errorOf('unknown'),
+    lateError: () =>
+      signal?.aborted === true ? aborted(operation, signal, isChange ? 'unknown' : undefined) : errorOf('unknown'),
     refuseIfLate: () => {
       if (leftMs() === 0) throw errorOf('no')
     },

@@ -1,7 +1,6 @@
 import type { CloseOptions, CloseReport } from '../../contract/session-store.js'
-import { checkedOption, milliseconds } from '../../tools/options.js'
 import { drain } from '../owed/drain.js'
-import { checkCallOptions } from './call-options.js'
+import { checkCallOptions, NO_OPTIONS } from './call-options.js'
 import type { Entrance } from './entrance.js'
 import type { CallParts } from './parts.js'
 
@@ -17,10 +16,9 @@ export const closing = <Data>(
 ): ((options?: CloseOptions) => Promise<CloseReport>) => {
   let report: Promise<CloseReport> | undefined
 
-  return async (closeOptions = {}) => {
+  return async (closeOptions = NO_OPTIONS) => {
     checkCallOptions('close', closeOptions)
     const { deadlineMs = DEFAULT_DRAIN_MS } = closeOptions
-    checkedOption('deadlineMs', deadlineMs, milliseconds(0))
     shut()
     report ??= drain(context, flushes, { inFlight, beingFlushed: due.underWay }, deadlineMs)
     return await report

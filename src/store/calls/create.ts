@@ -1,16 +1,28 @@
-import type { BackendCopy, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
+import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { CreateOptions, GivenIdleTtl } from '../../contract/session-store.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { asDurable, type Birth, born, storedSession, trusted } from '../../session/transitions.js'
+import {
+  asDurable,
+  type Birth,
+  born,
+  type Client,
+  NO_CLIENT,
+  storedSession,
+  trusted,
+} from '../../session/transitions.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
+import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
+import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
@@ -21,7 +33,10 @@ import { type CallParts, locatorOf } from './parts.js'
 export interface Creation {
   readonly locator: Locator
   readonly wanted: Wanted
-  readonly idleTtlMs: number
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
+  readonly app: string
+  readonly client: Client | undefined
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   /** In the backend when it has been made, also where that would be deferred. */
@@ -69,20 +84,22 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   const { runtime, cache, backend, options } = context
 
   const create: Creating['create'] = async (creation) => {
-    const { wanted, fresh, durable } = creation
+    const { locator, wanted, fresh, durable, call } = creation
     const birth: Birth = {
       now: runtime.now(),
       lineage: randomName(runtime),
       writeId: randomName(runtime),
       codecId: context.values.codecId,
       data: wanted.data,
-      idleTtlMs: creation.idleTtlMs,
+      ...idleTimeFor(context, creation.idleTtlMs, undefined, wanted.value),
       absoluteTtlMs: options.absoluteTtlMs,
-      userEpoch: 0,
+      app: creation.app,
+      client: creation.client ?? NO_CLIENT,
+      becomes: wanted.userId === undefined ? undefined : await becoming(context, locator, wanted.userId, call),
       timings: options.timings,
     }
     const { persistOn } = options.policy
-    if (!durable && (persistOn === 'due' || (persistOn === 'identify' && wanted.userId === undefined))) {
+    if (!durable && persistOn !== 'create' && wanted.userId === undefined) {
       const created = await placeAlone(creation, birth)
       if (created !== undefined) return created
       // The cache cannot take the session, so it goes into the backend: it must stand somewhere.
@@ -96,7 +113,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * If the lease has not come soon after the insert, the first load fills the cache.
    */
   const insertFresh = async (creation: Creation, birth: Birth): Promise<Created> => {
-    const { locator, call } = creation
+    const { locator } = creation
     let lease: CasToken | undefined
     let inserted = false
     const leasing = takeLease(locator).then(({ token }) => {
@@ -104,7 +121,6 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       else if (token !== undefined) context.background.run('place', () => cache.remove(locator.key, token))
     })
     try {
-      call.refuseIfLate()
       const durable = await insert(creation, birth, NOWHERE)
       // Nobody knows the id until this call has resolved, so a lease that comes a moment after the insert is as good.
       await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
@@ -127,7 +143,6 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     const { lease } = place
     let durable: LiveEnvelope
     try {
-      call.refuseIfLate()
       durable = await insert(creation, birth, place)
     } catch (error) {
       if (lease !== undefined) await cache.remove(locator.key, lease)
@@ -146,9 +161,10 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * lives.
    */
   const insert = async (creation: Creation, birth: Birth, { isFree, ended }: Place): Promise<LiveEnvelope> => {
-    const { locator, wanted } = creation
+    const { locator, wanted, call } = creation
     let standing: StoredSession | undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      call.refuseIfLate()
       const envelope = born({ ...birth, over: standing })
       const outcome = await send(locator, envelope, wanted.userId, {
         notAfter: birth.now + options.insertMs,
@@ -156,17 +172,31 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
           ? {}
           : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
       })
-      if (outcome.outcome === 'inserted') return asDurable(envelope, runtime.now(), outcome.token)
+      if (outcome.outcome === 'inserted') return await provedDurable(locator, envelope, outcome.token)
       if (outcome.outcome === 'too-late')
         throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const { row } = outcome
       if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
-        return asDurable(envelope, runtime.now(), row.token)
+        return await provedDurable(locator, envelope, row.token)
       if (row.state === 'destroyed') throw destroyedMeanwhile()
       if (!isFree) throw taken()
       standing = endedIn(await backend.read(locator), ended)
     }
     throw taken()
+  }
+
+  /**
+   * The copy that is in the backend now, before anybody knows of it.
+   *
+   * @throws SessionStoreError `E_SESSION_DESTROYED` where its user was logged out everywhere meanwhile
+   */
+  const provedDurable = async (
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: BackendToken,
+  ): Promise<LiveEnvelope> => {
+    if (isUserUnproved(envelope) && !(await isProved(context, locator, envelope))) throw destroyedMeanwhile()
+    return asDurable(envelope, runtime.now(), token)
   }
 
   /**
@@ -198,7 +228,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
    */
   const endedIn = (copy: BackendCopy, inCache: LiveEnvelope | undefined): StoredSession | undefined => {
-    const verdict = copyVerdict(copy, runtime.now())
+    const verdict = copyVerdict(limitedCopy(context, copy), runtime.now())
     if (verdict === 'destroyed') throw destroyedMeanwhile()
     if (copy.state !== 'live') return undefined
     const hasEnded =
@@ -212,7 +242,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    * id, the backend is asked under the lease whether something stands there.
    */
   const placeAlone = async (creation: Creation, birth: Birth): Promise<Created | undefined> => {
-    const { locator, fresh } = creation
+    const { locator, fresh, call } = creation
     const place = fresh
       ? { lease: (await takeLease(locator)).token, isFree: true, ended: undefined }
       : await placeOf(creation)
@@ -223,20 +253,18 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     // A late flush of the session that has ended would take the place of this one, if this one had no row in the
     // backend.
     if (place.ended !== undefined) return await insertUnder(creation, birth, place)
-    const placeIt = async (): Promise<Created | undefined> => {
-      const now = await put(locator, born(birth), lease)
-      return now === undefined ? undefined : { now, cachedLater: undefined }
-    }
-    if (fresh) return await placeIt()
     let standing: StoredSession | undefined
     try {
-      standing = endedIn(await backend.read(locator), undefined)
+      if (!fresh) standing = endedIn(await backend.read(locator), undefined)
+      call.refuseIfLate()
     } catch (error) {
       await cache.remove(locator.key, lease)
       throw error
     }
     // A row stands in the backend anyway, so that putting off the insert would spare nothing.
-    return standing === undefined ? await placeIt() : await insertUnder(creation, birth, place)
+    if (standing !== undefined) return await insertUnder(creation, birth, place)
+    const now = await put(locator, born(birth), lease)
+    return now === undefined ? undefined : { now, cachedLater: undefined }
   }
 
   const takeLease = async (
@@ -293,17 +321,13 @@ const taken = (): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', 'A session with this id exists already', { applied: 'no' })
 
 /** Makes a session under a new id, or under the id that is given. */
-export type Create<Data> = (
-  data: Data,
-  given: { readonly id?: string | undefined; readonly idleTtlMs?: number | undefined },
-  call: Call,
-) => Promise<Handle<Data>>
+export type Create<Data> = (data: Data, given: CreateOptions, call: Call) => Promise<Handle<Data>>
 
 /** Makes a session of what is wanted, under an id that others may know. */
 export type CreateUnder<Data> = (
   id: string,
   wanted: Wanted,
-  given: { readonly durable: boolean; readonly idleTtlMs: number | undefined },
+  given: Pick<Creation, 'durable' | 'idleTtlMs' | 'client'>,
   call: Call,
 ) => Promise<Handle<Data>>
 
@@ -329,12 +353,21 @@ export const creatingHandles = <Data>({
   return {
     create: async (data, given, call) => {
       const id = given.id ?? sessionIdFrom(runtime.now(), runtime.randomBytes(32))
-      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options) ?? options.idleTtlMs
+      const idleTtlMs = givenIdleTtl(given.idleTtlMs, options)
+      const recorded = { app: given.app ?? options.app, client: given.client && clientOf(given.client) }
       const locator = locatorOf(context, id)
       const wanted = wantedOf(context, customs, data)
-      return await make(id, { locator, wanted, idleTtlMs, fresh: given.id === undefined, durable: false, call })
+      return await make(id, {
+        locator,
+        wanted,
+        ...recorded,
+        idleTtlMs,
+        fresh: given.id === undefined,
+        durable: false,
+        call,
+      })
     },
-    createUnder: async (id, wanted, { durable, idleTtlMs = options.idleTtlMs }, call) =>
-      await make(id, { locator: locatorOf(context, id), wanted, idleTtlMs, fresh: false, durable, call }),
+    createUnder: async (id, wanted, given, call) =>
+      await make(id, { locator: locatorOf(context, id), wanted, app: options.app, ...given, fresh: false, call }),
   }
 }

@@ -1,4 +1,6 @@
-import { SessionStoreError } from '../../errors.js'
+import { aborted, SessionStoreError } from '../../errors.js'
+import { anAbortSignal } from '../../tools/options.js'
+import { unlessAborted } from '../../tools/signals.js'
 import { settledWithin, within } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import { type Call, callOf } from './call.js'
@@ -9,7 +11,7 @@ export interface Entrance {
   /**
    * Does the work of a call. Rejects with `E_CLOSED` once the entrance is shut, with `E_CONFIG` for an option that the
    * call does not know, and with `E_SESSION_UNAVAILABLE` where the work has not settled within the `deadlineMs` of the
-   * store.
+   * store. Rejects with `E_ABORTED` as soon as the signal among the options is aborted.
    *
    * @param isChange whether the call may have changed something by the time its caller is told that it is late
    */
@@ -38,15 +40,20 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
   return {
     timely: (operation, isChange, callOptions, work) => {
       if (isShut) return Promise.reject(closed())
-      const call = callOf(runtime, { operation, isChange, deadlineMs })
+      const signal = signalIn(callOptions)
+      const call = callOf(runtime, { operation, isChange, deadlineMs, signal })
+      const isTooLate = signal?.aborted === true
       const working = (async () => {
         checkCallOptions(operation, callOptions)
+        if (isTooLate) throw aborted(operation, signal, isChange ? 'no' : undefined)
         return await work(call)
       })()
-      const ended = settledWithin(runtime, isChange ? thawMs : deadlineMs, working)
+      const timely = within(runtime, deadlineMs, working, call.lateError)
+      const answer = signal === undefined || isTooLate ? timely : unlessAborted(signal, timely, call.lateError)
+      const ended = isChange ? settledWithin(runtime, thawMs, working) : settledWithin(runtime, deadlineMs, answer)
       inFlight.add(ended)
       void ended.then(() => inFlight.delete(ended))
-      return within(runtime, deadlineMs, working, call.lateError)
+      return answer
     },
     refuseIfShut: () => {
       if (isShut) throw closed()
@@ -56,6 +63,12 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
     },
     inFlight,
   }
+}
+
+/** The signal that a call was given. What is no signal, or no options at all, is complained about by their check. */
+const signalIn = (callOptions: { readonly signal?: unknown } | null): AbortSignal | undefined => {
+  const signal = callOptions?.signal
+  return signal !== undefined && anAbortSignal.accepts(signal) ? signal : undefined
 }
 
 const closed = (): SessionStoreError => new SessionStoreError('E_CLOSED', 'The session store was closed')

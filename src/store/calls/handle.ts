@@ -4,6 +4,7 @@ import type { Session } from '../../contract/session-store.js'
 import type { EpochMs } from '../../contract/time.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import type { Encoded } from '../../session/sameness.js'
+import type { Client } from '../../session/transitions.js'
 import type { LiveCopy } from '../protocol/read.js'
 import type { DoubtfulSave } from '../protocol/write.js'
 
@@ -37,9 +38,15 @@ export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | unde
 export class Handle<Data> implements Session<Data> {
   readonly id: string
   declare readonly createdAt: EpochMs
+  declare readonly seenAt: EpochMs
   declare readonly expiresAt: EpochMs
   declare readonly absoluteExpiresAt: EpochMs
   declare readonly idleTtlMs: number
+  declare readonly reads: number
+  declare readonly writes: number
+  declare readonly app: string
+  declare readonly address: string | undefined
+  declare readonly userAgent: string | undefined
   readonly locator: Locator
   data: Data
   base: LiveEnvelope
@@ -60,6 +67,8 @@ export class Handle<Data> implements Session<Data> {
   unflushedWriteId: WriteId | undefined
   /** The saves of this request that rejected and may be in all the same, the oldest first. */
   doubtful: readonly DoubtfulSave[] = []
+  /** What calls of this handle were told of the client, for its next write. */
+  client: Client | undefined
   /** How often `data` has been replaced by what a save of this request stored. */
   replaced = 0
   /** The save of this handle that was called last, as long as it has not ended. */
@@ -83,7 +92,7 @@ export class Handle<Data> implements Session<Data> {
     // What only the store needs of a handle must not show in a log, nor be copied along.
     for (const hidden of HIDDEN)
       Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
-    Object.defineProperties(this, LIFE)
+    Object.defineProperties(this, SHOWN)
   }
 
   /** The copy from which the changes of the request are found. */
@@ -99,17 +108,24 @@ export class Handle<Data> implements Session<Data> {
   }
 }
 
+/** What a handle shows of the session beside its data, and where that stands in an envelope. */
+const FACTS = {
+  ...{ createdAt: 'createdAt', seenAt: 'touchedAt', expiresAt: 'expiresAt', absoluteExpiresAt: 'absoluteExpiresAt' },
+  ...{ idleTtlMs: 'idleTtlMs', reads: 'reads', writes: 'writes' },
+  ...{ app: 'app', address: 'address', userAgent: 'userAgent' },
+} as const satisfies Readonly<Record<Exclude<keyof Session, 'id' | 'data'>, keyof LiveEnvelope>>
+
 /**
- * The moments of the session's life, as in what was found last. They are properties of the handle itself, so that a
- * copy of it (`{ ...session }`) has them, as they stood when the copy was made.
+ * These facts, as in what was found last. They are properties of the handle itself, so that a copy of it (`{ ...session }`)
+ * has them, as they stood when the copy was made.
  */
-const LIFE: PropertyDescriptorMap = Object.fromEntries(
-  (['createdAt', 'expiresAt', 'absoluteExpiresAt', 'idleTtlMs'] as const).map((name) => [
+const SHOWN: PropertyDescriptorMap = Object.fromEntries(
+  Object.entries(FACTS).map(([name, field]) => [
     name,
     {
       enumerable: true,
-      get(this: Handle<unknown>): number {
-        return this.newest.envelope[name]
+      get(this: Handle<unknown>): number | string | undefined {
+        return this.newest.envelope[field]
       },
     },
   ]),
@@ -126,5 +142,6 @@ const HIDDEN = [
   'doubtful',
   'replaced',
   'lastSave',
+  'client',
   'beside',
 ] as const

@@ -1,19 +1,30 @@
-import { assertCursor, type ListedSession } from '../../contract/backend.js'
-import type { CacheKey } from '../../contract/locator.js'
-import type { ListedData } from '../../contract/session-store.js'
-import { invalidOption, isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import type { KeyListOptions, Which } from '../../contract/backend.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
+import type {
+  Activity,
+  ActivityOptions,
+  CountOptions,
+  DestroyAllOptions,
+  DestroyManyReport,
+  Lag,
+  ListSessionsOptions,
+  SessionInfo,
+  SessionPage,
+} from '../../contract/session-store.js'
+import { butMayBeApplied, butNotApplied, invalidOption, isSessionStoreError } from '../../errors.js'
+import { handleOf, isHandle, locatorOfHandle } from '../../session/public-handle.js'
+import { limiter } from '../../tools/limiter.js'
 import type { Context } from '../context.js'
+import { destroy } from '../protocol/destroy.js'
 import type { Call } from './call.js'
-import { destroy } from './destroy.js'
-
-/** How many sessions one page may hold at most. */
-const LIST_LIMIT = 1_000
+import { LOOKS_AT_ONCE, type Newest } from './newest.js'
+import type { Showing } from './shown.js'
 
 /**
  * How many bytes of data one call of the backend may bring. A slow line must be able to carry them within the time of
  * one call.
  */
-const PART_BYTES = 1_048_576
+export const PART_BYTES = 1_048_576
 
 /**
  * How many bytes of data one page may hold. They stand in memory at once, beside the values into which they are
@@ -24,95 +35,142 @@ const PAGE_BYTES = 8_388_608
 /** How many keys one call of the backend may bring. */
 const KEYS_AT_ONCE = 1_000
 
-/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
-export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: () => Promise<T>) => Promise<T>
+/** How many sessions are destroyed at once. */
+const DESTROYS_AT_ONCE = 8
 
-/** The calls about all sessions of this namespace. The backend answers them, as the cache cannot. */
+/** Runs one piece of a long call as a call of its own. It is refused once the store is closed, and has a deadline. */
+export type Step = <T>(operation: 'list' | 'destroy', isChange: boolean, work: (call: Call) => Promise<T>) => Promise<T>
+
+/** The calls about all sessions of this namespace, or of one application. The backend answers them, as the cache cannot. */
 export interface Listing<Data> {
-  list(options: { readonly limit?: number; readonly after?: string }, call: Call): Promise<readonly ListedData<Data>[]>
-  count(): Promise<number>
-  /** Destroys every session in both tiers, one after the other, without reading any data. */
-  clear(step: Step): Promise<number>
+  list(options: ListSessionsOptions, call: Call): Promise<SessionPage<Data>>
+  count(options: CountOptions): Promise<number>
+  activity(options: ActivityOptions): Promise<Activity>
+  /** Destroys sessions in both tiers, without reading any data. */
+  destroyAll(options: DestroyAllOptions, step: Step): Promise<DestroyManyReport>
+  /** Destroys those of the backend's sessions that are meant, but for one. */
+  destroyEach(
+    which: Omit<Which, 'now' | 'namespace'>,
+    step: Step,
+    options?: {
+      readonly except?: CacheKey | undefined
+      /** Their user was logged out everywhere. */
+      readonly isLoggedOut?: boolean
+      readonly onProgress?: ((progress: { readonly destroyed: number }) => void) | undefined
+    },
+  ): Promise<DestroyManyReport>
 }
 
-export const listing = <Data>(context: Context): Listing<Data> => {
-  const { runtime, backend, options, values, telemetry } = context
+export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Newest<Data>): Listing<Data> => {
+  const { runtime, backend, options } = context
   const { namespace, deadlineMs } = options
+  const lag: Lag = Object.freeze({ changesMs: options.maxStaleMs, usesMs: options.timings.touchBackendMs })
 
-  const shown = (listed: ListedSession): ListedData<Data> => {
-    const { key } = listed
-    if ('unreadable' in listed) return { ...NOTHING_KNOWN, key, error: listed.unreadable }
-    const { userId, createdAt, expiresAt } = listed.session
-    try {
-      return { key, data: values.decode(listed.session) as Data, userId, createdAt, expiresAt }
-    } catch (error) {
-      if (!isSessionStoreError(error, 'E_SESSION_FORMAT')) throw error
-      return { key, data: undefined, userId, createdAt, expiresAt, error }
+  const which = ({
+    app,
+    seenWithinMs,
+  }: {
+    readonly app?: string | undefined
+    readonly seenWithinMs?: number | undefined
+  }): Which => {
+    const now = runtime.now()
+    return {
+      namespace,
+      now,
+      ...(app === undefined ? {} : { app }),
+      ...(seenWithinMs === undefined ? {} : { seenSince: now - seenWithinMs }),
     }
   }
 
-  /**
-   * Sends out one event for a page, however many of its sessions cannot be read: there is mostly one reason for all of
-   * them.
-   */
-  const tellOfUnreadable = (page: readonly ListedData<Data>[]): void => {
-    const errors = page.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
-    const [error] = errors
-    if (error === undefined) return
-    telemetry.count('faults', errors.length)
-    telemetry.emit('fault', { tier: backend.name, operation: 'list', error })
+  const cursorOf = (after: string | undefined): Pick<Locator, 'key'> | undefined => {
+    if (after === undefined) return undefined
+    if (!isHandle(after))
+      throw invalidOption('after', 'the `next` of a page before, or a handle', after, { secret: true })
+    return locatorOfHandle(namespace, after)
+  }
+
+  const destroyEach: Listing<Data>['destroyEach'] = async (
+    meant,
+    step,
+    { except, isLoggedOut = false, onProgress } = {},
+  ) => {
+    const atOnce = limiter(DESTROYS_AT_ONCE)
+    let destroyed = 0
+    let cache: DestroyManyReport['cache'] = 'tombstone'
+    const end = async (locator: Locator): Promise<void> => {
+      const report = await step('destroy', true, () => destroy(context, locator, { isLoggedOut }))
+      destroyed += 1
+      if (report.cache === 'unreachable') cache = 'unreachable'
+    }
+    const goOn = async (): Promise<void> => {
+      let after: Pick<KeyListOptions, 'after'> = {}
+      for (;;) {
+        const { entries, next } = await step('list', false, () =>
+          backend.listKeys({ ...meant, namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
+        )
+        const ended = await Promise.allSettled(
+          entries.filter(({ key }) => key !== except).map((locator) => atOnce.run(() => end(locator))),
+        )
+        if (entries.length > 0) onProgress?.({ destroyed })
+        for (const result of ended) if (result.status === 'rejected') throw result.reason
+        if (next === undefined) return
+        after = { after: next }
+      }
+    }
+    try {
+      await goOn()
+    } catch (error) {
+      if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+      // The step that was given up may have done nothing, but those before it have.
+      throw destroyed > 0 || error.applied === 'unknown' ? butMayBeApplied(error) : butNotApplied(error)
+    }
+    return { destroyed, cache }
   }
 
   return {
-    list: async ({ limit = 100, after }, call) => {
-      if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT)
-        throw invalidOption('limit', `a whole number from 1 to ${LIST_LIMIT}`, limit)
-      assertCursor({ namespace, after })
-      const page: ListedData<Data>[] = []
+    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false, newest: isNewest = false }, call) => {
+      const looks = limiter(LOOKS_AT_ONCE)
+      const seenSince = seenWithinMs === undefined ? undefined : runtime.now() - seenWithinMs
+      // The backend hears of a use later than the cache does, so that older rows may be of sessions in use.
+      const lateMs = isNewest ? Math.max(lag.changesMs, lag.usesMs) : 0
+      const meant = which({ app, seenWithinMs: seenWithinMs === undefined ? undefined : seenWithinMs + lateMs })
+      const isMeant = (info: SessionInfo<Data> | undefined): info is SessionInfo<Data> =>
+        info !== undefined && (seenSince === undefined || info.seenAt === undefined || info.seenAt >= seenSince)
+      const sessions: SessionInfo<Data>[] = []
+      let asked = 0
       let bytes = 0
-      let from: CacheKey | undefined = after
+      let from = cursorOf(after)
       do {
         call.refuseIfLate()
         const part = await backend.list({
-          namespace,
-          now: runtime.now(),
-          limit: limit - page.length,
-          maxBytes: PART_BYTES,
-          ...(from === undefined ? {} : { after: from }),
+          ...meant,
+          ...{ limit: limit - sessions.length, withData, maxBytes: PART_BYTES },
+          ...(from === undefined ? {} : { after: from.key }),
         })
-        for (const listed of part.entries) {
-          page.push(shown(listed))
-          bytes += 'session' in listed ? listed.session.data.byteLength : 0
-        }
-        from = part.next
-        // The page is given while there is still time to give it. An empty page would say that no session follows, so
-        // it goes on until one is found.
+        asked += part.entries.length
+        for (const entry of part.entries) if ('session' in entry) bytes += entry.session.data.byteLength
+        const infos = isNewest
+          ? await Promise.all(part.entries.map((entry) => looks.run(() => newest(entry, withData))))
+          : part.entries.map((entry) => shown.ofListed(entry, withData))
+        sessions.push(...infos.filter(isMeant))
+        from = part.next === undefined ? undefined : { key: part.next }
+        // The page is given while there is still time to give it.
       } while (
         from !== undefined &&
-        page.length < limit &&
-        (page.length === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
+        sessions.length < limit &&
+        (asked === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
       )
-      tellOfUnreadable(page)
-      return page
+      shown.tellOfUnreadable(sessions)
+      return { sessions, next: from === undefined ? undefined : handleOf(from), lag }
     },
-    count: async () => await backend.count({ namespace, now: runtime.now() }),
-    clear: async (step) => {
-      let destroyed = 0
-      let from: CacheKey | undefined
-      do {
-        const after: { readonly after?: CacheKey } = from === undefined ? {} : { after: from }
-        const { entries, next } = await step('list', false, () =>
-          backend.listKeys({ namespace, now: runtime.now(), limit: KEYS_AT_ONCE, ...after }),
-        )
-        for (const key of entries) {
-          await step('destroy', true, () => destroy(context, { key }))
-          destroyed += 1
-        }
-        from = next
-      } while (from !== undefined)
-      return destroyed
+    count: async (countOptions) => await backend.count(which(countOptions)),
+    activity: async ({ app, withinMs }) => {
+      if (withinMs === undefined) throw invalidOption('withinMs', 'a whole number of milliseconds, from 1 on', withinMs)
+      const meant = which({ app, seenWithinMs: withinMs })
+      const [sessions, users] = await Promise.all([backend.count(meant), backend.countUsers(meant)])
+      return { sessions, users, lag }
     },
+    destroyEach,
+    destroyAll: ({ app, onProgress }, step) => destroyEach(app === undefined ? {} : { app }, step, { onProgress }),
   }
 }
-
-const NOTHING_KNOWN = { data: undefined, userId: undefined, createdAt: undefined, expiresAt: undefined } as const

@@ -2,6 +2,7 @@ import type { Locator } from '../../contract/locator.js'
 import { SessionStoreError } from '../../errors.js'
 import { checkedId } from '../../session/id.js'
 import { isKeyOf, locate } from '../../session/key.js'
+import { isHandle } from '../../session/public-handle.js'
 import type { KeyedQueue } from '../../tools/keyed-queue.js'
 import type { Context } from '../context.js'
 import type { DueFlushes } from '../owed/due-flushes.js'
@@ -25,19 +26,19 @@ export interface CallParts<Data> {
 }
 
 /**
- * Where the tiers keep the session of an id. A text that looks like a key of this store's sessions is refused. `list`
- * gives keys, and who took one for an id would be told that there is no such session, or that it is destroyed.
+ * Where the tiers keep the session of an id. A handle is refused, and so is what looks like a key of this store's
+ * sessions: who took one for an id would be told that there is no such session, or that it is destroyed.
  *
  * @throws SessionStoreError `E_INVALID_ID`
  */
 export const locatorOf = ({ options: { namespace } }: Context, given: unknown): Locator => {
   const id = checkedId(given)
-  if (isKeyOf(namespace, id)) throw keyForId()
+  if (isHandle(id) || isKeyOf(namespace, id)) throw handleForId()
   return locate(namespace, id)
 }
 
-const keyForId = (): SessionStoreError =>
+const handleForId = (): SessionStoreError =>
   new SessionStoreError(
     'E_INVALID_ID',
-    'Expected a session id, got a key such as `list` gives: there is no way back from a key to the id',
+    'Expected a session id, got a handle such as `list` gives, or a key: use `inspect` or `destroyByHandle`',
   )

@@ -1,6 +1,7 @@
 import type { Locator } from '../../contract/locator.js'
 import type { WriteOptions } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { destroyedMeanwhile, isUnavailable } from '../context.js'
 import type { Standing } from '../protocol/read.js'
 import { overwriting, wantedOf } from '../protocol/resolve.js'
@@ -36,17 +37,18 @@ export const putting = <Data>(
     const locator = locatorOf(context, id)
     const idleTtlMs = givenIdleTtl(saveOptions.idleTtlMs, options)
     const { durable = false } = saveOptions
+    const client = saveOptions.client && clientOf(saveOptions.client)
     const wanted = wantedOf(context, customs, data)
     const tries = noTries(runtime)
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
       const found = await standing(locator, call)
       if (found.state === 'none' && found.because === 'destroyed') throw destroyedMeanwhile()
       try {
-        if (found.state === 'none') return await createUnder(id, wanted, { durable, idleTtlMs }, call)
+        if (found.state === 'none') return await createUnder(id, wanted, { durable, idleTtlMs, client }, call)
         const resolve = overwriting(context, wanted)
         const written = await queue.run(locator.key, async () => {
           call.refuseIfLate()
-          return await writes.write({ locator, base: found, resolve, idleTtlMs, durable, tries, call })
+          return await writes.write({ locator, base: found, resolve, idleTtlMs, client, durable, tries, call })
         })
         const handle = handles.give(new Handle(id, locator, data, written.now, wanted.userId))
         adopt(handle, wanted, written)

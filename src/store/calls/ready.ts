@@ -1,10 +1,10 @@
 import type { ReadyOptions, StoreHealth } from '../../contract/session-store.js'
-import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { aborted, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { sessionIdFrom } from '../../session/id.js'
-import { checkedOption, milliseconds } from '../../tools/options.js'
+import { unlessAborted } from '../../tools/signals.js'
 import { sleep, within } from '../../tools/waiting.js'
 import { type Context, isUnavailable } from '../context.js'
-import { checkCallOptions } from './call-options.js'
+import { checkCallOptions, NO_OPTIONS } from './call-options.js'
 import type { Entrance } from './entrance.js'
 import { health } from './health.js'
 import { locatorOf } from './parts.js'
@@ -46,10 +46,10 @@ export const readiness = (
     return found
   }
 
-  return async (readyOptions = {}) => {
+  return async (readyOptions = NO_OPTIONS) => {
     checkCallOptions('ready', readyOptions)
-    const { deadlineMs = options.deadlineMs } = readyOptions
-    checkedOption('deadlineMs', deadlineMs, milliseconds(0))
+    const { deadlineMs = options.deadlineMs, signal } = readyOptions
+    if (signal?.aborted === true) throw aborted('ready', signal)
     const endsAt = runtime.monotonicMs() + deadlineMs
     let last = notReady(`its tiers did not answer within ${deadlineMs} ms`, undefined)
     let isOver = false
@@ -68,7 +68,8 @@ export const readiness = (
     // A program may await this call before anything else keeps the process alive.
     const letDie = runtime.keepAlive?.()
     try {
-      return await within(runtime, deadlineMs, lookUntilReady(), () => last)
+      const ready = within(runtime, deadlineMs, lookUntilReady(), () => last)
+      return await (signal === undefined ? ready : unlessAborted(signal, ready, () => aborted('ready', signal)))
     } finally {
       isOver = true
       letDie?.()

@@ -1,25 +1,31 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
+import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import {
   asDurable,
   asItStands,
   born,
+  type Client,
   halted,
   storedSession,
   takenOver,
   takeoverGuard,
   type Write,
+  type WriteStep,
 } from '../../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { LiveCopy, Reading } from '../protocol/read.js'
 import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
+import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { basisOf, Handle, type SaveInLine } from './handle.js'
@@ -32,6 +38,10 @@ export interface Regeneration {
   readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
   readonly resolve: WriteIntent['resolve']
+  /** Whether the new session ends at the latest when the old one would have. */
+  readonly keepDeadline: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client: Client | undefined
   readonly call: Call
 }
 
@@ -39,9 +49,6 @@ export interface Regenerated {
   readonly now: LiveCopy
   readonly resolved: Resolved
 }
-
-/** The step that freezes the old session. Its write id names the frozen version. */
-type Halting = Omit<Write, 'codecId' | 'data' | 'idleTtlMs'>
 
 /**
  * Moves a session to a new id. First the old session is frozen as it stands, so that no write is acknowledged that the
@@ -55,7 +62,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, call }: Regeneration,
+  { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   /**
@@ -67,7 +74,8 @@ export const regenerate = async (
   let fresh: LiveEnvelope | undefined
   let mayBeThere = false
 
-  const halting = (): Halting => ({
+  /** The step that freezes the old session. Its write id names the frozen version. */
+  const halting = (): WriteStep => ({
     now: runtime.now(),
     writeId: randomName(runtime),
     timings: options.timings,
@@ -77,7 +85,7 @@ export const regenerate = async (
    * Brings the old session, as it stands, to the backend at a version that no write can follow. Resolves to `undefined`
    * where another process came between.
    */
-  const halt = async (found: LiveCopy, step: Halting): Promise<LiveEnvelope | undefined> => {
+  const halt = async (found: LiveCopy, step: WriteStep): Promise<LiveEnvelope | undefined> => {
     let base = found.envelope
     let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {
@@ -123,15 +131,23 @@ export const regenerate = async (
 
   const storeFresh = async (old: LiveEnvelope, resolved: Resolved): Promise<LiveEnvelope> => {
     if (fresh === undefined) {
+      // It has the place of the old session among those of its user, unless it becomes another's.
+      const becomes = resolved.userChanged
+        ? await becoming(context, to, resolved.userId, call)
+        : { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: resolved.userId === undefined }
+      call.refuseIfLate()
       const first = born({
         now: runtime.now(),
         lineage: randomName(runtime),
         writeId: randomName(runtime),
         codecId: context.values.codecId,
         data: resolved.data,
-        idleTtlMs: old.idleTtlMs,
+        ...idleTimeFor(context, undefined, old, resolved.value),
         absoluteTtlMs: options.absoluteTtlMs,
-        userEpoch: old.userEpoch,
+        ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
+        app: old.app,
+        client: client ?? { address: old.address, userAgent: old.userAgent },
+        becomes,
         timings: options.timings,
       })
       mayBeThere = true
@@ -143,19 +159,30 @@ export const regenerate = async (
       const verdict = insertVerdict(first, outcome)
       if (verdict !== 'applied' && verdict !== 'superseded')
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+      if (isUserUnproved(first) && !(await isProved(context, to, first))) throw destroyedMeanwhile()
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values
-    const step: Write = { ...halting(), codecId, data: resolved.data, idleTtlMs: fresh.idleTtlMs }
+    // The session that stays when its user is logged out everywhere has come under a higher epoch.
+    const becomes =
+      old.userEpoch > fresh.userEpoch
+        ? { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: false }
+        : undefined
+    const step: Write = {
+      ...halting(),
+      ...{ codecId, data: resolved.data },
+      ...idleTimeFor(context, undefined, fresh, resolved.value),
+      ...(becomes === undefined ? {} : { becomes }),
+    }
     const next = takenOver(fresh, step, randomName(runtime), 0)
     const session = storedSession(next, resolved.userId, options.timings)
     const outcome = await backend.update(
       { locator: to, guard: takeoverGuard(fresh), session, token: fresh.backendToken },
       'regenerate',
     )
-    if (outcome.outcome === 'applied') return asDurable(next, runtime.now(), outcome.token)
-    const { row } = outcome
+    const row = outcome.outcome === 'applied' ? { ...next, state: 'live' as const, token: outcome.token } : outcome.row
     if (row.state !== 'live' || verdictOnRow(next, row) !== 'superseded') throw destroyedMeanwhile()
+    if (isUserUnproved(next) && !(await isProved(context, to, next))) throw destroyedMeanwhile()
     return asDurable(next, runtime.now(), row.token)
   }
 
@@ -289,13 +316,14 @@ export const regenerate = async (
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
   { newestOf }: Pick<Saving<Data>, 'newestOf'>,
-): ((handle: Handle<Data>, call: Call) => Promise<Handle<Data>>) => {
+): ((handle: Handle<Data>, options: RegenerateOptions, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
     before: SaveInLine | undefined,
+    { keepDeadline = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
@@ -304,16 +332,17 @@ export const regenerating = <Data>(
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
+    const client = info === undefined ? handle.client : clientOf(info)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, of: basis, to, resolve, call }),
+      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
     )
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }
 
-  return (handle, call) => {
+  return (handle, regenerateOptions, call) => {
     const wanted = wantedOf(context, customs, handle.data)
     const before = handle.lastSave
-    return handle.inTurn(() => inTurn(handle, wanted, before, call))
+    return handle.inTurn(() => inTurn(handle, wanted, before, regenerateOptions, call))
   }
 }

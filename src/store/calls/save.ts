@@ -1,8 +1,10 @@
-import type { SaveOptions, SaveReport } from '../../contract/session-store.js'
+import type { GivenIdleTtl, SaveOptions, SaveReport } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import { asDurable, isUnflushed } from '../../session/transitions.js'
+import { changesIdleTime } from '../idle-ttl.js'
 import type { LiveCopy } from '../protocol/read.js'
 import {
   type Change,
@@ -39,7 +41,7 @@ export interface Saving<Data> {
   /** Stores what the handle holds now, in turn with the other calls of this handle. */
   save(handle: Handle<Data>, options: SaveOptions, call: Call): Promise<SaveReport>
   /** Extends the session, in turn with the other calls of this handle. Does nothing where the session is gone. */
-  touch(handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void>
+  touch(handle: Handle<Data>, idleTtlMs: GivenIdleTtl | undefined, call: Call): Promise<void>
   /** Makes what was acknowledged what the handle takes for stored. Its data, its base and its user change together. */
   adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
   /** Gives what was found last in the tiers, after waiting for what runs in the background for this handle. */
@@ -48,7 +50,7 @@ export interface Saving<Data> {
 }
 
 /** The options of a save, after its idle time-out was checked. */
-type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: number | undefined }
+type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: GivenIdleTtl | undefined }
 
 export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data>): Saving<Data> => {
   const newestOf = async (handle: Handle<Data>): Promise<LiveCopy> => {
@@ -136,15 +138,16 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle: Handle<Data>,
     asked: Wanted,
     mine: SaveInLine,
-    { durable = false, unmergedKeys = [], idleTtlMs, isolated = false }: GivenSaveOptions,
+    { durable = false, unmergedKeys = [], idleTtlMs, isolated = false, client }: GivenSaveOptions,
     call: Call,
   ): Promise<SaveReport> => {
+    if (client !== undefined) handle.client = clientOf(client)
     const { doubtful } = handle
     const newest = await newestOf(handle)
     const basis = mine.basis ?? handle.known
     const { base, userId } = handle
     const changed = !sameBytes(mine.wanted, basis)
-    const ttlChanged = idleTtlMs !== undefined && idleTtlMs !== newest.envelope.idleTtlMs
+    const ttlChanged = changesIdleTime(idleTtlMs, newest.envelope)
     if (!changed && !ttlChanged && doubtful.length === 0 && !durable) {
       const report = await saveUnchanged(handle, newest)
       mine.isStored = true
@@ -170,14 +173,14 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const writeOf = async (
     handle: Handle<Data>,
     wanted: Encoded,
-    intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful'>,
+    intent: Omit<WriteIntent, 'locator' | 'of' | 'tries' | 'doubtful' | 'client'>,
   ): Promise<WriteResult> => {
-    const { locator, doubtful } = handle
+    const { locator, doubtful, client } = handle
     const tries = noTries(context.runtime)
     try {
       return await queue.run(locator.key, async () => {
         intent.call.refuseIfLate()
-        return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful })
+        return await writes.write({ ...intent, locator, of: handle.base, tries, doubtful, client })
       })
     } catch (error) {
       // The handle takes nothing for stored that was not acknowledged. But its next save has to know what may be in.
@@ -251,11 +254,11 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     return { changed: false, merged: !sameBytes(written.stored, viewOf(how.asked)), durability: 'backend' }
   }
 
-  const touchInTurn = async (handle: Handle<Data>, idleTtlMs: number | undefined, call: Call): Promise<void> => {
+  const touchInTurn = async (handle: Handle<Data>, idleTtlMs: GivenIdleTtl | undefined, call: Call): Promise<void> => {
     call.refuseIfLate()
     const newest = await newestOf(handle)
     const { locator } = handle
-    if (idleTtlMs === undefined || idleTtlMs === newest.envelope.idleTtlMs) {
+    if (!changesIdleTime(idleTtlMs, newest.envelope)) {
       handle.newest = await touch(context, locator, newest)
       return
     }

@@ -1,4 +1,5 @@
 import { isSessionStoreError } from '../../errors.js'
+import { clientOf } from '../../session/client.js'
 import { sameBytes } from '../../session/sameness.js'
 import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
@@ -24,8 +25,9 @@ export const updateSteps = <Data>(
   return {
     runtime,
     load: (id, call) => load(id, { touch: false }, call),
-    write: async (handle, { durable = false, idleTtlMs: asked }, tries, call) => {
+    write: async (handle, { durable = false, idleTtlMs: asked, client: info }, tries, call) => {
       const idleTtlMs = givenIdleTtl(asked, options)
+      const client = info && clientOf(info)
       const wanted = wantedOf(context, customs, handle.data)
       const newest = await newestOf(handle)
       const { locator, base, userId } = handle
@@ -33,7 +35,11 @@ export const updateSteps = <Data>(
       const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
       const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
-        adopt(handle, wanted, await writes.write({ locator, base: newest, resolve, idleTtlMs, durable, tries, call }))
+        adopt(
+          handle,
+          wanted,
+          await writes.write({ locator, base: newest, resolve, idleTtlMs, client, durable, tries, call }),
+        )
         return true
       } catch (error) {
         if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false

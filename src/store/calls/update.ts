@@ -209,12 +209,14 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
 const earliestOf = <Data>(round: readonly Waiting<Data>[]): Call =>
   round.map(({ call }) => call).reduce((one, other) => (other.leftMs() < one.leftMs() ? other : one))
 
-/** The options of a round: durable if any caller asked for it, and the last idle time-out that was given. */
+/** The options of a round: durable if any caller asked for it, and the last idle time-out and client that were given. */
 const together = <Data>(round: readonly Waiting<Data>[]): WriteOptions => {
+  const client = round.findLast(({ options }) => options.client !== undefined)?.options.client
   const idleTtlMs = round.findLast(({ options }) => options.idleTtlMs !== undefined)?.options.idleTtlMs
   return {
     durable: round.some(({ options }) => options.durable === true),
     ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
+    ...(client === undefined ? {} : { client }),
   }
 }
 

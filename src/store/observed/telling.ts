@@ -68,8 +68,10 @@ export const tellingOfCalls = <Data>(
       isWriteHeard() ? writing(() => store.put(id, data, options), put) : store.put(id, data, options),
     touch: (session, options) =>
       isWriteHeard() ? writing(() => store.touch(session, options), touched) : store.touch(session, options),
-    regenerate: (session) =>
-      isWriteHeard() ? writing(() => store.regenerate(session), regenerated) : store.regenerate(session),
+    regenerate: (session, options) =>
+      isWriteHeard()
+        ? writing(() => store.regenerate(session, options), regenerated)
+        : store.regenerate(session, options),
   }
 }
 

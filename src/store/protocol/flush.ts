@@ -12,7 +12,7 @@ import {
   owesFlush,
   quarantineVerdict,
 } from '../../session/decisions.js'
-import { type LiveEnvelope, neverDurable } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
@@ -22,6 +22,7 @@ import type { Updated } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 import type { InCache } from './read.js'
+import { isProved } from './users.js'
 
 /** How it ended that an envelope was to be made durable. */
 export type FlushOutcome =
@@ -126,6 +127,7 @@ export const flushing = (context: Context): Flushing => {
     switch (verdict) {
       case 'applied':
       case 'superseded': {
+        if (isUserUnproved(envelope) && !(await isProved(context, locator, envelope))) return { outcome: 'destroyed' }
         ledger.forget(locator.key, envelope.version)
         return await confirm(locator, envelope, token, backendToken, call)
       }
@@ -200,9 +202,12 @@ export const flushing = (context: Context): Flushing => {
           return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(entry) } }
         const envelope = confirmed(entry.envelope, flushed, runtime.now(), backendToken)
         const put = await cache.cas(locator.key, envelope, entry.token)
+        if (put.outcome === 'stored')
+          return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope, token: put.token } }
+        // A cache that takes no new value keeps the entry without the mark, and what was flushed is in the backend.
         return {
           outcome: 'durable',
-          now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
+          now: put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope, token: entry.token } : undefined,
         }
       }
     }

@@ -3,12 +3,13 @@ import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { tierUnavailable } from '../../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
-import { type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
+import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 
@@ -75,6 +76,20 @@ interface Flight {
   readFrom: number
 }
 
+/** What a read needs of the flush, to end the login of another. */
+export interface Flusher {
+  flush(
+    locator: Locator,
+    envelope: LiveEnvelope,
+    token: CasToken,
+    reason: 'identify',
+  ): Promise<
+    | { readonly outcome: 'durable'; readonly now: InCache | undefined }
+    | { readonly outcome: 'again' }
+    | { readonly outcome: 'destroyed' }
+  >
+}
+
 export interface Reading {
   /**
    * Gives what stands under a key now: from the cache or, on a miss, from the backend through a lease.
@@ -94,7 +109,7 @@ export interface Reading {
   fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
-export const reading = (context: Context): Reading => {
+export const reading = (context: Context, { flush }: Flusher): Reading => {
   const { runtime, cache, backend, telemetry, options } = context
   const flights = new Map<CacheKey, Flight>()
   let order = 0
@@ -111,12 +126,14 @@ export const reading = (context: Context): Reading => {
       let entry = await lookAt(context, locator.key, as, call)
       if (entry === 'away') return fromBackend(locator, 'unreachable')
       if (entry.state === 'live') {
+        entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
         if (looks === 0) telemetry.count('cacheHits')
         // An entry that may be from before an outage is compared first, as the session may have been used since.
-        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key))
-          return hasExpired(entry.envelope, runtime.now())
-            ? expired(entry)
-            : { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
+        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key)) {
+          if (hasExpired(entry.envelope, runtime.now())) return expired(entry)
+          if (!isUserUnproved(entry.envelope))
+            return { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
+        }
       }
       if (entry.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
@@ -139,7 +156,10 @@ export const reading = (context: Context): Reading => {
         const flight = flights.get(locator.key)
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
-            if (met.state === 'live') return compare(locator, met, onRead)
+            if (met.state === 'live')
+              return met.envelope.trustedAt >= cache.trustFrom(locator.key)
+                ? prove(locator, met, onRead)
+                : compare(locator, met, onRead)
             if (met.state === 'large') return readLarge(locator, met, onRead)
             return fill(locator, met.token, onRead)
           })
@@ -184,6 +204,10 @@ export const reading = (context: Context): Reading => {
     }
   }
 
+  /** What stands in the backend, with no longer a life than the options allow by now. */
+  const readBackend = async (locator: Locator): Promise<BackendCopy> =>
+    limitedCopy(context, await backend.read(locator))
+
   /**
    * The quarantine: compares an entry that may be from before an outage with the backend, before anybody is served from
    * it. Rejects if the backend cannot be asked, since then nobody can tell whether the entry holds.
@@ -196,7 +220,7 @@ export const reading = (context: Context): Reading => {
     const { key } = locator
     const stamp = trustStamp(key)
     onRead()
-    const copy = await backend.read(locator)
+    const copy = await readBackend(locator)
     const verdict = quarantineVerdict(envelope, rowOf(copy))
     telemetry.count('quarantined')
     if (verdict === 'tombstone') {
@@ -210,11 +234,32 @@ export const reading = (context: Context): Reading => {
     const now = runtime.now()
     const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
     if (hasExpired(used, now)) return expired({ envelope: used, token })
+    // What holds may be a login that nobody has proved yet.
+    if (isUserUnproved(used)) return prove(locator, { envelope: used, token }, onRead)
     const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
     // The entry holds, but the cache does not take the new stamp. So the next reader compares it again.
     return put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope: used, token } : 'again'
+  }
+
+  /**
+   * Ends a login that is under way, or whose process has died: brings it to the backend, and looks if its user was logged
+   * out everywhere meanwhile, before anybody is served the session as that user's. Rejects if the backend cannot be
+   * asked, since then nobody can tell.
+   */
+  const prove = async (
+    locator: Locator,
+    { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
+    onRead: () => void,
+  ): Promise<Standing | 'again'> => {
+    onRead()
+    const flushed = await flush(locator, envelope, token, 'identify')
+    if (flushed.outcome === 'destroyed') return none('destroyed')
+    // Another login may have come after this one, and is to be proved in its turn.
+    return flushed.outcome === 'durable' && flushed.now !== undefined && !isUserUnproved(flushed.now.envelope)
+      ? flushed.now
+      : 'again'
   }
 
   /**
@@ -237,7 +282,7 @@ export const reading = (context: Context): Reading => {
     const lease = await cache.lease(key, randomName(runtime), over)
     if (lease.outcome === 'refused') {
       onRead()
-      return foundIn(await backend.read(locator), 'refused')
+      return foundIn(await readBackend(locator), 'refused')
     }
     if (lease.outcome !== 'stored') return 'again'
     const stamp = trustStamp(key)
@@ -275,7 +320,7 @@ export const reading = (context: Context): Reading => {
     onRead: () => void,
   ): Promise<Standing> => {
     onRead()
-    const copy = await backend.read(locator)
+    const copy = await readBackend(locator)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
     if (fits) await cache.remove(locator.key, token)
     return foundIn(copy, 'too-large')
@@ -283,7 +328,7 @@ export const reading = (context: Context): Reading => {
 
   const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
     try {
-      return await backend.read(locator)
+      return await readBackend(locator)
     } catch (error) {
       await cache.remove(locator.key, lease) // so that the next reader can fill the cache at once
       throw error
@@ -292,7 +337,7 @@ export const reading = (context: Context): Reading => {
 
   const fromBackend: Reading['fromBackend'] = async (locator, why) => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    const found = foundIn(await backend.read(locator), why)
+    const found = foundIn(await readBackend(locator), why)
     // Until it is durable, a session stands in the cache alone, and the cache cannot be asked.
     const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
     if (mayStandInCache && found.state === 'none' && found.because === 'absent')

@@ -2,10 +2,11 @@ import type { BackendState } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { Locator } from '../../contract/locator.js'
 import { flushVerdict, insertVerdict } from '../../session/decisions.js'
-import { type LiveEnvelope, neverDurable } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { storedSession, takeoverGuard } from '../../session/transitions.js'
 import type { Context } from '../context.js'
 import type { NotSent } from '../tiers/backend-tier.js'
+import { isProved } from './users.js'
 
 /** A copy that is written to the backend directly, round the cache. */
 export interface Takeover {
@@ -40,6 +41,18 @@ export type TakeoverOutcome =
  * in the backend is inserted.
  */
 export const putIntoBackend = async (
+  context: Context,
+  takeover: Takeover,
+  reason: FlushReason,
+): Promise<TakeoverOutcome> => {
+  const { locator, taken } = takeover
+  const result = await send(context, takeover, reason)
+  return result.outcome === 'in' && isUserUnproved(taken) && !(await isProved(context, locator, taken))
+    ? { outcome: 'refused', row: { state: 'destroyed' }, mayBeIn: false }
+    : result
+}
+
+const send = async (
   { backend, options }: Context,
   { locator, base, taken, userId, isStillDue }: Takeover,
   reason: FlushReason,

@@ -2,6 +2,7 @@ import type { Lineage, WriteId } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
+import type { GivenIdleTtl } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import {
@@ -13,17 +14,27 @@ import {
   ringVerdict,
   type WriteSituation,
 } from '../../session/decisions.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import type { Encoded } from '../../session/sameness.js'
-import { asDurable, isUnflushed, takenOver, type Write, written } from '../../session/transitions.js'
+import {
+  asDurable,
+  type Client,
+  type Identification,
+  isUnflushed,
+  takenOver,
+  type Write,
+  written,
+} from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { InCache, LiveCopy, Reading, Standing } from './read.js'
 import { putIntoBackend } from './takeover.js'
+import { becoming } from './users.js'
 
 /** What a write stores, decided from what stands now. */
 export interface Resolved {
@@ -86,8 +97,13 @@ export interface WriteIntent {
    * is the data that the request held then.
    */
   readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
-  readonly idleTtlMs: number | undefined
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
   readonly durable: boolean
+  /** What is known of the client by now; `undefined` leaves it as it was. */
+  readonly client?: Client | undefined
+  /** The epoch of the user that the session is to carry at least from now on. Left out: the one that it has. */
+  readonly userEpoch?: number
   readonly tries: Tries
   /** Earlier saves of the same handle that rejected and may be in, the oldest first. */
   readonly doubtful?: readonly DoubtfulSave[]
@@ -160,7 +176,11 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       const { basis, missing } = earlierSaves(intent, found)
       if (await mayBeDead(locator, found, missing)) continue
       const resolved = intent.resolve(found.envelope, basis)
-      const step = stepOf(intent, found.envelope, resolved)
+      call.refuseIfLate()
+      const becomes = resolved.userChanged
+        ? await becoming(context, locator, resolved.userId, call)
+        : restamped(intent, found.envelope)
+      const step = stepOf(intent, found.envelope, resolved, becomes)
       /** Notes that this write may be in. It has to be called before anything is sent whose answer may be lost. */
       const mayBeIn = (): void => {
         tries.doubt = {
@@ -288,21 +308,37 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
     missing.some(({ lineage }) => lineage !== found.envelope.lineage) &&
     !(await flushes.isAlive(locator, found))
 
-  const stepOf = (intent: WriteIntent, base: LiveEnvelope, resolved: Resolved): Write => ({
+  /** The epoch that a write is to carry in place of that of what stands; `undefined` where it carries the same one. */
+  const restamped = ({ userEpoch }: WriteIntent, base: LiveEnvelope): Identification | undefined =>
+    userEpoch === undefined
+      ? undefined
+      : { userEpoch: Math.max(userEpoch, base.userEpoch), identifiedAt: base.identifiedAt, isProved: false }
+
+  const stepOf = (
+    intent: WriteIntent,
+    base: LiveEnvelope,
+    resolved: Resolved,
+    becomes: Identification | undefined,
+  ): Write => ({
+    ...(becomes === undefined ? {} : { becomes }),
+    client: intent.client,
     now: runtime.now(),
     writeId: intent.tries.writeId,
     codecId: context.values.codecId,
     data: resolved.data,
-    idleTtlMs: intent.idleTtlMs ?? base.idleTtlMs,
+    ...idleTimeFor(context, intent.idleTtlMs, base, resolved.value),
     timings: options.timings,
   })
 
   /**
-   * Whether a write can be tried on what the caller read. If that has expired meanwhile, or is frozen, the write takes
-   * a fresh look.
+   * Whether a write can be tried on what the caller read. If that has expired meanwhile, is frozen, or has become a
+   * user's without proof, the write takes a fresh look.
    */
   const isWritable = (base: LiveCopy | undefined): boolean =>
-    base?.where === 'cache' && !base.envelope.frozen && !hasExpired(base.envelope, runtime.now())
+    base?.where === 'cache' &&
+    !base.envelope.frozen &&
+    !isUserUnproved(base.envelope) &&
+    !hasExpired(base.envelope, runtime.now())
 
   /** Ends a write that is in what stands already: only its acknowledgement is missing. */
   const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {

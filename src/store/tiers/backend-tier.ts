@@ -13,16 +13,22 @@ import {
   type InsertOptions,
   type InsertOutcome,
   type KeyListOptions,
+  type KnowsUsers,
+  knowsUsers,
   type ListedSession,
   type ListOptions,
   type Page,
+  type RecordToken,
   type StoredSession,
   type UpdateOutcome,
+  type UserLocator,
+  type UserRecord,
+  type Which,
 } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { TierHealth } from '../../contract/health.js'
-import type { CacheKey, Locator } from '../../contract/locator.js'
-import type { EpochMs, Runtime } from '../../contract/time.js'
+import type { Locator } from '../../contract/locator.js'
+import type { Runtime } from '../../contract/time.js'
 import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Telemetry } from '../observed/telemetry.js'
@@ -59,10 +65,15 @@ export interface BackendTier {
   updateIfDue(entry: GuardedUpdate, reason: FlushReason, isStillDue: () => boolean): Promise<Updated | NotSent>
   extend(extension: Extension): Promise<ExtendOutcome>
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome>
-  /** `list`, `listKeys` and `count` reject with `E_CONFIG` where the backend cannot tell what it holds. */
+  /** `list` and the three after it reject with `E_CONFIG` where the backend cannot tell what it holds. */
   list(options: ListOptions): Promise<Page<ListedSession>>
-  listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
-  count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
+  listKeys(options: KeyListOptions): Promise<Page<Locator>>
+  count(which: Which): Promise<number>
+  countUsers(which: Which): Promise<number>
+  /** Whether it keeps records of users. If it does not, both calls for them reject with `E_CONFIG`. */
+  readonly knowsUsers: boolean
+  readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }>
+  writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -144,8 +155,14 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     )
   }
 
+  const withUsers = (): KnowsUsers => {
+    if (knowsUsers(backend)) return backend
+    throw new SessionStoreError('E_CONFIG', `Expected \`backend\` to be one that knows of users, got ${backend.name}`)
+  }
+
   return {
     name: backend.name,
+    knowsUsers: knowsUsers(backend),
     read: (locator) =>
       reads.run(async () => {
         telemetry.count('backendReads')
@@ -178,9 +195,21 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       const lister = enumerable()
       return await ask('list', false, () => lister.listKeys(listOptions))
     },
-    count: async (countOptions) => {
+    count: async (which) => {
       const counter = enumerable()
-      return await ask('count', false, () => counter.count(countOptions))
+      return await ask('count', false, () => counter.count(which))
+    },
+    countUsers: async (which) => {
+      const counter = enumerable()
+      return await ask('count', false, () => counter.countUsers(which))
+    },
+    readUser: async (user) => {
+      const keeper = withUsers()
+      return await reads.run(() => ask('readUser', false, () => keeper.readUser(user)))
+    },
+    writeUser: async (user, record, token) => {
+      const keeper = withUsers()
+      return await ask('writeUser', true, () => keeper.writeUser(user, record, token))
     },
     health: () => health(() => backend.health()),
     close: () => backend.close(),

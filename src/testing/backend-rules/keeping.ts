@@ -18,10 +18,17 @@ export const KEEPING: readonly Rule[] = [
         version: 7,
         writeIds: times(8, sampleWriteId),
         codecId: 200,
+        app: 'shop',
         userId: 'user 1',
         userEpoch: 3,
+        identifiedAt: 1_790_000_000_001,
+        address: '2001:db8::1',
+        userAgent: 'Browser/1.0 (größer; "0")',
+        reads: 4_294_967_295,
+        writes: 4_294_967_295,
         seenAt: 1_790_000_000_123,
         idleTtlMs: 1_234,
+        hasOwnIdleTtl: true,
       })
       await insertNew(backend, locator, session)
       await assertStands(backend, locator, session)
@@ -31,19 +38,29 @@ export const KEEPING: readonly Rule[] = [
     title: 'an update replaces every field',
     check: async ({ backend }) => {
       const locator = sampleLocator()
-      const first = storedSession({ userId: 'before', userEpoch: 1 })
+      const first = storedSession({
+        ...{ app: 'before', userId: 'before', userEpoch: 1, identifiedAt: 1, address: '10.0.0.1', userAgent: 'before' },
+        hasOwnIdleTtl: true,
+      })
       await insertNew(backend, locator, first)
       const second = storedSession({
         version: 2,
         writeIds: times(3, sampleWriteId),
         codecId: 2,
         data: Buffer.from('after'),
+        app: '',
         userId: undefined,
         userEpoch: 0,
+        identifiedAt: 0,
+        address: undefined,
+        userAgent: undefined,
+        reads: 5,
+        writes: 6,
         createdAt: first.createdAt + 1,
         seenAt: first.seenAt + 5,
         expiresAt: first.expiresAt - 5,
         absoluteExpiresAt: first.absoluteExpiresAt + 9,
+        hasOwnIdleTtl: false,
         idleTtlMs: 77,
       })
       const [outcome] = await backend.update([nextOf(locator, first, second)])

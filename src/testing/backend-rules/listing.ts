@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { KeyListOptions, ListedSession, Page, StoredSession } from '../../contract/backend.js'
-import type { CacheKey } from '../../contract/locator.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { at, type Bench, insertNew, plain, type Rule, times } from './rule.js'
 
@@ -14,7 +14,9 @@ const MIB = 1_048_576
 /** More pages than any rule here can need: a listing that does not come forward is a failure and no endless loop. */
 const MOST_PAGES = 100
 
-const keyOf = ({ key }: ListedSession): CacheKey => key
+const keyOf = ({ locator }: ListedSession): CacheKey => locator.key
+
+const keysOf = (locators: readonly Locator[]): readonly CacheKey[] => locators.map(({ key }) => key)
 
 const sessionIn = (listed: ListedSession): StoredSession =>
   'session' in listed ? listed.session : assert.fail('the session should be readable')
@@ -46,7 +48,7 @@ export const LISTING: readonly Rule[] = [
       const now = bench.now()
       const namespace = `list${sampleLineage()}`
       const page = { namespace, now, limit: 10 }
-      assert.deepEqual(await backend.list({ ...page, maxBytes: MIB }), { entries: [], next: undefined })
+      assert.deepEqual(await backend.list({ ...page, withData: true, maxBytes: MIB }), { entries: [], next: undefined })
       assert.deepEqual(await backend.listKeys(page), { entries: [], next: undefined })
       assert.equal(await backend.count({ namespace, now }), 0)
 
@@ -63,10 +65,10 @@ export const LISTING: readonly Rule[] = [
       await insertNew(backend, foreign, storedSession({ createdAt: now }))
       await backend.destroy(destroyed, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
 
-      const listed = (await pagesOf((from) => backend.list({ ...page, maxBytes: MIB, ...from }))).flat()
+      const listed = (await pagesOf((from) => backend.list({ ...page, withData: true, maxBytes: MIB, ...from }))).flat()
       assert.deepEqual(listed.map(keyOf), [live.key])
       assert.deepEqual(plain(sessionIn(at(listed, 0))), plain(session))
-      assert.deepEqual((await pagesOf((from) => backend.listKeys({ ...page, ...from }))).flat(), [live.key])
+      assert.deepEqual(keysOf((await pagesOf((from) => backend.listKeys({ ...page, ...from }))).flat()), [live.key])
       assert.equal(await backend.count({ namespace, now }), 1)
     },
   },
@@ -80,11 +82,11 @@ export const LISTING: readonly Rule[] = [
       for (const locator of locators) await insertNew(backend, locator, storedSession({ createdAt: now }))
       assert.equal(await backend.count({ namespace, now }), 23)
 
-      const keys = (await pagesOf((from) => backend.listKeys({ namespace, now, limit: 5, ...from }))).flat()
+      const keys = keysOf((await pagesOf((from) => backend.listKeys({ namespace, now, limit: 5, ...from }))).flat())
       assert.deepEqual(sorted(keys), sorted(locators.map(({ key }) => key)))
 
       const pages = await pagesOf(
-        (from) => backend.list({ namespace, now, limit: 5, maxBytes: MIB, ...from }),
+        (from) => backend.list({ namespace, now, limit: 5, withData: true, maxBytes: MIB, ...from }),
         async ({ next }) => {
           if (next !== undefined)
             await backend.destroy({ key: next }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
@@ -108,7 +110,9 @@ export const LISTING: readonly Rule[] = [
         [35_000, 3],
         [1, 1],
       ] as const) {
-        const pages = await pagesOf((from) => backend.list({ namespace, now, limit: 5, maxBytes, ...from }))
+        const pages = await pagesOf((from) =>
+          backend.list({ namespace, now, limit: 5, withData: true, maxBytes, ...from }),
+        )
         assert.ok(
           pages.every(({ length }) => length <= most),
           `at most ${most} of 10000 bytes each fit into ${maxBytes}, got ${pages.map(({ length }) => length).join()}`,
@@ -125,19 +129,81 @@ export const LISTING: readonly Rule[] = [
       const namespace = `past${sampleLineage()}`
       const locators = times(12, () => sampleLocator({ namespace }))
       for (const locator of locators) await insertNew(backend, locator, storedSession({ createdAt: now }))
-      const keys = (await pagesOf((from) => backend.listKeys({ namespace, now, limit: 12, ...from }))).flat()
+      const keys = keysOf((await pagesOf((from) => backend.listKeys({ namespace, now, limit: 12, ...from }))).flat())
       for (const key of keys.slice(0, 8))
         await backend.destroy({ key }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
 
       const after = at(keys, 5)
       const rest = await pagesOf((from) => backend.listKeys({ namespace, now, limit: 3, after, ...from }))
-      assert.deepEqual(rest.flat(), keys.slice(8))
+      assert.deepEqual(keysOf(rest.flat()), keys.slice(8))
       const { key: never } = sampleLocator({ namespace })
       const behind = await pagesOf((from) =>
-        backend.list({ namespace, now, limit: 12, maxBytes: MIB, after: never, ...from }),
+        backend.list({ namespace, now, limit: 12, withData: true, maxBytes: MIB, after: never, ...from }),
       )
       const listed = behind.flat().map(keyOf)
       assert.deepEqual(listed, keys.slice(keys.length - listed.length))
+    },
+  },
+  {
+    title:
+      'a listing, and a count, is of the sessions of one user, of one application, or seen since a moment, if asked',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `which${sampleLineage()}`
+      const make = async (session: Partial<StoredSession>): Promise<CacheKey> => {
+        const locator = sampleLocator({ namespace })
+        await insertNew(backend, locator, storedSession({ createdAt: now - 9_000_000, ...session }))
+        return locator.key
+      }
+      const ada = await make({ userId: 'ada', app: 'shop', seenAt: now })
+      const adaToo = await make({ userId: 'ada', app: 'blog', seenAt: now - 8_000_000 })
+      const eve = await make({ userId: 'eve', app: 'shop', seenAt: now - 8_000_000 })
+      const nobody = await make({ app: 'shop', seenAt: now })
+      const plainOne = await make({ userId: 'fay', seenAt: now - 8_000_000 })
+      await make({ userId: 'ada', app: 'shop', expiresAt: now })
+      const killed = await make({ userId: 'ada', app: 'shop' })
+      await backend.destroy({ key: killed }, { writeId: sampleWriteId(), at: now, keepUntil: now + 60_000 })
+
+      for (const [which, keys, users] of [
+        [{}, [ada, adaToo, eve, nobody, plainOne], 3],
+        [{ userId: 'ada' }, [ada, adaToo], 1],
+        [{ userId: 'ad' }, [], 0],
+        [{ app: 'shop' }, [ada, eve, nobody], 2],
+        [{ app: '' }, [plainOne], 1],
+        [{ seenSince: now - 7_000_000 }, [ada, nobody], 1],
+        [{ seenSince: now }, [ada, nobody], 1],
+        [{ seenSince: now + 1 }, [], 0],
+        [{ app: 'shop', seenSince: now - 7_000_000 }, [ada, nobody], 1],
+        [{ userId: 'ada', app: 'shop' }, [ada], 1],
+        [{ userId: 'ada', seenSince: now - 7_000_000 }, [ada], 1],
+      ] as const) {
+        const meant = { namespace, now, ...which }
+        const name = JSON.stringify(which)
+        const keysListed = await pagesOf((from) => backend.listKeys({ ...meant, limit: 2, ...from }))
+        assert.deepEqual(sorted(keysOf(keysListed.flat())), sorted(keys), `keys of ${name}`)
+        const listed = await pagesOf((from) =>
+          backend.list({ ...meant, limit: 2, withData: true, maxBytes: MIB, ...from }),
+        )
+        assert.deepEqual(sorted(listed.flat().map(keyOf)), sorted(keys), `sessions of ${name}`)
+        assert.equal(await backend.count(meant), keys.length, `count of ${name}`)
+        assert.equal(await backend.countUsers(meant), users, `users of ${name}`)
+      }
+    },
+  },
+  {
+    title: 'a listing without data has everything else, and is not ended by the size of the data',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `bare${sampleLineage()}`
+      const session = storedSession({ createdAt: now, userId: 'ada', app: 'shop', data: Buffer.alloc(10_000, 7) })
+      const locators = times(3, () => sampleLocator({ namespace }))
+      for (const locator of locators) await insertNew(backend, locator, session)
+      const { entries } = await backend.list({ namespace, now, limit: 5, withData: false, maxBytes: 1 })
+      assert.equal(entries.length, 3)
+      for (const entry of entries)
+        assert.deepEqual(plain(sessionIn(entry)), plain({ ...session, data: new Uint8Array(0) }))
     },
   },
   {
@@ -165,7 +231,10 @@ export const LISTING: readonly Rule[] = [
       ]
       for (const cursor of cursors) {
         const page = { namespace, now, limit: 5, after: cursor as CacheKey }
-        for (const call of [() => backend.list({ ...page, maxBytes: MIB }), () => backend.listKeys(page)])
+        for (const call of [
+          () => backend.list({ ...page, withData: true, maxBytes: MIB }),
+          () => backend.listKeys(page),
+        ])
           await assert.rejects(call, (error: Error & { readonly code?: unknown }) => {
             assert.equal(error.code, 'E_CONFIG', `${String(cursor)}: ${error.message}`)
             assert.ok(

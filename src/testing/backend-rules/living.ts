@@ -49,9 +49,10 @@ export const LIVING: readonly Rule[] = [
         ...(enumerable === undefined
           ? []
           : [
-              () => enumerable.list({ namespace: 'contract', now: now(), limit: 1, maxBytes: 1_000 }),
+              () => enumerable.list({ namespace: 'contract', now: now(), limit: 1, withData: true, maxBytes: 1_000 }),
               () => enumerable.listKeys({ namespace: 'contract', now: now(), limit: 1 }),
               () => enumerable.count({ namespace: 'contract', now: now() }),
+              () => enumerable.countUsers({ namespace: 'contract', now: now() }),
             ]),
       ]
       for (const call of calls) await assert.rejects(call, { name: 'SessionStoreError', code: 'E_CLOSED' })

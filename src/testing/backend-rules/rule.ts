@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict'
-import type { Backend, BackendCopy, Enumerable, Guard, GuardedUpdate, StoredSession } from '../../contract/backend.js'
+import type {
+  Backend,
+  BackendCopy,
+  Enumerable,
+  Guard,
+  GuardedUpdate,
+  KnowsUsers,
+  StoredSession,
+} from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 
@@ -8,6 +16,8 @@ export interface Bench {
   readonly backend: Backend
   /** The same, where it can tell what it holds. */
   readonly enumerable: (Backend & Enumerable) | undefined
+  /** The same, where it keeps records of users. */
+  readonly users: (Backend & KnowsUsers) | undefined
   /** The backend's clock. */
   readonly now: () => EpochMs
   /** How long after its time a session or a tombstone may still stand, as `purge` rounds. */

@@ -28,7 +28,7 @@ const calls = (backend: ReturnType<typeof backendOf>) => {
     extend: () => backend.extend([{ locator: bornThen(), seenAt: 1, expiresAt: 2 }]),
     destroy: () =>
       backend.destroy(bornThen(), { writeId: sampleWriteId(), at: QUIET_DAY, keepUntil: QUIET_DAY + 1_000 }),
-    list: () => backend.list({ namespace: 'contract', now: QUIET_DAY, limit: 9, maxBytes: 1_000_000 }),
+    list: () => backend.list({ namespace: 'contract', now: QUIET_DAY, limit: 9, withData: true, maxBytes: 1_000_000 }),
     count: () => backend.count({ namespace: 'contract', now: QUIET_DAY }),
     purge: () => backend.purge({ now: QUIET_DAY, limit: 9 }),
   }
@@ -49,7 +49,7 @@ describe('an absence', () => {
     ['a 404 with CouchDB’s reason and another error', 404, { error: 'NotFound', reason: 'missing' }],
     ['a 404 about a database, without CouchDB at the root of the URL', 404, NO_DATABASE],
   ])('is read out of nothing that asks of it, where all that is answered is %s', async (_, status, body) => {
-    const { url } = await serverThat(answering(status, body), { hasMonths: false })
+    const { url } = await serverThat(answering(status, body), { hasDatabases: false })
     const backend = backendOf(url)
     for (const [name, call] of Object.entries(calls(backend)))
       await expect(call(), name).rejects.toMatchObject(OF_NO_COUCHDB)
@@ -71,7 +71,7 @@ describe('an absence', () => {
       if (path.includes('s%3A')) json(response, 404, { error: 'not_found', reason: 'missing' })
       else json(response, 200, { db_name: 'other-2026-06' })
     }
-    const { url } = await serverThat(script, { hasMonths: false })
+    const { url } = await serverThat(script, { hasDatabases: false })
     await expect(backendOf(url).read(bornThen())).rejects.toMatchObject(OF_NO_COUCHDB)
     const named = await serverThat(script)
     expect(await backendOf(named.url).read(bornThen())).toEqual({ state: 'absent' })
@@ -127,7 +127,7 @@ describe('a login', () => {
     ['a 413', (_, response) => html(response, 413), /at the login, it answered with an error \(HTTP 413\)/],
     ['a 500', answering(500, { error: 'unknown' }), /at the login, it answered with an error \(HTTP 500\)/],
   ])('that is answered with %s says nothing of any session', async (_, script, words) => {
-    const { url, asked } = await serverThat(script, { hasMonths: false })
+    const { url, asked } = await serverThat(script, { hasDatabases: false })
     const backend = backendOf(url, cookie)
     const failure = { code: 'E_SESSION_UNAVAILABLE', message: expect.stringMatching(words) }
     for (const [name, call] of Object.entries(calls(backend))) await expect(call(), name).rejects.toMatchObject(failure)
@@ -225,7 +225,7 @@ describe('a server that lacks the database', () => {
         if (method === 'PUT' && !path.includes('s%3A')) return json(response, 201, { ok: true })
         json(response, 404, NO_DATABASE)
       },
-      { hasMonths: false },
+      { hasDatabases: false },
     )
     const made = () => server.asked.filter(({ method, path }) => method === 'PUT' && path.includes('?n='))
     return { ...server, made }
@@ -242,9 +242,9 @@ describe('a server that lacks the database', () => {
       if (run === 'insert') expect((await backend.insert(locator, storedSession())).outcome).toBe('exists')
       const [namespace = ''] = locator.key.split(':')
       if (run === 'list')
-        expect((await backend.list({ namespace, now: QUIET_DAY, limit: 9, maxBytes: 1_000_000 })).entries).toHaveLength(
-          1,
-        )
+        expect(
+          (await backend.list({ namespace, now: QUIET_DAY, limit: 9, withData: true, maxBytes: 1_000_000 })).entries,
+        ).toHaveLength(1)
       expect((await backend.health()).servers).toMatchObject([
         { state: 'down', reason: expect.stringMatching(/none of the cluster that keeps it/) },
         { state: 'up' },
@@ -255,7 +255,7 @@ describe('a server that lacks the database', () => {
 
   test('makes none while too few of the others can be asked, and says so', async () => {
     const server = await lacking()
-    const broken = await serverThat((_, response) => void response.destroy(), { hasMonths: false })
+    const broken = await serverThat((_, response) => void response.destroy(), { hasDatabases: false })
     const backend = backendOf([server.url, broken.url])
     const failure = { code: 'E_SESSION_UNAVAILABLE', message: expect.stringMatching(/too few of the other servers/) }
     await expect(backend.insert(bornThen(), storedSession())).rejects.toMatchObject({ ...failure, applied: 'no' })
@@ -289,7 +289,7 @@ describe('a server that lacks the database', () => {
         path === '/_session'
           ? json(response, 200, { ok: true, userCtx: { name: 'ann', roles: [] } })
           : json(response, 404, NO_DATABASE),
-      { hasMonths: false },
+      { hasDatabases: false },
     )
     expect(await backendOf(plain.url).health()).toMatchObject(missing)
   })

@@ -130,9 +130,9 @@ test('many documents that are too large for one answer are asked for in halves, 
     ...contentOf(storedSession({ createdAt: QUIET_DAY, data })),
   })
   const script: Script = ({ path, body }, response) => {
-    if (path.includes('_view/sessions'))
+    if (path.includes('_view/lines'))
       return json(response, 200, {
-        rows: keys.map((key) => ({ id: idOf(key), key: '', value: QUIET_DAY + 1_000_000 })),
+        rows: keys.map((key) => ({ id: idOf(key), key: [], value: [QUIET_DAY + 1_000_000, QUIET_DAY, ''] })),
       })
     const ids = (JSON.parse(body) as { docs: { id: string }[] }).docs.map(({ id }) => id)
     lookedAt.push(ids.length)
@@ -142,15 +142,15 @@ test('many documents that are too large for one answer are asked for in halves, 
   }
   // A document of 9 MiB comes to 12 MiB in base64, and four of them to less than what is read at once.
   const { backend } = await backendOn(script, { maxDocumentBytes: 12_700_000 })
-  const page = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 8, maxBytes: 30 * MIB })
-  expect(page.entries.map(({ key }) => key)).toEqual(keys.slice(0, 3))
+  const page = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 8, withData: true, maxBytes: 30 * MIB })
+  expect(page.entries.map(({ locator }) => locator.key)).toEqual(keys.slice(0, 3))
   expect(page.next).toBe(keys[2])
   expect(lookedAt).toEqual([4])
 
   lookedAt.length = 0
   const tight = await backendOn(script, { maxDocumentBytes: 3 * MIB })
   const error: unknown = await tight.backend
-    .list({ namespace: 'shop', now: QUIET_DAY, limit: 8, maxBytes: 30 * MIB })
+    .list({ namespace: 'shop', now: QUIET_DAY, limit: 8, withData: true, maxBytes: 30 * MIB })
     .catch((raised: unknown) => raised)
   // Each of them alone comes to no more than the few leaves may that one document can have.
   expect(error).toMatchObject({ entries: { length: 3 } })
@@ -160,8 +160,10 @@ test('many documents that are too large for one answer are asked for in halves, 
 test('a document that this program cannot read is in its page, and the others are read', async () => {
   const keys = Array.from({ length: 3 }, () => bornNow().key).sort()
   const { backend } = await backendOn(({ path, body }, response) => {
-    if (path.includes('_view/sessions'))
-      return json(response, 200, { rows: keys.map((key) => ({ id: idOf(key), key: '', value: 'of a newer program' })) })
+    if (path.includes('_view/lines'))
+      return json(response, 200, {
+        rows: keys.map((key) => ({ id: idOf(key), key: [], value: ['of a newer program'] })),
+      })
     const { docs } = JSON.parse(body) as { docs: { id: string }[] }
     const content = { ...contentOf(storedSession({ createdAt: QUIET_DAY })), _rev: `1-${'a'.repeat(32)}` }
     return json(response, 200, {
@@ -171,7 +173,7 @@ test('a document that this program cannot read is in its page, and the others ar
       })),
     })
   })
-  const { entries } = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 9, maxBytes: MIB })
-  expect(entries.map(({ key }) => key)).toEqual(keys)
+  const { entries } = await backend.list({ namespace: 'shop', now: QUIET_DAY, limit: 9, withData: true, maxBytes: MIB })
+  expect(entries.map(({ locator }) => locator.key)).toEqual(keys)
   expect(entries[1]).toMatchObject({ unreadable: { code: 'E_SESSION_FORMAT' } })
 })

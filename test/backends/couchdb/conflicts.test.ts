@@ -77,13 +77,26 @@ describe('leaves in conflict', () => {
     await live.backend.close()
   })
 
-  test('a listing shows no session with a destroyed leaf', async () => {
+  test.each([true, false])('a listing shows no session with a destroyed leaf, with data: %s', async (withData) => {
     const { backend, locator } = await withLeaves(storedSession({ version: 9, createdAt: now() }), [
       destroyed(),
       contentOf(storedSession({ version: 10, createdAt: now() })),
     ])
     const [namespace = ''] = locator.key.split(':')
-    expect((await backend.list({ namespace, now: now(), limit: 10, maxBytes: 1_000_000 })).entries).toEqual([])
+    const page = { namespace, now: now(), limit: 10, maxBytes: 1_000_000 }
+    expect((await backend.list({ ...page, withData })).entries).toEqual([])
+    await backend.close()
+  })
+
+  test('a listing without data shows the one that counts, and is not told of it by the index', async () => {
+    const newest = storedSession({ version: 12, createdAt: now() })
+    const { backend, locator } = await withLeaves(storedSession({ version: 9, createdAt: now() }), [
+      contentOf(newest),
+      contentOf(storedSession({ version: 10, createdAt: now() })),
+    ])
+    const [namespace = ''] = locator.key.split(':')
+    const { entries } = await backend.list({ namespace, now: now(), limit: 10, withData: false, maxBytes: 1 })
+    expect(entries).toEqual([{ locator, session: { ...newest, data: new Uint8Array(0) } }])
     await backend.close()
   })
 })

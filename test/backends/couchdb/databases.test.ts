@@ -40,7 +40,7 @@ describe('a month’s database', () => {
     expect(outcomes.every(({ outcome }) => outcome === 'inserted')).toBe(true)
     expect(await months()).toEqual(['2026-11'])
     const [name] = await couch().databases(database)
-    expect((await couch().ask(`${name}/_design/nonstick-2`)).status).toBe(200)
+    expect((await couch().ask(`${name}/_design/nonstick-3`)).status).toBe(200)
   })
 
   test('is made by several processes at once', async () => {
@@ -72,7 +72,7 @@ describe('a month’s database', () => {
         puts++
         json(response, 403, { error: 'forbidden' })
       },
-      { hasMonths: false },
+      { hasDatabases: false },
     )
     closing.push(() => server.close())
     const logged: string[] = []
@@ -102,7 +102,7 @@ describe('a month’s database', () => {
       const only = { lineage: session.lineage, version: 1 }
       expect(await backend.destroy(locator, { ...tombstone(clock.now), only })).toBe('refused')
     }
-    const page = { namespace: 'contract', now: clock.now, limit: 9, maxBytes: 1_000_000 }
+    const page = { namespace: 'contract', now: clock.now, limit: 9, withData: true, maxBytes: 1_000_000 }
     expect((await backend.list(page)).entries).toEqual([])
     expect(await backend.count({ namespace: 'contract', now: clock.now })).toBe(0)
     expect(await backend.purge({ now: clock.now, limit: 9 })).toEqual({ removed: 0, more: false })
@@ -154,7 +154,7 @@ describe('a month’s database', () => {
     }
     await expect(backend.read(locator)).rejects.toMatchObject(gone)
     await expect(
-      backend.list({ namespace: 'contract', now: clock.now, limit: 9, maxBytes: 1_000_000 }),
+      backend.list({ namespace: 'contract', now: clock.now, limit: 9, withData: true, maxBytes: 1_000_000 }),
     ).rejects.toMatchObject(gone)
     await expect(backend.count({ namespace: 'contract', now: clock.now })).rejects.toMatchObject(gone)
     await expect(backend.insert(born(), session)).rejects.toMatchObject({ ...gone, applied: 'no' })
@@ -186,7 +186,7 @@ describe('setting up', () => {
     await backend.setUp()
     expect(await months()).toEqual(['2026-11', '2026-12', '2027-01'])
     for (const name of await couch().databases(database))
-      expect((await couch().ask(`${name}/_design/nonstick-2`)).status).toBe(200)
+      expect((await couch().ask(`${name}/_design/nonstick-3`)).status).toBe(200)
     await backend.setUp()
     expect(await months()).toHaveLength(3)
   })
@@ -237,7 +237,7 @@ describe('a program that must not make databases', () => {
       if (method === 'PUT' && !path.includes('s%3A')) json(response, 403, { error: 'forbidden', reason: 'x' })
       else json(response, 404, { error: 'not_found', reason: 'Database does not exist.' })
     }
-    const server = await scripted(forbid, { hasMonths: false })
+    const server = await scripted(forbid, { hasDatabases: false })
     closing.push(() => server.close())
     const { backend, born } = world('2026-11-10T12:00:00Z', { url: server.url })
     await expect(backend.insert(born(), storedSession())).rejects.toMatchObject({

@@ -1,18 +1,22 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
   contentOf,
   copyOf,
+  HEADER,
   idOf,
   keyOf,
   knownLeafIn,
   type Leaf,
   leafOf,
+  leafOfHeader,
   movedOf,
   stateOf,
   tokenOf,
   tombstoneOf,
   winnerOf,
 } from '../../../src/backends/couchdb/document.js'
+import { contentOfUser } from '../../../src/backends/couchdb/user-document.js'
 import { storedSession } from '../../../src/testing/stored-session.js'
 
 const written = (content: object, revision = '1-a'): Leaf =>
@@ -20,14 +24,16 @@ const written = (content: object, revision = '1-a'): Leaf =>
 
 describe('a document', () => {
   test('gives back the session that was put into it', () => {
-    const session = storedSession({ userId: 'Žofia', data: Uint8Array.from({ length: 256 }, (_, byte) => byte) })
-    const leaf = written(contentOf(session))
-    expect(leaf).toEqual({ kind: 'session', revision: '1-a', session })
-    expect(written(contentOf({ ...session, userId: undefined }))).toMatchObject({ session: { userId: undefined } })
+    const session = storedSession({
+      ...{ userId: 'Žofia', app: 'shop', address: '::1', userAgent: 'größer', identifiedAt: 5, reads: 6, writes: 7 },
+      data: Uint8Array.from({ length: 256 }, (_, byte) => byte),
+    })
+    for (const each of [session, { ...session, userId: undefined, app: '', address: undefined, userAgent: undefined }])
+      expect(written(contentOf(each))).toEqual({ kind: 'session', revision: '1-a', session: each })
   })
 
   test('shows what a session is without its data being decoded', () => {
-    const session = storedSession({ userId: 'somebody' })
+    const session = storedSession({ userId: 'somebody', address: '::1', userAgent: 'Browser/1.0' })
     const { data, ...readable } = session
     expect(contentOf(session)).toMatchObject({ kind: 'session', ...readable })
     expect(Buffer.from(String(contentOf(session)['data']), 'base64')).toEqual(Buffer.from(data))
@@ -38,13 +44,26 @@ describe('a document', () => {
     expect(JSON.stringify(contentOf(session))).not.toContain('secret')
   })
 
-  test('refuses a user id that would come back as another', () => {
-    expect(() => contentOf(storedSession({ userId: 'half a pair \ud800' }))).toThrow(TypeError)
+  test.each(['userId', 'app', 'address', 'userAgent'])('refuses a text that would come back as another: %s', (name) => {
+    expect(() => contentOf(storedSession({ [name]: 'half a pair \ud800' }))).toThrow(TypeError)
+  })
+
+  test('says all but the data in its header', () => {
+    const session = storedSession({ userId: 'somebody', address: '::1', userAgent: 'Browser/1.0', app: 'shop' })
+    const document: Record<string, unknown> = { _rev: '1-a', ...contentOf(session) }
+    const header = Object.fromEntries(HEADER.map((name) => [name, document[name]]))
+    expect(leafOfHeader(header)).toEqual({
+      kind: 'session',
+      revision: '1-a',
+      session: { ...session, data: new Uint8Array(0) },
+    })
+    expect(leafOfHeader({ ...header, format: 2 }).kind).toBe('unreadable')
   })
 
   test.each([
     ['of a newer format', { ...contentOf(storedSession()), format: 2 }],
     ['of a kind that nobody knows', { kind: 'sealed', format: 1 }],
+    ['of a session with a user that is none', { ...contentOf(storedSession()), userId: 5 }],
     ['of a session without its data', { ...contentOf(storedSession()), data: undefined }],
     ['of a session with a moment that is none', { ...contentOf(storedSession()), expiresAt: '2026' }],
     ['of a tombstone that is for ever', { ...tombstoneOf('0', 1, 2), keepUntil: null }],
@@ -112,5 +131,24 @@ describe('of several leaves', () => {
   ] as const)('%s', (_, leaves, revision) => {
     expect(winnerOf(leaves)?.revision).toBe(revision)
     expect(winnerOf([...leaves].reverse())?.revision).toBe(revision)
+  })
+})
+
+describe('the page about the format', () => {
+  const page = readFileSync(new URL('../../../docs/data-format.md', import.meta.url), 'utf8')
+  /** The fields in the table that begins with this heading. */
+  const fieldsUnder = (heading: string): readonly string[] => {
+    const table = page.slice(page.indexOf(`| ${heading} | who reads it |`)).split('\n\n')[0] ?? ''
+    return [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, field = '']) => field)
+  }
+  const session = storedSession({ userId: 'ann', address: '::1', userAgent: 'Browser/1.0' })
+  const record = { epoch: 1, seats: [] }
+
+  test.each<[string, object]>([
+    ['field', contentOf(session)],
+    ['field of a tombstone', tombstoneOf('0', 1, 2)],
+    ['field of a user', contentOfUser({ namespace: 'a', userId: 'ann' }, record)],
+  ])('names what a document has, and nothing else: %s', (heading, content) => {
+    expect(fieldsUnder(heading)).toEqual(Object.keys(content))
   })
 })

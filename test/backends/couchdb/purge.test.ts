@@ -176,7 +176,7 @@ test('whoever may not list databases purges the months that count', async () => 
   expect(await backend.purge({ now: at('2026-11-21T12:00:00Z'), limit: 9 })).toEqual({ removed: 0, more: false })
   expect(asked).toEqual([
     '/_all_dbs',
-    '/a-2026-10/_design/nonstick-2/_view/ends',
-    '/a-2026-11/_design/nonstick-2/_view/ends',
+    '/a-2026-10/_design/nonstick-3/_view/ends',
+    '/a-2026-11/_design/nonstick-3/_view/ends',
   ])
 })

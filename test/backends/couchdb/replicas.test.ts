@@ -35,7 +35,7 @@ const clusterOf = async (copies: number, script: Script) => {
       if (rest !== undefined || asked.method !== 'GET') script(asked, response)
       else json(response, 200, { db_name: name, cluster: { q: 2, n: copies, w: 2, r: 2 } })
     },
-    { hasMonths: false },
+    { hasDatabases: false },
   )
   closing.push(() => server.close())
   return server
@@ -89,7 +89,7 @@ test.each([
         return json(response, 404, { error: 'not_found', reason: 'Database does not exist.' })
       json(response, method === 'PUT' ? 201 : 200, { ok: true, rev: '1-a' })
     },
-    { hasMonths: false },
+    { hasDatabases: false },
   )
   closing.push(() => server.close())
   const backend = backendOf(server.url, replicas === undefined ? {} : { replicas })
@@ -107,7 +107,7 @@ test('a database that is made with more copies than were asked for, by a rule of
       if (method === 'PUT') return json(response, 201, { ok: true, rev: '1-a' })
       json(response, 200, { db_name: path.slice(1), cluster: { n: 2 } })
     },
-    { hasMonths: false },
+    { hasDatabases: false },
   )
   closing.push(() => server.close())
   const insertion = backendOf(server.url).insert(bornThen(), storedSession())

@@ -27,24 +27,27 @@ export interface Scripted {
 export interface ScriptedOptions {
   readonly tls?: ServerOptions
   /**
-   * It has every month's database: whoever asks it about one is told so, in CouchDB's way, which does not come to the
-   * script. @default true
+   * It has every month's database, and that of the users: whoever asks it about one is told so, in CouchDB's way, which
+   * does not come to the script. @default true
    */
-  readonly hasMonths?: boolean
+  readonly hasDatabases?: boolean
 }
 
-/** The path of a month's database itself. */
-const MONTH = /\/([a-z][^/?]*\d{4}-\d{2})$/
+/** The path of a database itself. */
+const DATABASE = /\/([a-z][^/?]*(?:\d{4}-\d{2}|users))$/
 
-export const scripted = async (script: Script, { tls, hasMonths = true }: ScriptedOptions = {}): Promise<Scripted> => {
+export const scripted = async (
+  script: Script,
+  { tls, hasDatabases = true }: ScriptedOptions = {},
+): Promise<Scripted> => {
   const asked: Asked[] = []
   const listener: RequestListener = (request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const { method = '', url: path = '', headers } = request
-      const month = hasMonths && method === 'GET' ? MONTH.exec(path)?.[1] : undefined
-      if (month !== undefined) return json(response, 200, { db_name: month })
+      const name = hasDatabases && method === 'GET' ? DATABASE.exec(path)?.[1] : undefined
+      if (name !== undefined) return json(response, 200, { db_name: name })
       const one = { method, path, headers, body: Buffer.concat(chunks).toString('utf8') }
       asked.push(one)
       void script(one, response)

@@ -17,7 +17,7 @@ export interface Couch {
   options(more?: Partial<CouchdbOptions>): DatedOptions
   /** As the administrator; for looking at what the backend did, and for doing it harm. */
   ask(path: string, init?: { method?: string; body?: unknown }): Promise<{ status: number; body: unknown }>
-  /** The databases of a pattern. */
+  /** The databases of a pattern, but for the users'. */
   databases(pattern: string): Promise<readonly string[]>
 }
 
@@ -48,7 +48,10 @@ export const openCouch = async (): Promise<Couch & { stop(): Promise<void> }> =>
       ...more,
     }),
     ask,
-    databases: (database) => named(database.slice(0, database.indexOf('{'))),
+    databases: async (database) => {
+      const names = await named(database.slice(0, database.indexOf('{')))
+      return names.filter((name) => name !== database.replace('{yyyy}-{mm}', 'users'))
+    },
     stop: async () => {
       if (server === undefined) for (const name of await named(prefix)) await ask(name, { method: 'DELETE' })
       await server?.stop()

@@ -35,7 +35,7 @@ describe('several servers of one cluster', () => {
   ])(
     'a read is answered by the second when the first one %s, and the second is asked first from then on',
     async (_, script) => {
-      const first = await serverThat(script, { hasMonths: false })
+      const first = await serverThat(script, { hasDatabases: false })
       const second = await serverThat(missing)
       const backend = backendOf([first.url, second.url])
       for (let round = 0; round < 3; round++) expect(await backend.read(locator())).toEqual({ state: 'absent' })
@@ -93,7 +93,7 @@ describe('the first server of the list', () => {
         if (path.includes('s%3A')) return json(response, 404, { error: 'not_found', reason: 'missing' })
         json(response, 200, { db_name: path.slice(1) })
       },
-      { hasMonths: false },
+      { hasDatabases: false },
     )
     const second = await serverThat(missing)
     let elapsed = 0
@@ -122,15 +122,16 @@ describe('the first server of the list', () => {
     expect(first.asked).toHaveLength(1)
     pass(30_000)
     await read()
-    // It was looked for beside that call, by asking for this month’s database.
-    await expect.poll(() => first.asked.map(({ path }) => path).slice(1)).toEqual(['/nonstick-2026-06'])
+    // It was looked for beside that call, by asking for this month’s database and that of the users.
+    const lookedFor = ['/nonstick-2026-06', '/nonstick-users']
+    await expect.poll(() => first.asked.map(({ path }) => path).slice(1)).toEqual(lookedFor)
     const before = second.asked.length
     await expect
       .poll(async () => {
         await read()
         return first.asked.length
       })
-      .toBeGreaterThan(2)
+      .toBeGreaterThan(3)
     const after = second.asked.length
     await read()
     expect(second.asked.length).toBe(after)

@@ -62,10 +62,12 @@ test('where row-level security applies, no row is taken for absent: it is said, 
   const { url, schema, query } = cluster()
   const table = `hidden_${randomBytes(4).toString('hex')}`
   const role = `limited_${randomBytes(4).toString('hex')}`
-  await query(`create table "${schema}"."${table}" (like "${schema}"."session" including all)`)
+  for (const suffix of ['', '_user_record'])
+    await query(`create table "${schema}"."${table}${suffix}" (like "${schema}"."session${suffix}" including all)`)
   await query(`create role "${role}" login password 'limited'`)
   await query(`grant usage on schema "${schema}" to "${role}"`)
   await query(`grant select, insert, update, delete on "${schema}"."${table}" to "${role}"`)
+  await query(`grant select, insert, update on "${schema}"."${table}_user_record" to "${role}"`)
   const as = new URL(url)
   as.username = role
   as.password = 'limited'
@@ -93,9 +95,10 @@ test('where row-level security applies, no row is taken for absent: it is said, 
   await expect(backend.read(locator)).rejects.toMatchObject(hidden)
   await expect(backend.destroy(locator, { ...tombstone, only })).rejects.toMatchObject(hidden)
   const page = { namespace: 'contract', now: 0, limit: 9 }
-  await expect(backend.list({ ...page, maxBytes: 1_000_000 })).rejects.toMatchObject(hidden)
+  await expect(backend.list({ ...page, withData: true, maxBytes: 1_000_000 })).rejects.toMatchObject(hidden)
   await expect(backend.listKeys(page)).rejects.toMatchObject(hidden)
   await expect(backend.count({ namespace: 'contract', now: 0 })).rejects.toMatchObject(hidden)
+  await expect(backend.countUsers({ namespace: 'contract', now: 0 })).rejects.toMatchObject(hidden)
   await expect(backend.purge({ now: 1, limit: 9 })).rejects.toMatchObject(hidden)
   const [updated] = await backend.update([
     { locator, guard, session: { ...session, version: 2 }, token: new Uint8Array(0) },
@@ -106,10 +109,26 @@ test('where row-level security applies, no row is taken for absent: it is said, 
 
   await query(`alter table "${schema}"."${table}" disable row level security`)
   expect((await backend.read(locator)).state).toBe('live')
+  // A record that is hidden would bring back sessions that were ended everywhere.
+  await query(`alter table "${schema}"."${table}_user_record" enable row level security`)
+  const user = { namespace: 'contract', userId: 'ada' }
+  await expect(backend.read(locator)).rejects.toMatchObject(hidden)
+  await expect(backend.readUser(user)).rejects.toMatchObject(hidden)
+  await expect(backend.writeUser(user, { epoch: 1, seats: [] }, '1')).rejects.toMatchObject(hidden)
+  await expect(backend.writeUser(user, { epoch: 1, seats: [] }, '')).rejects.toMatchObject({ applied: 'no' })
+  expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringContaining('row-level security') })
+  await query(`alter table "${schema}"."${table}_user_record" disable row level security`)
+  expect(await backend.readUser(user)).toEqual({ record: { epoch: 0, seats: undefined }, token: '' })
+
+  await query(`revoke update on "${schema}"."${table}_user_record" from "${role}"`)
+  expect(await backend.health()).toMatchObject({
+    state: 'down',
+    reason: expect.stringContaining('on the table of the records of users (update)'),
+  })
   await query(`revoke delete on "${schema}"."${table}" from "${role}"`)
   expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringContaining('(delete)') })
   await backend.close()
-  await query(`drop table "${schema}"."${table}"`)
+  await query(`drop table "${schema}"."${table}", "${schema}"."${table}_user_record"`)
   await query(`drop owned by "${role}"`)
   await query(`drop role "${role}"`)
 })

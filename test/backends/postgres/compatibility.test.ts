@@ -40,7 +40,7 @@ const undone = (): Promise<unknown> =>
 
 const readsOf = (backend: Backend & Enumerable): readonly (() => Promise<unknown>)[] => [
   () => backend.read(sampleLocator()),
-  () => backend.list({ namespace: 'contract', now: 0, limit: 9, maxBytes: 1_000_000 }),
+  () => backend.list({ namespace: 'contract', now: 0, limit: 9, withData: true, maxBytes: 1_000_000 }),
   () => backend.count({ namespace: 'contract', now: 0 }),
 ]
 const UPGRADE = { code: 'E_BACKEND_SCHEMA', message: expect.stringMatching(/0099_later.*upgrade the program$/) }
@@ -143,7 +143,8 @@ describe('where the list cannot tell', () => {
     const { schema, query } = cluster()
     const other = `other_${randomBytes(4).toString('hex')}`
     await query(`create schema "${other}"`)
-    await query(`create table "${other}".session (like "${schema}"."${table}" including all)`)
+    for (const suffix of ['', '_user_record'])
+      await query(`create table "${other}".session${suffix} (like "${schema}"."${table}${suffix}" including all)`)
     const locator = sampleLocator()
     const backend = open({ schema: other, table: 'session' })
     expect((await backend.insert(locator, storedSession())).outcome).toBe('inserted')
@@ -159,6 +160,7 @@ describe('where the list cannot tell', () => {
     await query(`create role "${role}" login password 'limited'`)
     await query(`grant usage on schema "${schema}" to "${role}"`)
     await query(`grant select, insert, update, delete on "${schema}"."${table}" to "${role}"`)
+    await query(`grant select, insert, update on "${schema}"."${table}_user_record" to "${role}"`)
     const as = new URL(url)
     as.username = role
     as.password = 'limited'

@@ -79,7 +79,7 @@ test('a missing table, schema or database is said so, with the command that make
 
 test('a column that is missing is a schema of another version', async () => {
   const { url, schema, query } = cluster()
-  await query(`create table "${schema}"."older" (app text, id_hash bytea)`)
+  await query(`create table "${schema}"."older" (namespace text, id_hash bytea)`)
   const backend = postgres({ connectionString: url, schema, table: 'older' })
   expect((await errorOf(backend.read(sampleLocator()))).code).toBe('E_BACKEND_SCHEMA')
   await backend.close()

@@ -68,15 +68,19 @@ skipUnless('migrate', await sharedPostgres(), (postgres) => {
       `select tablename, count(*)::int as n from pg_indexes where schemaname = '${fresh.schema}' and tablename <> 'migration' group by 1 order by 1`,
     )
     expect(indexes).toEqual([
-      { tablename: 'one', n: 4 },
-      { tablename: 'two', n: 4 },
+      { tablename: 'one', n: 6 },
+      { tablename: 'one_user_record', n: 1 },
+      { tablename: 'two', n: 6 },
+      { tablename: 'two_user_record', n: 1 },
     ])
   })
 
-  test('makes a dropped table again', async () => {
+  test.each(['session', 'session_user_record'])('makes a dropped table again: %s', async (dropped) => {
     await run()
-    await query(`drop table ${fresh.schema}.session`)
+    const before = await dump()
+    await query(`drop table ${fresh.schema}.${dropped}`)
     expect((await run()).applied).toEqual(ALL)
+    expect(await dump()).toBe(before)
   })
 
   test('adopts a table whose records were lost', async () => {

@@ -56,12 +56,19 @@ const migrateAs = (url: string, names: { schema: string; table: string }): Promi
 const useTable = async (client: pg.Client, schema: string, table: string): Promise<void> => {
   const name = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
   await client.query(
-    `insert into ${name} (app, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour, seen_hour)
-     values ('a', '\\x01', '\\x0102030405060708', 1, '\\x00', now(), now(), now(), now(), 1, 1)`,
+    `insert into ${name} (namespace, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour)
+     values ('a', '\\x01', '\\x0102030405060708', 1, '\\x00', now(), now(), now(), now(), 1)`,
   )
   await client.query(`update ${name} set version = 2`)
   expect((await client.query(`select version from ${name}`)).rows).toEqual([{ version: '2' }])
   await client.query(`delete from ${name}`)
+  const records = `${quoteIdentifier(schema)}.${quoteIdentifier(`${table}_user_record`)}`
+  await client.query(
+    `insert into ${records} (namespace, user_hash, user_id, epoch, revision)
+     values ('a', sha256(convert_to('ada', 'UTF8')), 'ada', 1, 1)`,
+  )
+  await client.query(`update ${records} set epoch = 2`)
+  await client.query(`delete from ${records}`)
 }
 
 skipUnless('sql/reload', ownPostgres(), (startPostgres) => {

@@ -248,7 +248,7 @@ describe('what is refused is told why', () => {
   test('by a table without its primary key', () =>
     during(
       `alter table ${TABLE} drop constraint session_pkey`,
-      `alter table ${TABLE} add primary key (app, id_hash)`,
+      `alter table ${TABLE} add primary key (namespace, id_hash)`,
       async () => {
         const tombstone = { writeId: sampleWriteId(), at: 1, keepUntil: 2 }
         expect(await errorOf(open().destroy(sampleLocator(), tombstone))).toMatchObject({

@@ -106,7 +106,7 @@ skipUnless('the schema in PostgreSQL', await sharedPostgres(), (postgres) => {
 
   const insert = (columns: Readonly<Record<string, string>>): Promise<unknown> => {
     const row = {
-      app: "'test'",
+      namespace: "'test'",
       id_hash: "decode(md5(random()::text), 'hex')",
       lineage: "decode('0102030405060708', 'hex')",
       version: '1',
@@ -116,7 +116,6 @@ skipUnless('the schema in PostgreSQL', await sharedPostgres(), (postgres) => {
       expires_at: 'now()',
       absolute_expires_at: 'now()',
       purge_hour: '1',
-      seen_hour: '1',
       ...columns,
     }
     return connected(fresh.connectionString, (client) =>
@@ -140,6 +139,18 @@ skipUnless('the schema in PostgreSQL', await sharedPostgres(), (postgres) => {
     ['nine write ids', { write_ids: "decode(repeat('00', 72), 'hex')" }, 'write_ids_are_eight_bytes_each'],
     ['a negative version', { version: '-1' }, 'version_is_not_negative'],
     ['a codec beyond a byte', { codec: '256' }, 'codec_is_a_byte'],
+    ['negative reads', { reads: '-1' }, 'reads_and_writes_are_not_negative'],
+    ['a user without his hash', { user_id: "'ada'" }, 'user_hash_is_that_of_the_user'],
+    ['a hash without its user', { user_hash: "sha256('ada')" }, 'user_hash_is_that_of_the_user'],
+    ['another’s hash', { user_id: "'ada'", user_hash: "sha256('eve')" }, 'user_hash_is_that_of_the_user'],
+    [
+      'a tombstone that is somebody’s',
+      {
+        ...{ data: 'null', destroyed_at: 'now()', keep_until: 'now()' },
+        ...{ user_id: "'ada'", user_hash: "sha256('ada')" },
+      },
+      'a_tombstone_is_nobodys',
+    ],
     ['no hash', { id_hash: "''" }, 'id_hash_is_short'],
     ['a negative time-out', { idle_ttl_ms: '-1' }, 'idle_ttl_is_not_negative'],
   ])('refuses %s', async (_title, columns, constraint) => {
@@ -147,12 +158,14 @@ skipUnless('the schema in PostgreSQL', await sharedPostgres(), (postgres) => {
   })
 
   test('keeps an update on its page that changes neither hour nor user', async () => {
-    await insert({ id_hash: "decode('aa', 'hex')" })
+    const noon = "timestamptz '2026-01-01 12:00 UTC'"
+    await insert({ id_hash: "decode('aa', 'hex')", seen_at: noon, expires_at: `${noon} + interval '1 hour'` })
     const hot = await connected(fresh.connectionString, async (client) => {
       for (let version = 2; version <= 11; version += 1)
         await client.query(
           `update ${fresh.schema}.session
-           set version = $1, seen_at = now(), expires_at = now() + interval '1 hour', data = decode('01', 'hex')
+           set version = $1, data = decode('01', 'hex'),
+             seen_at = seen_at + interval '5 minutes', expires_at = expires_at + interval '5 minutes'
            where id_hash = decode('aa', 'hex')`,
           [version],
         )

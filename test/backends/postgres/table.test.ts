@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { type PostgresOptions, type PostgresPool, postgres } from '../../../src/backends/postgres/index.js'
+import { type PostgresOptions, postgres } from '../../../src/backends/postgres/index.js'
 import type { Backend, GuardedUpdate, StoredSession } from '../../../src/contract/backend.js'
 import type { Locator } from '../../../src/contract/locator.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { chance } from '../../concurrency/chance.js'
 import { QUIET_DAY } from '../../support/calendar.js'
+import { seed } from '../../support/seed.js'
 import { clusterForThisFile } from './cluster.js'
+import { notingPool } from './noting-pool.js'
 
 const cluster = clusterForThisFile()
 
@@ -32,43 +35,15 @@ const insertMany = async (backend: Backend, count: number, overrides: Partial<St
   return stored
 }
 
-/** A pool whose connections note each statement they are given. */
-const countingPool = (url: string): { pool: PostgresPool; texts: string[]; end(): Promise<void> } => {
-  const real = new pg.Pool({ connectionString: url })
-  const texts: string[] = []
-  const pool: PostgresPool = {
-    on: (event, listener) => real.on(event, listener),
-    removeListener: (event, listener) => real.removeListener(event, listener),
-    listenerCount: (event) => real.listenerCount(event),
-    connect: async () => {
-      const client = await real.connect()
-      return {
-        query: (statement) => {
-          texts.push(statement.text)
-          return client.query(statement)
-        },
-        release: (destroy) => client.release(destroy),
-        on: (event, listener) => client.on(event, listener),
-        removeListener: (event, listener) => client.removeListener(event, listener),
-      }
-    },
-  }
-  const end = async (): Promise<void> => {
-    real.on('error', () => {}) // a connection still closing when the server stops is nobody's failure
-    await real.end()
-  }
-  return { pool, texts, end }
-}
-
 describe('how many statements', () => {
   const counted = async (work: (backend: Backend, forget: () => void) => Promise<unknown>): Promise<number> => {
     const { url, schema, table } = cluster()
-    const { pool, texts, end } = countingPool(url)
+    const { pool, statements, end } = notingPool(url)
     const backend = postgres({ pool, schema, table, queryTimeoutMs: 20_000 })
-    await work(backend, () => texts.splice(0))
+    await work(backend, () => statements.splice(0))
     await backend.close()
     await end()
-    return texts.length
+    return statements.length
   }
 
   test('a read, an insert and a destroy are one each, and two more before the first of a process', async () => {
@@ -201,11 +176,37 @@ test('nothing of a destroyed session is left in its row but that it was, and by 
   const { schema, table, query } = cluster()
   const backend = open()
   const locator = sampleLocator({ namespace: 'erased' })
-  await backend.insert(locator, storedSession({ userId: 'somebody', userEpoch: 4 }))
+  await backend.insert(
+    locator,
+    storedSession({
+      ...{
+        app: 'shop',
+        userId: 'somebody',
+        userEpoch: 4,
+        identifiedAt: 7,
+        address: '10.0.0.1',
+        userAgent: 'Browser/1.0',
+      },
+      ...{ reads: 5, writes: 6 },
+    }),
+  )
   const writeId = sampleWriteId()
   await backend.destroy(locator, { writeId, at: 5_000, keepUntil: 9_000 })
-  const { rows } = await query(`select * from "${schema}"."${table}" where app = 'erased'`)
-  expect(rows).toMatchObject([{ user_id: null, user_epoch: 0, data: null, write_ids: Buffer.from(writeId, 'hex') }])
+  const { rows } = await query(`select * from "${schema}"."${table}" where namespace = 'erased'`)
+  expect(rows).toMatchObject([
+    {
+      ...{
+        app: '',
+        user_id: null,
+        user_hash: null,
+        user_epoch: 0,
+        identified_at: null,
+        address: null,
+        user_agent: null,
+      },
+      ...{ data: null, reads: '0', writes: '0', write_ids: Buffer.from(writeId, 'hex') },
+    },
+  ])
   await backend.close()
 })
 
@@ -221,7 +222,7 @@ test('a later destroy lengthens a tombstone’s time and never shortens it, in t
   ] as const) {
     await backend.destroy(locator, { writeId: sampleWriteId(), at: 1_000, keepUntil })
     const { rows } = await query(
-      `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where app = 'kept'`,
+      `select extract(epoch from keep_until)::int / 3600 as hours, purge_hour from "${schema}"."${table}" where namespace = 'kept'`,
     )
     expect(rows).toEqual([{ hours: kept, purge_hour: kept }])
   }
@@ -425,26 +426,25 @@ describe('what could not be read again', () => {
 
 describe('a page of a listing', () => {
   const now = QUIET_DAY
-  const tombstones = async (namespace: string, count: number): Promise<void> => {
+  const expired = async (namespace: string, count: number): Promise<void> => {
     const { url, schema, table } = cluster()
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     await client.query(
       `insert into ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}
-         (app, id_hash, lineage, version, created_at, seen_at, expires_at, absolute_expires_at, destroyed_at, keep_until,
-           purge_hour, seen_hour)
-       select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('0000000000000000', 'hex'), 0, moment, moment,
-         moment, moment, moment, moment + interval '30 days', 2147483647, 0
+         (namespace, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour)
+       select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('0000000000000000', 'hex'), 0, '', moment,
+         moment, moment, moment, 2147483647
        from generate_series(1, $2) as i, (select $3::timestamptz as moment) as moments`,
       [namespace, count, new Date(now)],
     )
     await client.end()
   }
 
-  test('passes over a bounded number of tombstones, and says where it ended', async () => {
+  test('passes over a bounded number of sessions that have expired, and says where it ended', async () => {
     const backend = open()
     const namespace = `rows${sampleLineage()}`
-    await tombstones(namespace, 25_000)
+    await expired(namespace, 25_000)
     const locators = Array.from({ length: 3 }, () => sampleLocator({ namespace }))
     for (const locator of locators) await backend.insert(locator, storedSession({ createdAt: now }))
     const keys: string[] = []
@@ -453,9 +453,10 @@ describe('a page of a listing', () => {
     for (let after: string | undefined; ; pages += 1) {
       const from = { namespace, now, limit: 100, ...(after === undefined ? {} : { after }) }
       const page = await backend.listKeys(from)
-      expect((await backend.list({ ...from, maxBytes: 1_000_000 })).next).toBe(page.next)
-      keys.push(...page.entries)
-      listed.push(...(await backend.list({ ...from, maxBytes: 1_000_000 })).entries.map(({ key }) => key))
+      const full = await backend.list({ ...from, withData: true, maxBytes: 1_000_000 })
+      expect(full.next).toBe(page.next)
+      keys.push(...page.entries.map(({ key }) => key))
+      listed.push(...full.entries.map(({ locator }) => locator.key))
       after = page.next
       if (after === undefined) break
     }
@@ -464,6 +465,41 @@ describe('a page of a listing', () => {
     expect(pages).toBe(2)
     await backend.close()
   })
+})
+
+test('counts are exact to the millisecond, wherever in an hour the moments are', async () => {
+  const backend = open({ queryTimeoutMs: 20_000 })
+  const namespace = `hours${sampleLineage()}`
+  const hour = 3_600_000
+  const { below } = chance(11)
+  // Many on an hour or beside it, and some anywhere between.
+  const moment = (): number => QUIET_DAY + (below(7) - 3) * hour + (below(2) === 0 ? below(3) - 1 : below(hour))
+  const stored = Array.from({ length: 400 }, () => ({
+    locator: sampleLocator({ namespace }),
+    session: storedSession({
+      ...{ createdAt: QUIET_DAY - 9 * hour, seenAt: moment(), expiresAt: moment() },
+      ...{ app: ['', 'shop'][below(2)] ?? '', userId: [undefined, 'ada', 'eve', 'fay'][below(4)] },
+    }),
+  }))
+  await Promise.all(stored.map(({ locator, session }) => backend.insert(locator, session)))
+  for (let round = 0; round < 60; round += 1) {
+    const [now, since, app] = [moment(), moment(), ['', 'shop'][below(2)] ?? '']
+    for (const which of [{}, { app }, { seenSince: since }, { app, seenSince: since }] as const) {
+      const meant = stored.filter(
+        ({ session }) =>
+          session.expiresAt > now &&
+          (!('app' in which) || session.app === app) &&
+          (!('seenSince' in which) || session.seenAt >= since),
+      )
+      const users = new Set(meant.flatMap(({ session: { userId } }) => userId ?? []))
+      const counted = [
+        await backend.count({ namespace, now, ...which }),
+        await backend.countUsers({ namespace, now, ...which }),
+      ]
+      expect(counted, `NONSTICK_SEED=${seed}, ${JSON.stringify({ now, ...which })}`).toEqual([meant.length, users.size])
+    }
+  }
+  await backend.close()
 })
 
 test('a session that an administrator lets live for ever is read and listed among the others', async () => {
@@ -476,15 +512,16 @@ test('a session that an administrator lets live for ever is read and listed amon
   await administrator.connect()
   await administrator.query(
     `update "${schema}"."${table}" set expires_at = 'infinity', absolute_expires_at = 'infinity', seen_at = '-infinity'
-     where app = $1 and id_hash = decode($2, 'hex')`,
+     where namespace = $1 and id_hash = decode($2, 'hex')`,
     [namespace, Buffer.from(locator.key.slice(namespace.length + 1), 'base64url').toString('hex')],
   )
   await administrator.end()
 
   const forever = { expiresAt: 2 ** 48 - 1, absoluteExpiresAt: 2 ** 48 - 1, seenAt: 0 }
   expect(await backend.read(locator)).toMatchObject({ state: 'live', session: forever })
-  const page = await backend.list({ namespace, now: QUIET_DAY, limit: 10, maxBytes: 1_000_000 })
-  expect(page.entries.map(({ key }) => key).sort()).toEqual([locator.key, other.key].sort())
-  expect(page.entries.find(({ key }) => key === locator.key)).toMatchObject({ session: forever })
+  const page = await backend.list({ namespace, now: QUIET_DAY, limit: 10, withData: true, maxBytes: 1_000_000 })
+  expect(page.entries.map(({ locator: { key } }) => key).sort()).toEqual([locator.key, other.key].sort())
+  expect(page.entries.find(({ locator: { key } }) => key === locator.key)).toMatchObject({ session: forever })
+  expect(await backend.count({ namespace, now: QUIET_DAY })).toBe(2)
   await backend.close()
 })

@@ -3,7 +3,7 @@ import { destroyRow, end, frame, type Op, type RowTold, setTombstone, type Task 
 
 /*
  * Rule 12: the backend's tombstone, then the cache's, then the acknowledgement; and both again in the
- * background where one of them could not be told. Follows `src/store/calls/destroy.ts` step by step.
+ * background where one of them could not be told. Follows `src/store/protocol/destroy.ts` step by step.
  */
 
 export interface Destroying {

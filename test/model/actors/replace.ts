@@ -1,6 +1,6 @@
 import type { BackendCopy, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { LiveEnvelope } from '../../../src/session/envelope.js'
-import type { Write } from '../../../src/session/transitions.js'
+import { NO_CLIENT, type Write } from '../../../src/session/transitions.js'
 import { lineageName, masked, TIMINGS, writeIdOf, writeOf, writesIn } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
@@ -75,8 +75,10 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       codecId: 1,
       data: masked(1 << write),
       idleTtlMs: 1e9,
+      hasOwnIdleTtl: false,
       absoluteTtlMs: 1e9,
-      userEpoch: 0,
+      app: '',
+      client: NO_CLIENT,
       timings: TIMINGS,
       over,
     }),

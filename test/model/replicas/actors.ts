@@ -1,6 +1,6 @@
 import { winnerOf } from '../../../src/backends/couchdb/document.js'
 import { type Guard, guardAdmits, type StoredSession } from '../../../src/contract/backend.js'
-import { lineageName, masked, writeIdOf, writesIn } from '../data.js'
+import { lineageName, masked, RECORDED, writeIdOf, writesIn } from '../data.js'
 import { at, type Mask, numbersIn, type Rev, type Revisions } from './revisions.js'
 import { quorumOf } from './server.js'
 import type { Answer, Ask, Op, Process, Task, World } from './world.js'
@@ -92,7 +92,7 @@ const sessionOf = ({ write }: Op, parent: StoredSession | undefined): StoredSess
   codecId: 1,
   data: masked((parent === undefined ? 0 : writesIn(parent)) | (1 << write)),
   userId: undefined,
-  userEpoch: 0,
+  ...RECORDED,
   createdAt: 1,
   seenAt: 1,
   expiresAt: 1e9,

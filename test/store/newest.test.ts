@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest'
+import { change, loaded, world } from './world.js'
+
+const identify = ({ user }: Record<string, unknown>): string | undefined => user as string | undefined
+
+test('a listing shows the newest state of each session, as the cache has it, where that is asked for', async () => {
+  const { process } = world()
+  const [store, other] = [process(), process()]
+  const { id } = await store.create({ n: 1 }, { app: 'shop' })
+  await store.create({ n: 9 }, { app: 'forum' })
+  await store.create({ n: 8 })
+  await change(other, id, (data) => {
+    data['n'] = 2
+  })
+  const lagging = await store.list({ app: 'shop', data: true })
+  expect(lagging.sessions).toMatchObject([{ app: 'shop', from: 'backend', data: { n: 1 }, writes: 1 }])
+  const newest = await store.list({ app: 'shop', data: true, newest: true })
+  expect(newest.sessions).toMatchObject([{ app: 'shop', from: 'cache', data: { n: 2 }, writes: 2 }])
+  expect(newest.next).toBeUndefined()
+})
+
+test('a listing of the newest state has each session that was used of late, and none that only the backend takes for one', async () => {
+  const { process, runtime } = world()
+  const store = process({ identify, idleTtlMs: 3_600_000 })
+  const [used, idle] = [await store.create({ n: 1 }, { app: 'shop' }), await store.create({ n: 2 }, { app: 'shop' })]
+  runtime.advance(50_000)
+  await change(store, used.id, (data) => {
+    data['n'] = 3
+  })
+  runtime.advance(5_000)
+  // The use is the cache's secret still: no flush was due.
+  expect((await store.list({ app: 'shop', seenWithinMs: 10_000 })).sessions).toEqual([])
+  const { sessions } = await store.list({ app: 'shop', seenWithinMs: 10_000, newest: true })
+  expect(sessions.map(({ handle }) => handle)).toEqual([store.handleOf(used)])
+  expect((await store.list({ app: 'shop', seenWithinMs: 60_000, newest: true })).sessions).toHaveLength(2)
+  expect(await loaded(store, idle.id)).toBeDefined()
+})
+
+test('a listing of the newest state is that of the backend where the cache cannot be asked', async () => {
+  const { process, cache } = world()
+  const store = process()
+  await store.create({ n: 1 }, { app: 'shop' })
+  cache.unreachable = true
+  expect((await store.list({ newest: true })).sessions).toMatchObject([{ from: 'backend' }])
+})
+
+test('a listing of the newest state goes from page to page', async () => {
+  const { process } = world()
+  const store = process()
+  for (let n = 0; n < 7; n += 1) await store.create({ n }, { app: 'shop' })
+  const handles = new Set<string>()
+  let after: string | undefined
+  do {
+    const { sessions, next } = await store.list({ newest: true, limit: 3, ...(after === undefined ? {} : { after }) })
+    for (const { handle } of sessions) handles.add(handle)
+    after = next
+  } while (after !== undefined)
+  expect(handles.size).toBe(7)
+})
