@@ -7,6 +7,7 @@ import { quoteIdentifier } from '../../src/backends/postgres/setup-names.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import type { Finding } from '../../src/cli/doctor/finding.js'
 import { createSessionStore } from '../../src/create-session-store.js'
+import { couchForThisFile } from '../backends/couchdb/server.js'
 import { clusterForThisFile } from '../backends/postgres/cluster.js'
 import { type MemcachedServer, ownMemcached, skipUnless } from '../support/servers.js'
 import { jsonOf, nonstick } from './command.js'
@@ -251,6 +252,28 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
       }
     })
   })
+})
+
+const couch = couchForThisFile()
+
+test('nonstick doctor looks at a CouchDB, and finds a clock that is a minute fast', async () => {
+  const env = {
+    NONSTICK_CACHE: 'memory',
+    NONSTICK_BACKEND: `couchdb+${couch().url}`,
+    NONSTICK_COUCHDB_DATABASE: couch().pattern(),
+    NONSTICK_COUCHDB_CONNECT_TIMEOUT_MS: '60s',
+    NONSTICK_COUCHDB_REQUEST_TIMEOUT_MS: '60s',
+    NONSTICK_BACKEND_TIMEOUT_MS: '60s',
+    NONSTICK_DEADLINE_MS: '60s',
+    NONSTICK_LEASE_MS: '61s',
+  }
+  expect(await nonstick(['setup'], { env })).toMatchObject({ code: 0, stderr: '' })
+  expect(jsonOf(await nonstick(['doctor', '--json'], { env }))).toMatchObject({ healthy: true })
+  const said = await nonstick(['doctor', '--json'], { env: { ...env, NODE_OPTIONS: movedBy(60_000) } })
+  expect(said.code).toBe(1)
+  expect(jsonOf<Said>(said).findings).toContainEqual(
+    expect.objectContaining({ check: 'backend-clock', finding: expect.stringContaining('behind') }),
+  )
 })
 
 test('what nonstick doctor says of a value that is not there is that it is missing', async () => {
