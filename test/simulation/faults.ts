@@ -42,6 +42,7 @@ export const FAULT_KINDS = [
   'value too large',
   'clock stepped',
   'purged',
+  'call aborted',
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)
