@@ -1,5 +1,5 @@
 import type { SessionStore } from '../contract/session-store.js'
-import { SessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
 import { keyedQueue } from '../tools/keyed-queue.js'
 import type { Call } from './calls/call.js'
@@ -14,6 +14,7 @@ import { health } from './calls/health.js'
 import { listing } from './calls/listing.js'
 import { loading } from './calls/load.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
+import { purging } from './calls/purge.js'
 import { putting } from './calls/put.js'
 import { readiness } from './calls/ready.js'
 import { regenerating } from './calls/regenerate.js'
@@ -23,6 +24,7 @@ import { updateSteps } from './calls/update-steps.js'
 import { type Context, destroyedMeanwhile } from './context.js'
 import { dueFlushes } from './owed/due-flushes.js'
 import { ledger as unflushedLedger } from './owed/ledger.js'
+import { selfPurge } from './owed/self-purge.js'
 import { flushing } from './protocol/flush.js'
 import { reading } from './protocol/read.js'
 import type { Customs } from './protocol/resolve.js'
@@ -57,10 +59,17 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const regenerate = regenerating(calls, saves)
   const listed = listing<Data>(context)
 
-  const door = entrance(context)
+  const door = entrance(context, () => bySelf.begin())
   const { timely } = door
   const { mine } = handles
-  const close = closing(calls, door)
+  const { purge, purgeBySelf } = purging(context, door)
+  const bySelf = selfPurge(runtime, options.purgeEveryMs, async () => {
+    await purgeBySelf().catch((error: unknown) => {
+      // An error of a tier was sent out as an event when the tier rejected, and that the store is closed is none.
+      if (!isSessionStoreError(error)) telemetry.emit('fault', { tier: 'the session store', operation: 'purge', error })
+    })
+  })
+  const close = closing(calls, door, bySelf.stop)
 
   return {
     create: (data, createOptions = NO_OPTIONS) =>
@@ -98,6 +107,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
     count: (countOptions = NO_OPTIONS) => timely('count', false, countOptions, () => listed.count()),
     clear: (clearOptions = NO_OPTIONS) =>
       listed.clear((isChange, work) => timely('clear', isChange, clearOptions, work)),
+    purge,
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

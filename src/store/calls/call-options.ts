@@ -5,6 +5,7 @@ import type {
   DestroySessionOptions,
   ListSessionsOptions,
   LoadOptions,
+  PurgeSessionsOptions,
   ReadyOptions,
   SaveOptions,
   TouchOptions,
@@ -12,6 +13,7 @@ import type {
 } from '../../contract/session-store.js'
 import { refuseUnknownOptions } from '../../errors.js'
 import {
+  aFunction,
   anAbortSignal,
   checkedOption,
   type Kind,
@@ -34,6 +36,7 @@ interface OptionsOf {
   readonly list: ListSessionsOptions
   readonly count: CallOptions
   readonly clear: CallOptions
+  readonly purge: PurgeSessionsOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -62,6 +65,9 @@ const listOfKeys = kindOf(
   (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
 )
 
+/** Longer than any session needs to be kept. */
+const TEN_YEARS_MS = 3_650 * 86_400_000
+
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
 
@@ -80,6 +86,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   list: { ...OF_A_CALL, limit: whole(1, LIST_LIMIT), after: ANYTHING },
   count: OF_A_CALL,
   clear: OF_A_CALL,
+  purge: { ...OF_A_CALL, limit: whole(1), graceMs: milliseconds(0, TEN_YEARS_MS), onProgress: aFunction() },
   ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }

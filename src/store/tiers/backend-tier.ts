@@ -16,6 +16,8 @@ import {
   type ListedSession,
   type ListOptions,
   type Page,
+  type PurgeOptions,
+  type PurgeOutcome,
   type StoredSession,
   type UpdateOutcome,
 } from '../../contract/backend.js'
@@ -63,6 +65,8 @@ export interface BackendTier {
   list(options: ListOptions): Promise<Page<ListedSession>>
   listKeys(options: KeyListOptions): Promise<Page<CacheKey>>
   count(options: { readonly namespace: string; readonly now: EpochMs }): Promise<number>
+  /** Has a deadline of its own, as it has more to do than other calls. */
+  purge(options: PurgeOptions): Promise<PurgeOutcome>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -89,6 +93,9 @@ const written = (flushes: readonly Flush[], outcomes: readonly UpdateOutcome[]):
     if (outcomes[at]?.outcome === 'applied') counts.set(reason, (counts.get(reason) ?? 0) + 1)
   return counts
 }
+
+/** After how long a purge is given up, in ms, if no other call is given longer. It may have an index to wait for. */
+const PURGE_TIMEOUT_MS = 60_000
 
 /** How often a change that is safe to send again is tried before the backend is taken for unreachable. */
 const TRIES = 2
@@ -181,6 +188,12 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     count: async (countOptions) => {
       const counter = enumerable()
       return await ask('count', false, () => counter.count(countOptions))
+    },
+    purge: async (purgeOptions) => {
+      const timeoutMs = Math.max(backendTimeoutMs, PURGE_TIMEOUT_MS)
+      const outcome = await ask('purge', true, () => backend.purge(purgeOptions), { timeoutMs })
+      telemetry.count('purged', outcome.removed)
+      return outcome
     },
     health: () => health(() => backend.health()),
     close: () => backend.close(),
