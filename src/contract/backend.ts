@@ -220,6 +220,20 @@ export interface PurgeOptions {
    * time. @default 86_400_000 (a day)
    */
   readonly graceMs?: number
+  /**
+   * Asked once at most in a call, before anything is removed one by one: which of these sessions live on, though they
+   * have expired here? Those that it names are left. So is every other that is extended, replaced or destroyed between
+   * the question and its removal. It is not asked about tombstones, nor about what can be in use nowhere; if nothing else
+   * is left, it is not asked at all. Where it rejects, the call does so with the same error, and removes none of them.
+   * Absent: none lives on.
+   */
+  readonly livesOn?: (keys: readonly CacheKey[]) => Promise<ReadonlySet<CacheKey>>
+  /**
+   * So many of the oldest sessions are known to live on, or not known to have ended: the call looks at that many beyond
+   * `limit`, and removes no more for it. Without this, a call that may look at nothing else would remove nothing for as
+   * long as they stand. @default 0
+   */
+  readonly knownToStay?: number
 }
 
 const DEFAULT_PURGE_GRACE_MS = 86_400_000
@@ -237,8 +251,13 @@ export const purgeGraceOf = (graceMs: number = DEFAULT_PURGE_GRACE_MS): number =
 export interface PurgeOutcome {
   /** How many, those that were dropped whole among them. */
   readonly removed: number
-  /** The limit was reached; there may be more. */
+  /** As many were found as the call was to look at, or another was purging; there may be more. */
   readonly more: boolean
+  /**
+   * Another call, of this process or another, was purging at this moment. So nothing was removed one by one. Absent: the
+   * turn was this call's.
+   */
+  readonly isBusy?: true
 }
 
 /** Of which moment, and with which grace, a purge is foreseen. */
@@ -304,6 +323,11 @@ export interface Backend {
    * a tombstone for `graceMs` as well. It never removes a session that lives: one that drops many at once rejects with
    * `E_CONFIG`, naming how many live among them, once it has done all else. Rejects with `E_CONFIG` for a `graceMs`
    * that is no number from 0 on.
+   *
+   * What was looked at is removed only if it has still ended then, so that any number of purges at once remove each
+   * session once, and none that was extended meanwhile. Where several processes share the backend, it sees to it that one
+   * of them purges at a time; the others are told so, and do not wait (`isBusy`). A process that dies over it must not
+   * keep the others from purging for more than a few minutes.
    */
   purge(options: PurgeOptions): Promise<PurgeOutcome>
 

@@ -157,6 +157,8 @@ export interface StoreStats {
   readonly touches: number
   /** Touches that reached the backend. */
   readonly extensions: number
+  /** Sessions and tombstones that this process has removed from the backend, as their time was over. */
+  readonly purged: number
   readonly destroys: number
   /** Calls that went round a cache that could not be reached. */
   readonly bypassed: number

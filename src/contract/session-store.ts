@@ -196,6 +196,34 @@ export interface CloseOptions {
   readonly deadlineMs?: number
 }
 
+export interface PurgeSessionsOptions extends CallOptions {
+  /** At most so many are removed one by one: whole, at least 1. Absent: all. What is dropped whole is, beyond it. */
+  readonly limit?: number
+  /**
+   * How long a session is kept after it has expired in the backend, in ms: whole, 0 to ten years. Whether it is in use
+   * by way of the cache is asked all the same, so that the grace is for what cannot be asked. A session of another
+   * namespace is kept for a day at least, as it may be in another cache.
+   * @default 86_400_000 (a day)
+   */
+  readonly graceMs?: number
+  /** Called after each batch, with what was done so far. What it throws rejects the call. */
+  readonly onProgress?: (soFar: PurgeReport) => void
+}
+
+export interface PurgeReport {
+  /** Sessions and tombstones that were removed, those of months that were dropped whole among them. */
+  readonly removed: number
+  /** Sessions that had expired in the backend and live in the cache: they were extended. */
+  readonly inUse: number
+  /** Sessions that were left, as the cache that may have them could not be asked. */
+  readonly unsure: number
+  /**
+   * There may be more to remove: the limit was reached, or more than a thousand sessions were `unsure`, or others kept
+   * the rows locked.
+   */
+  readonly more: boolean
+}
+
 export interface ReadyOptions extends CallOptions {
   /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
   readonly deadlineMs?: number
@@ -356,7 +384,7 @@ export interface SessionInspection<Data = Record<string, unknown>> {
 }
 
 /**
- * Sessions for a cluster. Every call settles within its deadline, except those that end many sessions, which take
+ * Sessions for a cluster. Every call settles within its deadline, except those that go through many sessions, which take
  * as long as there are sessions, and each of them can be given up before (`signal`). A session that is not there is `undefined`; a rejection means that the store could not know
  * (`E_SESSION_UNAVAILABLE`) or would not (`docs/errors.md` has each code). An id that is no string, empty or absurdly
  * long, or a handle, rejects with `E_INVALID_ID` before any I/O. After `close()` every call
@@ -487,6 +515,21 @@ export interface SessionStore<Data = Record<string, unknown>> {
 
   /** `destroy`, by a handle. Rejects with `E_INVALID_ID` for what is no handle. */
   destroyByHandle(handle: string, options?: CallOptions): Promise<DestroyReport>
+
+  /**
+   * Removes from the backend what nobody needs any longer: sessions that have expired, and tombstones whose time is over,
+   * of all namespaces that share the table, the oldest first. A store does so by itself (`purgeEveryMs`); this is for a
+   * job of one's own, or to wait for it.
+   *
+   * It works in batches of 500 with pauses between them, and takes as long as there is something to remove. Before a
+   * session is removed the cache is asked about it, and one that lives there is extended. Where another process is
+   * purging, it takes turns with that. Keeps the process alive until it has settled; may be called at any time and again.
+   *
+   * The first batch that fails rejects it, as do `close()` (`E_CLOSED`) and an aborted `signal`; what was removed until
+   * then is, and calling it again goes on. Rejects with `E_CONFIG` where CouchDB has sessions that live longer than its
+   * `absoluteTtlMs` says.
+   */
+  purge(options?: PurgeSessionsOptions): Promise<PurgeReport>
 
   /**
    * For the start of a process: resolves as soon as both tiers answer and the backend can be read, with what `health`

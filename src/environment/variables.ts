@@ -34,6 +34,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   conflict: asText,
   onBackendDown: asText,
   onCacheUnreachable: asText,
+  purgeEveryMs: asMilliseconds,
   deadlineMs: asMilliseconds,
   cacheTimeoutMs: asMilliseconds,
   backendTimeoutMs: asMilliseconds,

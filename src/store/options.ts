@@ -140,8 +140,16 @@ export interface StoreOptions<Data> {
   readonly onCacheUnreachable?: 'acknowledge' | 'reject'
 
   /**
-   * The time after which every call settles, in ms, at least `backendTimeoutMs`. `clear` takes as long as there are
-   * sessions.
+   * How often this process removes from the backend what nobody needs any longer, in ms, give or take a half: 0, or
+   * 1_000 to ten years. 0: never by itself; then something else has to call `purge`. The first time is that long after
+   * the first call of the store.
+   * @default 3_600_000 (an hour)
+   */
+  readonly purgeEveryMs?: number
+
+  /**
+   * The time after which every call settles, in ms, at least `backendTimeoutMs`. `clear` and `purge` take as long as
+   * there is something to do.
    * @default 10_000
    */
   readonly deadlineMs?: number
@@ -242,6 +250,8 @@ export interface ResolvedOptions {
   readonly emptyTombstoneTtlMs: number
   readonly onBackendDown: 'serve' | 'reject'
   readonly onCacheUnreachable: 'acknowledge' | 'reject'
+  /** 0: no purge happens by itself. */
+  readonly purgeEveryMs: number
   readonly deadlineMs: number
   readonly cacheTimeoutMs: number
   readonly backendTimeoutMs: number
@@ -325,6 +335,10 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   conflict: conflictKind,
   onBackendDown: oneOf('serve', 'reject'),
   onCacheUnreachable: oneOf('acknowledge', 'reject'),
+  purgeEveryMs: kindOf(
+    `0, or a whole number of milliseconds from 1000 to ${LONGEST_MS}`,
+    (value) => value === 0 || milliseconds(1_000, LONGEST_MS).accepts(value),
+  ),
   deadlineMs: milliseconds(10, HOUR_MS),
   cacheTimeoutMs: milliseconds(10, TEN_MINUTES_MS),
   backendTimeoutMs: milliseconds(10, TEN_MINUTES_MS),
@@ -405,6 +419,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     emptyTombstoneTtlMs: Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs),
     onBackendDown: options.onBackendDown ?? 'serve',
     onCacheUnreachable: options.onCacheUnreachable ?? 'acknowledge',
+    purgeEveryMs: options.purgeEveryMs ?? HOUR_MS,
     deadlineMs,
     maxClockSkewMs,
     thawMs,

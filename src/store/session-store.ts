@@ -6,7 +6,7 @@ import type {
   Session,
   SessionStore,
 } from '../contract/session-store.js'
-import { SessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { checkedId } from '../session/id.js'
 import { handleOf, locatorOfHandle } from '../session/public-handle.js'
 import { keyedQueue } from '../tools/keyed-queue.js'
@@ -24,6 +24,7 @@ import { listing, type Step } from './calls/listing.js'
 import { loading } from './calls/load.js'
 import { newestOf } from './calls/newest.js'
 import { type CallParts, locatorOf } from './calls/parts.js'
+import { purging } from './calls/purge.js'
 import { putting } from './calls/put.js'
 import { readiness } from './calls/ready.js'
 import { regenerating } from './calls/regenerate.js'
@@ -34,6 +35,7 @@ import { updateSteps } from './calls/update-steps.js'
 import { type Context, destroyedMeanwhile } from './context.js'
 import { dueFlushes } from './owed/due-flushes.js'
 import { ledger as unflushedLedger } from './owed/ledger.js'
+import { selfPurge } from './owed/self-purge.js'
 import { destroy } from './protocol/destroy.js'
 import { flushing } from './protocol/flush.js'
 import { reading } from './protocol/read.js'
@@ -73,7 +75,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   const ofUser = byUser(calls, listed, shown, newest)
   const ofHandle = byHandle(context, shown)
 
-  const door = entrance(context)
+  const door = entrance(context, () => bySelf.begin())
   const { timely } = door
   const { mine } = handles
   const { namespace } = options
@@ -84,7 +86,14 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       timely(operation, isChange, signal === undefined ? NO_OPTIONS : { signal }, work)
   const locatorOfSession = (session: Session<Data> | string): Locator =>
     isSession(session) ? mine(session).locator : locatorOf(context, session)
-  const close = closing(calls, door)
+  const { purge, purgeBySelf } = purging(context, door)
+  const bySelf = selfPurge(runtime, options.purgeEveryMs, async () => {
+    await purgeBySelf().catch((error: unknown) => {
+      // An error of a tier was sent out as an event when the tier rejected, and that the store is closed is none.
+      if (!isSessionStoreError(error)) telemetry.emit('fault', { tier: 'the session store', operation: 'purge', error })
+    })
+  })
+  const close = closing(calls, door, bySelf.stop)
 
   return {
     create: (data, createOptions = NO_OPTIONS) =>
@@ -147,6 +156,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       ),
     destroyByHandle: (handle, handleOptions = NO_OPTIONS) =>
       timely('destroyByHandle', true, handleOptions, () => ofHandle.destroy(locatorOfHandle(namespace, handle))),
+    purge,
     ready: readiness(context, door),
     health: () => health(context),
     stats: () => telemetry.stats(due.unflushed()),

@@ -108,10 +108,12 @@ export const configOf = (lots: Lots): Config => {
   const share = lots.pick([0.15, 0.35, 0.6, 1])
   // Or few kinds of faults, but these over and over, in one session that all are at work on: what is deep needs that.
   const isNarrow = lots.happens(0.25)
-  for (const kind of FAULT_KINDS.filter((each) => !isOfUsers(each)))
-    if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
+  const drawn = FAULT_KINDS.filter((kind) => kind !== 'call aborted' && !isOfUsers(kind))
+  for (const kind of drawn) if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
   if (isNarrow && lots.happens(0.7)) faults.add('troubles together')
   const short = lots.happens(0.3)
+  // Its lots are its own, so that a schedule without it is the one that its seed has always given.
+  if (lots.branch('aborts').happens(0.5)) faults.add('call aborted')
   // Where clocks step by an hour, sessions end by that which live for less.
   if (short) faults.delete('clock stepped')
   const idleTtlMs = short ? 6_000 : 86_400_000

@@ -46,6 +46,7 @@ export const FAULT_KINDS = [
   'clock stepped',
   'purged',
   ...OF_USERS,
+  'call aborted',
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)

@@ -93,6 +93,8 @@ export class SimulatedProcess implements Owner {
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,
       ...limitOf(config.users),
+      // The world purges by strikes of its own.
+      purgeEveryMs: 0,
       ...control.options?.(config),
     })
     this.store = control.store?.(store, world) ?? store

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Session } from '../../src/contract/session-store.js'
+import type { CallOptions, Session } from '../../src/contract/session-store.js'
 import { type Data, ownKey, sightOf, tokensOf } from './data.js'
 import type { FaultKind } from './faults.js'
 import type { Operation, OperationKind, SessionHistory, Writes } from './history.js'
@@ -147,6 +147,8 @@ export class Client {
   readonly #process: SimulatedProcess
   readonly #name: string
   readonly #lots: Lots
+  /** The lots that say which calls are given up. */
+  readonly #aborts: Lots
   readonly #weights: readonly (readonly [OperationKind, number])[]
   readonly #total: number
   /** The copies it holds, as requests do, some of them for long. */
@@ -160,6 +162,7 @@ export class Client {
     this.#process = process
     this.#name = name
     this.#lots = lots
+    this.#aborts = lots.branch('aborts')
     const { shortSessions, users } = world.config
     if (users !== undefined)
       this.#ofUsers = new UserClient(world, workload, process, { name, lots: lots.branch('users'), users })
@@ -251,7 +254,7 @@ export class Client {
       persistOn === 'identify' && this.#lots.happens(0.3) ? { log: [token], user: token } : { log: [token] }
     const isDeferred = persistOn === 'due' || (persistOn === 'identify' && data.user === undefined)
     await this.#perform('create', session, token, async (operation) => {
-      const made = await this.#process.store.create(data, { id: session.id })
+      const made = await this.#process.store.create(data, { id: session.id, ...this.#patience() })
       operation.outcome = { is: 'ok', durability: isDeferred ? 'cache' : 'backend' }
       operation.sight = sightOf(made)
       if (this.#lots.happens(0.5)) this.#held.set(session.name, heldOf(made))
@@ -261,7 +264,7 @@ export class Client {
   async load(session: SessionHistory): Promise<Held | undefined> {
     let found: Held | undefined
     await this.#perform('load', session, undefined, async (operation) => {
-      const loaded = await this.#process.store.load(session.id)
+      const loaded = await this.#process.store.load(session.id, this.#patience())
       operation.outcome = { is: 'ok' }
       if (loaded !== undefined) {
         operation.sight = sightOf(loaded)
@@ -341,7 +344,7 @@ export class Client {
       session,
       token,
       async (operation) => {
-        const { durability } = await this.#process.store.save(held.handle, { durable })
+        const { durability } = await this.#process.store.save(held.handle, { durable, ...this.#patience() })
         operation.outcome = { is: 'ok', durability }
       },
       writes,
@@ -422,7 +425,7 @@ export class Client {
       session,
       token,
       async (operation) => {
-        updated = await this.#process.store.update(session.id, change, { durable })
+        updated = await this.#process.store.update(session.id, change, { durable, ...this.#patience() })
         if (updated === undefined) {
           // Nothing was there to change: like a load that found nothing.
           operation.outcome = { is: 'failed', code: 'no session', applied: 'no' }
@@ -458,6 +461,18 @@ export class Client {
     return true
   }
 
+  /** With what a call is made: now and then with a signal, by which it is given up a moment later, or at once. */
+  #patience(): CallOptions {
+    const { clock, config } = this.#world
+    if (!config.faults.has('call aborted') || !this.#aborts.happens(0.08)) return {}
+    const controller = new AbortController()
+    const afterMs = this.#aborts.pick([0, 1, 3, 10, 100, 1_000]) * this.#aborts.next()
+    if (afterMs === 0) controller.abort()
+    else clock.after(afterMs, () => controller.abort(), this.#process)
+    this.#world.strikeFelt('call aborted')
+    return { signal: controller.signal }
+  }
+
   #pauseBriefly(): Promise<void> {
     return this.#world.clock.sleep(this.#lots.pick([0, 1, 3, 10]) * this.#lots.next(), this.#process)
   }
@@ -466,7 +481,7 @@ export class Client {
     const held = this.#held.get(session.name) ?? (await this.load(session))
     if (held === undefined) return
     await this.#perform('touch', session, undefined, async (operation) => {
-      await this.#process.store.touch(held.handle)
+      await this.#process.store.touch(held.handle, this.#patience())
       operation.outcome = { is: 'ok' }
     })
   }
@@ -479,7 +494,7 @@ export class Client {
     if (login !== undefined) held.handle.data[ownKey(login)] = true
     const writes: Writes = login === undefined ? {} : { login }
     const regenerating = async (operation: Operation): Promise<void> => {
-      const fresh = await this.#process.store.regenerate(held.handle)
+      const fresh = await this.#process.store.regenerate(held.handle, this.#patience())
       this.#workload.onRegenerated(operation, session, fresh, { process: this.#process.name, client: this.#name })
     }
     await this.#perform('regenerate', session, undefined, regenerating, writes)
@@ -488,7 +503,7 @@ export class Client {
   async destroy(session: SessionHistory): Promise<void> {
     this.#held.delete(session.name)
     await this.#perform('destroy', session, undefined, async (operation) => {
-      const { cache } = await this.#process.store.destroy(session.id)
+      const { cache } = await this.#process.store.destroy(session.id, this.#patience())
       operation.outcome = { is: 'ok', cacheToldOfEnd: cache === 'tombstone' }
     })
   }
@@ -501,7 +516,7 @@ export class Client {
       session,
       token,
       async (operation) => {
-        await this.#process.store.put(session.id, { log: [token], putBy: token })
+        await this.#process.store.put(session.id, { log: [token], putBy: token }, this.#patience())
         operation.outcome = { is: 'ok', durability: 'cache' }
       },
       { becomes: null },

@@ -105,6 +105,14 @@ const COUNTERS: readonly Moves[] = [
       await settled()
     },
   ],
+  [
+    'purged',
+    1,
+    async ({ store, runtime }) => {
+      runtime.advance(3 * 86_400_000)
+      await store.purge()
+    },
+  ],
   ['destroys', 1, ({ store, id }) => store.destroy(id)],
   [
     'bypassed',

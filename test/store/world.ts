@@ -37,13 +37,13 @@ export const world = () => {
     cache,
     backend,
     keyOf,
-    /** A process of the cluster. */
+    /** A process of the cluster. It does not purge by itself, unless it is told to. */
     process: (options: StoreOptions<Data> = {}): SessionStore<Data> =>
-      createSessionStore<Data>({ cache, backend, runtime, ...options }),
+      createSessionStore<Data>({ cache, backend, runtime, purgeEveryMs: 0, ...options }),
     /** A process whose own connections a test can break without breaking the others'. */
     processWithTiers: (options: StoreOptions<Data> = {}) => {
       const own = { cache: faultyCache(rawCache), backend: faultyBackend(rawBackend) }
-      return { ...own, store: createSessionStore<Data>({ ...own, runtime, ...options }) }
+      return { ...own, store: createSessionStore<Data>({ ...own, runtime, purgeEveryMs: 0, ...options }) }
     },
     /** All of the cache is gone, as after a restart. */
     loseCache: () => rawCache.flush(),

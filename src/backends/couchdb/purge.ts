@@ -9,11 +9,13 @@ import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
 import { ofDatabaseNames, ofDropping, ofSession } from './answers.js'
 import type { Databases } from './databases.js'
+import { keyOf } from './document.js'
 import type { Documents } from './documents.js'
 import type { Indexes } from './indexes.js'
-import { candidateMonths, isOver, type Month } from './months.js'
+import { candidateMonths, isOver, type Month, monthAt } from './months.js'
 import type { ResolvedCouchdbOptions } from './options.js'
 import { type Call, type Requests, WHO } from './requests.js'
+import { Turn } from './turn.js'
 
 /** What `purge` would do with a month's database. */
 export interface PurgePlan extends PurgeForecast {
@@ -38,11 +40,13 @@ const LARGEST_LIST = 32_000_000
 /** A request removes at most this many documents. */
 const LARGEST_REMOVAL = 1_000
 
-interface Doomed {
+/** What has ended, and may be removed. */
+interface Ended {
   readonly month: Month
   readonly id: string
   readonly revision: string
   readonly endsAt: EpochMs
+  readonly isSession: boolean
 }
 
 /** Drops months that are over, and removes what has ended in the others. */
@@ -52,6 +56,7 @@ export class Purge {
   readonly #documents: Documents
   readonly #indexes: Indexes
   readonly #options: ResolvedCouchdbOptions
+  readonly #turn: Turn
 
   constructor(
     requests: Requests,
@@ -65,6 +70,7 @@ export class Purge {
     this.#documents = documents
     this.#indexes = indexes
     this.#options = options
+    this.#turn = new Turn(databases, options)
   }
 
   async plan(call: Call, { now, graceMs }: PurgeForecastOptions): Promise<readonly PurgePlan[]> {
@@ -74,9 +80,15 @@ export class Purge {
     return plans
   }
 
+  async run(call: Call, options: PurgeOptions): Promise<PurgeOutcome> {
+    const [newest = monthAt(options.now)] = candidateMonths(options.now, this.#options)
+    const grace = purgeGraceOf(options.graceMs)
+    const outcome = await this.#turn.run(call, newest, () => this.#run(call, options, grace))
+    return outcome ?? { removed: 0, more: true, isBusy: true }
+  }
+
   /** Months are dropped whole, whatever `limit` says: that costs no more for a full one than for an empty one. */
-  async run(call: Call, { now, limit, graceMs }: PurgeOptions): Promise<PurgeOutcome> {
-    const grace = purgeGraceOf(graceMs)
+  async #run(call: Call, { now, limit, livesOn, knownToStay = 0 }: PurgeOptions, grace: number): Promise<PurgeOutcome> {
     let removed = 0
     const kept: Month[] = []
     const refused: PurgePlan[] = []
@@ -89,9 +101,13 @@ export class Purge {
       if (plan?.action === 'refuse') refused.push(plan)
     }
     // Tombstones wait for the grace too: the index that finds them holds the sessions as well.
-    const doomed = await this.#doomed(call, kept, now - grace, limit)
+    const most = limit + knownToStay
+    const ended = await this.#ended(call, kept, now - grace, most)
+    const inQuestion = ended.filter(({ isSession }) => isSession).map(({ id }) => keyOf(id))
+    const living = inQuestion.length === 0 ? undefined : await livesOn?.(inQuestion)
+    const doomed = ended.filter(({ id }) => living?.has(keyOf(id)) !== true).slice(0, limit)
     for (const month of kept) removed += await this.#remove(call, month, doomed)
-    const more = doomed.length === limit
+    const more = ended.length === most
     // Said last, and only once there is nothing else to do, so that it keeps nobody from doing it.
     if (refused.length > 0 && !more) throw this.#refusal(call, refused)
     return { removed, more }
@@ -133,16 +149,18 @@ export class Purge {
     return is === 'dropped' ? removable : 0
   }
 
-  async #doomed(call: Call, months: readonly Month[], now: EpochMs, limit: number): Promise<readonly Doomed[]> {
-    const doomed: Doomed[] = []
+  async #ended(call: Call, months: readonly Month[], now: EpochMs, limit: number): Promise<readonly Ended[]> {
+    const ended: Ended[] = []
     for (const month of months)
-      for (const { id, key, value } of await this.#indexes.rows(call, month, 'ends', { endkey: now, limit }))
-        doomed.push({ month, id, revision: revisionOf(value), endsAt: Number(key) })
-    return doomed.sort((one, other) => one.endsAt - other.endsAt).slice(0, limit)
+      for (const { id, key, value } of await this.#indexes.rows(call, month, 'ends', { endkey: now, limit })) {
+        const isSession = kindOf(value) === 'session'
+        ended.push({ month, id, revision: revisionOf(value), endsAt: Number(key), isSession })
+      }
+    return ended.sort((one, other) => one.endsAt - other.endsAt).slice(0, limit)
   }
 
   /** One that was extended or removed since it was seen is left alone: its revision is another. */
-  async #remove(call: Call, month: Month, doomed: readonly Doomed[]): Promise<number> {
+  async #remove(call: Call, month: Month, doomed: readonly Ended[]): Promise<number> {
     const those = doomed.filter((one) => one.month === month)
     let removed = 0
     for (let start = 0; start < those.length; start += LARGEST_REMOVAL)

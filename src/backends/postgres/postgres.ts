@@ -43,6 +43,7 @@ import {
   addressOf,
   copyOf,
   extensionHourOf,
+  hexOf,
   hourOf,
   keyOf,
   lastPurgeHourOf,
@@ -226,13 +227,31 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
   }
 
   /** Removes a session or a tombstone up to an hour after its time: the index that finds it counts in hours. */
-  async purge({ now, limit, graceMs }: PurgeOptions): Promise<PurgeOutcome> {
+  async purge({ now, limit, graceMs, livesOn, knownToStay = 0 }: PurgeOptions): Promise<PurgeOutcome> {
     const grace = purgeGraceOf(graceMs)
-    const call = await this.#begin('purge', CHANGING)
-    const values = [lastPurgeHourOf(now, grace), timestampOf(now), timestampOf(now - grace), limit]
-    const { rows } = await this.#ask(call, this.#statements.purge, values)
-    const removed = Number(rows[0]?.['removed'] ?? 0)
-    return { removed, more: removed === limit }
+    const moments = [timestampOf(now), timestampOf(now - grace)]
+    const looking = await this.#begin('purge', CHANGING)
+    const most = limit + knownToStay
+    const values = [lastPurgeHourOf(now, grace), ...moments, most]
+    const { rows } = await this.#ask({ ...looking, ...READING }, this.#statements.ended, values).catch((error) => {
+      throw butNotApplied(error)
+    })
+    const ended = rows
+      .filter(({ namespace }) => namespace !== null)
+      .map((row) => ({ row, key: keyOf(row, String(row['namespace'])) }))
+    const more = ended.length === most
+    const inQuestion = ended.filter(({ row }) => row['may_live'] === true).map(({ key }) => key)
+    const living = inQuestion.length === 0 ? undefined : await livesOn?.(inQuestion)
+    const doomed = ended.filter(({ key }) => living?.has(key) !== true).slice(0, limit)
+    if (doomed.length === 0) return { removed: 0, more }
+    const named = JSON.stringify(
+      doomed.map(({ row }) => ({ namespace: row['namespace'], id_hash: hexOf(row['id_hash']) })),
+    )
+    // Whoever was asked may have taken long, so this is a call of its own.
+    const removing = await this.#begin('purge', CHANGING)
+    const [turn] = (await this.#ask(removing, this.#statements.purge, [named, ...moments])).rows
+    if (turn?.['mine'] !== true) return { removed: 0, more: true, isBusy: true }
+    return { removed: Number(turn['removed'] ?? 0), more }
   }
 
   async planPurge({ now, graceMs }: PurgeForecastOptions): Promise<readonly PurgeForecast[]> {

@@ -43,6 +43,9 @@ export const addressOf = (key: CacheKey): Address => {
   return { namespace, idHash }
 }
 
+/** Bytes as `decode(…, 'hex')` takes them. */
+export const hexOf = (bytes: unknown): string => bytesOf(bytes).toString('hex')
+
 export const keyOf = (row: Row, namespace: string): CacheKey =>
   `${namespace}:${bytesOf(row['id_hash']).toString('base64url')}`
 

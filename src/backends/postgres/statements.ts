@@ -93,6 +93,9 @@ export interface Statements {
   readonly destroyOnly: Statement
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
+  /** What a purge may remove, the oldest first. */
+  readonly ended: Statement
+  /** Removes of these what has still ended, if nobody else is purging. */
   readonly purge: Statement
   /** How many rows `purge` would remove, counted to `$4`. */
   readonly purgeable: Statement
@@ -161,7 +164,8 @@ export const statementsFor = (schema: string, table: string): Statements => {
     destroyStanding: named('destroy_standing', destroyStanding(relation)),
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', `select ${hiddenOf(relation, records)}`, hidden),
-    purge: named('purge', purge(relation), hidden),
+    ended: named('ended', ended(relation), hidden),
+    purge: named('purge', purge(relation, mark), hidden),
     purgeable: named('purgeable', purgeable(relation), hidden),
     listOf: perKind('list', (way) => list(relation, way), hidden),
     listKeysOf: perKind('list_keys', (way) => listKeys(relation, way), hidden),
@@ -347,33 +351,50 @@ where namespace = $1 and id_hash = $2
   and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
 returning t.write_ids = $6 as mine`
 
-const HAS_ENDED = `purge_hour <= $1::integer
-      and coalesce(keep_until, expires_at) <= $2::timestamptz
-      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)`
+/**
+ * Whether a row has ended at `now`, whatever its hour says: one whose hour is wrong for whatever reason is kept rather
+ * than lost.
+ */
+const hasEnded = (row: string, now: string, graceBefore: string): string => `
+  coalesce(${row}.keep_until, ${row}.expires_at) <= ${now}::timestamptz
+  and (${row}.destroyed_at is not null or ${row}.expires_at <= ${graceBefore}::timestamptz
+    or ${row}.absolute_expires_at <= ${now})`
+
+/** `may_live`: it has expired here, and may be in use all the same. */
+const ended = (relation: string): string => `
+select ${hiddenOf(relation)}, t.namespace, t.id_hash, t.destroyed_at is null and t.absolute_expires_at > $2 as may_live
+from (select true) as always
+left join (
+  select namespace, id_hash, destroyed_at, absolute_expires_at
+  from ${relation} as each
+  where purge_hour <= $1::integer and ${hasEnded('each', '$2', '$3')}
+  order by purge_hour
+  limit $4::bigint) as t on true`
 
 /**
- * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the
- * hour, so that a row whose hour is wrong for whatever reason is kept rather than lost.
+ * One process purges at a time. The lock lasts as long as this statement, and not as long as a session of the database,
+ * which behind PgBouncer may be anybody's. What has changed since it was looked at is looked at again here, and what
+ * somebody else holds locked is left.
  */
-const purge = (relation: string): string => `
-with purged as (
+const purge = (relation: string, mark: string): string => `
+with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended('nonstick purge ${mark}', 0)) as mine),
+purged as (
   delete from ${relation}
   where ctid = any (array(
-    select ctid
-    from ${relation}
-    where ${HAS_ENDED}
-    order by purge_hour
-    limit $4::bigint
-    for update skip locked))
+    select t.ctid
+    from json_to_recordset($1::json) as doomed (namespace text, id_hash text)
+    join ${relation} as t on t.namespace = doomed.namespace and t.id_hash = decode(doomed.id_hash, 'hex')
+    where (select mine from turn) and ${hasEnded('t', '$2', '$3')}
+    for update of t skip locked))
   returning 1)
-select count(*) as removed, ${hiddenOf(relation)} from purged`
+select turn.mine, (select count(*) from purged) as removed, ${hiddenOf(relation)} from turn`
 
 const purgeable = (relation: string): string => `
 select count(*) as removable, ${hiddenOf(relation)}
 from (
   select 1
-  from ${relation}
-  where ${HAS_ENDED}
+  from ${relation} as each
+  where purge_hour <= $1::integer and ${hasEnded('each', '$2', '$3')}
   limit $4::bigint) as ended`
 
 /**

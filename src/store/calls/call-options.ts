@@ -12,6 +12,7 @@ import type {
   ListByUserOptions,
   ListSessionsOptions,
   LoadOptions,
+  PurgeSessionsOptions,
   ReadyOptions,
   RegenerateOptions,
   SaveOptions,
@@ -52,6 +53,7 @@ interface OptionsOf {
   readonly exportByUser: CallOptions
   readonly inspect: ListByUserOptions
   readonly destroyByHandle: CallOptions
+  readonly purge: PurgeSessionsOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
 }
@@ -73,6 +75,9 @@ const listOfKeys = kindOf(
   "a list of top-level keys, such as ['cookie']",
   (value) => Array.isArray(value) && value.every((key) => typeof key === 'string'),
 )
+
+/** Longer than any session needs to be kept. */
+const TEN_YEARS_MS = 3_650 * 86_400_000
 
 /** How many sessions one page of `list` may hold at most. */
 const LIST_LIMIT = 1_000
@@ -116,6 +121,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   exportByUser: OF_A_CALL,
   inspect: { ...OF_A_CALL, data: trueOrFalse },
   destroyByHandle: OF_A_CALL,
+  purge: { ...OF_A_CALL, limit: whole(1), graceMs: milliseconds(0, TEN_YEARS_MS), onProgress: aFunction() },
   ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },
 }

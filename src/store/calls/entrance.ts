@@ -13,6 +13,7 @@ export interface Entrance {
    * call does not know, and with `E_SESSION_UNAVAILABLE` where the work has not settled within the `deadlineMs` of the
    * store. Rejects with `E_ABORTED` as soon as the signal among the options is aborted.
    *
+   * @param withinMs the time within which it settles, in ms. @default the `deadlineMs` of the store
    * @param isChange whether the call may have changed something by the time its caller is told that it is late
    */
   timely<T>(
@@ -20,6 +21,7 @@ export interface Entrance {
     isChange: boolean,
     callOptions: object,
     work: (call: Call) => Promise<T>,
+    withinMs?: number,
   ): Promise<T>
   /** @throws SessionStoreError `E_CLOSED` once the entrance is shut. */
   refuseIfShut(): void
@@ -32,25 +34,29 @@ export interface Entrance {
   readonly inFlight: ReadonlySet<Promise<unknown>>
 }
 
-export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>): Entrance => {
+/** @param onCall called at each call that comes in */
+export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>, onCall: () => void): Entrance => {
   const { deadlineMs, thawMs } = options
   const inFlight = new Set<Promise<unknown>>()
   let isShut = false
 
   return {
-    timely: (operation, isChange, callOptions, work) => {
+    timely: (operation, isChange, callOptions, work, withinMs = deadlineMs) => {
       if (isShut) return Promise.reject(closed())
+      onCall()
       const signal = signalIn(callOptions)
-      const call = callOf(runtime, { operation, isChange, deadlineMs, signal })
+      const call = callOf(runtime, { operation, isChange, deadlineMs: withinMs, signal })
       const isTooLate = signal?.aborted === true
       const working = (async () => {
         checkCallOptions(operation, callOptions)
         if (isTooLate) throw aborted(operation, signal, isChange ? 'no' : undefined)
         return await work(call)
       })()
-      const timely = within(runtime, deadlineMs, working, call.lateError)
+      const timely = within(runtime, withinMs, working, call.lateError)
       const answer = signal === undefined || isTooLate ? timely : unlessAborted(signal, timely, call.lateError)
-      const ended = isChange ? settledWithin(runtime, thawMs, working) : settledWithin(runtime, deadlineMs, answer)
+      const ended = isChange
+        ? settledWithin(runtime, Math.max(thawMs, withinMs), working)
+        : settledWithin(runtime, withinMs, answer)
       inFlight.add(ended)
       void ended.then(() => inFlight.delete(ended))
       return answer

@@ -58,6 +58,7 @@ export const telemetry = (namespace: string): Telemetry => {
     merges: 0,
     touches: 0,
     extensions: 0,
+    purged: 0,
     destroys: 0,
     bypassed: 0,
     quarantined: 0,

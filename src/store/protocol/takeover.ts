@@ -59,6 +59,7 @@ const send = async (
 ): Promise<TakeoverOutcome> => {
   const session = storedSession(taken, userId, options.timings)
   if (neverDurable(base)) {
+    if (!isStillDue()) return { outcome: 'not sent', mayBeIn: false }
     const notAfter = base.createdAt + options.absoluteTtlMs
     const outcome = await backend.insert(locator, session, reason, { notAfter })
     const verdict = insertVerdict(taken, outcome)

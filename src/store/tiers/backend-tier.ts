@@ -18,6 +18,8 @@ import {
   type ListedSession,
   type ListOptions,
   type Page,
+  type PurgeOptions,
+  type PurgeOutcome,
   type RecordToken,
   type StoredSession,
   type UpdateOutcome,
@@ -74,6 +76,8 @@ export interface BackendTier {
   readonly knowsUsers: boolean
   readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }>
   writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'>
+  /** Has a deadline of its own, as it has more to do than other calls. */
+  purge(options: PurgeOptions): Promise<PurgeOutcome>
   health(): Promise<TierHealth>
   close(): Promise<void>
 }
@@ -100,6 +104,9 @@ const written = (flushes: readonly Flush[], outcomes: readonly UpdateOutcome[]):
     if (outcomes[at]?.outcome === 'applied') counts.set(reason, (counts.get(reason) ?? 0) + 1)
   return counts
 }
+
+/** After how long a purge is given up, in ms, if no other call is given longer. It may have an index to wait for. */
+const PURGE_TIMEOUT_MS = 60_000
 
 /** How often a change that is safe to send again is tried before the backend is taken for unreachable. */
 const TRIES = 2
@@ -210,6 +217,12 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     writeUser: async (user, record, token) => {
       const keeper = withUsers()
       return await ask('writeUser', true, () => keeper.writeUser(user, record, token))
+    },
+    purge: async (purgeOptions) => {
+      const timeoutMs = Math.max(backendTimeoutMs, PURGE_TIMEOUT_MS)
+      const outcome = await ask('purge', true, () => backend.purge(purgeOptions), { timeoutMs })
+      telemetry.count('purged', outcome.removed)
+      return outcome
     },
     health: () => health(() => backend.health()),
     close: () => backend.close(),

@@ -14,8 +14,7 @@ export interface TierCalls {
    * Makes one call. Rejects with `E_SESSION_UNAVAILABLE` where the tier is late, or fails in a way of its own. While
    * the breaker of `server` is open, it rejects at once, and the call was surely not applied.
    *
-   * @param of which server of the tier is asked, where the tier has several, and whether an answer shows that the
-   *   server was asked at all, where the tier can answer by itself
+   * @param of what is special about this call
    */
   ask<T>(operation: string, isChange: boolean, call: () => Promise<T>, of?: Asked<T>): Promise<T>
   /**
@@ -26,8 +25,12 @@ export interface TierCalls {
 }
 
 export interface Asked<T> {
-  readonly server: string
-  readonly wasAsked: (answer: T) => boolean
+  /** Which server of the tier is asked, where the tier has several. */
+  readonly server?: string
+  /** Whether an answer shows that the server was asked at all, where the tier can answer by itself. */
+  readonly wasAsked?: (answer: T) => boolean
+  /** After how long it is given up, in ms. @default as all calls of the tier */
+  readonly timeoutMs?: number
 }
 
 export interface TierCallOptions {
@@ -40,8 +43,8 @@ export interface TierCallOptions {
 }
 
 export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
-  const { runtime, telemetry, timeoutMs, breakerFailures, retryMs } = options
-  const late = `no answer within ${timeoutMs} ms`
+  const { runtime, telemetry, breakerFailures, retryMs } = options
+  const late = (timeoutMs: number): string => `no answer within ${timeoutMs} ms`
   /** The breakers, each by the name that `health` gives its server. */
   const breakers = new Map<string, Breaker>()
 
@@ -65,8 +68,9 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
   }
 
   return {
-    ask: async (operation, isChange, call, of) => {
-      const report = breakerOf(of?.server ?? tier).admit()
+    ask: async (operation, isChange, call, of = {}) => {
+      const { server = tier, wasAsked, timeoutMs = options.timeoutMs } = of
+      const report = breakerOf(server).admit()
       if (report === undefined) {
         const because = `its last ${breakerFailures} calls failed, and it is being left alone for a moment`
         throw tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
@@ -74,9 +78,9 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       const applied = isChange ? ({ applied: 'unknown' } as const) : {}
       try {
         const answer = await within(runtime, timeoutMs, call(), () =>
-          tierUnavailable(tier, operation, { because: late, ...applied }),
+          tierUnavailable(tier, operation, { because: late(timeoutMs), ...applied }),
         )
-        report(of?.wasAsked(answer) === false ? 'not asked' : 'answered')
+        report(wasAsked?.(answer) === false ? 'not asked' : 'answered')
         return answer
       } catch (raised) {
         const error = isSessionStoreError(raised)
@@ -90,10 +94,13 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       }
     },
     health: async (call) => {
+      const { timeoutMs } = options
       const started = runtime.monotonicMs()
       try {
         return withBreaker(
-          await within(runtime, timeoutMs, call(), () => tierUnavailable(tier, 'report its health', { because: late })),
+          await within(runtime, timeoutMs, call(), () =>
+            tierUnavailable(tier, 'report its health', { because: late(timeoutMs) }),
+          ),
         )
       } catch (error) {
         // The message of a foreign error may quote what the driver was asked.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Backend } from '../../contract/backend.js'
+import type { Backend, PurgeOutcome } from '../../contract/backend.js'
+import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
 import { assertStands, assertState, at, insertNew, nextOf, type Rule, times } from './rule.js'
@@ -11,6 +12,16 @@ const DAY_MS = 24 * HOUR_MS
 /** Removes all whose time has come, without a grace unless one is given. */
 const purgeAll = async (backend: Backend, now: EpochMs, graceMs: number = 0): Promise<void> => {
   while ((await backend.purge({ now, limit: 1_000, graceMs })).more);
+}
+
+/** Purges what is there already, and gives a moment far behind the sessions that a rule makes from `start` on. */
+const quietTime = async (
+  backend: Backend,
+  start: EpochMs,
+  purgeResolutionMs: number,
+): Promise<{ readonly start: EpochMs; readonly moment: EpochMs }> => {
+  await purgeAll(backend, start + 70 * HOUR_MS)
+  return { start, moment: start + 20 * HOUR_MS + purgeResolutionMs }
 }
 
 /** `destroy` leaves a tombstone, and `purge` removes what nobody needs any longer, never early. */
@@ -272,6 +283,112 @@ export const ENDING: readonly Rule[] = [
         await assertState(backend, at(locators, index), state)
       assert.deepEqual(await backend.purge({ now: moment, limit: 4, graceMs: 0 }), { removed: 3, more: false })
       assert.deepEqual(await backend.purge({ now: moment, limit: 4, graceMs: 0 }), { removed: 0, more: false })
+    },
+  },
+  {
+    title: 'a purge asks which sessions live on and leaves those, and asks about nothing that can be in use nowhere',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const { start, moment } = await quietTime(backend, now(), purgeResolutionMs)
+      const [living, expired, over, tombstone] = [sampleLocator(), sampleLocator(), sampleLocator(), sampleLocator()]
+      const session = storedSession({ createdAt: start, expiresAt: start + HOUR_MS })
+      for (const locator of [living, expired, tombstone]) await insertNew(backend, locator, session)
+      await insertNew(backend, over, { ...session, absoluteExpiresAt: start + HOUR_MS })
+      await backend.destroy(tombstone, { writeId: sampleWriteId(), at: start, keepUntil: start + HOUR_MS })
+      const asked: string[][] = []
+      const livesOn = async (keys: readonly CacheKey[]): Promise<ReadonlySet<CacheKey>> => {
+        asked.push([...keys])
+        return new Set([living.key])
+      }
+      await backend.purge({ now: moment, limit: 1_000, graceMs: 0, livesOn })
+      assert.equal(asked.length, 1, 'it is asked once')
+      assert.equal(asked[0]?.includes(living.key), true)
+      assert.equal(asked[0]?.includes(expired.key), true)
+      assert.equal(asked[0]?.includes(tombstone.key), false, 'nobody is asked about a tombstone')
+      await assertStands(backend, living, session)
+      for (const locator of [expired, over, tombstone]) await assertState(backend, locator, 'absent')
+    },
+  },
+  {
+    title: 'what changes while a purge asks is left',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const { start, moment } = await quietTime(backend, now(), purgeResolutionMs)
+      const [extended, destroyed, replaced, expired] = times(4, () => sampleLocator())
+      if (!extended || !destroyed || !replaced || !expired) assert.fail('there should be four')
+      const session = storedSession({ createdAt: start, expiresAt: start + HOUR_MS })
+      for (const locator of [extended, destroyed, replaced, expired]) await insertNew(backend, locator, session)
+      const update = nextOf(replaced, session, { expiresAt: moment + 9 * HOUR_MS })
+      const livesOn = async (): Promise<ReadonlySet<CacheKey>> => {
+        await backend.extend([{ locator: extended, seenAt: moment, expiresAt: moment + 9 * HOUR_MS }])
+        await backend.destroy(destroyed, { writeId: sampleWriteId(), at: moment, keepUntil: moment + 9 * HOUR_MS })
+        await backend.update([update])
+        return new Set()
+      }
+      const { removed } = await backend.purge({ now: moment, limit: 1_000, graceMs: 0, livesOn })
+      assert.equal(removed, 1)
+      await assertState(backend, extended, 'live')
+      await assertState(backend, destroyed, 'destroyed')
+      await assertStands(backend, replaced, update.session)
+      await assertState(backend, expired, 'absent')
+    },
+  },
+  {
+    title: 'a purge that cannot ask which sessions live on removes none of them',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const { start, moment } = await quietTime(backend, now(), purgeResolutionMs)
+      const locator = sampleLocator()
+      const session = storedSession({ createdAt: start, expiresAt: start + HOUR_MS })
+      await insertNew(backend, locator, session)
+      const error = new Error('nobody could be asked')
+      const livesOn = (): Promise<never> => Promise.reject(error)
+      await assert.rejects(
+        backend.purge({ now: moment, limit: 1_000, graceMs: 0, livesOn }),
+        (raised) => raised === error,
+      )
+      await assertStands(backend, locator, session)
+      assert.equal((await backend.purge({ now: moment, limit: 1_000, graceMs: 0 })).removed, 1, 'it is free again')
+    },
+  },
+  {
+    title: 'sessions that are known to stay keep a purge from no other, and it removes no more than its limit',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const { start, moment } = await quietTime(backend, now(), purgeResolutionMs)
+      const locators = times(6, () => sampleLocator())
+      for (const [index, locator] of locators.entries())
+        await insertNew(
+          backend,
+          locator,
+          storedSession({ createdAt: start, expiresAt: start + HOUR_MS + index * 2 * HOUR_MS }),
+        )
+      const staying = new Set(locators.slice(0, 2).map(({ key }) => key))
+      const livesOn = async (): Promise<ReadonlySet<CacheKey>> => staying
+      const purge = (knownToStay: number) => backend.purge({ now: moment, limit: 2, graceMs: 0, livesOn, knownToStay })
+      assert.deepEqual(await purge(0), { removed: 0, more: true })
+      assert.deepEqual(await purge(2), { removed: 2, more: true })
+      for (const [index, state] of (['live', 'live', 'absent', 'absent', 'live', 'live'] as const).entries())
+        await assertState(backend, at(locators, index), state)
+      staying.clear()
+      assert.deepEqual(await purge(2), { removed: 2, more: true })
+      assert.deepEqual(await purge(2), { removed: 2, more: false })
+    },
+  },
+  {
+    title: 'what another purge removes while one asks is removed once, and a purge that has no turn says so',
+    check: async ({ backend, now, purgeResolutionMs }) => {
+      const { start, moment } = await quietTime(backend, now(), purgeResolutionMs)
+      const session = storedSession({ createdAt: start, expiresAt: start + HOUR_MS })
+      for (const locator of times(5, () => sampleLocator())) await insertNew(backend, locator, session)
+      const outcomes: PurgeOutcome[] = []
+      const livesOn = async (): Promise<ReadonlySet<CacheKey>> => {
+        outcomes.push(await backend.purge({ now: moment, limit: 100, graceMs: 0 }))
+        return new Set()
+      }
+      outcomes.push(await backend.purge({ now: moment, limit: 100, graceMs: 0, livesOn }))
+      for (const { removed, more, isBusy } of outcomes)
+        if (isBusy === true) assert.deepEqual({ removed, more }, { removed: 0, more: true })
+      assert.equal(
+        outcomes.reduce((sum, { removed }) => sum + removed, 0),
+        5,
+      )
     },
   },
   {

@@ -169,12 +169,14 @@ test('whoever may not list databases purges the months that count', async () => 
     asked.push(path.replace(/\?.*/, ''))
     if (path === '/_all_dbs') return json(response, 403, { error: 'forbidden' })
     if (path.includes('_view')) return json(response, 200, { rows: [] })
+    if (path.includes('_local')) return json(response, 401, { error: 'unauthorized' })
     json(response, 404, { error: 'not_found' })
   })
   closing.push(() => server.close())
   const { backend } = world('2026-11-21T12:00:00Z', { url: server.url, database: 'a-{yyyy}-{mm}' })
   expect(await backend.purge({ now: at('2026-11-21T12:00:00Z'), limit: 9 })).toEqual({ removed: 0, more: false })
   expect(asked).toEqual([
+    '/a-2026-11/_local/nonstick-purge',
     '/_all_dbs',
     '/a-2026-10/_design/nonstick-3/_view/ends',
     '/a-2026-11/_design/nonstick-3/_view/ends',
