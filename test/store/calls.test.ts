@@ -100,8 +100,10 @@ test('a copy of a session has all that a session has, as it stood when the copy 
   const { id } = await store.create({ user: 1 })
   const session = await loaded(store, id)
   const copy = { ...session }
-  const { createdAt, expiresAt, absoluteExpiresAt, idleTtlMs } = session
-  expect(copy).toEqual({ id, data: session.data, createdAt, expiresAt, absoluteExpiresAt, idleTtlMs })
+  const { createdAt, seenAt, expiresAt, absoluteExpiresAt, idleTtlMs, reads, writes } = session
+  const life = { createdAt, seenAt, expiresAt, absoluteExpiresAt, idleTtlMs }
+  const recorded = { reads, writes, app: '', address: undefined, userAgent: undefined }
+  expect(copy).toStrictEqual({ id, data: session.data, ...life, ...recorded })
   expect(JSON.parse(JSON.stringify(session))).toEqual(copy)
   runtime.advance(50_000)
   await store.touch(session)
