@@ -1,6 +1,11 @@
 import { Command, CommanderError } from 'commander'
+import { activityCommand } from './commands/activity.js'
 import { completionCommand } from './commands/completion.js'
+import { destroyCommand } from './commands/destroy.js'
+import { destroyUserCommand } from './commands/destroy-user.js'
 import { doctorCommand } from './commands/doctor.js'
+import { inspectCommand } from './commands/inspect.js'
+import { listCommand } from './commands/list.js'
 import { purgeCommand } from './commands/purge.js'
 import { setupCommand } from './commands/setup.js'
 import { statsCommand } from './commands/stats.js'
@@ -18,6 +23,11 @@ const COMMANDS: readonly (() => Command)[] = [
   setupCommand,
   doctorCommand,
   statsCommand,
+  listCommand,
+  inspectCommand,
+  destroyCommand,
+  destroyUserCommand,
+  activityCommand,
   purgeCommand,
   completionCommand,
 ]

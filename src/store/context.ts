@@ -36,6 +36,8 @@ export interface Values {
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
   /** `undefined` for an anonymous session, or where no `identify` was given. */
   userOf(data: unknown): string | undefined
+  /** Whether `identify` was given: a store without it, such as an operator's, cannot tell whose the data is. */
+  readonly identifies: boolean
   /** How two parts of the data are compared. */
   readonly sameness: Sameness
 }
@@ -50,6 +52,16 @@ export interface IdleTtl {
 /** The user of an envelope's data. This decodes the data, so it is called only where the user is needed. */
 export const userOfEnvelope = (context: Context, envelope: LiveEnvelope): string | undefined =>
   context.values.userOf(context.values.decode(envelope))
+
+/**
+ * Whose a session is that is only shown: as its data tells or, in a store that cannot tell that, as another process told
+ * the backend at the last flush.
+ */
+export const userShown = (
+  context: Context,
+  envelope: LiveEnvelope,
+  inBackend: string | undefined,
+): string | undefined => (context.values.identifies ? userOfEnvelope(context, envelope) : inBackend)
 
 /** A random name for a lineage or a write. It is never the name that means "none". */
 export const randomName = (runtime: Runtime): Lineage & WriteId => {
@@ -92,6 +104,7 @@ export const valuesOf = (
       }
     },
     userOf: (data) => checkedUser(identify?.(data as never)),
+    identifies: identify !== undefined,
     sameness: samenessOf([codec, ...readable]),
   }
 }

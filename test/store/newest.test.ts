@@ -57,3 +57,14 @@ test('a listing of the newest state goes from page to page', async () => {
   } while (after !== undefined)
   expect(handles.size).toBe(7)
 })
+
+test('a store without `identify`, such as an operator’s, shows whose a session is as the backend was told', async () => {
+  const { process } = world()
+  const [application, operator] = [process({ identify }), process()]
+  const { id } = await application.create({ user: 'ann' })
+  const found = await operator.inspect(operator.handleOf(id))
+  expect(found?.session).toMatchObject({ from: 'cache', userId: 'ann' })
+  const listed: unknown[] = []
+  for await (const session of operator.listByUser('ann')) listed.push(session)
+  expect(listed).toMatchObject([{ from: 'cache', userId: 'ann' }])
+})

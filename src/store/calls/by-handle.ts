@@ -1,7 +1,7 @@
 import type { Locator } from '../../contract/locator.js'
 import type { DestroyReport, SessionInspection } from '../../contract/session-store.js'
 import { isUnflushed } from '../../session/transitions.js'
-import { type Context, isUnavailable, userOfEnvelope } from '../context.js'
+import { type Context, isUnavailable, userShown } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
 import type { Showing } from './shown.js'
 
@@ -38,7 +38,7 @@ export const byHandle = <Data>(context: Context, shown: Showing<Data>): ByHandle
       const inBackend = copy !== 'unreachable' && copy.state === 'live' ? copy.session : undefined
       const unflushed = inEntry !== undefined && isUnflushed(inEntry) ? inEntry.version - inEntry.durableVersion : 0
       if (inEntry !== undefined) {
-        const session = shown.ofEntry(locator, inEntry, userOfEnvelope(context, inEntry), withData)
+        const session = shown.ofEntry(locator, inEntry, userShown(context, inEntry, inBackend?.userId), withData)
         return { tiers, unflushed, session }
       }
       if (inBackend !== undefined) return { tiers, unflushed, session: shown.ofRow(locator, inBackend, withData) }

@@ -2,7 +2,7 @@ import type { ListedSession } from '../../contract/backend.js'
 import type { SessionInfo } from '../../contract/session-store.js'
 import { isUserUnproved } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
-import { type Context, isUnavailable, userOfEnvelope } from '../context.js'
+import { type Context, isUnavailable, userShown } from '../context.js'
 import { limitedEnvelope } from '../idle-ttl.js'
 import type { Showing } from './shown.js'
 
@@ -29,9 +29,12 @@ export const newestOf =
       // An entry from before an outage of its server may be older than what the backend has.
       if (envelope.trustedAt < cache.trustFrom(locator.key)) return asInBackend()
       if (hasExpired(envelope, runtime.now())) return undefined
-      return shown.ofEntry(locator, envelope, userOfEnvelope(context, envelope), withData)
+      return shown.ofEntry(locator, envelope, userShown(context, envelope, toldBy(entry)), withData)
     } catch (error) {
       if (!isUnavailable(error)) throw error
       return asInBackend()
     }
   }
+
+/** Whose the session is, as the backend was told. */
+const toldBy = (entry: ListedSession): string | undefined => ('session' in entry ? entry.session.userId : undefined)
