@@ -135,6 +135,12 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
   // The same handle's next save stores it all the same.
   for (const operation of operations)
     if (!saysNotApplied(operation)) for (const token of operation.carries ?? []) refused.delete(token)
+  // A shared key or a user is not noted as carried, though the handle has it still when its client saves again.
+  for (const { kind, client, invoked } of operations)
+    if (kind === 'save' || kind === 'save shared' || kind === 'save user')
+      for (const [token, writer] of refused)
+        if (writer.kind !== 'save' && writer.kind.startsWith('save') && writer.client === client)
+          if (writer.invoked < invoked) refused.delete(token)
   // And so does a regeneration of what the handle holds.
   for (const { kind, outcome, client, invoked } of operations)
     if (kind === 'regenerate' && outcome.is === 'ok')
