@@ -140,7 +140,7 @@ export const withSessions = async <Result>(
   const { options, read } = await storeOptions(command, flags)
   let sessions: Sessions
   try {
-    sessions = createSessionStore(options)
+    sessions = createSessionStore({ ...options, purgeEveryMs: 0 })
   } catch (error) {
     throw inFlags(inVariables(error, 'store', read), flags)
   }

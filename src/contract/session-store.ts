@@ -229,7 +229,6 @@ export interface ReadyOptions extends CallOptions {
   readonly deadlineMs?: number
 }
 
-/** Which page of a listing is wanted; see `list`. */
 export interface StoreHealth {
   /** `down`: no session can be served. `degraded`: sessions are served, with one tier impaired. */
   readonly state: 'up' | 'degraded' | 'down'

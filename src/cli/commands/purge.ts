@@ -4,14 +4,15 @@ import {
   type ForeseesPurge,
   foreseesPurge,
   type PurgeForecastOptions,
-  type PurgeOptions,
   purgeGraceOf,
 } from '../../contract/backend.js'
+import type { PurgeReport } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
+import { isSessionStoreError } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
-import { type StoreFlags, storeOptions, withStoreFlags } from '../configuration.js'
-import { EndsWith, UsageError } from '../exits.js'
-import { milliseconds, wholeNumber } from '../flags.js'
+import { type Sessions, type StoreFlags, withSessions, withStoreFlags } from '../configuration.js'
+import { EndsWith, EXIT, UsageError } from '../exits.js'
+import { milliseconds } from '../flags.js'
 import { type Interruption, interruption } from '../interruption.js'
 import { duration, report } from '../output.js'
 import { progress } from '../progress.js'
@@ -19,15 +20,12 @@ import { progress } from '../progress.js'
 interface Flags extends StoreFlags {
   readonly dryRun?: true
   readonly olderThan?: number
-  readonly batch: number
 }
-
-const USUAL_BATCH = 500
 
 const DESCRIPTION =
   'Removes what has expired from the backend: sessions a day after their end, and the tombstones of destroyed sessions ' +
   'whose time is over, in batches, oldest first. Ctrl-C ends it after the batch that is under way; running it again ' +
-  'goes on. Several may run at once. Whether an application purges by itself says its option `purgeEveryMs`.'
+  'goes on. Several take turns. Whether an application purges by itself says its option `purgeEveryMs`.'
 
 /** `nonstick purge`: removes what has expired. */
 export const purgeCommand = (): Command =>
@@ -41,27 +39,18 @@ export const purgeCommand = (): Command =>
           '--older-than <duration>',
           'keep a session so long after its end, such as 12h or 7d [1d]: for as long as it may be in use after an outage of the backend',
         ).argParser(milliseconds(0)),
-      )
-      .addOption(
-        new Option('--batch <number>', 'how many are removed at once, 1 to 10000 [500]')
-          .argParser(wholeNumber(1, 10_000))
-          .default(USUAL_BATCH, '500'),
       ),
   ).action(async (flags: Flags) => purge(flags))
 
-const purge = async (flags: Flags): Promise<void> => {
-  const { options } = await storeOptions('purge', flags)
-  const { backend, cache } = options
-  const runtime = runtimeOf(options.runtime)
-  if (backend === undefined) return
-  const graceMs = purgeGraceOf(flags.olderThan)
-  try {
+const purge = async (flags: Flags): Promise<void> =>
+  await withSessions('purge', flags, async (sessions, options) => {
+    const { backend } = options
+    const runtime = runtimeOf(options.runtime)
+    if (backend === undefined) return
+    const graceMs = purgeGraceOf(flags.olderThan)
     if (flags.dryRun === true) await foretell(backend, { now: runtime.now(), graceMs }, flags)
-    else await remove(backend, { limit: flags.batch, graceMs }, flags, runtime)
-  } finally {
-    await Promise.all([backend.close(), cache?.close()])
-  }
-}
+    else await remove(sessions, backend, { flags, graceMs, runtime })
+  })
 
 const removable = async (backend: ForeseesPurge, options: PurgeForecastOptions): Promise<number> =>
   (await backend.planPurge(options)).reduce((sum, plan) => sum + plan.removable, 0)
@@ -76,12 +65,10 @@ const foretell = async (backend: Backend, options: PurgeForecastOptions, flags: 
 }
 
 const remove = async (
+  sessions: Sessions,
   backend: Backend,
-  options: Pick<PurgeOptions, 'limit' | 'graceMs'>,
-  flags: Flags,
-  runtime: Runtime,
+  { flags, graceMs, runtime }: { readonly flags: Flags; readonly graceMs: number; readonly runtime: Runtime },
 ): Promise<void> => {
-  const graceMs = options.graceMs ?? 0
   // Only for the bar: where it cannot be said, there is none.
   const total = foreseesPurge(backend)
     ? await removable(backend, { now: runtime.now(), graceMs }).catch(() => undefined)
@@ -89,25 +76,34 @@ const remove = async (
   const bar = progress(total, runtime)
   const interrupted = interruption()
   const startedAtMs = runtime.monotonicMs()
-  let removed = 0
-  let more = true
+  let soFar: PurgeReport = { removed: 0, inUse: 0, unsure: 0, more: true }
   try {
-    while (more && !interrupted.signal.aborted) {
-      const outcome = await backend.purge({ ...options, now: runtime.now() })
-      removed += outcome.removed
-      more = outcome.more
-      bar.at(removed)
-    }
+    soFar = await sessions.purge({
+      graceMs,
+      signal: interrupted.signal,
+      onProgress: (done) => {
+        soFar = done
+        bar.at(done.removed)
+      },
+    })
+  } catch (error) {
+    if (!isSessionStoreError(error, 'E_ABORTED')) throw error
+    soFar = { ...soFar, more: true }
   } finally {
     bar.end()
     interrupted.stop()
   }
   const durationMs = Math.round(runtime.monotonicMs() - startedAtMs)
-  report(flags, { removed, more, durationMs }, () => [`${rows(removed)} removed in ${duration(durationMs)}.`])
-  if (more) throw endOf(interrupted)
+  report(flags, { ...soFar, durationMs }, () => [
+    `${rows(soFar.removed)} removed in ${duration(durationMs)}.`,
+    ...(soFar.inUse > 0 ? [`${soFar.inUse} sessions live in the cache, and were extended.`] : []),
+    ...(soFar.unsure > 0 ? [`${soFar.unsure} were left, as the cache that may have them could not be asked.`] : []),
+  ])
+  if (interrupted.signal.aborted) throw endOf(interrupted)
+  if (soFar.more) throw new EndsWith(EXIT.fault, 'there is more to remove. Running it again goes on')
 }
 
 const endOf = (interrupted: Interruption): EndsWith =>
-  new EndsWith(interrupted.exitCode(), 'it was interrupted, and there is more to remove. Running it again goes on')
+  new EndsWith(interrupted.exitCode(), 'it was interrupted, and there may be more to remove. Running it again goes on')
 
 const rows = (count: number): string => (count === 1 ? '1 session or tombstone' : `${count} sessions and tombstones`)

@@ -37,7 +37,7 @@ type ServerStats =
 
 const stats = async (flags: StoreFlags): Promise<void> => {
   const { options, read } = await storeOptions('stats', flags)
-  const sessions = createSessionStore(options)
+  const sessions = createSessionStore({ ...options, purgeEveryMs: 0 })
   sessions.on('fault', () => {})
   try {
     const [health, servers, count] = await Promise.all([
