@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { memoryBackend } from '../../src/backends/memory/index.js'
-import type { Backend } from '../../src/contract/backend.js'
+import type { Backend, PurgeOptions } from '../../src/contract/backend.js'
 import { backendContract, backendContractTitles } from '../../src/testing/backend-contract.js'
 
 /** Runs the suite as a test runner would, and gives the titles of the rules that failed. */
@@ -82,6 +82,29 @@ const BREAKAGES: readonly (readonly [string, (backend: Backend) => Partial<Backe
     'a purge without a grace',
     (backend) => ({ purge: (options) => backend.purge({ graceMs: 0, ...options }) }),
     'a purge leaves a session for the grace after its end, a day unless told, as it may be in use all the same',
+  ],
+  [
+    'a purge that asks nobody',
+    (backend) => ({ purge: ({ livesOn: _, ...options }) => backend.purge(options) }),
+    'a purge asks which sessions live on and leaves those, and asks about nothing that can be in use nowhere',
+  ],
+  [
+    'a purge that takes no second look',
+    (backend) => ({
+      // What is extended meanwhile is removed all the same, by a purge of the time after its new end.
+      purge: async (options) => {
+        let wasAsked = false
+        const livesOn: NonNullable<PurgeOptions['livesOn']> = async (keys) => {
+          wasAsked = true
+          return (await options.livesOn?.(keys)) ?? new Set()
+        }
+        const outcome = await backend.purge({ ...options, livesOn })
+        if (!wasAsked) return outcome
+        const { removed } = await backend.purge({ ...options, now: options.now + 10 * 3_600_000 })
+        return { ...outcome, removed: outcome.removed + removed }
+      },
+    }),
+    'what changes while a purge asks is left',
   ],
   [
     'moments in whole seconds',

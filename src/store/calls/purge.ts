@@ -30,7 +30,7 @@ const MOST_IN_VAIN = 10
  * shorter or longer than this, in ms.
  */
 const SHORTEST_PAUSE_MS = 10
-const LONGEST_PAUSE_MS = 1_000
+const LONGEST_PAUSE_MS = 500
 
 /** How long a purge waits for another process whose turn it is, give or take a half, in ms. */
 const TURN_MS = 100
