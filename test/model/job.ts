@@ -5,6 +5,7 @@ import { replicaNames, replicaOutcomeOf } from './replicas/job.js'
 import { picture } from './report.js'
 import { RULES } from './rules.js'
 import { searchConfiguration } from './run.js'
+import { userNames, userOutcomeOf } from './users/job.js'
 
 /* One search and what is said of it: the work that `main.ts` hands to its processes by name. */
 
@@ -25,6 +26,7 @@ export const allNames = (isDeep: boolean): string[] => [
   ...CONFIGURATIONS.filter((configuration) => isDeep || !configuration.isDeep).map(({ name }) => name),
   ...MUTATIONS.map(({ name }) => name),
   ...replicaNames(isDeep),
+  ...userNames(isDeep),
 ]
 
 export const outcomeOf = (name: string, meanwhile: () => void): Outcome => {
@@ -32,9 +34,9 @@ export const outcomeOf = (name: string, meanwhile: () => void): Outcome => {
   if (configuration !== undefined) return searched(configuration, meanwhile)
   const mutation = MUTATIONS.find((each) => each.name === name)
   if (mutation !== undefined) return controlled(mutation, meanwhile)
-  const ofReplicas = replicaOutcomeOf(name, meanwhile)
-  if (ofReplicas === undefined) throw new Error(`Nothing is called ${name}`)
-  return ofReplicas
+  const ofOthers = replicaOutcomeOf(name, meanwhile) ?? userOutcomeOf(name, meanwhile)
+  if (ofOthers === undefined) throw new Error(`Nothing is called ${name}`)
+  return ofOthers
 }
 
 const searched = (configuration: Configuration, meanwhile: () => void): Outcome => {

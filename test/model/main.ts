@@ -9,7 +9,7 @@ const HELP = `Usage: scripts/model [--deep] [--only NAME] [--help]
 Searches the protocol's steps, interleaved in every way, over one cache entry and one row: breadth first, to the
 end, under the store's own decisions (src/session) and with the faults that each configuration names. Then each
 negative control, a weakened rule, which the search has to notice. Those named replicas… are about one document of
-CouchDB on several replicas.
+CouchDB on several replicas, those named users… and M88 to M97 about the sessions of one user.
 
   --deep        larger configurations too: some minutes, and two gigabytes of memory
   --only NAME   one configuration or one control, by its name; may be given more than once

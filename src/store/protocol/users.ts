@@ -168,7 +168,7 @@ export const isProved = async (context: Context, locator: Locator, envelope: Liv
   const { record } = await context.backend.readUser(userAt(context, userId))
   if (record.epoch <= envelope.userEpoch) return true
   // Whoever reads the row sees that it has ended, even where the tombstone does not come through.
-  await destroy(context, locator).catch(() => {})
+  await destroy(context, locator, { isLoggedOut: true }).catch(() => {})
   return false
 }
 
