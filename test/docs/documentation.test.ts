@@ -34,6 +34,24 @@ describe('the documentation', () => {
     expect(printed).toBe("[ 'tea', 'coffee' ]\nundefined\n")
   })
 
+  test('the program for those who come from redis-sessions does what its comments say', () => {
+    const printed = execFileSync(process.execPath, ['--import', 'tsx', 'docs/examples/redis-sessions.ts'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    expect(printed).toBe('1 2 { unread: 34 }\n{ activity: 1 }\n{ kill: 1 }\nnull\n')
+  })
+
+  test('every option of the facade of redis-sessions is on the page for those who come from there', () => {
+    const page = read('docs/migrating/redis-sessions.md')
+    const options = ['options', 'manners'].flatMap((file) =>
+      [...read(`src/adapters/redis-sessions/${file}.ts`).matchAll(/^ {2}readonly (\w+)\?:/gm)].map(([, name]) => name),
+    )
+    expect(options.length).toBeGreaterThan(15)
+    expect(options.filter((name) => !new RegExp(`^\\| .*\`${name}\`.* \\|`, 'm').test(page))).toEqual([])
+  })
+
   test('every page of docs leads to the glossary once, but for the decisions', () => {
     const withoutLink = pages
       .filter((page) => /^docs\/[^/]+\.md$/.test(page) && page !== 'docs/glossary.md')

@@ -7,7 +7,6 @@ export {
   type CreateRequest,
   type RedisSession,
   RedisSessions,
-  RedisSessions as default,
   type SessionOfToken,
   type SessionsOfUser,
   type SetRequest,
