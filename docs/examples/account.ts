@@ -37,10 +37,12 @@ app.get('/account/devices', async (req, res) => {
 
 // A handle that comes from a browser may name anybody's session: a user ends his own, and nobody else's.
 app.delete('/account/devices/:handle', async (req, res) => {
-  const found = await sessions.inspect(req.params.handle)
-  const isTheirs = found?.session?.userId === userOf(req)
-  if (isTheirs) await sessions.destroyByHandle(req.params.handle)
-  res.sendStatus(isTheirs ? 204 : 404)
+  for await (const { handle } of sessions.listByUser(userOf(req)))
+    if (handle === req.params.handle) {
+      await sessions.destroyByHandle(handle)
+      return void res.sendStatus(204)
+    }
+  res.sendStatus(404)
 })
 
 app.post('/account/log-out-other-devices', async (req, res) => {

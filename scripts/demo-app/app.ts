@@ -12,6 +12,7 @@ import { NonstickStore } from 'nonstick/express'
 import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
 import pg from 'pg'
+import { devices } from './devices.js'
 import type { AppConfig, FromApp, ToApp } from './messages.js'
 import { told } from './words.js'
 
@@ -64,6 +65,8 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
     }),
     backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool, queryTimeoutMs: BACKEND_TIMEOUT_MS }),
     maxStaleCount: config.maxStaleCount,
+    // The account page lists the sessions of a user, and ends them.
+    identify: ({ user }) => (typeof user === 'string' ? user : undefined),
     // The store's own bounds are a little longer, so that each tier tells what it waited for.
     cacheTimeoutMs: CACHE_TIMEOUT_MS + 1_000,
     backendTimeoutMs: BACKEND_TIMEOUT_MS + 1_000,
@@ -99,7 +102,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
   })
   app.use(
     session({
-      store: new NonstickStore({ sessions }),
+      store: new NonstickStore({ sessions, recordClient: true }),
       name: 'nonstick.demo',
       secret: config.secret,
       resave: false,
@@ -138,13 +141,24 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
     show(req, res)
   })
 
-  app.post('/api/logout', async (req, res) => {
+  const logOut = async (req: Request, res: Response): Promise<void> => {
     await new Promise<void>((resolve, reject) => {
       req.session.destroy((error: unknown) => (error ? reject(error) : resolve()))
     })
     res.clearCookie('nonstick.demo')
-    res.json({ process: config.name, pid: process.pid, session: null })
+  }
+  const answerer = { process: config.name, pid: process.pid }
+
+  app.post('/api/logout', async (req, res) => {
+    await logOut(req, res)
+    res.json({ ...answerer, session: null })
   })
+
+  const userOf = (req: Request): string | undefined => {
+    const { user } = contentsOf(req)
+    return typeof user === 'string' ? user : undefined
+  }
+  app.use('/api/devices', devices({ sessions, userOf, answerer, logOut }))
 
   const broken: ErrorRequestHandler = (error: { code?: unknown; status?: unknown }, _req, res, next) => {
     if (res.headersSent) {

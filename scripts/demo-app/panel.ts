@@ -16,6 +16,7 @@ const KILL_APP = '/demo/kill-app/'
 /** The pages, and what they are made of, by their paths. */
 const FILES: ReadonlyMap<string, { readonly name: string; readonly type: string }> = new Map([
   ['/', { name: 'page.html', type: 'text/html' }],
+  ['/account', { name: 'account.html', type: 'text/html' }],
   ['/demo/common.css', { name: 'common.css', type: 'text/css' }],
   ['/demo/common.js', { name: 'common.js', type: 'text/javascript' }],
 ])
