@@ -257,7 +257,7 @@ const take = (turn: Turn): Step => {
       const becomes: Identification = { userEpoch: actor.epoch, identifiedAt: NOW, isProved: false }
       const after = written(copy, {
         ...{ now: NOW, writeId: writeIdOf(index), codecId: 1, data: masked(OF_THE_USER), idleTtlMs: copy.idleTtlMs },
-        ...{ timings: TIMINGS, becomes },
+        ...{ timings: TIMINGS, becomes, hasOwnIdleTtl: copy.hasOwnIdleTtl },
       })
       const made = op === 'login' ? madeAt(world, session, actor.raises) : world
       return next(withEntry(made, session, after, index), { at: 'flush', copy: after }, 'writes the entry')
@@ -267,7 +267,8 @@ const take = (turn: Turn): Step => {
       const copyNow = born({
         ...{ now: NOW, lineage, writeId: writeIdOf(index), codecId: 1, data: masked(OF_THE_USER) },
         ...{ idleTtlMs: 1e9, absoluteTtlMs: 1e9, app: '', client: { address: undefined, userAgent: undefined } },
-        ...{ timings: TIMINGS, becomes: { userEpoch: actor.epoch, identifiedAt: NOW, isProved: false } },
+        ...{ timings: TIMINGS, hasOwnIdleTtl: false },
+        becomes: { userEpoch: actor.epoch, identifiedAt: NOW, isProved: false },
       })
       const isFree = entry === undefined
       const leased = isFree ? withEntry(world, session, 'lease', index) : world
