@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type Data, loaded, world } from './world.js'
+import { tierUnavailable } from '../../src/errors.js'
+import { type Data, expectCode, held, loaded, settled, world } from './world.js'
 
 const once = (call: string, work: (proceed: () => Promise<unknown>) => Promise<unknown>) => {
   let isDone = false
@@ -52,4 +53,32 @@ test('an update whose flush is in, while a dead lineage stands in the cache, is 
   release()
   await saving
   expect((await loaded(third, id)).data).toEqual({ count: 1, other: true })
+})
+
+test('an update whose answer was lost waits for a regeneration that has frozen the session meanwhile', async () => {
+  const { processWithTiers, process } = world()
+  const [mine, other] = [processWithTiers(), processWithTiers()]
+  const session = await mine.store.create({ count: 0 } as Data)
+  const waiting = held()
+  other.backend.intercept = once('update', async (proceed) => {
+    await waiting.opened
+    return await proceed()
+  })
+  let regenerating: Promise<unknown> = Promise.resolve()
+  const frozen = held()
+  mine.cache.intercept = once('cas', async () => {
+    regenerating = other.store.regenerate(session.id)
+    await settled()
+    frozen.open()
+    throw tierUnavailable('memory', 'cas', { because: 'the answer was lost', applied: 'unknown' })
+  })
+  const updating = mine.store.update(session.id, (data) => void Object.assign(data, { count: 1 }))
+  const told = expectCode(updating, 'E_SESSION_DESTROYED')
+  await frozen.opened
+  await settled()
+  expect(mine.backend.calls).not.toContain('update')
+  waiting.open()
+  await regenerating
+  await told
+  expect(await process().load(session.id)).toBeUndefined()
 })

@@ -254,7 +254,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
             // under a guard that names where the copy came from.
             const ended = await takeOver(intent, found.envelope, resolved, step, 'bypass', mayBeIn, true)
             if (ended !== 'again') return ended
-          } else base = stands
+          } else if (stands.state !== 'live' || !stands.envelope.frozen) base = stands
+          // Otherwise somebody is regenerating it, and may give it back to its writers: that is waited for, as ever.
           break
         }
         default:
