@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   everyCallAnswers,
   goneIsGone,
+  loggedOutEverywhere,
   lossesAreBounded,
   nothingDurableIsMissed,
   nothingIsLost,
@@ -97,5 +98,34 @@ describe('the judge of a history', () => {
     const losses = [{ startedAt: 4, endedAt: 5 }]
     expect(lossesAreBounded([write(6, 7, 'a')], losses, [], 10)).toHaveLength(1)
     expect(lossesAreBounded([write(0, 1, 'a', { durable: true })], losses, [], 10)).toHaveLength(1)
+  })
+})
+
+describe('the judge of a logout everywhere', () => {
+  const of = (session: string, operation: Operation) => ({ ...operation, session })
+  const served = (session: string, startedAt: number, user = 'ada') =>
+    of(session, at(startedAt, startedAt + 1, { user, seen: [] }))
+  const logout = of('', at(10, 20, { what: 'logout everywhere' }))
+  const ada = { user: 'ada', before: new Set(['old', 'kept']), except: 'kept', epoch: 2 }
+  const epochs = new Map([
+    ['late', 2],
+    ['caught', 1],
+  ])
+
+  test('lets sessions be served before and beside it, the one that stays, later ones, and other users’', () => {
+    const history = [served('old', 5), served('old', 15), logout, served('kept', 25), served('late', 25)]
+    expect(loggedOutEverywhere([...history, served('hers', 30, 'eve')], { ...ada, epochs })).toEqual([])
+  })
+
+  test.each([
+    ['that was the user’s before', 'old'],
+    ['under an older epoch', 'caught'],
+    ['that has ended in the backend', 'ended'],
+  ])('notices a session %s and is served after it', (_title, session) => {
+    expect(loggedOutEverywhere([logout, served(session, 21)], { ...ada, epochs })).toHaveLength(1)
+  })
+
+  test('does not pass where there was none', () => {
+    expect(loggedOutEverywhere([served('late', 25)], { ...ada, epochs })).toHaveLength(1)
   })
 })

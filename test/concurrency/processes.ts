@@ -13,6 +13,8 @@ export interface OpenOptions
   > {
   readonly cacheAddress: string
   readonly backend: BackendPlace
+  /** How long a tier may take to answer, in ms. @default 8_000 */
+  readonly patienceMs?: number
   /** Whether `user` in the data of a session says whose it is. */
   readonly identifies?: boolean
 }

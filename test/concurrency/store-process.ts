@@ -27,7 +27,7 @@ import type {
 } from './processes.js'
 
 /** Long deadlines: a busy machine must not look like a cache that some reach and others do not. */
-const PATIENT = { cacheTimeoutMs: 8_000, backendTimeoutMs: 8_000, leaseMs: 10_000, deadlineMs: 15_000 }
+const PATIENCE_MS = 8_000
 
 const stores = new Map<string, SessionStore<Data>>()
 const held = new Map<string, Session<Data>>()
@@ -38,25 +38,36 @@ const here = Number(process.argv[2])
 const runtimeFor = (place: BackendPlace): Runtime =>
   place.kind === 'couchdb' ? runtimeMovedBy(place.clockShiftMs) : systemRuntime
 
-const backendAt = (place: BackendPlace, runtime: Runtime): Backend => {
-  const patience = { connectTimeoutMs: 8_000, maxConnections: 6 }
+const backendAt = (place: BackendPlace, patienceMs: number, runtime: Runtime): Backend => {
+  const patience = { connectTimeoutMs: patienceMs, maxConnections: 6 }
   if (place.kind === 'couchdb') {
     const { url, database } = place
-    return couchdb({ url, database, ...patience, requestTimeoutMs: 8_000, absoluteTtlMs: 30 * 86_400_000, runtime })
+    return couchdb({
+      url,
+      database,
+      ...patience,
+      requestTimeoutMs: patienceMs,
+      absoluteTtlMs: 30 * 86_400_000,
+      runtime,
+    })
   }
   const { connectionString, schema } = place
-  return postgres({ connectionString, schema, ...patience, queryTimeoutMs: 8_000, runtime })
+  return postgres({ connectionString, schema, ...patience, queryTimeoutMs: patienceMs, runtime })
 }
 
-const open = (name: string, { cacheAddress, backend: place, identifies, ...options }: OpenOptions): void => {
+const open = (name: string, opened: OpenOptions): void => {
+  const { cacheAddress, backend: place, patienceMs = PATIENCE_MS, identifies, ...options } = opened
   const runtime = runtimeFor(place)
-  const backend = backendAt(place, runtime)
+  const backend = backendAt(place, patienceMs, runtime)
   const store = createSessionStore<Data>({
-    cache: memcached({ servers: cacheAddress, operationTimeoutMs: 8_000, connectTimeoutMs: 8_000, runtime }),
+    cache: memcached({ servers: cacheAddress, operationTimeoutMs: patienceMs, connectTimeoutMs: patienceMs, runtime }),
     backend,
     runtime,
     ...(identifies === true ? { identify: userOf } : {}),
-    ...PATIENT,
+    cacheTimeoutMs: patienceMs,
+    backendTimeoutMs: patienceMs,
+    leaseMs: patienceMs + 2_000,
+    deadlineMs: 2 * patienceMs,
     ...options,
   })
   stores.set(name, store)
