@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type { EpochMs } from '../../../src/contract/time.js'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -70,6 +70,8 @@ export const runPublishedSuite = async (index: string, env: NodeJS.ProcessEnv = 
 const outputOf = async (args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> =>
   await new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...env } })
+    // A test that was given up must leave no process behind.
+    onTestFinished(() => void child.kill('SIGKILL'))
     let output = ''
     const gather = (chunk: Buffer): void => {
       output += chunk.toString('utf8')
