@@ -85,22 +85,18 @@ export const byUser = <Data>(
         call.refuseIfLate()
         const { record, token } = await backend.readUser(user)
         const epoch = record.epoch + 1
-        const stays = except === undefined ? undefined : await restamp(except, userId, epoch, call)
+        if (except !== undefined) await restamp(except, userId, epoch, call)
         call.refuseIfLate()
-        const seats = record.seats?.filter(({ locator }) => locator.key === stays?.key)
-        return await backend.writeUser(user, { epoch, seats }, token)
+        // Who has a seat now is looked up by the next login: another call may have written sessions that are to stay under
+        // this epoch.
+        return await backend.writeUser(user, { epoch, seats: undefined }, token)
       })
       if (written === 'written') return
     }
   }
 
-  /** Writes the session that is to stay under another epoch. `undefined` where it is not this user's, or is gone. */
-  const restamp = async (
-    locator: Locator,
-    userId: string,
-    userEpoch: number,
-    call: Call,
-  ): Promise<Locator | undefined> => {
+  /** Writes the session that is to stay under another epoch. Nothing is done where it is not this user's, or is gone. */
+  const restamp = async (locator: Locator, userId: string, userEpoch: number, call: Call): Promise<void> => {
     const keep = keeping(context)
     const resolve: typeof keep = (current, basis) => {
       const resolved = keep(current, basis)
@@ -110,10 +106,8 @@ export const byUser = <Data>(
     const intent = { locator, base: undefined, resolve, idleTtlMs: undefined, durable: true, userEpoch, call }
     try {
       await queue.run(locator.key, () => writes.write({ ...intent, tries: noTries(runtime) }))
-      return locator
     } catch (error) {
-      if (isSessionStoreError(error, 'E_SESSION_DESTROYED')) return undefined
-      throw error
+      if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
     }
   }
 

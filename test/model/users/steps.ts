@@ -303,8 +303,7 @@ const logOut = ({ world, rules, actor, index }: Turn, next: NextOf): Step => {
     case 'raise': {
       if (rules.raiseIsCompared && !actor.recordFits)
         return next(world, { at: 'read the record', copy: undefined }, 'finds the record changed')
-      const seats = world.seats === undefined && rules.limit === undefined ? undefined : []
-      const raised = withRecord(world, { epoch: actor.epoch, raises: world.raises + 1, seats })
+      const raised = withRecord(world, { epoch: actor.epoch, raises: world.raises + 1, seats: undefined })
       const isListed = !rules.isRaisedFirst
       const at = isListed ? firstOf(actor.ending, rules) : 'list'
       return next(raised, { at, raises: world.raises + 1, recordFits: false, copy: undefined }, 'raises the epoch')
