@@ -6,11 +6,12 @@
  * | `dist/` | the ECMAScript modules, and for each entry point a line that names its types |
  * | `dist/cjs/` | the same modules as CommonJS |
  * | `dist/types/` | the declarations that users of either can reach, once |
+ * | `dist/cli/` | the command `nonstick`, as ECMAScript modules alone |
  *
  * `docs/decisions/0027-two-builds-and-one-set-of-types.md` says why it is so.
  */
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -76,6 +77,8 @@ const main = async (): Promise<void> => {
   } finally {
     rmSync(declarations, { recursive: true, force: true })
   }
+  // npm makes it executable where it installs the package; this is for who runs it in a checkout.
+  chmodSync(join(dist, 'cli/main.js'), 0o755)
   write(join(dist, 'cjs/package.json'), '{ "type": "commonjs" }\n')
   for (const entry of entries) {
     const up = posix.relative(posix.dirname(entry), '.') || '.'

@@ -35,6 +35,9 @@ create table if not exists :"schema".:"table" (
   expires_hour integer not null generated always as (
     greatest(0, least(2147483647, floor(extract(epoch from expires_at at time zone 'UTC') / 3600)))::integer
   ) stored,
+  -- Tombstones have none, and so stand in no index of those that begin with it. It is a column so that the planner cannot
+  -- take the primary key for such a search, in which they do stand.
+  live_namespace text collate "C" generated always as (case when destroyed_at is null then namespace end) stored,
   primary key (namespace, id_hash),
   constraint id_hash_is_short check (octet_length(id_hash) between 1 and 64),
   constraint user_hash_is_that_of_the_user check (
@@ -68,31 +71,33 @@ alter table :"schema".:"table"
 create index if not exists :"table_purge_hour"
   on :"schema".:"table" (purge_hour);
 
--- The pages of a listing. Tombstones stand in the primary key and would have to be passed over; here they do not stand.
+-- The pages of a listing.
 create index if not exists :"table_live"
-  on :"schema".:"table" (namespace, id_hash)
-  where destroyed_at is null;
+  on :"schema".:"table" (live_namespace, id_hash)
+  where live_namespace is not null;
 
 -- The same for one application. Who names no applications has no entry in it.
 create index if not exists :"table_app"
-  on :"schema".:"table" (namespace, app, id_hash)
-  where destroyed_at is null and app <> '';
+  on :"schema".:"table" (live_namespace, app, id_hash)
+  where live_namespace is not null and app <> '';
 
--- The same for one user. Anonymous sessions are many and never asked for, and a tombstone is nobody's.
+-- The same for one user. Anonymous sessions are many and never asked for.
 create index if not exists :"table_user_id"
-  on :"schema".:"table" (namespace, user_hash, id_hash)
-  where user_hash is not null;
+  on :"schema".:"table" (live_namespace, user_hash, id_hash)
+  where live_namespace is not null and user_hash is not null;
 
 -- How many sessions and users there are, and were here lately, without reading the table: only where one of the two
 -- hours is the hour in question does a count have to look at the moment. Hours again, for the reason above.
 create index if not exists :"table_activity"
-  on :"schema".:"table" (namespace, app, seen_hour, expires_hour, user_hash)
-  where destroyed_at is null;
+  on :"schema".:"table" (live_namespace, app, seen_hour, expires_hour, user_hash)
+  where live_namespace is not null;
 
 comment on table :"schema".:"table" is
   'nonstick: sessions as of their last flush; the cache in front may be some writes ahead. Safe to read; to end a session use the program, since the cache would go on serving it';
 comment on column :"schema".:"table".namespace is
   'the namespace option of the store';
+comment on column :"schema".:"table".live_namespace is
+  'the namespace; null in a tombstone';
 comment on column :"schema".:"table".id_hash is
   'SHA-256 of the session id; the id itself is stored nowhere';
 comment on column :"schema".:"table".app is

@@ -1,6 +1,7 @@
 export type * from './contract/index.js'
 export { createSessionStore } from './create-session-store.js'
 export { type Applied, isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from './errors.js'
+export { type FromEnvOptions, sessionStoreFromEnv } from './from-env.js'
 export { generateSessionId } from './generate-session-id.js'
 export type { PersistOn } from './session/decisions.js'
 export type { MergeRule, MergeRuleName, MergeRules } from './session/merge-rules.js'

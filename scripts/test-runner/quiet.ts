@@ -7,6 +7,7 @@ export const QUIET: readonly string[] = [
   'test/backends/postgres/faults.test.ts',
   'test/caches/memcached/faults.test.ts',
   'test/chaos/*.test.ts',
+  'test/cli/*.test.ts',
   'test/concurrency/*.test.ts',
   'test/demo/demo.test.ts',
   'test/model/**/*.test.ts',

@@ -241,6 +241,24 @@ export interface PurgeOutcome {
   readonly more: boolean
 }
 
+/** Of which moment, and with which grace, a purge is foreseen. */
+export type PurgeForecastOptions = Pick<PurgeOptions, 'now' | 'graceMs'>
+
+/** What a purge would do with one part of what a backend keeps. */
+export interface PurgeForecast {
+  /** Sessions and tombstones that would be removed, as far as they are worth counting. */
+  readonly removable: number
+}
+
+/** A backend that can say what a purge would do, without doing it. */
+export interface ForeseesPurge {
+  /** What `purge` would do, until nothing is left to do. Nothing is changed. */
+  planPurge(options: PurgeForecastOptions): Promise<readonly PurgeForecast[]>
+}
+
+export const foreseesPurge = (backend: Backend): backend is Backend & ForeseesPurge =>
+  typeof (backend as Partial<ForeseesPurge>).planPurge === 'function'
+
 /**
  * The tier that must not forget: consulted on every cache miss, written every N-th time.
  *

@@ -74,10 +74,26 @@ const standingOf = (
   now: EpochMs,
   graceMs: number,
 ): readonly Seat[] => {
-  const alive = new Set(living.map(({ locator }) => locator.key))
   const seated = new Map(seats.map((seat) => [seat.locator.key, seat]))
-  const underWay = seats.filter(({ locator, takenAt }) => !alive.has(locator.key) && Math.abs(now - takenAt) < graceMs)
-  return [...living.map((session) => seated.get(session.locator.key) ?? session), ...underWay]
+  const others = underWay({ seats, living, now, graceMs })
+  return [...living.map((session) => seated.get(session.locator.key) ?? session), ...others]
     .filter(({ locator }) => locator.key !== me)
     .sort((one, other) => one.takenAt - other.takenAt || (one.locator.key < other.locator.key ? -1 : 1))
+}
+
+/**
+ * The seats of sessions that are not among those that live, and may come to be: of logins that are still under way. A
+ * session that was destroyed is none; whoever asks takes its seat out before.
+ */
+export const underWay = ({
+  seats,
+  living,
+  now,
+  graceMs,
+}: Pick<SeatQuestion, 'now' | 'graceMs'> & {
+  readonly seats: readonly Seat[]
+  readonly living: readonly Living[]
+}): readonly Seat[] => {
+  const alive = new Set(living.map(({ locator }) => locator.key))
+  return seats.filter(({ locator, takenAt }) => !alive.has(locator.key) && Math.abs(now - takenAt) < graceMs)
 }

@@ -24,8 +24,8 @@ import type { World } from './world.js'
  */
 export class BackendLink implements Backend {
   readonly name = 'backend'
-  readonly #world: World
-  readonly #process: Owner & { readonly name: string }
+  protected readonly world: World
+  protected readonly process: Owner & { readonly name: string }
   readonly #runtime: Runtime
   readonly #timeoutMs: number
   #closed = false
@@ -33,38 +33,38 @@ export class BackendLink implements Backend {
   failing = 0
 
   constructor(world: World, process: Owner & { readonly name: string }, runtime: Runtime, timeoutMs: number) {
-    this.#world = world
-    this.#process = process
+    this.world = world
+    this.process = process
     this.#runtime = runtime
     this.#timeoutMs = timeoutMs
   }
 
   read(locator: Locator): Promise<BackendCopy> {
-    return this.#ask('read', [locator], false, () => this.#world.backendServer.read(locator))
+    return this.ask('read', [locator], false, () => this.world.backendServer.read(locator))
   }
 
   insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome> {
-    this.#world.onSent(this.#process.name, locator.key, session)
-    return this.#ask('insert', [locator], true, () => this.#world.backendServer.insert(locator, session, options))
+    this.world.onSent(this.process.name, locator.key, session)
+    return this.ask('insert', [locator], true, () => this.world.backendServer.insert(locator, session, options))
   }
 
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     const locators = entries.map(({ locator }) => locator)
-    for (const { locator, session } of entries) this.#world.onSent(this.#process.name, locator.key, session)
-    const unreached = new Set(locators.filter(({ key }) => this.#world.isUnreached(this.#process.name, key)))
+    for (const { locator, session } of entries) this.world.onSent(this.process.name, locator.key, session)
+    const unreached = new Set(locators.filter(({ key }) => this.world.isUnreached(this.process.name, key)))
     const isUnreached = (key: string): boolean => [...unreached].some((locator) => locator.key === key)
     const isTakeover = entries.some(({ guard, session }) => guard.lineage !== session.lineage)
-    const update = (): UpdateOutcome[] => this.#world.backendServer.update(entries, isUnreached)
-    return this.#ask('update', locators, true, update, isTakeover)
+    const update = (): UpdateOutcome[] => this.world.backendServer.update(entries, isUnreached)
+    return this.ask('update', locators, true, update, isTakeover)
   }
 
   extend(extensions: readonly Extension[]): Promise<readonly ExtendOutcome[]> {
     const locators = extensions.map(({ locator }) => locator)
-    return this.#ask('extend', locators, true, () => this.#world.backendServer.extend(extensions))
+    return this.ask('extend', locators, true, () => this.world.backendServer.extend(extensions))
   }
 
   destroy(locator: Locator, options: DestroyOptions): Promise<DestroyOutcome> {
-    return this.#ask('destroy', [locator], true, () => this.#world.backendServer.destroy(locator, options))
+    return this.ask('destroy', [locator], true, () => this.world.backendServer.destroy(locator, options))
   }
 
   async purge(): Promise<PurgeOutcome> {
@@ -81,14 +81,14 @@ export class BackendLink implements Backend {
     this.#closed = true
   }
 
-  #ask<T>(
+  protected ask<T>(
     operation: string,
     locators: readonly Locator[],
     isChange: boolean,
     execute: () => T,
     isTakeover = false,
   ): Promise<T> {
-    const world = this.#world
+    const world = this.world
     const { network, config } = world
     if (this.#closed) return Promise.reject(new SessionStoreError('E_CLOSED', 'The backend was closed'))
     return new Promise<T>((resolve, reject) => {
@@ -98,8 +98,8 @@ export class BackendLink implements Backend {
         if (settled) return
         settled = true
         stopWaiting()
-        world.note(this.#process, `backend ${operation} ${names} failed: ${because}`)
-        for (const { key } of locators) world.onBackendFailure(this.#process, key)
+        world.note(this.process, `backend ${operation} ${names} failed: ${because}`)
+        for (const { key } of locators) world.onBackendFailure(this.process, key)
         reject(error ?? tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
       }
       let stopWaiting = (): void => {}
@@ -129,7 +129,7 @@ export class BackendLink implements Backend {
         })
         return
       }
-      const line = `${this.#process.name} backend`
+      const line = `${this.process.name} backend`
       const isFailing = this.failing > 0
       if (isFailing) {
         this.failing -= 1
@@ -138,18 +138,18 @@ export class BackendLink implements Backend {
       }
       const arrive = (isFirst: boolean): void => {
         if (world.backendOutage !== undefined) return
-        const heldMs = world.heldMs(this.#process.name)
+        const heldMs = world.heldMs(this.process.name)
         if (heldMs > 0) {
           network.deliver(heldMs + world.lots.between(0, 2), () => arrive(isFirst))
           return
         }
         const answer = execute()
         world.note(
-          this.#process,
+          this.process,
           `backend ${operation} ${names} → ${world.shownAnswer(locators[0]?.key ?? '', answer)}${isFirst ? '' : ' (again)'}`,
         )
         if (!isFirst || isFailing) return
-        const isSprung = world.spring(this.#process.name, operation, locators[0]?.key ?? '', isTakeover)
+        const isSprung = world.spring(this.process.name, operation, locators[0]?.key ?? '', isTakeover)
         if (isChange && network.meets('message duplicated'))
           network.deliver(network.delayMs(line, config.backendTimeoutMs, slowMs) + world.lots.between(0, 50), () =>
             arrive(false),
@@ -164,7 +164,7 @@ export class BackendLink implements Backend {
             stopWaiting()
             resolve(answer)
           },
-          this.#process,
+          this.process,
         )
       }
       const slowMs = world.backendIsSlow ? world.lots.between(0, this.#timeoutMs * 1.3) : 0

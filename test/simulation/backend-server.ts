@@ -9,12 +9,21 @@ import {
   guardAdmits,
   type InsertOptions,
   type InsertOutcome,
+  type KeyListOptions,
+  type ListedSession,
+  type ListOptions,
+  NO_RECORD,
+  type Page,
+  type RecordToken,
   replacing,
   type StoredSession,
   type UpdateOutcome,
+  type UserLocator,
+  type UserRecord,
+  type Which,
   type WriteId,
 } from '../../src/contract/backend.js'
-import type { CacheKey, Locator } from '../../src/contract/locator.js'
+import { type CacheKey, type Locator, splitKey } from '../../src/contract/locator.js'
 
 export type Row =
   | { readonly state: 'live'; readonly session: StoredSession }
@@ -31,7 +40,13 @@ export interface BackendWatcher {
   onRow(key: CacheKey, before: Row | undefined, after: Row, taken: Taken): void
 }
 
+interface Living {
+  readonly key: CacheKey
+  readonly session: StoredSession
+}
+
 const NO_TOKEN = new Uint8Array(0)
+const NO_DATA = new Uint8Array(0)
 
 /**
  * The one backend of the simulated world: the contract in its plainest words. Each insert, destroy and entry of an
@@ -39,6 +54,8 @@ const NO_TOKEN = new Uint8Array(0)
  */
 export class BackendServer {
   readonly rows = new Map<CacheKey, Row>()
+  /** The records of the users, each with the number of its version. */
+  readonly #users = new Map<string, { readonly record: UserRecord; readonly version: number }>()
   readonly #watcher: BackendWatcher
   readonly #epochNow: () => number
 
@@ -50,7 +67,10 @@ export class BackendServer {
   read({ key }: Locator): BackendCopy {
     const row = this.rows.get(key)
     if (row === undefined) return { state: 'absent' }
-    return row.state === 'live' ? { ...row, token: NO_TOKEN } : { state: 'destroyed' }
+    if (row.state !== 'live') return { state: 'destroyed' }
+    const { userId } = row.session
+    const epoch = userId === undefined ? {} : { currentEpoch: this.recordOf(userId).epoch }
+    return { ...row, ...epoch, token: NO_TOKEN }
   }
 
   insert({ key }: Locator, session: StoredSession, { notAfter, over }: InsertOptions = {}): InsertOutcome {
@@ -113,6 +133,60 @@ export class BackendServer {
     const kept = row === undefined ? keepUntilIfAbsent : keepUntil
     this.#put(key, { state: 'destroyed', writeId, keepUntil: kept }, 'no')
     return 'destroyed'
+  }
+
+  readUser({ userId }: UserLocator): { readonly record: UserRecord; readonly token: RecordToken } {
+    const { record, version } = this.#users.get(userId) ?? { record: NO_RECORD, version: 0 }
+    return { record, token: version === 0 ? '' : String(version) }
+  }
+
+  writeUser(user: UserLocator, record: UserRecord, token: RecordToken): 'written' | 'changed' {
+    if (this.readUser(user).token !== token) return 'changed'
+    this.#users.set(user.userId, { record, version: Number(token) + 1 })
+    return 'written'
+  }
+
+  recordOf(userId: string): UserRecord {
+    return this.#users.get(userId)?.record ?? NO_RECORD
+  }
+
+  list({ withData, ...options }: ListOptions): Page<ListedSession> {
+    const { entries, next } = this.#page(options)
+    const shown = ({ session }: Living): StoredSession => (withData ? session : { ...session, data: NO_DATA })
+    return { entries: entries.map((entry) => ({ locator: { key: entry.key }, session: shown(entry) })), next }
+  }
+
+  listKeys(options: KeyListOptions): Page<Locator> {
+    const { entries, next } = this.#page(options)
+    return { entries: entries.map(({ key }) => ({ key })), next }
+  }
+
+  count(which: Which): number {
+    return this.#living(which).length
+  }
+
+  countUsers(which: Which): number {
+    return new Set(this.#living(which).flatMap(({ session: { userId = [] } }) => userId)).size
+  }
+
+  #page({ limit, after, ...which }: KeyListOptions): Page<Living> {
+    const rest = this.#living(which)
+      .filter(({ key }) => after === undefined || key > after)
+      .sort((one, other) => (one.key < other.key ? -1 : 1))
+    const entries = rest.slice(0, limit)
+    return { entries, next: rest.length > limit ? entries.at(-1)?.key : undefined }
+  }
+
+  #living({ namespace, now, userId, app, seenSince = 0 }: Which): Living[] {
+    const living: Living[] = []
+    for (const [key, row] of this.rows) {
+      if (row.state !== 'live' || splitKey(key).namespace !== namespace) continue
+      const { session } = row
+      const isMeant = session.expiresAt > now && session.seenAt >= seenSince
+      const isOf = (userId ?? session.userId) === session.userId && (app ?? session.app) === session.app
+      if (isMeant && isOf) living.push({ key, session })
+    }
+    return living
   }
 
   /** Writes over whatever stands there, as no backend may; for a control. */

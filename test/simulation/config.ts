@@ -1,5 +1,5 @@
 import type { FaultKind } from './faults.js'
-import { FAULT_KINDS, isUse } from './faults.js'
+import { FAULT_KINDS, isOfUsers, isUse } from './faults.js'
 import type { Lots } from './random.js'
 
 export type ServerList = readonly [number, ...number[]]
@@ -70,6 +70,34 @@ export interface Config {
   readonly strikes: number
   /** How likely each message meets its own fault. */
   readonly noise: number
+  /** Whose the sessions may be. Without it, the backend knows of no users. */
+  readonly users?: UsersConfig | undefined
+}
+
+export interface UsersConfig {
+  readonly names: readonly [string, ...string[]]
+  /** How likely an operation is one about a user. */
+  readonly share: number
+  /** How many sessions each may have; the same for all processes from the beginning. */
+  readonly limit?: { readonly most: number; readonly onTooMany: 'end-oldest' | 'refuse' } | undefined
+  /** How many traps are set for calls about users. */
+  readonly traps: number
+  /** In the end each user is logged out everywhere. */
+  readonly endsWithLogout: boolean
+}
+
+/** Drawn apart from all else, so that a schedule without users is what it was before there were any. */
+export const usersOf = (lots: Lots): UsersConfig | undefined => {
+  if (!lots.happens(0.3)) return undefined
+  const most = lots.pick([1, 2, 2, 3])
+  const onTooMany = lots.pick(['end-oldest', 'end-oldest', 'refuse'] as const)
+  return {
+    names: lots.happens(0.6) ? ['alice'] : ['alice', 'bob'],
+    share: lots.pick([0.3, 0.5, 0.8]),
+    limit: lots.happens(0.5) ? { most, onTooMany } : undefined,
+    traps: lots.pick([0, 0, 2, 6]),
+    endsWithLogout: lots.happens(0.3),
+  }
 }
 
 /** The faults a message can meet, and those that strike the world from time to time. */
@@ -80,7 +108,8 @@ export const configOf = (lots: Lots): Config => {
   const share = lots.pick([0.15, 0.35, 0.6, 1])
   // Or few kinds of faults, but these over and over, in one session that all are at work on: what is deep needs that.
   const isNarrow = lots.happens(0.25)
-  for (const kind of FAULT_KINDS) if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
+  for (const kind of FAULT_KINDS.filter((each) => !isOfUsers(each)))
+    if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
   if (isNarrow && lots.happens(0.7)) faults.add('troubles together')
   const short = lots.happens(0.3)
   // Where clocks step by an hour, sessions end by that which live for less.

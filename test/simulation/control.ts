@@ -42,6 +42,7 @@ export const where =
     sessions: 1,
     persistOn: 'create',
     conflict: 'merge',
+    users: undefined,
     ...changed,
   })
 

@@ -76,6 +76,7 @@ export const sightOf = (session: { readonly data: Data; readonly expiresAt: numb
     log,
     shared: session.data.shared,
     putBy: session.data.putBy,
+    user: session.data.user,
     expiresAt: session.expiresAt,
   }
 }

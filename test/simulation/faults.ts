@@ -8,6 +8,9 @@ const USES = [
   'login before regenerate',
 ] as const
 
+/** What happens where sessions have users, so that it is counted. */
+const OF_USERS = ['logged out everywhere', 'login during a logout', 'oldest session ended', 'login refused'] as const
+
 /** Everything that goes wrong in the simulated world, and everything that its applications do beside what is usual. */
 export const FAULT_KINDS = [
   ...USES,
@@ -42,9 +45,12 @@ export const FAULT_KINDS = [
   'value too large',
   'clock stepped',
   'purged',
+  ...OF_USERS,
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)
+
+export const isOfUsers = (kind: FaultKind): boolean => (OF_USERS as readonly FaultKind[]).includes(kind)
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 

@@ -14,6 +14,8 @@ export type OperationKind =
   | 'destroy'
   | 'put'
   | 'close'
+  /** A call about a user, which may end a session that it does not name. */
+  | 'log out'
 
 export type Outcome =
   | { readonly is: 'ok'; readonly durability?: 'cache' | 'backend'; readonly cacheToldOfEnd?: boolean }
@@ -29,6 +31,8 @@ export interface Sight {
   /** Every token in the order it stands there, twice if it stands there twice. */
   readonly log: readonly string[]
   readonly putBy: string | undefined
+  /** Whose session it is. */
+  readonly user?: string | undefined
   /** As the handle says. */
   readonly expiresAt: number
 }
@@ -52,6 +56,8 @@ export interface Operation {
   readonly withdraws?: string
   /** What a request changed before it asked for a new id: under the old one this must never stand. */
   readonly login?: string
+  /** Whose the session is to become; `null` for nobody's. Absent where it stays whose it is. */
+  readonly becomes?: string | null
   /** It is an update whose change never settles, or settles when its caller was told that it is late. */
   readonly hangs?: boolean
   readonly invoked: number
@@ -72,7 +78,7 @@ export interface Operation {
 }
 
 /** What a call writes beside its kind, its token and its moments. */
-export type Writes = Pick<Operation, 'carries' | 'heldSince' | 'withdraws' | 'login' | 'hangs'>
+export type Writes = Pick<Operation, 'carries' | 'heldSince' | 'withdraws' | 'login' | 'becomes' | 'hangs'>
 
 /**
  * An operation for each token that it acknowledges, if it is acknowledged; they share their `order`. What is carried may

@@ -34,6 +34,8 @@ export interface Judged {
    * `now`, and come back, if at all, after `moment`. Without it: nobody does.
    */
   comparesSince?(process: string, server: string | undefined, moment: number, now: number): boolean
+  /** Calls beside the session's own that may end it at some moment. Without it: there are none. */
+  endsOf?(session: SessionHistory): readonly Operation[]
   violated(promise: string, session: string, what: string): void
   /** Told of acknowledged writes that are gone in the end, and how many the losses may have cost. */
   lost?(session: string, writes: readonly Operation[], allowed: number): void
@@ -42,7 +44,7 @@ export interface Judged {
 /** Everything that can only be judged when it is over. */
 export const judge = (world: Judged): void => {
   for (const session of world.sessions.values()) {
-    const view = viewOf(session)
+    const view = viewOf(session, world.endsOf?.(session) ?? [])
     isolation(world, view)
     honestAnswers(world, view)
     noResurrection(world, view)
@@ -77,7 +79,7 @@ interface View {
 export const withdrawnIn = ({ operations }: SessionHistory): ReadonlySet<string> =>
   new Set(operations.flatMap((operation) => (saysNotApplied(operation) ? [] : (operation.withdraws ?? []))))
 
-const viewOf = (session: SessionHistory): View => {
+const viewOf = (session: SessionHistory, otherEnds: readonly Operation[]): View => {
   const { operations } = session
   const withdrawn = withdrawnIn(session)
   return {
@@ -90,7 +92,7 @@ const viewOf = (session: SessionHistory): View => {
         ({ kind, outcome, token = '' }) => outcome.is === 'ok' && kind !== 'save shared' && !withdrawn.has(token),
       ),
     puts: operations.filter(({ kind }) => kind === 'put'),
-    ends: operations.filter(mayEnd),
+    ends: [...operations.filter(mayEnd), ...otherEnds],
     bornAt: operations.find(({ kind, outcome }) => kind === 'create' && outcome.is === 'ok')?.completed,
   }
 }
@@ -159,7 +161,11 @@ const honestAnswers = (world: Judged, { session, operations }: View): void => {
 }
 
 /** What a cache server was not told at once it was told since, if the process that had to lives. */
-const isRepaired = ({ repairedAt, processes }: Judged, { process }: Operation, moment: number): boolean =>
+const isRepaired = (
+  { repairedAt, processes }: Judged,
+  { process }: Pick<Operation, 'process'>,
+  moment: number,
+): boolean =>
   repairedAt !== undefined && moment >= repairedAt && processes.find(({ name }) => name === process)?.alive === true
 
 /**
@@ -167,9 +173,9 @@ const isRepaired = ({ repairedAt, processes }: Judged, { process }: Operation, m
  * told; or who looks saw its server go and come back since, and compares; or all is over, and written once more. Else
  * there is no one view of the cache.
  */
-const mustSee = (
+export const mustSee = (
   world: Judged,
-  change: Operation,
+  change: Pick<Operation, 'process' | 'server' | 'completed'>,
   wasTold: boolean,
   { process, server, invoked }: Operation,
 ): boolean =>
@@ -480,7 +486,9 @@ const settlesInTime = (world: Judged, view: View): void => {
     // Takeovers count versions up by more than the ring remembers: the first write over a copy left behind cannot tell.
     const wasTakenOver = session.disturbances.some(({ what }) => what === 'takeover')
     const cannotTell = operation.outcome.code === 'E_SESSION_UNKNOWN_OUTCOME' && wasTakenOver
-    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell)
+    // Whether the user had as many sessions as he may have is asked elsewhere.
+    const isRefused = operation.outcome.code === 'E_SESSION_LIMIT'
+    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell && !isRefused)
       world.violated(
         'I12',
         session.name,

@@ -4,11 +4,19 @@ import type { FrontCache } from '../../src/contract/front-cache.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import type { Runtime } from '../../src/contract/time.js'
 import { createSessionStore } from '../../src/create-session-store.js'
+import type { StoreOptions } from '../../src/store/options.js'
 import { BackendLink } from './backend-link.js'
+import { BackendLinkWithUsers } from './backend-link-with-users.js'
 import { CacheLink } from './cache-link.js'
 import type { Owner } from './clockwork.js'
+import type { UsersConfig } from './config.js'
 import { type Data, mergedByHand, mergedInPlace } from './data.js'
 import { EPOCH, type World } from './world.js'
+
+const limitOf = (
+  users: UsersConfig | undefined,
+): Pick<StoreOptions<Data>, 'maxSessionsPerUser' | 'onTooManySessions'> =>
+  users?.limit === undefined ? {} : { maxSessionsPerUser: users.limit.most, onTooManySessions: users.limit.onTooMany }
 
 /** One process of the cluster: a store, a clock that may be wrong, and its ways to the tiers. */
 export class SimulatedProcess implements Owner {
@@ -46,7 +54,8 @@ export class SimulatedProcess implements Owner {
     }
     const runtime = control.runtime?.(right) ?? right
     this.cacheLink = new CacheLink(world, this, runtime, config.cacheTimeoutMs * 0.8, servers)
-    this.backendLink = new BackendLink(world, this, runtime, config.backendTimeoutMs * 0.8)
+    const Link = config.users === undefined ? BackendLink : BackendLinkWithUsers
+    this.backendLink = new Link(world, this, runtime, config.backendTimeoutMs * 0.8)
     const tiers: { cache: FrontCache; backend: Backend } = control.alter?.({
       cache: this.cacheLink,
       backend: this.backendLink,
@@ -83,6 +92,7 @@ export class SimulatedProcess implements Owner {
       maxClockSkewMs: config.skewMs,
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,
+      ...limitOf(config.users),
       ...control.options?.(config),
     })
     this.store = control.store?.(store, world) ?? store

@@ -1,5 +1,5 @@
 import type { Session } from '../../src/contract/session-store.js'
-import { type Config, configOf, shownConfig } from './config.js'
+import { type Config, configOf, shownConfig, type UsersConfig, usersOf } from './config.js'
 import { type Control, NO_CONTROL } from './control.js'
 import { type Data, ownKey, sightOf } from './data.js'
 import type { FaultCounts, FaultKind } from './faults.js'
@@ -7,7 +7,8 @@ import type { Operation, SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
 import { type Lots, lotsOf } from './random.js'
-import { strike } from './strikes.js'
+import { strike, trapUsers } from './strikes.js'
+import { UserClient } from './user-client.js'
 import { keyOf, perform, Workload } from './workload.js'
 import { World } from './world.js'
 
@@ -50,7 +51,7 @@ export const runSchedule = async (
   { control = NO_CONTROL, told = false, mask }: ScheduleOptions = {},
 ): Promise<ScheduleResult> => {
   const lots = lotsOf(seed)
-  const drawn = configOf(lots.branch('config'))
+  const drawn: Config = { ...configOf(lots.branch('config')), users: usersOf(lots.branch('users')) }
   const config = masked(control.config?.(drawn) ?? drawn, mask)
   const world = new World(config, lots, control, told)
   const workload = new Workload(world)
@@ -70,6 +71,7 @@ export const runSchedule = async (
   else world.violated('I12', '-', 'the world did not come to its end')
   if (failed !== undefined) throw failed
   judge(world)
+  world.users.judge()
   return {
     seed,
     violations: world.violations,
@@ -117,6 +119,8 @@ const direct = async (world: World, workload: Workload): Promise<void> => {
   for (const kind of ['cache away for long', 'backend away for long'] as const)
     if (config.idleTtlMs < LONG_IDLE_MS && config.faults.has(kind) && lots.happens(0.6))
       kept.push(longOutage(world, workload, lots.branch(kind), kind))
+
+  trapUsers(world, world.lots.branch('traps'), { startProcess, changeList })
 
   // Strikes come while there is work; their number is drawn, their moments follow the work.
   let strikes = config.strikes
@@ -245,6 +249,7 @@ const purgeLate = async (world: World): Promise<void> => {
  * once more, when the cache has lost everything.
  */
 const inspect = async (world: World, workload: Workload): Promise<void> => {
+  const { config } = world
   const processes = world.processes.filter(({ alive, leaving }) => alive && !leaving)
   const look = (process: SimulatedProcess, client: string, session: SessionHistory): Promise<unknown> =>
     perform(world, process, client, 'load', session, undefined, async (operation) => {
@@ -259,6 +264,7 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   world.note(undefined, 'the end: everyone looks, one writes durably, everyone looks again')
   world.endsAt = world.clock.now
   for (const process of processes) await Promise.all(sessions.map((session) => look(process, 'end1', session)))
+  if (config.users !== undefined) sessions.push(...(await inspectUsers(world, workload, first, config.users)))
   await Promise.all(
     sessions.map(async (session) => {
       // What nobody found is left; that it comes back by itself is seen by the last look.
@@ -289,6 +295,34 @@ const inspect = async (world: World, workload: Workload): Promise<void> => {
   restartAll(world)
   await world.clock.sleep(1)
   await Promise.all(shares(2))
+}
+
+/**
+ * Each user logs in once more, which is refused if he has as many sessions as he may have, and only then; or he is logged
+ * out everywhere. Gives the sessions that were made.
+ */
+const inspectUsers = async (
+  world: World,
+  workload: Workload,
+  process: SimulatedProcess,
+  users: UsersConfig,
+): Promise<readonly SessionHistory[]> => {
+  const { names, limit, endsWithLogout } = users
+  const lots = world.lots.branch('end')
+  const client = new UserClient(world, workload, process, { name: 'end', lots, users })
+  const made: SessionHistory[] = []
+  for (const user of names) {
+    const living = world.users.countOf(user)
+    const { session: name, outcome } = await client.create(user)
+    const session = world.sessions.get(name)
+    if (session !== undefined) made.push(session)
+    const isFull = limit?.onTooMany === 'refuse' && living >= limit.most
+    if ((outcome.is === 'ok') === isFull && !world.clocksStepped)
+      world.violated('limit', name, `${user} had ${living} sessions in the end, and the login ended as ${outcome.is}`)
+    world.users.judgeLimit()
+    if (endsWithLogout) await client.logOut(user, undefined)
+  }
+  return made
 }
 
 /** So many sessions expire, and have their ids used again. */

@@ -249,6 +249,40 @@ const RECIPES: readonly Recipe[] = [
   [['update', { dies: true, evicts: true }]],
 ]
 
+/** What may come between the steps of a login, and of a logout everywhere. */
+const RECIPES_OF_USERS: readonly Recipe[] = [
+  // A login is under way for long: its epoch was read, and what it writes comes late.
+  [['readUser', { held: 'it alone' }]],
+  [['identifying', { held: 'it alone' }]],
+  // Whoever was about to look whether a user was logged out meanwhile is gone.
+  [['identifying', { dies: true }]],
+  [['insert', { dies: true }]],
+  [['readUser', { dies: true }]],
+  [
+    ['identifying', { held: 'all' }],
+    ['update', { dies: true }],
+  ],
+  [['identifying', { held: 'all', evicts: true }]],
+  [['update', { evicts: true }]],
+  // Whoever raised the epoch, or was about to end the sessions, is gone or late.
+  [['writeUser', { dies: true }]],
+  [['writeUser', { held: 'it alone' }]],
+  [['writeUser', { losesAnswer: true }]],
+  [['listKeys', { dies: true }]],
+  [['listKeys', { held: 'it alone' }]],
+]
+
+/** Sets the traps of a schedule that has users: they spring one after another, while the operations run. */
+export const trapUsers = (world: World, lots: Lots, cluster: Cluster): void => {
+  const { clock, config } = world
+  const { traps = 0 } = config.users ?? {}
+  for (let count = 0; count < traps; count += 1)
+    clock.after(lots.between(0, config.operations * config.thinkMs), () => {
+      for (const [on, troubles] of lots.pick(RECIPES_OF_USERS))
+        world.traps.push(trapOf(world, lots, cluster, on, undefined, { ...NO_TROUBLES, ...troubles }))
+    })
+}
+
 const trapsOf = (world: World, lots: Lots, cluster: Cluster): readonly Trap[] => {
   const living = world.processes.filter(({ alive, leaving }) => alive && !leaving)
   if (living.length === 0) return []

@@ -67,6 +67,12 @@ export class Watch {
       )
   }
 
+  /** The tokens that the last write of a copy brought, of those that are known; all that it has under a new id. */
+  broughtBy(key: CacheKey, { writeIds, data }: Pick<Copy, 'writeIds' | 'data'>): ReadonlySet<string> {
+    const copies = this.#copies.get(key)
+    return copies === undefined ? tokensIn(data) : (copies.writes.get(writeIds.at(-1) ?? '')?.brought ?? new Set())
+  }
+
   /** A tier has taken a copy, over another one if there was one: nothing that stood is gone. */
   onAccepted(session: SessionHistory, before: Uint8Array | undefined, copy: Copy, where: string): void {
     const after = tokensIn(copy.data)
@@ -170,7 +176,8 @@ export const judgeRefused = (world: World, session: SessionHistory, operation: O
   // Another user's session is not merged; a put is by nobody.
   const changesUser: readonly Operation['kind'][] = ['save user', 'put']
   const isMerged =
-    world.config.conflict === 'merge' && session.operations.every(({ kind }) => !changesUser.includes(kind))
+    world.config.conflict === 'merge' &&
+    session.operations.every(({ kind, becomes }) => !changesUser.includes(kind) && becomes === undefined)
   const isByPolicy = outcome.code === 'E_SESSION_CONFLICT' && !isMerged
   if (isByPolicy || (outcome.code !== 'E_SESSION_CONFLICT' && outcome.code !== 'E_SESSION_UNAVAILABLE')) return
   if (STRIKES_AT_PROCESSES.some((strike) => world.happened[strike] > 0)) return

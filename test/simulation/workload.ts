@@ -5,6 +5,7 @@ import type { FaultKind } from './faults.js'
 import type { Operation, OperationKind, SessionHistory, Writes } from './history.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
+import { UserClient } from './user-client.js'
 import type { World } from './world.js'
 import { failure } from './world.js'
 
@@ -74,6 +75,32 @@ export class Workload {
     return `${session.name}.${this.#tokens}`
   }
 
+  /** A session was given a new id: it is another one in the world's books, which the old one has become. */
+  onRegenerated(
+    operation: Operation,
+    { name, ancestors }: SessionHistory,
+    fresh: Session<Data>,
+    { process, client }: Pick<Operation, 'process' | 'client'>,
+  ): void {
+    operation.outcome = { is: 'ok', durability: 'backend', cacheToldOfEnd: operation.cacheFailures === 0 }
+    operation.sight = sightOf(fresh)
+    if (operation.login !== undefined && !operation.sight.tokens.has(operation.login))
+      this.#world.violated('I3', name, `the session that regenerate gave lacks ${operation.login}`)
+    const next = this.newSession(fresh.id, [name, ...ancestors])
+    const { user } = operation.sight
+    const born = this.#world.begin(
+      'create',
+      process,
+      client,
+      next,
+      undefined,
+      user === undefined ? {} : { becomes: user },
+    )
+    born.completed = this.#world.clock.now
+    born.outcome = { is: 'ok', durability: 'backend' }
+    born.sight = operation.sight
+  }
+
   /** Somebody uses the newest session over and over until then, as an open page does, by one process and another. */
   async keepInUse(lots: Lots, until: number): Promise<void> {
     const { clock, config, sessions, processes } = this.#world
@@ -124,6 +151,8 @@ export class Client {
   readonly #total: number
   /** The copies it holds, as requests do, some of them for long. */
   readonly #held = new Map<string, Held>()
+  /** What it does about users, where sessions have some. */
+  readonly #ofUsers: UserClient | undefined
 
   constructor(world: World, workload: Workload, process: SimulatedProcess, name: string, lots: Lots) {
     this.#world = world
@@ -131,7 +160,9 @@ export class Client {
     this.#process = process
     this.#name = name
     this.#lots = lots
-    const { shortSessions } = world.config
+    const { shortSessions, users } = world.config
+    if (users !== undefined)
+      this.#ofUsers = new UserClient(world, workload, process, { name, lots: lots.branch('users'), users })
     this.#weights = shortSessions
       ? WEIGHTS.map(([kind, weight]) => [kind, weight * (OF_SHORT_SESSIONS[kind] ?? 1)] as const)
       : WEIGHTS
@@ -158,7 +189,10 @@ export class Client {
     const made = [...sessions.values()].filter(isMade)
     const known = this.#lots.happens(0.15)
       ? made.slice(-4)
-      : made.filter((session) => !isOver(session)).slice(-this.#world.config.sessions)
+      : made
+          .filter((session) => !isOver(session) && !this.#world.users.isGone(session))
+          .slice(-this.#world.config.sessions)
+    if ((await this.#ofUsers?.perhapsDo(known)) === true) return
     if (known.length === 0) return await this.create()
     const session = this.#lots.pick(known)
     const kind = this.#kind()
@@ -182,6 +216,7 @@ export class Client {
       case 'put':
         return await this.put(session)
       case 'close':
+      case 'log out':
         return
     }
   }
@@ -297,6 +332,7 @@ export class Client {
     const carries = [...held.rejected, ...(durable && isAsItIs ? held.acknowledged : [])]
     const own = token === undefined || kind === 'save shared' ? [] : [token]
     const writes: Writes = {
+      ...(kind === 'save user' && token !== undefined ? { becomes: token } : {}),
       ...(carries.length === 0 ? {} : { carries, heldSince: held.since }),
       ...(withdraws === undefined ? {} : { withdraws }),
     }
@@ -444,15 +480,7 @@ export class Client {
     const writes: Writes = login === undefined ? {} : { login }
     const regenerating = async (operation: Operation): Promise<void> => {
       const fresh = await this.#process.store.regenerate(held.handle)
-      operation.outcome = { is: 'ok', durability: 'backend', cacheToldOfEnd: operation.cacheFailures === 0 }
-      operation.sight = sightOf(fresh)
-      if (login !== undefined && !operation.sight.tokens.has(login))
-        this.#world.violated('I3', session.name, `the session that regenerate gave lacks ${login}`)
-      const next = this.#workload.newSession(fresh.id, [session.name, ...session.ancestors])
-      const born = this.#world.begin('create', this.#process.name, this.#name, next)
-      born.completed = this.#world.clock.now
-      born.outcome = { is: 'ok', durability: 'backend' }
-      born.sight = operation.sight
+      this.#workload.onRegenerated(operation, session, fresh, { process: this.#process.name, client: this.#name })
     }
     await this.#perform('regenerate', session, undefined, regenerating, writes)
   }
@@ -468,10 +496,16 @@ export class Client {
   async put(session: SessionHistory): Promise<void> {
     this.#held.delete(session.name)
     const token = this.#workload.newToken(session)
-    await this.#perform('put', session, token, async (operation) => {
-      await this.#process.store.put(session.id, { log: [token], putBy: token })
-      operation.outcome = { is: 'ok', durability: 'cache' }
-    })
+    await this.#perform(
+      'put',
+      session,
+      token,
+      async (operation) => {
+        await this.#process.store.put(session.id, { log: [token], putBy: token })
+        operation.outcome = { is: 'ok', durability: 'cache' }
+      },
+      { becomes: null },
+    )
   }
 
   async #perform(

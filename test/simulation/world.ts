@@ -1,7 +1,7 @@
 import type { StoredSession } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { lives } from '../../src/session/decisions.js'
-import { decodeEnvelope, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
+import { decodeEnvelope, isUserUnproved, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import { BackendServer, type Row, type Taken } from './backend-server.js'
 import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
@@ -22,6 +22,7 @@ import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
 import { Network } from './network.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
+import { Users } from './users.js'
 import { judgeDurable, judgeRefused, Watch } from './watch.js'
 
 /** The moment the world begins, by a clock that is right. */
@@ -29,7 +30,18 @@ export const EPOCH: number = Date.UTC(2026, 10, 21, 12)
 
 /** Lies in wait for the first command of its kind, of one process or of any. */
 export interface Trap {
-  readonly on: 'get' | 'cas' | 'update' | 'insert' | 'freezing' | 'claiming' | 'takeover'
+  readonly on:
+    | 'get'
+    | 'cas'
+    | 'update'
+    | 'insert'
+    | 'freezing'
+    | 'claiming'
+    | 'takeover'
+    | 'identifying'
+    | 'readUser'
+    | 'writeUser'
+    | 'listKeys'
   readonly process?: string
   /** Whether the command's answer is lost. */
   spring(process: string, key: string): boolean
@@ -45,6 +57,7 @@ export class World {
   readonly cacheServers: readonly CacheServer[]
   readonly backendServer: BackendServer
   readonly watch = new Watch(this)
+  readonly users = new Users(this)
   readonly processes: SimulatedProcess[] = []
   readonly sessions = new Map<string, SessionHistory>()
   readonly happened: FaultCounts = noFaults()
@@ -94,8 +107,13 @@ export class World {
     )
     this.backendServer = new BackendServer(
       { onRow: (key, before, after, taken) => this.#onRow(key, before, after, taken) },
-      () => EPOCH + this.clock.now,
+      () => this.epochNow(),
     )
+  }
+
+  /** The moment by a clock that is right. */
+  epochNow(): number {
+    return EPOCH + this.clock.now
   }
 
   // What is written down
@@ -246,6 +264,7 @@ export class World {
         (on === operation ||
           (on === 'freezing' && stands(({ frozen }) => frozen)) ||
           (on === 'claiming' && stands(isFirstOfItsLineage)) ||
+          (on === 'identifying' && stands(isUserUnproved)) ||
           (on === 'takeover' && isTakeover)),
     )
     const [trap] = at < 0 ? [] : this.traps.splice(at, 1)
@@ -354,6 +373,7 @@ export class World {
       `${operation.client} ${operation.kind} ${session.name}${operation.token === undefined ? '' : ` ${operation.token}`}: ${shownOutcome(operation)}`,
     )
     this.#perhapsRefused(operation, session)
+    this.users.onCompleted(operation, session)
     judgeRefused(this, session, operation)
     if (operation.outcome.is !== 'ok' || writesOf(operation).length === 0) return
     judgeDistance(this, session)
@@ -382,10 +402,20 @@ export class World {
     server.damage(key, bytes)
   }
 
+  /** The calls about users that may end this session. */
+  endsOf(session: SessionHistory): readonly Operation[] {
+    return this.users.endsOf(session)
+  }
+
   /** A process sends a copy of a session to a tier. */
-  onSent(process: string, key: string, copy: Pick<StoredSession, 'lineage' | 'version' | 'writeIds' | 'data'>): void {
+  onSent(
+    process: string,
+    key: string,
+    copy: Pick<StoredSession, 'lineage' | 'version' | 'writeIds' | 'data' | 'userEpoch'>,
+  ): void {
     const session = this.#byKey.get(key)
     if (session !== undefined) this.watch.onSent(process, session, copy)
+    this.users.onSent(process, key, copy, () => this.watch.broughtBy(key, copy))
   }
 
   /** A process sends an entry to the cache. What has nothing that the backend lacks is no step of a write. */
@@ -417,12 +447,17 @@ export class World {
   /** What the tiers hold of a session, seen past every fault. */
   tokensInRow(key: string): ReadonlySet<string> | undefined {
     const row = this.backendServer.rows.get(key)
-    return row?.state === 'live' ? tokensOf(dataOf(row.session.data)) : undefined
+    if (row?.state !== 'live' || this.#isLoggedOut(row.session)) return undefined
+    return tokensOf(dataOf(row.session.data))
   }
 
   tokensInCache(server: CacheServer, key: string): ReadonlySet<string> | undefined {
     const envelope = server.live(key)
     return envelope === undefined ? undefined : tokensOf(dataOf(envelope.data))
+  }
+
+  #isLoggedOut({ userId, userEpoch }: StoredSession): boolean {
+    return userId !== undefined && this.backendServer.recordOf(userId).epoch > userEpoch
   }
 
   /** The entry does not descend from what stands in the backend. */

@@ -37,6 +37,7 @@ table nonstick.session -- nonstick: sessions as of their last flush; the cache i
   purge_hour integer not null -- hour since 1970 after which the row can be purged, rounded up; coarse on purpose, see the index
   seen_hour integer not null generated as (GREATEST((0)::numeric, LEAST((2147483647)::numeric, floor((EXTRACT(epoch FROM (seen_at AT TIME ZONE 'UTC'::text)) / (3600)::numeric)))))::integer -- hour since 1970 of seen_at; coarse on purpose, see the index
   expires_hour integer not null generated as (GREATEST((0)::numeric, LEAST((2147483647)::numeric, floor((EXTRACT(epoch FROM (expires_at AT TIME ZONE 'UTC'::text)) / (3600)::numeric)))))::integer -- hour since 1970 of expires_at; coarse on purpose, see the index
+  live_namespace text collate "C" generated as  CASE WHEN (destroyed_at IS NULL) THEN namespace ELSE NULL::text END -- the namespace; null in a tombstone
   constraint a_tombstone_is_nobodys CHECK (((destroyed_at IS NULL) OR (user_id IS NULL)))
   constraint codec_is_a_byte CHECK (((codec >= 0) AND (codec <= 255)))
   constraint id_hash_is_short CHECK (((octet_length(id_hash) >= 1) AND (octet_length(id_hash) <= 64)))
@@ -50,11 +51,11 @@ table nonstick.session -- nonstick: sessions as of their last flush; the cache i
   constraint version_is_not_negative CHECK ((version >= 0))
   constraint write_ids_are_eight_bytes_each CHECK ((((octet_length(write_ids) % 8) = 0) AND (octet_length(write_ids) <= 64)))
   with fillfactor=70, autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02; toast with autovacuum_vacuum_scale_factor=0.02
-CREATE INDEX session_activity ON nonstick.session USING btree (namespace, app, seen_hour, expires_hour, user_hash) WHERE (destroyed_at IS NULL)
-CREATE INDEX session_app ON nonstick.session USING btree (namespace, app, id_hash) WHERE ((destroyed_at IS NULL) AND (app <> ''::text))
-CREATE INDEX session_live ON nonstick.session USING btree (namespace, id_hash) WHERE (destroyed_at IS NULL)
+CREATE INDEX session_activity ON nonstick.session USING btree (live_namespace, app, seen_hour, expires_hour, user_hash) WHERE (live_namespace IS NOT NULL)
+CREATE INDEX session_app ON nonstick.session USING btree (live_namespace, app, id_hash) WHERE ((live_namespace IS NOT NULL) AND (app <> ''::text))
+CREATE INDEX session_live ON nonstick.session USING btree (live_namespace, id_hash) WHERE (live_namespace IS NOT NULL)
 CREATE INDEX session_purge_hour ON nonstick.session USING btree (purge_hour)
-CREATE INDEX session_user_id ON nonstick.session USING btree (namespace, user_hash, id_hash) WHERE (user_hash IS NOT NULL)
+CREATE INDEX session_user_id ON nonstick.session USING btree (live_namespace, user_hash, id_hash) WHERE ((live_namespace IS NOT NULL) AND (user_hash IS NOT NULL))
 CREATE UNIQUE INDEX session_pkey ON nonstick.session USING btree (namespace, id_hash)
 
 table nonstick.session_user_record -- nonstick: what is kept of a user beside his sessions. Safe to read; a row that is deleted brings back sessions that were ended everywhere

@@ -84,7 +84,7 @@ skipUnless('a store on PostgreSQL', await sharedPostgres(), (server) => {
     const bare = on(postgres(place))
     await expect(bare.ready()).rejects.toMatchObject({
       code: 'E_BACKEND_SCHEMA',
-      message: expect.stringMatching(/sql\/reload|migrate/),
+      message: expect.stringMatching(/npx nonstick setup|migrate/),
     })
     const migrating = on(postgres({ ...place, migrate: true }))
     expect(await migrating.ready()).toMatchObject({ state: 'up' })

@@ -174,7 +174,7 @@ skipUnless('sessions in real Memcached and PostgreSQL', servers, ({ shared, star
     stores.push(store)
     await expect(store.create({})).rejects.toMatchObject({
       code: 'E_BACKEND_SCHEMA',
-      message: expect.stringContaining('sql/reload'),
+      message: expect.stringContaining('npx nonstick setup'),
     })
   })
 })

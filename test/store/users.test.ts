@@ -248,7 +248,67 @@ describe('logging a user out everywhere', () => {
     backend.unreachable = true
     await expectCode(store.destroyByUser('ada'), 'E_SESSION_UNAVAILABLE')
     backend.unreachable = false
-    expect((await store.destroyByUser('ada')).destroyed).toBe(1)
+    // The session that the cache could not be told of is ended once more, as it may still be there.
+    expect(await store.destroyByUser('ada')).toEqual({ destroyed: 2, cache: 'tombstone' })
+    expect(await usersOf(store, 'ada')).toEqual([])
+  })
+
+  test('twice at once, or again after a process died in it, ends what the first has not told the cache of', async () => {
+    const { process, processWithTiers } = world()
+    const dying = processWithTiers({ identify })
+    const [store, other] = [process({ identify }), process({ identify })]
+    const session = await store.create({ user: 'ada' })
+    await loaded(other, session.id)
+    dying.cache.intercept = (call, proceed) => (call === 'set' ? new Promise(() => {}) : proceed())
+    void dying.store.destroyByUser('ada').catch(() => {})
+    await settled()
+    expect(await store.destroyByUser('ada')).toMatchObject({ cache: 'tombstone' })
+    expect(await other.load(session.id)).toBeUndefined()
+  })
+
+  test('lists nothing that it has ended, also where the cache could not be told', async () => {
+    const { process, cache } = world()
+    const store = process({ identify })
+    await store.create({ user: 'ada' })
+    cache.unreachable = true
+    await store.destroyByUser('ada')
+    expect(await usersOf(store, 'ada')).toEqual([])
+    cache.unreachable = false
+    expect(await usersOf(store, 'ada')).toEqual([])
+  })
+
+  test('catches a login that stands in the cache alone, for whoever compares the cache after an outage', async () => {
+    const { process, processWithTiers } = world()
+    const [dying, other] = [processWithTiers({ identify }), processWithTiers({ identify })]
+    const session = await dying.store.create({})
+    session.data['user'] = 'ada'
+    dying.backend.intercept = (call, proceed) => (call === 'update' ? new Promise(() => {}) : proceed())
+    void dying.store.save(session).catch(() => {})
+    await settled()
+    other.cache.unreachable = true
+    await other.store.load(session.id)
+    other.cache.unreachable = false
+    await process({ identify }).destroyByUser('ada')
+    expect(await other.store.load(session.id)).toBeUndefined()
+  })
+
+  test('leaves the session that is excepted, also where it is just given a new id', async () => {
+    const { process, processWithTiers } = world()
+    const store = process({ identify })
+    const [regenerating, cutOff] = [processWithTiers({ identify }), processWithTiers({ identify })]
+    const session = await regenerating.store.create({ user: 'ada' })
+    cutOff.cache.unreachable = true
+    let logouts = 0
+    regenerating.backend.intercept = async (call, proceed) => {
+      if (call === 'destroy' && logouts === 0) {
+        logouts += 1
+        await cutOff.store.destroyByUser('ada', { except: session.id })
+      }
+      return await proceed()
+    }
+    const fresh = await regenerating.store.regenerate(session)
+    expect(logouts).toBe(1)
+    expect((await loaded(store, fresh.id)).data).toEqual({ user: 'ada' })
   })
 
   test('a session that becomes a user’s stands in the backend at once, whatever `persistOn` says', async () => {
@@ -316,6 +376,19 @@ describe('a limit of a user’s sessions', () => {
     await expectCode(store.create({ user: 'ada' }), 'E_SESSION_LIMIT')
     runtime.advance(24 * 3_600_000)
     await store.create({ user: 'ada' })
+  })
+
+  test('whoever logs out and in again at once is let in, and costs no other session of his', async () => {
+    const { process } = world()
+    const refusing = process({ identify, maxSessionsPerUser: 1, onTooManySessions: 'refuse' })
+    await refusing.destroy(await refusing.create({ user: 'ada' }))
+    await refusing.create({ user: 'ada' })
+
+    const ending = process({ identify, maxSessionsPerUser: 2 })
+    const elsewhere = await ending.create({ user: 'eve' })
+    await ending.destroy(await ending.create({ user: 'eve' }))
+    const second = await ending.create({ user: 'eve' })
+    for (const { id } of [elsewhere, second]) expect(await ending.load(id)).toBeDefined()
   })
 
   test('a refused login by an anonymous session leaves the session as it was', async () => {

@@ -14,7 +14,7 @@ export const partOf = (path: string): string => {
 }
 
 /** Parts that may know every other: they put a store together. */
-const COMPOSERS = new Set(['index.ts', 'create-session-store.ts', 'memory.ts', 'cli'])
+const COMPOSERS = new Set(['index.ts', 'create-session-store.ts', 'from-env.ts', 'memory.ts', 'environment', 'cli'])
 
 /** What the rest may know besides itself. Design: imports point inwards. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {

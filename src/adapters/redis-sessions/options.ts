@@ -58,7 +58,7 @@ export interface GivenStoreOptions extends OwnOptions {
  */
 export interface OwnStoreOptions
   extends OwnOptions,
-    Omit<StoreOptions<RedisSessionRecord>, 'identify' | 'beforeSave' | 'conflict' | 'persistOn'> {
+    Omit<StoreOptions<RedisSessionRecord>, 'app' | 'identify' | 'beforeSave' | 'conflict' | 'persistOn'> {
   readonly sessions?: never
 }
 
@@ -104,6 +104,7 @@ const OURS = 'the sessions of this store are those of redis-sessions alone'
 /** Options that somebody may come with and that mean nothing here, and what to do about each. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   ...{ port: NO_REDIS, host: NO_REDIS, options: NO_REDIS, client: NO_REDIS },
+  app: 'each call names its application',
   ...{ identify: OURS, beforeSave: OURS, conflict: OURS, persistOn: OURS },
 }
 

@@ -142,7 +142,8 @@ export class RedisSessions<Data extends Record<string, unknown> = Scalars> {
       const record = newRecord({ ...birth, d: d ?? undefined }, this.#runtime.now())
       const id = sessionIdOf(birth.app, token)
       try {
-        await this.sessions.create(record, { id, app: birth.app, idleTtlMs: birth.ttl * 1_000 + keptMs })
+        const { app, ip, ttl } = birth
+        await this.sessions.create(record, { id, app, client: { address: ip }, idleTtlMs: ttl * 1_000 + keptMs })
         if (!this.#isKnownToIdentify) await this.#askWhetherItIdentifies(id, record)
         return { token }
       } catch (error) {

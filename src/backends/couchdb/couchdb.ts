@@ -8,6 +8,7 @@ import {
   type Enumerable,
   type ExtendOutcome,
   type Extension,
+  type ForeseesPurge,
   type GuardedUpdate,
   guardAdmits,
   type InsertOptions,
@@ -17,6 +18,7 @@ import {
   type ListedSession,
   type ListOptions,
   type Page,
+  type PurgeForecastOptions,
   type PurgeOptions,
   type PurgeOutcome,
   type RecordToken,
@@ -29,7 +31,6 @@ import {
 } from '../../contract/backend.js'
 import type { TierHealth } from '../../contract/health.js'
 import { type Locator, splitKey } from '../../contract/locator.js'
-import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
@@ -64,9 +65,9 @@ const LONG_TIMEOUT_MS = 60_000
 /** A tombstone meets other writes of its session; each of them can only come so often. */
 const DESTROY_ATTEMPTS = 100
 
-export interface CouchdbBackend extends Backend, Enumerable, KnowsUsers {
+export interface CouchdbBackend extends Backend, Enumerable, ForeseesPurge, KnowsUsers {
   /** What `purge` would do at `now`, without doing it; one entry per month's database, oldest first. */
-  planPurge(options: { readonly now: EpochMs }): Promise<readonly PurgePlan[]>
+  planPurge(options: PurgeForecastOptions): Promise<readonly PurgePlan[]>
 }
 
 /**
@@ -251,8 +252,8 @@ class Couchdb implements CouchdbBackend {
     return this.#run('purge', true, (call) => this.#purge.run(call, options), LONG_TIMEOUT_MS)
   }
 
-  planPurge({ now }: { readonly now: EpochMs }): Promise<readonly PurgePlan[]> {
-    return this.#run('plan a purge', false, (call) => this.#purge.plan(call, now), LONG_TIMEOUT_MS)
+  planPurge(options: PurgeForecastOptions): Promise<readonly PurgePlan[]> {
+    return this.#run('plan a purge', false, (call) => this.#purge.plan(call, options), LONG_TIMEOUT_MS)
   }
 
   /**

@@ -1,4 +1,10 @@
-import { type PurgeOptions, type PurgeOutcome, purgeGraceOf } from '../../contract/backend.js'
+import {
+  type PurgeForecast,
+  type PurgeForecastOptions,
+  type PurgeOptions,
+  type PurgeOutcome,
+  purgeGraceOf,
+} from '../../contract/backend.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
 import { ofDatabaseNames, ofDropping, ofSession } from './answers.js'
@@ -10,7 +16,7 @@ import type { ResolvedCouchdbOptions } from './options.js'
 import { type Call, type Requests, WHO } from './requests.js'
 
 /** What `purge` would do with a month's database. */
-export interface PurgePlan {
+export interface PurgePlan extends PurgeForecast {
   readonly database: string
   /**
    * `drop`: it is over, and everything in it. `purge`: what has ended in it is removed. `refuse`: it is over by
@@ -61,9 +67,10 @@ export class Purge {
     this.#options = options
   }
 
-  async plan(call: Call, now: EpochMs): Promise<readonly PurgePlan[]> {
+  async plan(call: Call, { now, graceMs }: PurgeForecastOptions): Promise<readonly PurgePlan[]> {
     const plans: PurgePlan[] = []
-    for (const month of await this.#months(call, now)) plans.push(await this.#planOf(call, month, now, purgeGraceOf()))
+    const grace = purgeGraceOf(graceMs)
+    for (const month of await this.#months(call, now)) plans.push(await this.#planOf(call, month, now, grace))
     return plans
   }
 

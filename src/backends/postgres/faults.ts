@@ -149,9 +149,12 @@ export const tooLarge = (
   )
 
 const missing = (sqlState: string, relation: string): string => {
-  if (sqlState === '3D000') return 'it lacks the database; run `sql/reload`'
+  if (sqlState === '3D000') return 'it lacks the database; run `npx nonstick setup`'
   if (sqlState === '42P10') return `the table ${relation} lacks its primary key, as after a copy; make it again`
-  const what = sqlState === '42703' ? `the table ${relation} is of another version` : `it lacks the table ${relation}`
+  const what =
+    sqlState === '42703'
+      ? `the table ${relation} is of another version`
+      : `it lacks the table ${relation}, or the one with the records of users beside it`
   return `${what}; ${SET_UP_CURE}`
 }
 

@@ -68,7 +68,7 @@ const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: 
   }
   for (const [name, value] of Object.entries(settings))
     await client.query('select set_config($1, $2, true)', [name, value])
-  // First of all statements that look at the schema; `sql/reload` takes the same lock.
+  // First of all statements that look at the schema; `npx nonstick setup` takes the same lock.
   await client.query("select pg_advisory_xact_lock(hashtextextended('nonstick schema ' || $1, 0))", [schema])
 }
 

@@ -32,7 +32,7 @@ export interface PostgresOptions extends ServerOptions {
   readonly table?: string
   /**
    * Create and migrate the table at the first call, under a lock that other processes wait for. The role then
-   * needs the right to create; without it, `sql/reload` does the same once, beforehand.
+   * needs the right to create; without it, `npx nonstick setup` does the same once, beforehand.
    * @default false
    */
   readonly migrate?: boolean
@@ -44,7 +44,7 @@ export interface PostgresOptions extends ServerOptions {
   readonly queryTimeoutMs?: number
   /**
    * After how long the server gives up on a statement, in ms; 0 leaves that to the server and the role
-   * (`sql/reload` sets it on the role, which costs nothing). Any other value wraps each statement in a
+   * (`npx nonstick setup` sets it on the role, which costs nothing). Any other value wraps each statement in a
    * transaction with `set local`: three round trips in place of one. @default 0
    */
   readonly statementTimeoutMs?: number

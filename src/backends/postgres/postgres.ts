@@ -7,6 +7,7 @@ import {
   type Enumerable,
   type ExtendOutcome,
   type Extension,
+  type ForeseesPurge,
   type GuardedUpdate,
   guardAdmits,
   type InsertOptions,
@@ -16,6 +17,8 @@ import {
   type ListedSession,
   type ListOptions,
   type Page,
+  type PurgeForecast,
+  type PurgeForecastOptions,
   type PurgeOptions,
   type PurgeOutcome,
   purgeGraceOf,
@@ -66,6 +69,9 @@ const READING: Manner = { isChange: false, isRepeatable: true }
 const CHANGING: Manner = { isChange: true, isRepeatable: false }
 const CHANGING_REPEATABLY: Manner = { isChange: true, isRepeatable: true }
 
+/** Of more than that nobody needs the number. */
+const COUNTED_AT_MOST = 1_000_000
+
 /** Migrations wait for those of other processes, and may have a table to rewrite. */
 const SET_UP_TIMEOUT_MS = 60_000
 
@@ -100,7 +106,7 @@ const ATTEMPTS = 3
 export const postgres = (options: PostgresOptions = {}): Backend & Enumerable & KnowsUsers =>
   new PostgresBackend(resolvePostgresOptions(options))
 
-class PostgresBackend implements Backend, Enumerable, KnowsUsers {
+class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers {
   readonly name = 'postgres'
   readonly #options: ResolvedPostgresOptions
   readonly #relation: string
@@ -227,6 +233,14 @@ class PostgresBackend implements Backend, Enumerable, KnowsUsers {
     const { rows } = await this.#ask(call, this.#statements.purge, values)
     const removed = Number(rows[0]?.['removed'] ?? 0)
     return { removed, more: removed === limit }
+  }
+
+  async planPurge({ now, graceMs }: PurgeForecastOptions): Promise<readonly PurgeForecast[]> {
+    const grace = purgeGraceOf(graceMs)
+    const call = await this.#begin('plan a purge', READING)
+    const values = [lastPurgeHourOf(now, grace), timestampOf(now), timestampOf(now - grace), COUNTED_AT_MOST]
+    const { rows } = await this.#ask(call, this.#statements.purgeable, values)
+    return [{ removable: Number(rows[0]?.['removable'] ?? 0) }]
   }
 
   /** Runs the migrations, whatever `migrate` says. Settles within a minute rather than `queryTimeoutMs`. */

@@ -60,4 +60,4 @@ export const lackOf = (
 }
 
 /** What makes the table, or brings it up to date. */
-export const SET_UP_CURE = 'run `sql/reload`, or let the program do it with `postgres({ migrate: true })`'
+export const SET_UP_CURE = 'run `npx nonstick setup`, or let the program do it with `postgres({ migrate: true })`'

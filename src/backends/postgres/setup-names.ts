@@ -1,4 +1,4 @@
-/** How schema and table get their names into the text of the migrations. `sql/reload.mjs` does the same. */
+/** How schema and table get their names into the text of the migrations. `nonstick setup` uses them, too. */
 import { invalidOption } from '../../errors.js'
 
 export interface TableNames {

@@ -95,10 +95,10 @@ const MEANINGS: readonly Meaning[] = [
   {
     state: /^42501$/,
     text: /for database/,
-    words: 'the role may not connect to the database; `sql/reload` grants it',
+    words: 'the role may not connect to the database; `npx nonstick setup` grants it',
   },
-  { state: /^42501$/, text: /for schema/, words: 'the role may not use the schema; `sql/reload` grants it' },
-  { state: /^42501$/, words: 'the role lacks a right on the table; `sql/reload` grants it' },
+  { state: /^42501$/, text: /for schema/, words: 'the role may not use the schema; `npx nonstick setup` grants it' },
+  { state: /^42501$/, words: 'the role lacks a right on the table; `npx nonstick setup` grants it' },
   {
     state: /^42704$/,
     text: /configuration parameter/,

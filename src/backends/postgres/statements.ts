@@ -94,6 +94,8 @@ export interface Statements {
   /** Whether a row that is not seen is not there. */
   readonly sight: Statement
   readonly purge: Statement
+  /** How many rows `purge` would remove, counted to `$4`. */
+  readonly purgeable: Statement
   /**
    * A page of sessions: the answer begins with how far it was looked, also where no session is in it. The parameters are
    * those of `wayValues`, and then `after`, how many sessions are wanted, and how many rows may be passed over for them;
@@ -160,6 +162,7 @@ export const statementsFor = (schema: string, table: string): Statements => {
     destroyOnly: named('destroy_only', destroyOnly(relation)),
     sight: named('sight', `select ${hiddenOf(relation, records)}`, hidden),
     purge: named('purge', purge(relation), hidden),
+    purgeable: named('purgeable', purgeable(relation), hidden),
     listOf: perKind('list', (way) => list(relation, way), hidden),
     listKeysOf: perKind('list_keys', (way) => listKeys(relation, way), hidden),
     countOf: perKind('count', (way) => count(relation, way), hidden),
@@ -206,13 +209,16 @@ const MOMENTS = ['identified', 'created', 'seen', 'expires', 'absolute_expires']
 const HEADER = `t.lineage, t.version, t.write_ids, t.codec, t.app, t.user_id, t.user_epoch, t.address, t.user_agent,
   t.reads, t.writes, t.idle_ttl_ms, t.has_own_idle_ttl, ${MOMENTS}`
 
-/** One statement sees one state of both tables, so the epoch is not older than the session. */
+/**
+ * One statement sees one state of both tables, so the epoch is not older than the session. The epoch is no join: of a
+ * namespace that it has not counted yet, the planner would read all users to join them.
+ */
 const read = ({ sessions, records }: Relations): string => `
 select ${hiddenOf(sessions, records)}, t.namespace is not null as found, t.destroyed_at is not null as destroyed,
-  r.epoch as current_epoch, t.data, ${HEADER}
+  (select epoch from ${records} where namespace = $1 and user_hash = t.user_hash) as current_epoch,
+  t.data, ${HEADER}
 from (select true) as always
-left join ${sessions} as t on t.namespace = $1 and t.id_hash = $2
-left join ${records} as r on r.namespace = t.namespace and r.user_hash = t.user_hash`
+left join ${sessions} as t on t.namespace = $1 and t.id_hash = $2`
 
 /** What an insert is given behind the session. */
 const [NOT_AFTER, OVER_LINEAGE, OVER_VERSION, OVER_ENDED_BY] = [1, 2, 3, 4].map(
@@ -341,6 +347,10 @@ where namespace = $1 and id_hash = $2
   and (t.destroyed_at is not null or (t.lineage = $7 and t.version = $8::bigint))
 returning t.write_ids = $6 as mine`
 
+const HAS_ENDED = `purge_hour <= $1::integer
+      and coalesce(keep_until, expires_at) <= $2::timestamptz
+      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)`
+
 /**
  * Several processes may purge at once: each skips what another has locked. The moment itself is checked beside the
  * hour, so that a row whose hour is wrong for whatever reason is kept rather than lost.
@@ -351,24 +361,30 @@ with purged as (
   where ctid = any (array(
     select ctid
     from ${relation}
-    where purge_hour <= $1::integer
-      and coalesce(keep_until, expires_at) <= $2::timestamptz
-      and (destroyed_at is not null or expires_at <= $3::timestamptz or absolute_expires_at <= $2)
+    where ${HAS_ENDED}
     order by purge_hour
     limit $4::bigint
     for update skip locked))
   returning 1)
 select count(*) as removed, ${hiddenOf(relation)} from purged`
 
+const purgeable = (relation: string): string => `
+select count(*) as removable, ${hiddenOf(relation)}
+from (
+  select 1
+  from ${relation}
+  where ${HAS_ENDED}
+  limit $4::bigint) as ended`
+
 /**
- * How a way finds its sessions, in the words of the index that has them, which begins with the namespace; and how many
- * parameters it takes.
+ * How a way finds its sessions, in the words of the index that has them: those of tombstones are in none of these, and
+ * `live_namespace` keeps the planner from taking the primary key, in which they are. And how many parameters it takes.
  */
 const WAYS: Readonly<Record<Way, { readonly found: string; readonly fits: string; readonly parameters: number }>> = {
-  namespace: { found: 'destroyed_at is null', fits: '($4::text is null or app = $4)', parameters: 4 },
-  app: { found: "destroyed_at is null and app = $4 and app <> ''", fits: 'true', parameters: 4 },
+  namespace: { found: 'live_namespace = $1', fits: '($4::text is null or app = $4)', parameters: 4 },
+  app: { found: "live_namespace = $1 and app = $4 and app <> ''", fits: 'true', parameters: 4 },
   user: {
-    found: 'user_hash is not null and user_hash = $5::bytea',
+    found: 'live_namespace = $1 and user_hash = $5::bytea',
     fits: '($4::text is null or app = $4) and user_id = $6',
     parameters: 6,
   },
@@ -392,18 +408,17 @@ const pageParameters = (way: Way): Record<'after' | 'limit' | 'passed' | 'maxByt
 
 /**
  * The first sessions behind a key. Only so many rows are passed over for them, so that a page is a bounded piece of work
- * also where many stand in a row that have expired, or are not meant; the lengths of the data are known without reading
- * it.
+ * also where many stand in a row that have expired, or are not meant.
  */
-const page = (relation: string, way: Way): string => {
+const page = (relation: string, way: Way, columns: string): string => {
   const { after, limit, passed } = pageParameters(way)
   return `
 page as materialized (
-  select id_hash, bytes
+  select *
   from (
-    select id_hash, octet_length(data) as bytes, ${meantIn(WAYS[way])} as is_meant
+    select ${columns}, ${meantIn(WAYS[way])} as is_meant
     from ${relation}
-    where namespace = $1 and ${WAYS[way].found} and id_hash > ${after}
+    where ${WAYS[way].found} and id_hash > ${after}
     order by id_hash
     limit ${passed}) as scanned
   where is_meant
@@ -417,29 +432,30 @@ const howFar = (relation: string, way: Way): string => {
   return `
   ${hiddenOf(relation)}, (select count(*) from page) as living,
   case when (select count(*) from page) < ${limit} then (
-    select id_hash from ${relation} where namespace = $1 and ${WAYS[way].found} and id_hash > ${after}
+    select id_hash from ${relation} where ${WAYS[way].found} and id_hash > ${after}
     order by id_hash offset ${passed} - 1 limit 1
   ) end as scanned_to`
 }
 
-/** Of a page's sessions those whose data, where it is wanted, comes to no more bytes than asked for, but one at least. */
+/**
+ * Of a page's sessions those whose data, where it is wanted, comes to no more bytes than asked for, but one at least. The
+ * lengths of the data are known without reading it, where it is so large that it matters.
+ */
 const list = (relation: string, way: Way): string => {
   const { maxBytes, withData } = pageParameters(way)
   return `
-with ${page(relation, way)},
-taken as (
-  select id_hash
-  from (select id_hash, row_number() over sofar as place, sum(bytes) over sofar as total
-    from page window sofar as (order by id_hash)) as counted
-  where place = 1 or not ${withData} or total <= ${maxBytes})
+with ${page(relation, way, '*')},
+counted as (
+  select *, row_number() over sofar as place, sum(octet_length(data)) over sofar as total
+  from page window sofar as (order by id_hash))
 select ${howFar(relation, way)}, t.id_hash, case when ${withData} then t.data end as data, ${HEADER}
 from (select true) as always
-left join (taken join ${relation} as t on t.namespace = $1 and t.id_hash = taken.id_hash) on true
+left join counted as t on t.place = 1 or not ${withData} or t.total <= ${maxBytes}
 order by t.id_hash`
 }
 
 const listKeys = (relation: string, way: Way): string => `
-with ${page(relation, way)}
+with ${page(relation, way, 'id_hash')}
 select ${howFar(relation, way)}, page.id_hash
 from (select true) as always left join page on true
 order by page.id_hash`
@@ -451,7 +467,7 @@ order by page.id_hash`
  */
 const activity = (relation: string, way: Exclude<Way, 'user'>): readonly string[] => {
   const [app, seenHour, nowHour] = way === 'app' ? ['and app = $4', '$5', '$6'] : ['', '$4', '$5']
-  const where = `from ${relation} where namespace = $1 ${app} and destroyed_at is null`
+  const where = `from ${relation} where live_namespace = $1 ${app}`
   const isMeant = 'expires_at > $2::timestamptz and seen_at >= $3::timestamptz'
   return [
     `${where} and seen_hour > ${seenHour}::integer and expires_hour > ${nowHour}::integer`,
@@ -465,7 +481,7 @@ const count = (relation: string, way: Way): string =>
     ? `
 select count(*) as living, ${hiddenOf(relation)}
 from ${relation}
-where namespace = $1 and ${WAYS.user.found} and ${meantIn(WAYS.user)}`
+where ${WAYS.user.found} and ${meantIn(WAYS.user)}`
     : `
 select ${activity(relation, way)
         .map((part) => `(select count(*) ${part})`)
@@ -508,7 +524,7 @@ const health = ({ sessions, records }: Relations): string => `
 select ${hiddenOf(sessions, records)}, pg_is_in_recovery() as standby,
   current_setting('transaction_read_only') = 'on' as read_only,
   ${lackedRights(sessions, RIGHTS.sessions)} as lacked, ${lackedRights(records, RIGHTS.records)} as lacked_on_records,
-  (select row(${[...namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]), 'seen_hour', 'expires_hour', 'destroyed_at', 'keep_until'].join(', ')})
+  (select row(${[...namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]), 'live_namespace', 'seen_hour', 'expires_hour', 'destroyed_at', 'keep_until'].join(', ')})
     from ${sessions} limit 0) as nothing,
   (select row(${[...namesOf(RECORD_COLUMNS), 'revision'].join(', ')}) from ${records} limit 0) as nothing_either`
 

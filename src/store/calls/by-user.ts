@@ -54,13 +54,16 @@ export const byUser = <Data>(
   const list: ByUser<Data>['list'] = async function* (userId, { data: withData = false }, step) {
     const atOnce = limiter(LOOKS_AT_ONCE)
     let after: Pick<ListOptions, 'after'> = {}
+    const { record } = await step('list', false, () => backend.readUser({ namespace, userId }))
     for (;;) {
       const { page, next } = await step('list', false, async () => {
         const part = await backend.list({
           ...{ namespace, userId, now: runtime.now(), limit: SESSIONS_AT_ONCE, withData, maxBytes: PART_BYTES },
           ...after,
         })
-        const looks = part.entries.map((entry) => atOnce.run(() => newest(entry, withData)))
+        // A row from before the user was logged out everywhere may still stand there, and is no session any more.
+        const entries = part.entries.filter((entry) => 'unreadable' in entry || entry.session.userEpoch >= record.epoch)
+        const looks = entries.map((entry) => atOnce.run(() => newest(entry, withData)))
         return { page: (await Promise.all(looks)).filter((info) => isHis(info, userId)), next: part.next }
       })
       shown.tellOfUnreadable(page)
@@ -119,7 +122,7 @@ export const byUser = <Data>(
     count: async (userId) => await backend.count({ namespace, userId, now: runtime.now() }),
     destroy: async (userId, except, step) => {
       await raise(userId, except, step)
-      return await listed.destroyEach({ userId }, step, { except: except?.key })
+      return await listed.destroyEach({ userId }, step, { except: except?.key, isLoggedOut: true })
     },
     export: async (userId, step) => {
       const exportedAt = runtime.now()

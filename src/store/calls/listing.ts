@@ -54,6 +54,8 @@ export interface Listing<Data> {
     step: Step,
     options?: {
       readonly except?: CacheKey | undefined
+      /** Their user was logged out everywhere. */
+      readonly isLoggedOut?: boolean
       readonly onProgress?: ((progress: { readonly destroyed: number }) => void) | undefined
     },
   ): Promise<DestroyManyReport>
@@ -87,12 +89,16 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
     return locatorOfHandle(namespace, after)
   }
 
-  const destroyEach: Listing<Data>['destroyEach'] = async (meant, step, { except, onProgress } = {}) => {
+  const destroyEach: Listing<Data>['destroyEach'] = async (
+    meant,
+    step,
+    { except, isLoggedOut = false, onProgress } = {},
+  ) => {
     const atOnce = limiter(DESTROYS_AT_ONCE)
     let destroyed = 0
     let cache: DestroyManyReport['cache'] = 'tombstone'
     const end = async (locator: Locator): Promise<void> => {
-      const report = await step('destroy', true, () => destroy(context, locator))
+      const report = await step('destroy', true, () => destroy(context, locator, { isLoggedOut }))
       destroyed += 1
       if (report.cache === 'unreachable') cache = 'unreachable'
     }

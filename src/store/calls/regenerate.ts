@@ -163,17 +163,26 @@ export const regenerate = async (
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
     const { codecId } = context.values
-    const idleTime = idleTimeFor(context, undefined, fresh, resolved.value)
-    const step: Write = { ...halting(), codecId, data: resolved.data, ...idleTime }
+    // The session that stays when its user is logged out everywhere has come under a higher epoch.
+    const becomes =
+      old.userEpoch > fresh.userEpoch
+        ? { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: false }
+        : undefined
+    const step: Write = {
+      ...halting(),
+      ...{ codecId, data: resolved.data },
+      ...idleTimeFor(context, undefined, fresh, resolved.value),
+      ...(becomes === undefined ? {} : { becomes }),
+    }
     const next = takenOver(fresh, step, randomName(runtime), 0)
     const session = storedSession(next, resolved.userId, options.timings)
     const outcome = await backend.update(
       { locator: to, guard: takeoverGuard(fresh), session, token: fresh.backendToken },
       'regenerate',
     )
-    if (outcome.outcome === 'applied') return asDurable(next, runtime.now(), outcome.token)
-    const { row } = outcome
+    const row = outcome.outcome === 'applied' ? { ...next, state: 'live' as const, token: outcome.token } : outcome.row
     if (row.state !== 'live' || verdictOnRow(next, row) !== 'superseded') throw destroyedMeanwhile()
+    if (isUserUnproved(next) && !(await isProved(context, to, next))) throw destroyedMeanwhile()
     return asDurable(next, runtime.now(), row.token)
   }
 

@@ -4,6 +4,15 @@ import type { DestroyReport, DestroySessionOptions } from '../../contract/sessio
 import { isSessionStoreError } from '../../errors.js'
 import { type Context, randomName } from '../context.js'
 
+interface DestroyHow extends DestroySessionOptions {
+  /**
+   * The epoch of its user was raised, so that the backend's row counts as destroyed already. Then the cache is told first:
+   * once the row is a tombstone, no other logout finds the session in a listing, nor would it tell the cache.
+   * @default false
+   */
+  readonly isLoggedOut?: boolean
+}
+
 /**
  * Destroys a session: puts a tombstone into the backend, then one into the cache, and then acknowledges. If the cache
  * came first, a reader could fill it again from the row in the backend, which still lives.
@@ -17,7 +26,7 @@ import { type Context, randomName } from '../context.js'
 export const destroy = async (
   context: Context,
   locator: Locator,
-  { isNew = false }: DestroySessionOptions = {},
+  { isNew = false, isLoggedOut = false }: DestroyHow = {},
 ): Promise<DestroyReport> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
 
@@ -28,7 +37,7 @@ export const destroy = async (
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
   /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
-  const tellCache = async (outcome: DestroyOutcome): Promise<void> => {
+  const tellCache = async (outcome?: DestroyOutcome): Promise<void> => {
     if (outcome === 'absent' && (await cache.get(locator.key)).state === 'missing') return
     await cache.setTombstone(locator.key).catch(async (error: unknown) => {
       if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
@@ -36,12 +45,25 @@ export const destroy = async (
     })
   }
   const tellBoth = async (): Promise<boolean> => {
+    if (isLoggedOut) await cache.setTombstone(locator.key)
     await tellBackend()
     await cache.setTombstone(locator.key)
     return true
   }
   const name = `destroy ${locator.key}`
+  const unreachable = (error: unknown): DestroyReport => {
+    background.retry(name, 'destroy', tellBoth)
+    if (options.onCacheUnreachable === 'reject') throw error
+    telemetry.count('destroys')
+    return { cache: 'unreachable' }
+  }
 
+  if (isLoggedOut)
+    try {
+      await tellCache()
+    } catch (error) {
+      return unreachable(error)
+    }
   let outcome: DestroyOutcome
   try {
     outcome = await tellBackend()
@@ -55,10 +77,7 @@ export const destroy = async (
   try {
     await tellCache(outcome)
   } catch (error) {
-    background.retry(name, 'destroy', tellBoth)
-    if (options.onCacheUnreachable === 'reject') throw error
-    telemetry.count('destroys')
-    return { cache: 'unreachable' }
+    return unreachable(error)
   }
   telemetry.count('destroys')
   return { cache: 'tombstone' }

@@ -202,9 +202,12 @@ export const flushing = (context: Context): Flushing => {
           return { outcome: 'durable', now: { state: 'live', where: 'cache', ...pick(entry) } }
         const envelope = confirmed(entry.envelope, flushed, runtime.now(), backendToken)
         const put = await cache.cas(locator.key, envelope, entry.token)
+        if (put.outcome === 'stored')
+          return { outcome: 'durable', now: { state: 'live', where: 'cache', envelope, token: put.token } }
+        // A cache that takes no new value keeps the entry without the mark, and what was flushed is in the backend.
         return {
           outcome: 'durable',
-          now: put.outcome === 'stored' ? { state: 'live', where: 'cache', envelope, token: put.token } : undefined,
+          now: put.outcome === 'refused' ? { state: 'live', where: 'cache', envelope, token: entry.token } : undefined,
         }
       }
     }

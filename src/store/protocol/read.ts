@@ -234,6 +234,8 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const now = runtime.now()
     const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
     if (hasExpired(used, now)) return expired({ envelope: used, token })
+    // What holds may be a login that nobody has proved yet.
+    if (isUserUnproved(used)) return prove(locator, { envelope: used, token }, onRead)
     const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }

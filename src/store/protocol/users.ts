@@ -1,12 +1,18 @@
-import { MOST_SEATS, type RecordToken, type UserLocator, type UserRecord } from '../../contract/backend.js'
-import type { Locator } from '../../contract/locator.js'
+import {
+  MOST_SEATS,
+  type RecordToken,
+  type StoredSession,
+  type UserLocator,
+  type UserRecord,
+} from '../../contract/backend.js'
+import type { CacheKey, Locator } from '../../contract/locator.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
-import { type Living, type SeatLimit, seatFor } from '../../session/seats.js'
+import { type Living, type SeatLimit, seatFor, underWay } from '../../session/seats.js'
 import type { Identification } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, userOfEnvelope } from '../context.js'
+import { type Context, rowOf, userOfEnvelope } from '../context.js'
 import { destroy } from './destroy.js'
 
 /*
@@ -57,21 +63,23 @@ interface Login {
 
 const seated = async (context: Context, { locator, user, seatLimit, call }: Login): Promise<Identification> => {
   const { runtime, backend, options } = context
-  let living: readonly Living[] | undefined
+  let found: Found | undefined
   for (let attempt = 0; ; attempt += 1) {
     if (attempt > 1) await sleep(runtime, pauseAfter(runtime, PAUSES, attempt - 1))
     call.refuseIfLate()
     const { record, token } = await backend.readUser(user)
     const now = runtime.now()
     const graceMs = options.thawMs + options.maxClockSkewMs
-    const seating = seatFor({ seats: record.seats, living, me: locator, now, graceMs, limit: seatLimit })
-    living = undefined
+    const seats = record.seats?.filter(({ locator: { key } }) => found?.ended.has(key) !== true)
+    const living = found?.living.filter(({ userEpoch }) => userEpoch >= record.epoch)
+    const seating = seatFor({ seats, living, me: locator, now, graceMs, limit: seatLimit })
+    found = undefined
     switch (seating.seating) {
       case 'seated':
         return { userEpoch: record.epoch, identifiedAt: now, isProved: false }
       case 'look':
         // What lives is looked up after the record was read: whoever has no seat in it by then is in the backend.
-        living = await livingOf(context, user)
+        found = await lookUp(context, user, record, graceMs)
         break
       case 'refuse':
         throw tooManySessions(seatLimit)
@@ -103,9 +111,30 @@ const writeRecord = async (
   }
 }
 
+/** What the backend holds of a user whose seats are all taken. */
+interface Found {
+  readonly living: readonly (Living & Pick<StoredSession, 'userEpoch'>)[]
+  /** Of the sessions whose logins may be under way, those that were destroyed. */
+  readonly ended: ReadonlySet<CacheKey>
+}
+
+const lookUp = async (
+  context: Context,
+  user: UserLocator,
+  { seats = [] }: UserRecord,
+  graceMs: number,
+): Promise<Found> => {
+  const living = await livingOf(context, user)
+  const doubtful = underWay({ seats, living, now: context.runtime.now(), graceMs })
+  const ended = new Set<CacheKey>()
+  for (const { locator } of doubtful)
+    if (rowOf(await context.backend.read(locator)).state === 'destroyed') ended.add(locator.key)
+  return { living, ended }
+}
+
 /** The sessions of a user that the backend holds, as far as there may be seats for them. */
-const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promise<readonly Living[]> => {
-  const living: Living[] = []
+const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promise<Found['living']> => {
+  const living: (Living & Pick<StoredSession, 'userEpoch'>)[] = []
   let after: string | undefined
   do {
     const page = await backend.list({
@@ -117,7 +146,11 @@ const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promi
       ...(after === undefined ? {} : { after }),
     })
     for (const entry of page.entries)
-      living.push({ locator: entry.locator, takenAt: 'session' in entry ? entry.session.identifiedAt : 0 })
+      living.push(
+        'session' in entry
+          ? { locator: entry.locator, takenAt: entry.session.identifiedAt, userEpoch: entry.session.userEpoch }
+          : { locator: entry.locator, takenAt: 0, userEpoch: Number.POSITIVE_INFINITY },
+      )
     after = page.next
   } while (after !== undefined && living.length < 2 * MOST_SEATS)
   return living

@@ -191,7 +191,7 @@ test('a store’s clear() ends all of its sessions where they are, in whichever 
     (await sessions.create({ n: 2 })).id,
     (await sessions.create({ n: 3 }, { id: 'a-foreign-id-0123456789' })).id,
   )
-  expect(await sessions.clear()).toBe(3)
+  expect((await sessions.destroyAll()).destroyed).toBe(3)
   expect(await sessions.count()).toBe(0)
   for (const id of ids) expect(await sessions.load(id)).toBeUndefined()
   const other = createSessionStore({

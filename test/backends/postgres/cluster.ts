@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll } from 'vitest'
-import { type PostgresServer, startPostgres } from '../../../scripts/servers/index.js'
+import { type PostgresOptions, type PostgresServer, startPostgres } from '../../../scripts/servers/index.js'
 import { migrate } from '../../../src/backends/postgres/migrate.js'
 
 /** A PostgreSQL server for one test file, and a schema of its own with the table in it. */
@@ -16,13 +16,17 @@ export interface Cluster {
   now(): number
 }
 
-/** Starts before the file's tests and ends after them. */
-export const clusterForThisFile = (): (() => Cluster) => {
+/**
+ * Starts before the file's tests and ends after them.
+ *
+ * @param options as `startPostgres` takes them; by default it does not wait for the disk
+ */
+export const clusterForThisFile = (options: PostgresOptions = {}): (() => Cluster) => {
   let cluster: Cluster | undefined
   let end = async (): Promise<void> => {}
 
   beforeAll(async () => {
-    const server = await startPostgres({ fsync: false })
+    const server = await startPostgres({ fsync: false, ...options })
     const schema = `test_${randomBytes(6).toString('hex')}`
     const table = 'session'
     const admin = new pg.Pool({ connectionString: server.adminUrl, max: 2 })

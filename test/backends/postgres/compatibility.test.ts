@@ -184,12 +184,12 @@ describe('health is `down`', () => {
     await query(`alter table "${schema}"."${table}" drop column write_ids`)
     expect(await health()).toMatchObject({
       state: 'down',
-      reason: expect.stringMatching(/is of another version; run `sql\/reload`/),
+      reason: expect.stringMatching(/is of another version; run `npx nonstick setup`/),
     })
     await query(`drop table "${schema}"."${table}"`)
     expect(await health()).toMatchObject({
       state: 'down',
-      reason: expect.stringMatching(/lacks the table .*; run `sql\/reload`/),
+      reason: expect.stringMatching(/lacks the table .*; run `npx nonstick setup`/),
     })
   })
 

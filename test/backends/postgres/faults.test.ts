@@ -68,7 +68,7 @@ test('a missing table, schema or database is said so, with the command that make
     const error = await errorOf(backend.read(sampleLocator()))
     expect(error.code).toBe('E_BACKEND_SCHEMA')
     expect(error.message).toContain(missing)
-    expect(error.message).toContain('`sql/reload`')
+    expect(error.message).toContain('`npx nonstick setup`')
     expect(error.message.includes('migrate: true')).toBe(missing !== 'the database')
     for (const change of changesOf(backend))
       expect(await errorOf(change())).toMatchObject({ code: 'E_BACKEND_SCHEMA', applied: 'no' })

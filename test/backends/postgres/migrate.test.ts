@@ -4,9 +4,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type MigrationClient, type MigrationReport, migrate } from '../../../src/backends/postgres/migrate.js'
 import { MIGRATIONS } from '../../../src/backends/postgres/migrations.js'
 import { quoteIdentifier } from '../../../src/backends/postgres/setup-names.js'
+import { dumpSchema } from '../../../src/cli/doctor/schema-dump.js'
 import { type FreshSchema, freshSchema, sharedPostgres, skipUnless } from '../../support/servers.js'
 import { connected } from './reload-support.js'
-import { dumpSchema } from './schema-dump.js'
 
 const ALL = MIGRATIONS.map(({ name }) => name)
 
@@ -201,7 +201,7 @@ skipUnless('migrate', await sharedPostgres(), (postgres) => {
     try {
       await expect(asRole()).rejects.toMatchObject({
         code: 'E_BACKEND_SCHEMA',
-        message: expect.stringContaining('sql/reload'),
+        message: expect.stringContaining('npx nonstick setup'),
         cause: expect.objectContaining({ code: '42501' }),
       })
       await run()

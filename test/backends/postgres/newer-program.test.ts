@@ -36,7 +36,7 @@ test('a newer program on an older table says which command to run, by calls and 
   await query(`delete from "${schema}".migration where number = $1`, [MIGRATIONS.length])
   const backend = open()
   const words = expect.stringMatching(
-    /is of an older nonstick, and lacks the migration \d{4}_note; run `sql\/reload`, or let the program do it with `postgres\(\{ migrate: true \}\)`$/,
+    /is of an older nonstick, and lacks the migration \d{4}_note; run `npx nonstick setup`, or let the program do it with `postgres\(\{ migrate: true \}\)`$/,
   )
   await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_BACKEND_SCHEMA', message: words })
   await expect(backend.insert(sampleLocator(), storedSession())).rejects.toMatchObject({

@@ -11,7 +11,7 @@ export interface Ended {
 }
 
 /** What of this process's environment may reach the script: nothing that names a server or a password. */
-const cleanEnvironment = (): NodeJS.ProcessEnv =>
+export const cleanEnvironment = (): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|NONSTICK_|DATABASE_URL)/.test(name)))
 
 export const run = (

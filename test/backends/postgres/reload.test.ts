@@ -1,15 +1,16 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { findExecutable, findPsql } from '../../../scripts/servers/find.js'
 import { migrate } from '../../../src/backends/postgres/migrate.js'
 import { MIGRATIONS } from '../../../src/backends/postgres/migrations.js'
 import { quoteIdentifier } from '../../../src/backends/postgres/setup-names.js'
+import { setupCommand } from '../../../src/cli/commands/setup.js'
+import { dumpSchema } from '../../../src/cli/doctor/schema-dump.js'
 import { absent, ownPostgres, type PostgresServer, skipUnless } from '../../support/servers.js'
 import { connected, type Ended, elsewhere, RELOAD, run } from './reload-support.js'
-import { dumpSchema } from './schema-dump.js'
 
 // Processes by the dozen, on whatever machine.
 vi.setConfig({ testTimeout: 300_000 })
@@ -566,8 +567,7 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
   test.concurrent('--help and docs/set-up.md name every option', async () => {
     const { code, stdout } = await run(RELOAD, ['--help'])
     expect(code).toBe(0)
-    const source = readFileSync(join(dirname(RELOAD), 'lib', 'options.mjs'), 'utf8')
-    const options = [...source.matchAll(/^ {2}'?([a-z-]+)'?: \{ type:/gm)].map(([, name]) => `--${name}`)
+    const options = setupCommand().options.map(({ long }) => String(long))
     expect(options.length).toBeGreaterThan(10)
     const docs = readFileSync(new URL('../../../docs/set-up.md', import.meta.url), 'utf8')
     for (const option of options) {
@@ -582,7 +582,7 @@ const untilSomebodyWaits = async (client: pg.Client, database: string): Promise<
   for (let attempt = 0; attempt < 2_000; attempt += 1) {
     const { rows } = await client.query(
       `select 1 from pg_locks l join pg_stat_activity a using (pid)
-       where l.locktype = 'advisory' and not l.granted and a.application_name = 'nonstick sql/reload' and a.datname = $1`,
+       where l.locktype = 'advisory' and not l.granted and a.application_name = 'nonstick setup' and a.datname = $1`,
       [database],
     )
     if (rows.length > 0) return

@@ -109,14 +109,14 @@ describe('who is not let in is told why', () => {
     const elsewhere = () => open({ connectionString: urlOf({ database: 'other_database' }) })
     expect(await read(elsewhere())).toMatchObject({
       code: 'E_BACKEND_SCHEMA',
-      message: expect.stringContaining('it lacks the database; run `sql/reload`'),
+      message: expect.stringContaining('it lacks the database; run `npx nonstick setup`'),
     })
     await admin.query('create database other_database allow_connections false')
     expect((await read(elsewhere())).message).toContain('the database takes no connections')
     await admin.query('alter database other_database allow_connections true')
     await admin.query('revoke connect on database other_database from public')
     expect((await read(elsewhere())).message).toContain(
-      'the role may not connect to the database; `sql/reload` grants it',
+      'the role may not connect to the database; `npx nonstick setup` grants it',
     )
     await admin.query('drop database other_database')
   })
@@ -203,7 +203,7 @@ describe('what is refused is told why', () => {
     await during(`revoke insert on ${TABLE} from ${ROLE}`, `grant insert on ${TABLE} to ${ROLE}`, async () => {
       const backend = open()
       expect((await insert(backend)).message).toMatch(
-        /the role lacks a right on the table; `sql\/reload` grants it \(42501: permission denied for table session\)$/,
+        /the role lacks a right on the table; `npx nonstick setup` grants it \(42501: permission denied for table session\)$/,
       )
       expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringContaining('(insert)') })
     })
@@ -213,7 +213,7 @@ describe('what is refused is told why', () => {
       async () => {
         const backend = open()
         expect((await read(backend)).message).toContain(
-          'the role may not use the schema; `sql/reload` grants it (42501',
+          'the role may not use the schema; `npx nonstick setup` grants it (42501',
         )
         expect(await backend.health()).toMatchObject({ state: 'down', reason: expect.stringContaining('schema') })
       },

@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { describe, expect, test } from 'vitest'
-import { type PostgresOptions, type PostgresPool, postgres } from '../../../src/backends/postgres/index.js'
+import { type PostgresOptions, postgres } from '../../../src/backends/postgres/index.js'
 import type { Backend, GuardedUpdate, StoredSession } from '../../../src/contract/backend.js'
 import type { Locator } from '../../../src/contract/locator.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
+import { chance } from '../../concurrency/chance.js'
 import { QUIET_DAY } from '../../support/calendar.js'
+import { seed } from '../../support/seed.js'
 import { clusterForThisFile } from './cluster.js'
+import { notingPool } from './noting-pool.js'
 
 const cluster = clusterForThisFile()
 
@@ -32,43 +35,15 @@ const insertMany = async (backend: Backend, count: number, overrides: Partial<St
   return stored
 }
 
-/** A pool whose connections note each statement they are given. */
-const countingPool = (url: string): { pool: PostgresPool; texts: string[]; end(): Promise<void> } => {
-  const real = new pg.Pool({ connectionString: url })
-  const texts: string[] = []
-  const pool: PostgresPool = {
-    on: (event, listener) => real.on(event, listener),
-    removeListener: (event, listener) => real.removeListener(event, listener),
-    listenerCount: (event) => real.listenerCount(event),
-    connect: async () => {
-      const client = await real.connect()
-      return {
-        query: (statement) => {
-          texts.push(statement.text)
-          return client.query(statement)
-        },
-        release: (destroy) => client.release(destroy),
-        on: (event, listener) => client.on(event, listener),
-        removeListener: (event, listener) => client.removeListener(event, listener),
-      }
-    },
-  }
-  const end = async (): Promise<void> => {
-    real.on('error', () => {}) // a connection still closing when the server stops is nobody's failure
-    await real.end()
-  }
-  return { pool, texts, end }
-}
-
 describe('how many statements', () => {
   const counted = async (work: (backend: Backend, forget: () => void) => Promise<unknown>): Promise<number> => {
     const { url, schema, table } = cluster()
-    const { pool, texts, end } = countingPool(url)
+    const { pool, statements, end } = notingPool(url)
     const backend = postgres({ pool, schema, table, queryTimeoutMs: 20_000 })
-    await work(backend, () => texts.splice(0))
+    await work(backend, () => statements.splice(0))
     await backend.close()
     await end()
-    return texts.length
+    return statements.length
   }
 
   test('a read, an insert and a destroy are one each, and two more before the first of a process', async () => {
@@ -490,6 +465,41 @@ describe('a page of a listing', () => {
     expect(pages).toBe(2)
     await backend.close()
   })
+})
+
+test('counts are exact to the millisecond, wherever in an hour the moments are', async () => {
+  const backend = open({ queryTimeoutMs: 20_000 })
+  const namespace = `hours${sampleLineage()}`
+  const hour = 3_600_000
+  const { below } = chance(11)
+  // Many on an hour or beside it, and some anywhere between.
+  const moment = (): number => QUIET_DAY + (below(7) - 3) * hour + (below(2) === 0 ? below(3) - 1 : below(hour))
+  const stored = Array.from({ length: 400 }, () => ({
+    locator: sampleLocator({ namespace }),
+    session: storedSession({
+      ...{ createdAt: QUIET_DAY - 9 * hour, seenAt: moment(), expiresAt: moment() },
+      ...{ app: ['', 'shop'][below(2)] ?? '', userId: [undefined, 'ada', 'eve', 'fay'][below(4)] },
+    }),
+  }))
+  await Promise.all(stored.map(({ locator, session }) => backend.insert(locator, session)))
+  for (let round = 0; round < 60; round += 1) {
+    const [now, since, app] = [moment(), moment(), ['', 'shop'][below(2)] ?? '']
+    for (const which of [{}, { app }, { seenSince: since }, { app, seenSince: since }] as const) {
+      const meant = stored.filter(
+        ({ session }) =>
+          session.expiresAt > now &&
+          (!('app' in which) || session.app === app) &&
+          (!('seenSince' in which) || session.seenAt >= since),
+      )
+      const users = new Set(meant.flatMap(({ session: { userId } }) => userId ?? []))
+      const counted = [
+        await backend.count({ namespace, now, ...which }),
+        await backend.countUsers({ namespace, now, ...which }),
+      ]
+      expect(counted, `NONSTICK_SEED=${seed}, ${JSON.stringify({ now, ...which })}`).toEqual([meant.length, users.size])
+    }
+  }
+  await backend.close()
 })
 
 test('a session that an administrator lets live for ever is read and listed among the others', async () => {

@@ -1,13 +1,16 @@
-import type pg from 'pg'
+/** A connection, as far as it is needed here. */
+interface Client {
+  query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly unknown[] }>
+}
 
 /**
  * What stands in a schema, as text: from the catalog, in an order of our own, so that it reads the same on every
- * version of the server. Names of the schema itself appear as `nonstick`.
+ * version of the server. Names of the schema itself appear as `nonstick`. It changes the connection's `search_path`.
  */
-export const dumpSchema = async (client: pg.ClientBase, schema: string): Promise<string> => {
+export const dumpSchema = async (client: Client, schema: string): Promise<string> => {
   // Then the server qualifies every name, whatever the role's search_path is.
   await client.query("select set_config('search_path', '', false)")
-  const { rows: tables } = await client.query<Table>(TABLES, [schema])
+  const tables = (await client.query(TABLES, [schema])).rows as readonly Table[]
   const parts: string[] = []
   for (const table of tables) parts.push(await dumpTable(client, table))
   return parts.join('\n').replaceAll(`${schema}.`, 'nonstick.')
@@ -42,7 +45,8 @@ const COLUMNS = `
     format_type(a.atttypid, a.atttypmod),
     'collate ' || nullif(quote_ident(l.collname), quote_ident('default')),
     case when a.attnotnull then 'not null' end,
-    case when a.attgenerated = '' then 'default ' else 'generated as ' end || pg_get_expr(d.adbin, d.adrelid),
+    case when a.attgenerated = '' then 'default ' else 'generated as ' end
+      || regexp_replace(pg_get_expr(d.adbin, d.adrelid), '[[:space:]]+', ' ', 'g'),
     case when a.attstorage <> y.typstorage then 'storage ' || a.attstorage::text end,
     '-- ' || col_description(a.attrelid, a.attnum)
   ) as line
@@ -69,9 +73,9 @@ const INDEXES = `
   where indrelid = $1
   order by 1`
 
-const dumpTable = async (client: pg.ClientBase, table: Table): Promise<string> => {
+const dumpTable = async (client: Client, table: Table): Promise<string> => {
   const lines = async (query: string): Promise<readonly string[]> =>
-    (await client.query<{ line: string }>(query, [table.oid])).rows.map(({ line }) => line)
+    ((await client.query(query, [table.oid])).rows as readonly { readonly line: string }[]).map(({ line }) => line)
   const inside = [...(await lines(COLUMNS)), ...(await lines(CONSTRAINTS))]
   return [
     `table ${table.name}${table.comment === null ? '' : ` -- ${table.comment}`}`,

@@ -2,7 +2,10 @@ import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 
 /** Asks the person at the terminal, on standard error. What is `hidden` is not shown while it is typed. */
-export const ask = async (question, { hidden = false } = {}) => {
+export const ask = async (
+  question: string,
+  { hidden = false }: { readonly hidden?: boolean } = {},
+): Promise<string> => {
   process.stderr.write(question)
   const output = new Writable({
     write(chunk, _encoding, done) {
@@ -24,8 +27,8 @@ export const ask = async (question, { hidden = false } = {}) => {
 }
 
 /** The first line of standard input; empty if there is none. */
-export const firstLineOfInput = async () => {
+export const firstLineOfInput = async (): Promise<string> => {
   let text = ''
-  for await (const chunk of process.stdin) text += chunk
-  return text.split(/\r?\n/)[0]
+  for await (const chunk of process.stdin) text += String(chunk)
+  return text.split(/\r?\n/)[0] ?? ''
 }

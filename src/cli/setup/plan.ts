@@ -1,38 +1,39 @@
-// What is to be done, as SQL. How it gets to the server is the business of psql.mjs and node.mjs.
-//
-// A plan is a list of parts, one per database (`undefined`: where the administrator is connected), and a part is
-// a list of steps, each one statement:
-//   { run }        executed
-//   { say }        a query; its rows are lines for the reader
-//   { generate }   a query; its rows are statements to execute
-import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { dollarQuoted, identifier, literal, render } from './names.mjs'
+import { BOOKKEEPING, MIGRATIONS, type Migration } from '../../backends/postgres/migrations.js'
+import { quoteIdentifier as identifier, render } from '../../backends/postgres/setup-names.js'
+import { block, literal } from './sql-text.js'
 
-const SQL = new URL('../', import.meta.url)
+/** One statement of a plan. */
+export type Step =
+  /** It is executed. */
+  | { readonly run: string }
+  /** It is a query; its rows are lines for the reader. */
+  | { readonly say: string }
+  /** It is a query; its rows are statements to execute. */
+  | { readonly generate: string }
 
-/** A checkout on Windows may have other line ends; the text, and so its checksum, is the same everywhere. */
-const read = (file) => readFileSync(new URL(file, SQL), 'utf8').replaceAll('\r\n', '\n')
+/** What is to be done in one database; `undefined`: where the administrator is connected. */
+export interface Part {
+  readonly database: string | undefined
+  readonly steps: readonly Step[]
+}
 
-const files = readdirSync(SQL)
-  .filter((name) => /^\d{4}_[a-z_]+\.sql$/.test(name))
-  .sort()
+/** What is to be done, as SQL. `carry-by-psql.ts` and `carry-by-node.ts` bring it to the server. */
+export type Plan = readonly Part[]
 
-const bookkeeping = files
-  .filter((name) => name.startsWith('0000'))
-  .map(read)
-  .join('\n')
+/** The names of all that is made. */
+export interface Names {
+  readonly database: string
+  readonly role: string
+  readonly schema: string
+  readonly table: string
+}
 
-const migrations = files
-  .filter((name) => !name.startsWith('0000'))
-  .map((file) => {
-    const sql = read(file)
-    const checksum = createHash('sha256').update(sql, 'utf8').digest('hex')
-    const number = Number(file.slice(0, 4))
-    // scripts/build-migrations.ts reads the same line, and tells what it means.
-    const compatibleFrom = Number(/^-- compatible from: (\d{4})$/m.exec(sql)?.[1] ?? number)
-    return { number, compatibleFrom, name: file.replace(/\.sql$/, ''), checksum, sql }
-  })
+export interface SetUpOptions extends Names {
+  /** What the server stores in place of the role's password; `undefined`: a new role gets none. */
+  readonly verifier: string | undefined
+  /** Whether a role that is there gets this password, too. */
+  readonly changePassword: boolean
+}
 
 /**
  * Time-outs of the role, in this database only. The program must not send them when it connects, because a pooler
@@ -51,23 +52,21 @@ const SUPERUSER_SETTINGS = {
   log_parameter_max_length: '0',
 }
 
-const block = (body) => `do ${dollarQuoted(`begin\n${body}\nend`)}`
-
 /**
  * How every part begins. Nothing that a stranger put into a schema may be found instead of the server's own
  * (CVE-2018-1058), and an administrator's time-outs are not meant for waiting on a lock.
  */
-const PREPARE = [
+const PREPARE: readonly Step[] = [
   { run: "set search_path = ''" },
   { run: 'set standard_conforming_strings = on' },
   { run: 'set statement_timeout = 0' },
   { run: 'set lock_timeout = 0' },
 ]
 
-export const roleCreatedLine = ({ role }) => `created role ${identifier(role)}`
+export const roleCreatedLine = ({ role }: Pick<Names, 'role'>): string => `created role ${identifier(role)}`
 
 /** Role, database, schema and table, as far as they are missing. */
-export const setUpPlan = (options) => [
+export const setUpPlan = (options: SetUpOptions): Plan => [
   { database: undefined, steps: [...PREPARE, ...roleAndDatabase(options)] },
   { database: options.database, steps: [...PREPARE, ...schemaAndTable(options)] },
 ]
@@ -76,7 +75,7 @@ export const setUpPlan = (options) => [
  * `create database` cannot be part of a transaction, so the lock is the session's. It keeps apart all who work
  * from one maintenance database; the carriers' callers try again where another one was used.
  */
-const roleAndDatabase = (options) => {
+const roleAndDatabase = (options: SetUpOptions): readonly Step[] => {
   const { role, database, verifier, changePassword } = options
   const password = verifier === undefined ? '' : ` password ${literal(verifier)}`
   const roleIsThere = `exists (select from pg_roles where rolname = ${literal(role)})`
@@ -129,14 +128,14 @@ where not has_database_privilege(${literal(role)}, ${literal(database)}, 'connec
 }
 
 /** Said after the fact, by a mark that the step before left in the session. */
-const outcome = (mark, ifMarked, otherwise) => `select
+const outcome = (mark: string, ifMarked: string, otherwise: string): string => `select
   case
     when current_setting(${literal(mark)}, true) = 'yes' then ${literal(ifMarked)}
     else ${literal(otherwise)}
   end`
 
 /** Hosted servers have no superuser: who is none must be a member of a role to hand something over to it. */
-const membership = (role) => `select ${literal(`grant ${identifier(role)} to current_user`)}
+const membership = (role: string): string => `select ${literal(`grant ${identifier(role)} to current_user`)}
 where current_user <> ${literal(role)}
   and not (select rolsuper from pg_roles where rolname = current_user)
   and not case
@@ -145,7 +144,7 @@ where current_user <> ${literal(role)}
   end`
 
 /** What somebody set, stays. */
-const settings = ({ role, database }, wanted, condition) => {
+const settings = ({ role, database }: Names, wanted: Readonly<Record<string, string>>, condition: string): string => {
   const values = Object.entries(wanted).map(([name, value]) => {
     const statement = `alter role ${identifier(role)} in database ${identifier(database)} set ${name} = ${literal(value)}`
     return `(${literal(name)}, ${literal(statement)})`
@@ -168,7 +167,7 @@ where ${condition}
 }
 
 /** One transaction, under the same lock as the program's own `migrate`. */
-const schemaAndTable = (options) => {
+const schemaAndTable = (options: Names): readonly Step[] => {
   const { role, schema, table, database } = options
   const qualified = `${identifier(schema)}.${identifier(table)}`
   const records = `${table}_user_record`
@@ -188,7 +187,7 @@ const schemaAndTable = (options) => {
   end if;`),
     },
     { run: `grant usage, create on schema ${identifier(schema)} to ${identifier(role)}` },
-    ...statementsOf(render(bookkeeping, options)),
+    { run: block(render(BOOKKEEPING, options)) },
     {
       // Records of a table that has been dropped since would stand in the way of the new ones.
       run: `delete from ${identifier(schema)}.migration
@@ -207,13 +206,13 @@ where table_name = ${literal(table)}
     select
     from ${identifier(schema)}.migration
     where table_name = ${literal(table)}
-      and number > ${migrations.length}
-      and coalesce(compatible_from, number) > ${migrations.length}
+      and number > ${MIGRATIONS.length}
+      and coalesce(compatible_from, number) > ${MIGRATIONS.length}
   ) then
     raise exception 'the table % is newer than this copy of nonstick: use the newer one', ${literal(qualified)};
   end if;`),
     },
-    ...migrations.map((migration) => ({ run: applied(migration, options) })),
+    ...MIGRATIONS.map((migration) => ({ run: applied(migration, options) })),
     { run: handOver(options) },
     {
       run: `grant select, insert, update, delete on ${[table, records, 'migration']
@@ -237,10 +236,8 @@ where table_name = ${literal(table)}
   ]
 }
 
-/** The file as it is, as one block: a statement of its own in both carriers. */
-const statementsOf = (sql) => [{ run: block(sql) }]
-
-const applied = ({ number, compatibleFrom, name, checksum, sql }, options) => {
+/** A migration as it is, as one block: it is a statement of its own in both carriers. */
+const applied = ({ number, compatibleFrom, name, checksum, sql }: Migration, options: Names): string => {
   const list = `${identifier(options.schema)}.migration`
   const table = literal(options.table)
   return block(`  if exists (select from ${list} where table_name = ${table} and number = ${number}) then
@@ -260,7 +257,7 @@ ${render(sql, options)}
  * The role owns its tables, so that the program can bring them up to date itself (`migrate: true`). Only what we
  * created is handed over: what belongs to a third party stays theirs.
  */
-const handOver = ({ role, schema, table }) =>
+const handOver = ({ role, schema, table }: Names): string =>
   block(
     [table, `${table}_user_record`, 'migration']
       .map(
@@ -279,7 +276,7 @@ const handOver = ({ role, schema, table }) =>
       .join('\n'),
   )
 
-const listening = ({ role, database }) => `select line
+const listening = ({ role, database }: Names): string => `select line
 from (values
   (1, 'note: the server takes connections from its own machine only. For processes elsewhere set listen_addresses'),
   (2, 'in postgresql.conf (now: ''' || current_setting('listen_addresses') || ''') and let them in by a line in pg_hba.conf, for instance'),
@@ -293,13 +290,13 @@ where not exists (
 order by number`
 
 /** Whether there is a database to drop: one row, or none. */
-export const isTherePlan = ({ database }) => ({
+export const isTherePlan = ({ database }: Names): Part => ({
   database: undefined,
   steps: [...PREPARE, { say: `select 'there' from pg_database where datname = ${literal(database)}` }],
 })
 
 /** Names of what a stranger keeps in the database: it is not ours to drop then. */
-export const strangersPlan = ({ database, schema }) => ({
+export const strangersPlan = ({ database, schema }: Names): Part => ({
   database,
   steps: [
     ...PREPARE,
@@ -325,7 +322,7 @@ limit 3`,
 })
 
 /** Cuts the connections of whoever still uses it. The role stays: it may have other databases. */
-export const dropPlan = ({ database }) => ({
+export const dropPlan = ({ database }: Names): Part => ({
   database: undefined,
   steps: [
     ...PREPARE,

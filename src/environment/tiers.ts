@@ -1,0 +1,82 @@
+import type { Backend } from '../contract/backend.js'
+import type { FrontCache } from '../contract/front-cache.js'
+import type { Runtime } from '../contract/time.js'
+import { invalidOption, SessionStoreError } from '../errors.js'
+import type { CachePlace } from './places.js'
+import { type FromEnvironment, inVariables } from './read.js'
+import type { Owner } from './variables.js'
+
+/** What the tiers go by besides the environment. */
+export interface TierParts {
+  readonly runtime: Runtime | undefined
+  /** How long a session can live at most, which a CouchDB must know. */
+  readonly absoluteTtlMs: number
+}
+
+/**
+ * The cache that the environment names; `undefined` where it names none. The client of no other cache is loaded.
+ *
+ * @throws SessionStoreError `E_CONFIG`, which names the variable
+ */
+export const cacheFrom = async (read: FromEnvironment, parts: TierParts): Promise<FrontCache | undefined> => {
+  const { cache } = read
+  if (cache === undefined) return undefined
+  const clock = clockOf(parts)
+  if (cache.kind === 'memory') return (await import('../caches/memory/index.js')).memoryCache(clock)
+  const { memcached } = await import('../caches/memcached/index.js')
+  return named('memcached', read, () => memcached({ ...memcachedOptionsOf(read, cache), ...clock } as never))
+}
+
+/** The options of `memcached`, as the environment gives them. */
+export const memcachedOptionsOf = (
+  { options }: FromEnvironment,
+  { servers, login }: Extract<CachePlace, { kind: 'memcached' }>,
+): Readonly<Record<string, unknown>> => {
+  if (login !== undefined && (options.memcached['username'] ?? options.memcached['password']) !== undefined)
+    throw invalidOption('NONSTICK_MEMCACHED_USERNAME', 'left out where `NONSTICK_CACHE` names a user', '', {
+      secret: true,
+    })
+  return { servers, ...options.memcached, ...login }
+}
+
+/**
+ * The backend that the environment names; `undefined` where it names none. The client of no other backend is loaded.
+ *
+ * @throws SessionStoreError `E_CONFIG`, which names the variable
+ */
+export const backendFrom = async (read: FromEnvironment, parts: TierParts): Promise<Backend | undefined> => {
+  const { backend, options } = read
+  if (backend === undefined) return undefined
+  const clock = clockOf(parts)
+  if (backend.kind === 'memory') return (await import('../backends/memory/index.js')).memoryBackend(clock)
+  if (backend.kind === 'postgres') {
+    const { postgres } = await import('../backends/postgres/index.js')
+    const { connectionString } = backend
+    return named('postgres', read, () => postgres({ connectionString, ...options.postgres, ...clock } as never))
+  }
+  const { couchdb } = await import('../backends/couchdb/index.js')
+  const { urls } = backend
+  const { absoluteTtlMs } = parts
+  return named('couchdb', read, () => couchdb({ url: urls, absoluteTtlMs, ...options.couchdb, ...clock } as never))
+}
+
+const clockOf = ({ runtime }: TierParts): { readonly runtime?: Runtime } => (runtime === undefined ? {} : { runtime })
+
+const named = <Tier>(owner: Owner, read: FromEnvironment, make: () => Tier): Tier => {
+  try {
+    return make()
+  } catch (error) {
+    throw inVariables(error, owner, read)
+  }
+}
+
+/** A word in a variable is enough for sessions that nobody may lose, so that production asks twice. */
+export const refuseEmbedded = (read: FromEnvironment, env: Readonly<Record<string, string | undefined>>): void => {
+  const variable = read.cache?.kind === 'memory' ? 'NONSTICK_CACHE' : 'NONSTICK_BACKEND'
+  const isEmbedded = read.cache?.kind === 'memory' || read.backend?.kind === 'memory'
+  if (isEmbedded && env['NODE_ENV'] === 'production' && read.options.store['allowEmbedded'] !== true)
+    throw new SessionStoreError(
+      'E_CONFIG',
+      `Expected \`${variable}\` to name servers under NODE_ENV=production, got \`memory\` (\`NONSTICK_ALLOW_EMBEDDED=true\` runs without)`,
+    )
+}
