@@ -44,11 +44,11 @@ const main = async (rows: number): Promise<number> => {
 
     const putExpired = async (): Promise<void> => {
       await admin.query(
-        `insert into nonstick.session (app, id_hash, lineage, version, write_ids, codec, data, created_at, seen_at,
-           expires_at, absolute_expires_at, idle_ttl_ms, purge_hour, seen_hour)
+        `insert into nonstick.session (namespace, id_hash, lineage, version, write_ids, codec, data, created_at, seen_at,
+           expires_at, absolute_expires_at, idle_ttl_ms, purge_hour)
          select 'nonstick', decode(md5($2 || i) || md5(i || $2), 'hex'), decode('00000000000000aa', 'hex'), 1,
            decode('00000000000000bb', 'hex'), 1, decode(repeat('ab', 1000), 'hex'), moment, moment, moment,
-           moment + interval '30 days', 86400000, ceil(extract(epoch from moment + interval '1 day') / 3600)::integer, 0
+           moment + interval '30 days', 86400000, ceil(extract(epoch from moment + interval '1 day') / 3600)::integer
          from generate_series(1, $1::integer) as i, (select now() - interval '3 days' as moment) as moments`,
         [rows, randomBytes(4).toString('hex')],
       )

@@ -10,7 +10,7 @@ import type { Done, LoginBy, Step } from './processes.js'
 
 /** In each of them three processes log one user in, and go on with sessions that he has. */
 const ROUNDS = rounds(334, 3_334)
-const LIMIT_ROUNDS = rounds(10, 200)
+const LIMIT_ROUNDS = rounds(5, 200)
 const LOGINS_AT_ONCE = 20
 const MAX_SESSIONS = 5
 /** Users that are raced for at the same time: they take turns on the processors, and shake each other's timing. */

@@ -32,18 +32,18 @@ const relation = (): string => `${pg.escapeIdentifier(cluster().schema)}.${pg.es
 const putExpired = async (namespace: string, count: number): Promise<void> => {
   const expired = new Date(cluster().now() - 3 * DAY_MS)
   await cluster().query(
-    `insert into ${relation()} (app, id_hash, lineage, version, write_ids, codec, data, created_at, seen_at, expires_at,
-       absolute_expires_at, idle_ttl_ms, purge_hour, seen_hour)
+    `insert into ${relation()} (namespace, id_hash, lineage, version, write_ids, codec, data, created_at, seen_at, expires_at,
+       absolute_expires_at, idle_ttl_ms, purge_hour)
      select $1, decode(md5(i::text) || md5((-i)::text), 'hex'), decode('00000000000000aa', 'hex'), 1,
        decode('00000000000000bb', 'hex'), 1, decode('80', 'hex'), moment, moment, moment, moment + interval '30 days',
-       86400000, ceil(extract(epoch from moment + interval '1 day') / 3600)::integer, 0
+       86400000, ceil(extract(epoch from moment + interval '1 day') / 3600)::integer
      from generate_series(1, $2::integer) as i, (select $3::timestamptz as moment) as moments`,
     [namespace, count, expired],
   )
 }
 
 const rowsOf = async (namespace: string): Promise<number> =>
-  Number((await cluster().query(`select count(*) from ${relation()} where app = $1`, [namespace])).rows[0].count)
+  Number((await cluster().query(`select count(*) from ${relation()} where namespace = $1`, [namespace])).rows[0].count)
 
 test('50,000 expired sessions go in batches, while requests are served and no living one is touched', async () => {
   const namespace = `live${sampleLineage()}`
@@ -167,7 +167,7 @@ test('what a purge looks at comes from the index of hours, and what it removes b
   expect(await planOf(ended.text, [Math.ceil(now() / HOUR_MS), ...moments, 100])).toContain(
     `Index Scan using ${table}_purge_hour`,
   )
-  const plan = await planOf(purge.text, [JSON.stringify([{ app: namespace, id_hash: '00' }]), ...moments])
+  const plan = await planOf(purge.text, [JSON.stringify([{ namespace, id_hash: '00' }]), ...moments])
   expect(plan).toContain(`Index Scan using ${table}_pkey`)
   expect(plan).toContain('Tid Scan')
 })
