@@ -150,7 +150,7 @@ const explained = (cause: unknown, { schema, table }: TableNames): unknown => {
   const where = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`
   return schemaError(
     state === '42501'
-      ? `this role may not set up ${where}: run \`sql/reload\` of the nonstick package as the postgres user`
+      ? `this role may not set up ${where}: run \`npx nonstick setup\` as the postgres user`
       : `the server refused to set up ${where}; is something else of that name there?`,
     { cause },
   )
