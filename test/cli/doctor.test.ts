@@ -152,7 +152,7 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
       const { schema } = cluster()
       await during(
         `drop index ${schema}.session_user_id`,
-        `create index session_user_id on ${table()} (app, user_id) where user_id is not null`,
+        `create index session_user_id on ${table()} (live_namespace, user_hash, id_hash) where live_namespace is not null and user_hash is not null`,
         async () => {
           const { findings } = await doctor()
           expect(findings).toContainEqual(
@@ -193,11 +193,11 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
 
     test('rows that nobody purges', async () => {
       await cluster().query(
-        `insert into ${table()} (app, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour, seen_hour)
-         values ('other', '\\x01', '\\x0102030405060708', 1, '\\x00', now(), now(), now(), now(), 1, 1)`,
+        `insert into ${table()} (namespace, id_hash, lineage, version, data, created_at, seen_at, expires_at, absolute_expires_at, purge_hour)
+         values ('other', '\\x01', '\\x0102030405060708', 1, '\\x00', now(), now(), now(), now(), 1)`,
       )
       expect(await checks()).toEqual(['backend-overdue'])
-      await cluster().query(`delete from ${table()} where app = 'other'`)
+      await cluster().query(`delete from ${table()} where namespace = 'other'`)
     })
 
     test('a connection in the clear to what is not known to be this machine', async () => {
