@@ -122,7 +122,7 @@ const longestLifeOf = async (client: Client, question: PostgresQuestion): Promis
      from (
        select absolute_expires_at, created_at
        from ${relation(question)}
-       where app = $1 and destroyed_at is null and expires_at > now()
+       where namespace = $1 and destroyed_at is null and expires_at > now()
        limit 1000
      ) as sample`,
     [question.namespace],
