@@ -577,7 +577,8 @@ const unfitForAll: Statement['unfit'] = (row) => {
     ['lacked', 'the table'],
     ['lacked_on_records', 'the table of the records of users'],
   ] as const)
-    if (row[column] !== '') return `the role lacks a right on ${which} (${row[column]}); \`npx nonstick setup\` grants it`
+    if (row[column] !== '')
+      return `the role lacks a right on ${which} (${row[column]}); \`npx nonstick setup\` grants it`
   return hidden(row)
 }
 
