@@ -551,6 +551,9 @@ export class World {
     const session = this.#byKey.get(key)
     const row = this.backendServer.rows.get(key)
     if (session === undefined || row?.state !== 'live') return
+    // The user was logged out everywhere, so that the row is no session any more.
+    const { userId, userEpoch } = row.session
+    if (userId !== undefined && userEpoch < this.backendServer.recordOf(userId).epoch) return
     this.watch.onDropped(session, envelope, row.session)
     if (lives(envelope, row.session)) return
     if (this.#onlyIn(session, envelope).size > 0) session.disturbances.push({ what: 'dropped', at: this.clock.now })
