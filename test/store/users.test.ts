@@ -20,6 +20,20 @@ const codeOf = async (call: Promise<unknown>): Promise<string> =>
     (error: unknown) => (isSessionStoreError(error) ? error.code : String(error)),
   )
 
+/** A login whose process died before its flush got through, so that it stands in the cache alone; and another process. */
+const loginCutShort = async () => {
+  const { process, backend } = world()
+  const [dying, other] = [process({ identify }), process({ identify })]
+  const session = await dying.create({})
+  session.data['user'] = 'ada'
+  // The flush never gets through, so the login stands in the cache alone.
+  backend.intercept = (call, proceed) => (call === 'update' ? new Promise(() => {}) : proceed())
+  void dying.save(session).catch(() => {})
+  await settled()
+  backend.intercept = (_call, proceed) => proceed()
+  return { session, other }
+}
+
 describe('the sessions of a user', () => {
   test('are listed with what is recorded of them, as the cache has them, and their data on request', async () => {
     const { process, runtime } = world()
@@ -177,28 +191,13 @@ describe('logging a user out everywhere', () => {
   )
 
   test('catches a login whose process dies after it is in the cache: nobody is served it before it is proved', async () => {
-    const { process, backend } = world()
-    const [dying, other] = [process({ identify }), process({ identify })]
-    const session = await dying.create({})
-    session.data['user'] = 'ada'
-    // The flush never gets through, so the login stands in the cache alone.
-    backend.intercept = (call, proceed) => (call === 'update' ? new Promise(() => {}) : proceed())
-    void dying.save(session).catch(() => {})
-    await settled()
-    backend.intercept = (_call, proceed) => proceed()
+    const { session, other } = await loginCutShort()
     await other.destroyByUser('ada')
     expect(await other.load(session.id)).toBeUndefined()
   })
 
   test('and one that nobody has logged out is proved by the next reader', async () => {
-    const { process, backend } = world()
-    const [dying, other] = [process({ identify }), process({ identify })]
-    const session = await dying.create({})
-    session.data['user'] = 'ada'
-    backend.intercept = (call, proceed) => (call === 'update' ? new Promise(() => {}) : proceed())
-    void dying.save(session).catch(() => {})
-    await settled()
-    backend.intercept = (_call, proceed) => proceed()
+    const { session, other } = await loginCutShort()
     expect((await loaded(other, session.id)).data).toEqual({ user: 'ada' })
     expect(await other.countByUser('ada')).toBe(1)
   })

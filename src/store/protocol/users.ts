@@ -26,9 +26,6 @@ const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
 /** How many sessions of a user one call of the backend may bring. */
 const SESSIONS_AT_ONCE = 500
 
-/** Read again, and not written: somebody else was quicker. */
-type Changed = 'changed'
-
 const userAt = ({ options: { namespace } }: Context, userId: string): UserLocator => ({ namespace, userId })
 
 /**
@@ -102,7 +99,7 @@ const writeRecord = async (
   user: UserLocator,
   record: UserRecord,
   token: RecordToken,
-): Promise<'written' | Changed> => {
+): Promise<'written' | 'changed'> => {
   try {
     return await backend.writeUser(user, record, token)
   } catch (error) {
