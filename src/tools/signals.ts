@@ -1,3 +1,5 @@
+import { passOn } from './waiting.js'
+
 /** Those that wait for each signal, and how to stop listening to it. */
 const waiting = new WeakMap<AbortSignal, { readonly all: Set<() => void>; readonly unlisten: () => void }>()
 
@@ -47,14 +49,5 @@ export const unlessAborted = <T>(signal: AbortSignal, work: Promise<T>, aborted:
       cancel()
       giveUp()
     }
-    work.then(
-      (value) => {
-        cancel()
-        resolve(value)
-      },
-      (error: unknown) => {
-        cancel()
-        reject(error)
-      },
-    )
+    passOn(work, cancel, resolve, reject)
   })

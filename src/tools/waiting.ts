@@ -40,17 +40,27 @@ export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<u
 export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => unknown): Promise<T> =>
   new Promise((resolve, reject) => {
     const cancel = runtime.after(deadlineMs, () => reject(late()))
-    work.then(
-      (value) => {
-        cancel()
-        resolve(value)
-      },
-      (error: unknown) => {
-        cancel()
-        reject(error)
-      },
-    )
+    passOn(work, cancel, resolve, reject)
   })
+
+/** Settles a promise of one's own as `work` does, and calls `done` just before. */
+export const passOn = <T>(
+  work: Promise<T>,
+  done: () => void,
+  resolve: (value: T) => void,
+  reject: (error: unknown) => void,
+): void => {
+  work.then(
+    (value) => {
+      done()
+      resolve(value)
+    },
+    (error: unknown) => {
+      done()
+      reject(error)
+    },
+  )
+}
 
 /** Runs `work` with a signal that is aborted after `limitMs`, unless the work has settled by then. */
 export const withSignal = async <Result>(

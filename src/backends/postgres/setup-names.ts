@@ -16,8 +16,11 @@ const MAX_NAME_BYTES = 63
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a line end in a name could end a comment of a migration
 const CONTROL = /[\u0000-\u001f\u007f]/
 
+/** Whether a name holds a control character, which no name of ours may. */
+export const hasControlCharacter = (name: string): boolean => CONTROL.test(name)
+
 const isName = (name: unknown, maxBytes: number): boolean =>
-  typeof name === 'string' && name !== '' && Buffer.byteLength(name) <= maxBytes && !CONTROL.test(name)
+  typeof name === 'string' && name !== '' && Buffer.byteLength(name) <= maxBytes && !hasControlCharacter(name)
 
 /** Complains (`E_CONFIG`) about names that Postgres would refuse, cut off or confuse. */
 export const checkTableNames = ({ schema, table }: TableNames): void => {

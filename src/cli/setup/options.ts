@@ -1,6 +1,7 @@
 /** What `nonstick setup` was asked for: options first, then the environment, then the defaults. */
 import { readFileSync } from 'node:fs'
 import { type ConnectionString, readConnectionString } from '../../backends/postgres/connection-string.js'
+import { hasControlCharacter } from '../../backends/postgres/setup-names.js'
 import { UsageError } from '../exits.js'
 import type { Administrator } from './carrying.js'
 import type { Names } from './plan.js'
@@ -74,8 +75,7 @@ const complaintAbout = (names: Names): string | undefined => {
     const maxBytes = LONGEST_BYTES[option]
     if (name === '' || Buffer.byteLength(name) > maxBytes)
       return `Expected --${option} to be a name of 1 to ${maxBytes} bytes, got ${JSON.stringify(name)}`
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: a line end in a name could end a comment of a migration
-    if (/[\u0000-\u001f\u007f]/.test(name)) return `Expected --${option} to hold no control characters`
+    if (hasControlCharacter(name)) return `Expected --${option} to hold no control characters`
   }
   if (/[?#]/.test(names.database))
     return 'Expected --database to hold neither ? nor #: a connection URL could not name it'
