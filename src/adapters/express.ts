@@ -360,7 +360,8 @@ export class NonstickStore extends Store {
     const all: ListedData[] = []
     let after: { readonly after?: string } = {}
     for (;;) {
-      const { sessions, next } = await this.sessions.list({ limit: PAGE_SIZE, data: true, ...after })
+      const sessions = await this.sessions.list({ limit: PAGE_SIZE, data: true, ...after })
+      const { next } = sessions
       const now = clock.now()
       for (const { error, data, handle, expiresAt } of sessions)
         if (error === undefined && isPlainObject(data))

@@ -278,12 +278,15 @@ export type SessionInfo<Data = Record<string, unknown>> =
        * in by it, and no id can be made of it.
        */
       readonly handle: string
+      /** The same as `handle`, as the name by which a page begins (`after`). */
+      readonly key: string
       /** `undefined` unless it was asked for. */
       readonly data: Data | undefined
       readonly error?: undefined
     })
   | (Partial<SessionFacts> & {
       readonly handle: string
+      readonly key: string
       readonly data: undefined
       readonly error: SessionStoreError
     })
@@ -296,8 +299,8 @@ export interface Lag {
   readonly usesMs: number
 }
 
-export interface SessionPage<Data = Record<string, unknown>> {
-  readonly sessions: readonly SessionInfo<Data>[]
+/** The sessions of a page, and what is known of the page besides. */
+export type SessionPage<Data = Record<string, unknown>> = readonly SessionInfo<Data>[] & {
   /** Where the next page begins, to be given as `after`. `undefined`: nothing follows. */
   readonly next: string | undefined
   readonly lag: Lag
@@ -315,7 +318,7 @@ export interface ListSessionsOptions extends CountOptions {
   readonly limit?: number
   /** The `next` of the page before, or the handle of any session. @default the first page */
   readonly after?: string
-  /** Whether the data is wanted as well. Without it, no data is read. @default false */
+  /** Whether the data is wanted as well. With `false`, no data is read. @default true */
   readonly data?: boolean
   /**
    * Whether each session is looked up in the cache, and shown as the cache has it where that can be asked: a question
@@ -453,7 +456,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   put(id: string, data: Data, options?: WriteOptions): Promise<Session<Data>>
 
   /**
-   * A page of what the backend holds, which lags as `lag` says; without data unless that is asked for. A page may hold
+   * A page of what the backend holds, which lags as `lag` says. A page may hold
    * fewer than `limit`, or none, although more follow: it ends with about 8 MiB of data, and earlier where the backend is
    * slow. Where `next` is `undefined`, nothing follows. One session that cannot be read makes no page reject: it has an
    * `error`, and a `fault` event tells of it.
@@ -475,6 +478,9 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * it again goes on.
    */
   destroyAll(options?: DestroyAllOptions): Promise<DestroyManyReport>
+
+  /** `destroyAll` of the whole namespace, for who wants to know only how many sessions were ended. */
+  clear(options?: CallOptions): Promise<number>
 
   /**
    * The live sessions of a user, the newest state of each from the cache where that can be asked. Those that became the

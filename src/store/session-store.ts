@@ -133,6 +133,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       await timely('destroyAll', true, allOptions, async () => {})
       return await listed.destroyAll(allOptions, stepsOf(allOptions))
     },
+    clear: async (clearOptions: CallOptions = NO_OPTIONS) => {
+      await timely('clear', true, clearOptions, async () => {})
+      return (await listed.destroyAll(NO_OPTIONS, stepsOf(clearOptions))).destroyed
+    },
     listByUser: (userId, userOptions = NO_OPTIONS) => {
       checkCallOptions('listByUser', userOptions)
       return ofUser.list(checkedUserId(userId), userOptions, stepsOf(userOptions))

@@ -46,7 +46,7 @@ const routes = (app: Express): void => {
 
 /** What the only session has recorded of its client. */
 const recorded = async (store: NonstickStore): Promise<unknown> => {
-  const { sessions } = await store.sessions.list()
+  const sessions = await store.sessions.list()
   expect(sessions).toHaveLength(1)
   const { address, userAgent } = sessions[0] as { address?: string; userAgent?: string }
   return { address, userAgent }
@@ -151,7 +151,7 @@ describe('recordClient', () => {
 describe('idle time-outs of express', () => {
   const HOUR_MS = 3_600_000
   const handleOf = async (store: NonstickStore): Promise<number | undefined> => {
-    const { sessions } = await store.sessions.list()
+    const sessions = await store.sessions.list()
     const info = sessions[0]
     return info?.error === undefined ? info?.idleTtlMs : undefined
   }

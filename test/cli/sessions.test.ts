@@ -5,11 +5,17 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
-import type { SessionPage, SessionStore } from '../../src/contract/session-store.js'
+import type { SessionInfo, SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { clusterForThisFile } from '../backends/postgres/cluster.js'
 import { type MemcachedServer, ownMemcached, skipUnless } from '../support/servers.js'
 import { jsonOf, nonstick } from './command.js'
+
+/** What `nonstick list --json` prints. */
+interface Printed<Data = Record<string, unknown>> {
+  readonly sessions: readonly SessionInfo<Data>[]
+  readonly next?: string
+}
 
 interface Data {
   readonly user?: string
@@ -73,9 +79,9 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
   test('list shows handles and no data, page by page, and leads to what follows', async () => {
     const handles = new Set<string>()
     for (let n = 0; n < 3; n += 1) handles.add(application.handleOf(await application.create({ note: 'a secret' })))
-    const first = await fine<SessionPage>(['list', '--limit', '2'])
+    const first = await fine<Printed>(['list', '--limit', '2'])
     expect(first.sessions).toHaveLength(2)
-    const rest = await fine<SessionPage>(['list', '--limit', '2', '--after', String(first.next)])
+    const rest = await fine<Printed>(['list', '--limit', '2', '--after', String(first.next)])
     expect(new Set([...first.sessions, ...rest.sessions].map(({ handle }) => handle))).toEqual(handles)
     const shown = await command(['list'])
     expect(shown).toMatchObject({ code: 0, stderr: '' })
@@ -88,12 +94,12 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
   test('list --user shows the sessions of one user as they are now', async () => {
     const session = await changed('ann')
     await changed('bob')
-    const { sessions } = await fine<SessionPage<Data>>(['list', '--user', 'ann', '--data'])
+    const { sessions } = await fine<Printed<Data>>(['list', '--user', 'ann', '--data'])
     expect(sessions).toMatchObject([
       { handle: application.handleOf(session), from: 'cache', userId: 'ann', data: { note: 'a secret, changed' } },
     ])
     // The user can be kept out of the list of processes as well.
-    expect((await fine<SessionPage>(['list', '--user', '-'], 'bob')).sessions).toMatchObject([{ userId: 'bob' }])
+    expect((await fine<Printed>(['list', '--user', '-'], 'bob')).sessions).toMatchObject([{ userId: 'bob' }])
   })
 
   test('inspect tells by a handle, or by an id on standard input, what both tiers have', async () => {

@@ -61,7 +61,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
       cache: memoryCache(),
       backend: postgres({ connectionString: place.connectionString, schema: place.schema }),
     })
-    const { sessions } = await store.list({ data: true })
+    const sessions = await store.list({ data: true })
     await store.close()
     return sessions.map(({ data }) => data?.visits ?? 0).sort()
   }

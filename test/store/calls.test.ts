@@ -68,7 +68,7 @@ describe('a session or its id', () => {
       const store = process()
       await store.create({ user: 'ada' })
       await settled()
-      const [listed] = (await store.list()).sessions
+      const [listed] = await store.list()
       const handle = listed?.handle ?? expect.fail()
       const asked = cache.calls.length + backend.calls.length
       for (const wrong of [handle, `nonstick:${handle.slice(2)}`])

@@ -905,10 +905,10 @@ describe('all sessions', () => {
     const [mine, theirs] = [process({ namespace: 'mine' }), process({ namespace: 'theirs' })]
     await Promise.all([mine.create({ n: 1 }), mine.create({ n: 2 }), theirs.create({ n: 3 })])
     expect(await mine.count()).toBe(2)
-    const { sessions } = await mine.list({ data: true })
+    const sessions = await mine.list({ data: true })
     expect(sessions.map(({ data }) => data?.['n']).sort()).toEqual([1, 2])
     const { next } = await mine.list({ limit: 1 })
-    expect((await mine.list({ limit: 1, after: next ?? expect.fail() })).sessions).toHaveLength(1)
+    expect(await mine.list({ limit: 1, after: next ?? expect.fail() })).toHaveLength(1)
     expect((await mine.destroyAll()).destroyed).toBe(2)
     expect(await mine.count()).toBe(0)
     expect(await theirs.count()).toBe(1)

@@ -12,7 +12,8 @@ import { type Data, expectCode, held, settled, world } from './world.js'
 const sessionsIn = async (store: SessionStore<Data>, limit: number): Promise<readonly string[][]> => {
   const pages: string[][] = []
   for (let after: { readonly after?: string } = {}; ; ) {
-    const { sessions, next } = await store.list({ limit, data: true, ...after })
+    const sessions = await store.list({ limit, data: true, ...after })
+    const { next } = sessions
     pages.push(sessions.map(({ handle }) => handle))
     if (next === undefined) return pages
     after = { after: next }
@@ -61,7 +62,7 @@ test('no call of the backend is asked for more than a MiB of data', async () => 
   })
   const store = process({ backend: watched })
   for (let index = 0; index < 3; index += 1) await store.create({ blob: Buffer.alloc(900_000, 7) })
-  expect((await store.list({ data: true })).sessions).toHaveLength(3)
+  expect(await store.list({ data: true })).toHaveLength(3)
   expect(asked).toEqual([1_048_576, 1_048_576, 1_048_576])
 })
 
@@ -71,7 +72,7 @@ test('a session that this program cannot read is in its page with an error, and 
   const faults = faultsOf(mine)
   for (let n = 0; n < 4; n += 1) await mine.create({ n })
   for (let n = 0; n < 2; n += 1) await theirs.create({ n })
-  const { sessions: page } = await mine.list({ data: true })
+  const page = await mine.list({ data: true })
   expect(page.flatMap(({ data }) => (data === undefined ? [] : [data['n']])).sort()).toEqual([0, 1, 2, 3])
   const unreadable = page.filter(({ error }) => error !== undefined)
   expect(unreadable).toHaveLength(2)
@@ -130,7 +131,7 @@ test('what was found before half of the deadline had passed is given, as time is
     if (call === 'list') runtime.advance(1_000)
     return await proceed()
   }
-  expect((await store.list({ data: true })).sessions).toHaveLength(2)
+  expect(await store.list({ data: true })).toHaveLength(2)
 })
 
 test('a cursor that is no key of this namespace is refused before the backend is asked', async () => {

@@ -88,10 +88,10 @@ skipUnless(`a store with ${SESSIONS} sessions of ${USERS} users in PostgreSQL`, 
     const { statements } = await counted(async () => {
       for (let after: string | undefined = ''; after !== undefined; ) {
         const page: Awaited<ReturnType<typeof store.list>> = await store.list({
-          ...{ app: 'blog', limit: 1_000 },
+          ...{ app: 'blog', limit: 1_000, data: false },
           ...(after === '' ? {} : { after }),
         })
-        for (const { handle, app } of page.sessions) {
+        for (const { handle, app } of page) {
           expect(app).toBe('blog')
           seen.add(handle)
         }

@@ -13,9 +13,9 @@ test('a listing shows the newest state of each session, as the cache has it, whe
     data['n'] = 2
   })
   const lagging = await store.list({ app: 'shop', data: true })
-  expect(lagging.sessions).toMatchObject([{ app: 'shop', from: 'backend', data: { n: 1 }, writes: 1 }])
+  expect(lagging).toMatchObject([{ app: 'shop', from: 'backend', data: { n: 1 }, writes: 1 }])
   const newest = await store.list({ app: 'shop', data: true, newest: true })
-  expect(newest.sessions).toMatchObject([{ app: 'shop', from: 'cache', data: { n: 2 }, writes: 2 }])
+  expect(newest).toMatchObject([{ app: 'shop', from: 'cache', data: { n: 2 }, writes: 2 }])
   expect(newest.next).toBeUndefined()
 })
 
@@ -29,10 +29,10 @@ test('a listing of the newest state has each session that was used of late, and 
   })
   runtime.advance(5_000)
   // The use is the cache's secret still: no flush was due.
-  expect((await store.list({ app: 'shop', seenWithinMs: 10_000 })).sessions).toEqual([])
-  const { sessions } = await store.list({ app: 'shop', seenWithinMs: 10_000, newest: true })
+  expect(await store.list({ app: 'shop', seenWithinMs: 10_000 })).toEqual([])
+  const sessions = await store.list({ app: 'shop', seenWithinMs: 10_000, newest: true })
   expect(sessions.map(({ handle }) => handle)).toEqual([store.handleOf(used)])
-  expect((await store.list({ app: 'shop', seenWithinMs: 60_000, newest: true })).sessions).toHaveLength(2)
+  expect(await store.list({ app: 'shop', seenWithinMs: 60_000, newest: true })).toHaveLength(2)
   expect(await loaded(store, idle.id)).toBeDefined()
 })
 
@@ -41,7 +41,7 @@ test('a listing of the newest state is that of the backend where the cache canno
   const store = process()
   await store.create({ n: 1 }, { app: 'shop' })
   cache.unreachable = true
-  expect((await store.list({ newest: true })).sessions).toMatchObject([{ from: 'backend' }])
+  expect(await store.list({ newest: true })).toMatchObject([{ from: 'backend' }])
 })
 
 test('a listing of the newest state goes from page to page', async () => {
@@ -51,7 +51,8 @@ test('a listing of the newest state goes from page to page', async () => {
   const handles = new Set<string>()
   let after: string | undefined
   do {
-    const { sessions, next } = await store.list({ newest: true, limit: 3, ...(after === undefined ? {} : { after }) })
+    const sessions = await store.list({ newest: true, limit: 3, ...(after === undefined ? {} : { after }) })
+    const { next } = sessions
     for (const { handle } of sessions) handles.add(handle)
     after = next
   } while (after !== undefined)

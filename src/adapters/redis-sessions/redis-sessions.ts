@@ -308,7 +308,8 @@ export class RedisSessions<Data extends Record<string, unknown> = Scalars> {
     const limit = data ? SESSIONS_AT_ONCE : HEADERS_AT_ONCE
     let after: string | undefined
     do {
-      const { sessions, next } = await this.sessions.list({ ...page, limit, ...(after === undefined ? {} : { after }) })
+      const sessions = await this.sessions.list({ ...page, limit, ...(after === undefined ? {} : { after }) })
+      const { next } = sessions
       for (const info of sessions) if (info.seenAt !== undefined && secondsOf(info.seenAt) >= since) yield info
       after = next
     } while (after !== undefined)

@@ -52,10 +52,11 @@ const list = async (sessions: Sessions, flags: Flags, nowMs: number): Promise<vo
     ...(limit === undefined ? {} : { limit }),
     ...(after === undefined ? {} : { after }),
   })
-  report(flags, { ...page, sessions: page.sessions.map(plainSession) }, () => [
-    ...sessionTable(page.sessions, nowMs),
-    ...(page.next === undefined ? [] : [`There are more: --after ${page.next}`]),
-    `Changes of the last ${duration(page.lag.changesMs)}, and uses of the last ${duration(page.lag.usesMs)}, may be missing.`,
+  const { next, lag } = page
+  report(flags, { sessions: page.map(plainSession), next, lag }, () => [
+    ...sessionTable(page, nowMs),
+    ...(next === undefined ? [] : [`There are more: --after ${next}`]),
+    `Changes of the last ${duration(lag.changesMs)}, and uses of the last ${duration(lag.usesMs)}, may be missing.`,
   ])
 }
 

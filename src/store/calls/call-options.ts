@@ -47,6 +47,7 @@ interface OptionsOf {
   readonly count: CountOptions
   readonly activity: ActivityOptions
   readonly destroyAll: DestroyAllOptions
+  readonly clear: CallOptions
   readonly listByUser: ListByUserOptions
   readonly destroyByUser: DestroyByUserOptions
   readonly countByUser: CallOptions
@@ -115,6 +116,7 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   count: OF_A_COUNT,
   activity: { ...OF_A_CALL, app: anApp, withinMs: span },
   destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
+  clear: OF_A_CALL,
   listByUser: { ...OF_A_CALL, data: trueOrFalse },
   destroyByUser: { ...OF_A_CALL, except: ANYTHING },
   countByUser: OF_A_CALL,

@@ -128,7 +128,7 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
   }
 
   return {
-    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = false, newest: isNewest = false }, call) => {
+    list: async ({ limit = 100, after, app, seenWithinMs, data: withData = true, newest: isNewest = false }, call) => {
       const looks = limiter(LOOKS_AT_ONCE)
       const seenSince = seenWithinMs === undefined ? undefined : runtime.now() - seenWithinMs
       // The backend hears of a use later than the cache does, so that older rows may be of sessions in use.
@@ -161,7 +161,12 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
         (asked === 0 || (bytes < PAGE_BYTES && call.leftMs() > deadlineMs / 2))
       )
       shown.tellOfUnreadable(sessions)
-      return { sessions, next: from === undefined ? undefined : handleOf(from), lag }
+      const next = from === undefined ? undefined : handleOf(from)
+      // Not enumerable, so that whoever copies or compares a page has its sessions alone.
+      return Object.defineProperties(sessions, {
+        next: { value: next },
+        lag: { value: lag },
+      }) as unknown as SessionPage<Data>
     },
     count: async (countOptions) => await backend.count(which(countOptions)),
     activity: async ({ app, withinMs }) => {

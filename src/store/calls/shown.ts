@@ -22,9 +22,16 @@ export interface Showing<Data> {
 
 const moment = (at: number): number | undefined => (at === 0 ? undefined : at)
 
+type Names = Pick<SessionInfo, 'handle' | 'key'>
+
+const namesOf = (locator: Locator): Names => {
+  const handle = handleOf(locator)
+  return { handle, key: handle }
+}
+
 export const showing = <Data>({ backend, telemetry, values }: Context): Showing<Data> => {
   const shown = (
-    facts: SessionFacts & { readonly handle: string },
+    facts: SessionFacts & Names,
     copy: Pick<LiveEnvelope, 'codecId' | 'data'>,
     withData: boolean,
   ): SessionInfo<Data> => {
@@ -41,7 +48,7 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
     const { app, userId, createdAt, seenAt, expiresAt, absoluteExpiresAt, idleTtlMs } = session
     const { reads, writes, address, userAgent } = session
     const facts = {
-      ...{ handle: handleOf(locator), from: 'backend' as const, app, userId, createdAt, seenAt },
+      ...{ ...namesOf(locator), from: 'backend' as const, app, userId, createdAt, seenAt },
       ...{ identifiedAt: moment(session.identifiedAt), expiresAt, absoluteExpiresAt, idleTtlMs },
       ...{ reads, writes, address, userAgent },
     }
@@ -54,7 +61,7 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
       const { app, createdAt, touchedAt, expiresAt, absoluteExpiresAt, idleTtlMs } = entry
       const { reads, writes, address, userAgent } = entry
       const facts = {
-        ...{ handle: handleOf(locator), from: 'cache' as const, app, userId, createdAt, seenAt: touchedAt },
+        ...{ ...namesOf(locator), from: 'cache' as const, app, userId, createdAt, seenAt: touchedAt },
         ...{ identifiedAt: moment(entry.identifiedAt), expiresAt, absoluteExpiresAt, idleTtlMs },
         ...{ reads, writes, address, userAgent },
       }
@@ -62,7 +69,7 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
     },
     ofListed: (entry, withData) =>
       'unreadable' in entry
-        ? { handle: handleOf(entry.locator), data: undefined, error: entry.unreadable }
+        ? { ...namesOf(entry.locator), data: undefined, error: entry.unreadable }
         : ofRow(entry.locator, entry.session, withData),
     tellOfUnreadable: (infos) => {
       const errors = infos.map(({ error }) => error).filter((error): error is SessionStoreError => error !== undefined)
