@@ -25,7 +25,7 @@ export type Seating =
   | { readonly seating: 'seated' }
   /** These are the seats with its own. Before it takes it, the sessions that leave are ended. */
   | { readonly seating: 'take'; readonly seats: readonly Seat[]; readonly leaving: readonly Locator[] }
-  /** All seats are taken as far as the record knows: the sessions that live have to be looked up. */
+  /** As far as the record tells, all seats are taken. The sessions that live have to be looked up. */
   | { readonly seating: 'look' }
   /** All seats are taken, and the login is refused. */
   | { readonly seating: 'refuse' }
@@ -43,26 +43,26 @@ export interface SeatQuestion {
 }
 
 /**
- * Decides about a seat. While there is room by the record, the record alone decides. A seat of a session that has ended
- * is taken for one that is in use until all are taken; only then the sessions that live are looked up, and the seats are
- * made anew: of these sessions, and of logins that are still under way. A session without a seat counts as well. There
- * are such where the limit is new, or a session was given a new id.
+ * Decides about a seat. As long as the record has room, the record alone decides: until all seats are taken, the seat of a
+ * session that has ended counts as one in use. When all are taken, the sessions that live are looked up, and the seats are
+ * made anew from them and from the logins that are still under way. A session that lives and has no seat counts as well.
+ * There are such sessions where the limit is new, or where a session was given a new id.
  */
 export const seatFor = ({ seats, living, me, now, graceMs, limit }: SeatQuestion): Seating => {
   const { maxSessionsPerUser, onTooManySessions } = limit
   if (seats?.some(({ locator }) => locator.key === me.key) === true) return { seating: 'seated' }
   const standing = living === undefined ? seats : standingOf(seats ?? [], living, me.key, now, graceMs)
   if (standing === undefined) return { seating: 'look' }
-  const tooMany = standing.length - maxSessionsPerUser + 1
+  const tooMany = Math.max(0, standing.length - maxSessionsPerUser + 1)
   if (tooMany > 0 && living === undefined) return { seating: 'look' }
   if (tooMany > 0 && onTooManySessions === 'refuse') return { seating: 'refuse' }
-  const rest = standing.slice(Math.max(0, tooMany))
+  const rest = standing.slice(tooMany)
   // The newest comes last, whatever the clocks of the processes say.
   const takenAt = Math.max(now, (rest.at(-1)?.takenAt ?? 0) + 1)
   return {
     seating: 'take',
     seats: [...rest, { locator: me, takenAt }],
-    leaving: standing.slice(0, Math.max(0, tooMany)).map(({ locator }) => locator),
+    leaving: standing.slice(0, tooMany).map(({ locator }) => locator),
   }
 }
 

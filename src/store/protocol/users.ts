@@ -30,7 +30,8 @@ const userAt = ({ options: { namespace } }: Context, userId: string): UserLocato
 
 /**
  * Prepares for a session to become a user's: reads the epoch of the user and, where the number of sessions is limited,
- * takes a seat, for which the oldest session may have to end. What is done twice, also after a lost answer, is done once.
+ * takes a seat, for which the oldest session may have to end. Calling it again for the same session takes no second seat,
+ * also where the answer to the first call was lost.
  *
  * @throws SessionStoreError `E_SESSION_LIMIT` where the user has as many sessions as he may have, and none is ended
  */
@@ -75,7 +76,8 @@ const seated = async (context: Context, { locator, user, seatLimit, call }: Logi
       case 'seated':
         return { userEpoch: record.epoch, identifiedAt: now, isProved: false }
       case 'look':
-        // What lives is looked up after the record was read: whoever has no seat in it by then is in the backend.
+        // The sessions that live are looked up after the record was read. A session that has no seat in the record by then
+        // is in the backend already, so the look finds it.
         found = await lookUp(context, user, record, graceMs)
         break
       case 'refuse':
