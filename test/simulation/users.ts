@@ -243,7 +243,7 @@ export class Users {
         // What a regeneration gives may have been ended before its caller had the answer.
         if (operation.invoked <= completed || operation.kind === 'regenerate' || isBorn(operation)) continue
         if (operation.sight?.user !== user) continue
-        if (this.#mayBeHalfEnded(session, user, logout, operation)) continue
+        if (this.#isKeptElsewhere(session, user, change.server, operation)) continue
         const copies = this.#copiesOf(session, user)
         const until = operation.completed ?? operation.invoked
         if (copies.some(({ sentAt, readAt }) => sentAt <= until && readAt >= raisedAt)) continue
@@ -258,17 +258,23 @@ export class Users {
   }
 
   /**
-   * Whether another call was about to end the session, or has failed to, and may have told the backend and not the cache.
-   * Then the session is in no listing any more, and the logout cannot find it.
+   * Whether a process that goes by another list of servers may have ended the session: it has told the backend, so that
+   * the session is in no listing any more, and a cache server on which the one who logs out does not keep it.
    */
-  #mayBeHalfEnded(session: SessionHistory, user: string, { invoked }: Logout, { completed }: Operation): boolean {
-    const isLeft = (end: Operation): boolean =>
-      end.invoked < (completed ?? end.invoked) && !(end.outcome.is === 'ok' && (end.completed ?? invoked) < invoked)
+  #isKeptElsewhere(
+    session: SessionHistory,
+    user: string,
+    server: number | undefined,
+    { completed }: Operation,
+  ): boolean {
+    const isElsewhere = ({ process, invoked }: { readonly process: string; readonly invoked: number }): boolean =>
+      invoked < (completed ?? Number.POSITIVE_INFINITY) && this.#world.serverOf(process, session.key) !== server
     const isEnd = ({ kind }: Operation): boolean => kind === 'destroy' || kind === 'regenerate'
-    if (session.operations.some((each) => isEnd(each) && isLeft(each))) return true
-    if (this.#world.config.users?.limit?.onTooMany !== 'end-oldest') return false
-    return this.#changesBy(user).some(
-      (login) => login.session !== session && takesASeat(login) && isLeft(login.operation),
+    return (
+      session.operations.some((each) => isEnd(each) && isElsewhere(each)) ||
+      this.logouts.some((each) => each.user === user && isElsewhere(each)) ||
+      (this.#world.config.users?.limit?.onTooMany === 'end-oldest' &&
+        this.#changesBy(user).some((login) => takesASeat(login) && isElsewhere(login.operation)))
     )
   }
 

@@ -1,21 +1,27 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
+import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import type { DestroyReport, DestroySessionOptions } from '../../contract/session-store.js'
 import { isSessionStoreError } from '../../errors.js'
-import { type Context, randomName } from '../context.js'
+import { type Context, randomName, rowOf } from '../context.js'
 
 interface DestroyHow extends DestroySessionOptions {
   /**
-   * The epoch of its user was raised, so that the backend's row counts as destroyed already. Then the cache is told first:
-   * once the row is a tombstone, no other logout finds the session in a listing, nor would it tell the cache.
+   * The epoch of its user was raised, so that the backend's row counts as destroyed already. Then nothing is done in the
+   * backend before the cache was told: whoever logs that user out next still finds the row in a listing.
    * @default false
    */
   readonly isLoggedOut?: boolean
 }
 
 /**
- * Destroys a session: puts a tombstone into the backend, then one into the cache, and then acknowledges. If the cache
- * came first, a reader could fill it again from the row in the backend, which still lives.
+ * Destroys a session: sees to it that the cache gives it to nobody any more, puts a tombstone into the backend, then one
+ * into the cache, and then acknowledges.
+ *
+ * The cache comes last, as a reader could fill it again from the row in the backend while that still lives. It comes first
+ * as well, for the case that this process dies between the two: once the row is a tombstone, no logout of its user finds
+ * it in a listing, so nobody would take the session out of the cache. Where the cache cannot be told at first, the session
+ * is ended all the same.
  *
  * Rejects if the backend could not be asked. Even then a tombstone goes into the cache, and both tiers are tried again
  * in the background until both have one.
@@ -29,53 +35,80 @@ export const destroy = async (
   { isNew = false, isLoggedOut = false }: DestroyHow = {},
 ): Promise<DestroyReport> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  const { key } = locator
 
   const writeId = randomName(runtime)
+  /**
+   * Sees to it that the cache gives the session to nobody any more. Where nothing stands there, a lease keeps readers from
+   * filling it meanwhile.
+   */
+  const stopServing = async (): Promise<CasToken | undefined> => {
+    const entry = await cache.get(key)
+    if (entry.state === 'tombstone') return undefined
+    if (entry.state === 'missing') {
+      const lease = await cache.lease(key, randomName(runtime), entry.token)
+      if (lease.outcome === 'stored') return lease.token
+    }
+    await setTombstone(isLoggedOut)
+    return undefined
+  }
   const tellBackend = async (): Promise<DestroyOutcome> => {
     const at = runtime.now()
     const keepUntilIfAbsent = isNew ? at : at + options.emptyTombstoneTtlMs
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
   /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
-  const tellCache = async (outcome?: DestroyOutcome): Promise<void> => {
-    if (outcome === 'absent' && (await cache.get(locator.key)).state === 'missing') return
-    await cache.setTombstone(locator.key).catch(async (error: unknown) => {
+  const setTombstone = async (orRemove: boolean): Promise<void> =>
+    await cache.setTombstone(key, orRemove).catch(async (error: unknown) => {
       if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
-      await cache.setTombstone(locator.key)
+      await cache.setTombstone(key, orRemove)
     })
-  }
+  /** Whether nothing is left in the cache, where nothing stood in the backend. */
+  const isEmpty = async (lease: CasToken | undefined): Promise<boolean> =>
+    lease === undefined
+      ? (await cache.get(key)).state === 'missing'
+      : (await cache.removeAndTell(key, lease)) === 'gone'
   const tellBoth = async (): Promise<boolean> => {
-    if (isLoggedOut) await cache.setTombstone(locator.key)
+    await stopServing().catch(goOnUnlessLoggedOut)
     await tellBackend()
-    await cache.setTombstone(locator.key)
+    await cache.setTombstone(key)
     return true
   }
-  const name = `destroy ${locator.key}`
+  const goOnUnlessLoggedOut = (error: unknown): undefined => {
+    if (isLoggedOut) throw error
+  }
   const unreachable = (error: unknown): DestroyReport => {
-    background.retry(name, 'destroy', tellBoth)
+    background.retry(`destroy ${key}`, 'destroy', tellBoth)
     if (options.onCacheUnreachable === 'reject') throw error
     telemetry.count('destroys')
     return { cache: 'unreachable' }
   }
 
-  if (isLoggedOut)
-    try {
-      await tellCache()
-    } catch (error) {
-      return unreachable(error)
-    }
+  /** A session that is to stay after another logout, which goes on at the same time, has been written under its epoch. */
+  const endUnlessLoggedOut = async (): Promise<void> => {
+    if (rowOf(await backend.read(locator)).state === 'live') await tellBackend()
+  }
+
+  let lease: CasToken | undefined
   let outcome: DestroyOutcome
   try {
+    try {
+      lease = await stopServing().catch(goOnUnlessLoggedOut)
+    } catch (error) {
+      await endUnlessLoggedOut()
+      return unreachable(error)
+    }
     outcome = await tellBackend()
   } catch (error) {
     // Both tiers are tried again from the start: a fill between the two would bring the session back.
-    background.retry(name, 'destroy', tellBoth)
-    await cache.setTombstone(locator.key, false).catch(() => {})
+    background.retry(`destroy ${key}`, 'destroy', tellBoth)
+    await cache.setTombstone(key, false).catch(() => {})
     throw error
   }
-  ledger.forget(locator.key, Number.POSITIVE_INFINITY)
+  ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
-    await tellCache(outcome)
+    const leavesNothing = outcome === 'absent' && (await isEmpty(lease))
+    if (!leavesNothing) await setTombstone(true)
   } catch (error) {
     return unreachable(error)
   }

@@ -131,7 +131,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         // An entry that may be from before an outage is compared first, as the session may have been used since.
         if (entry.envelope.trustedAt >= cache.trustFrom(locator.key)) {
           if (hasExpired(entry.envelope, runtime.now())) return expired(entry)
-          if (!isUserUnproved(entry.envelope))
+          if (!isUserUnproved(entry.envelope) && !mayBeEnding(entry.envelope))
             return { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
         }
       }
@@ -157,7 +157,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
             if (met.state === 'live')
-              return met.envelope.trustedAt >= cache.trustFrom(locator.key)
+              return met.envelope.trustedAt >= cache.trustFrom(locator.key) && !mayBeEnding(met.envelope)
                 ? prove(locator, met, onRead)
                 : compare(locator, met, onRead)
             if (met.state === 'large') return readLarge(locator, met, onRead)
@@ -182,6 +182,14 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       })
     }
   }
+
+  /**
+   * Whether a regeneration may be about to end the session: it has frozen the entry, and nobody has compared that with
+   * the backend since it would have to be over. If its process died after it had put the tombstone into the backend, the
+   * cache was never told.
+   */
+  const mayBeEnding = ({ frozen, writtenAt, trustedAt }: LiveEnvelope): boolean =>
+    frozen && trustedAt < writtenAt + options.thawMs
 
   /**
    * Runs `work`, which reads the backend, as the one flight of a session in this process: others that come meanwhile
@@ -209,8 +217,8 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     limitedCopy(context, await backend.read(locator))
 
   /**
-   * The quarantine: compares an entry that may be from before an outage with the backend, before anybody is served from
-   * it. Rejects if the backend cannot be asked, since then nobody can tell whether the entry holds.
+   * The quarantine: compares an entry that may be from before an outage, or that is frozen, with the backend, before
+   * anybody is served from it. Rejects if the backend cannot be asked, since then nobody can tell whether the entry holds.
    */
   const compare = async (
     locator: Locator,
