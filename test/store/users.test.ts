@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { SessionStore } from '../../src/contract/session-store.js'
+import type { Session, SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { memoryBackend, memoryCache } from '../../src/memory.js'
@@ -412,6 +412,38 @@ describe('a limit of a user’s sessions', () => {
     }
     expect(await store.load(other.id)).toBeDefined()
     await expectCode(store.create({ user: 'ada' }), 'E_SESSION_LIMIT')
+  })
+
+  test.each(['refuse', 'end-oldest'] as const)(
+    'does not count the session that gets a new id by a login, where another login in it is under way (%s)',
+    async (onTooManySessions) => {
+      const { process, processWithTiers } = world()
+      const options = { identify, maxSessionsPerUser: 1, onTooManySessions }
+      const [slow, other] = [processWithTiers(options), process(options)]
+      const session = await slow.store.create({})
+      const same = await loaded(other, session.id)
+      same.data['user'] = 'ada'
+      let regenerated: Session<Data> | undefined
+      slow.backend.intercept = async (call, proceed) => {
+        const answer = await proceed()
+        if (call === 'writeUser') regenerated ??= await other.regenerate(same)
+        return answer
+      }
+      session.data['user'] = 'ada'
+      await expectCode(slow.store.save(session), 'E_SESSION_DESTROYED')
+      expect((await loaded(other, regenerated?.id ?? expect.fail())).data).toEqual({ user: 'ada' })
+      expect(await other.countByUser('ada')).toBe(1)
+    },
+  )
+
+  test('counts the user’s other sessions where a session gets a new id by a login', async () => {
+    const { process } = world()
+    const store = process({ identify, maxSessionsPerUser: 1, onTooManySessions: 'refuse' })
+    await store.create({ user: 'ada' })
+    const session = await store.create({})
+    session.data['user'] = 'ada'
+    await expectCode(store.regenerate(session), 'E_SESSION_LIMIT')
+    expect((await loaded(store, session.id)).data).toEqual({})
   })
 
   test('that is new counts the sessions from before it', async () => {

@@ -33,6 +33,7 @@ const userAt = ({ options: { namespace } }: Context, userId: string): UserLocato
  * takes a seat, for which the oldest session may have to end. Calling it again for the same session takes no second seat,
  * also where the answer to the first call was lost.
  *
+ * @param instead the session that ends when this one is there, as it gets a new id
  * @throws SessionStoreError `E_SESSION_LIMIT` where the user has as many sessions as he may have, and none is ended
  */
 export const becoming = async (
@@ -40,6 +41,7 @@ export const becoming = async (
   locator: Locator,
   userId: string | undefined,
   call: Call,
+  instead?: Locator,
 ): Promise<Identification> => {
   const { runtime, backend, options } = context
   const identifiedAt = runtime.now()
@@ -47,19 +49,21 @@ export const becoming = async (
   if (!backend.knowsUsers) return { userEpoch: 0, identifiedAt, isProved: true }
   const user = userAt(context, userId)
   const { seatLimit } = options
-  if (seatLimit !== undefined) return await seated(context, { locator, user, seatLimit, call })
+  if (seatLimit !== undefined) return await seated(context, { locator, instead, user, seatLimit, call })
   const { record } = await backend.readUser(user)
   return { userEpoch: record.epoch, identifiedAt, isProved: false }
 }
 
 interface Login {
   readonly locator: Locator
+  readonly instead: Locator | undefined
   readonly user: UserLocator
   readonly seatLimit: SeatLimit
   readonly call: Call
 }
 
-const seated = async (context: Context, { locator, user, seatLimit, call }: Login): Promise<Identification> => {
+const seated = async (context: Context, login: Login): Promise<Identification> => {
+  const { locator, instead, user, seatLimit, call } = login
   const { runtime, backend, options } = context
   let found: Found | undefined
   for (let attempt = 0; ; attempt += 1) {
@@ -70,7 +74,7 @@ const seated = async (context: Context, { locator, user, seatLimit, call }: Logi
     const graceMs = options.thawMs + options.maxClockSkewMs
     const seats = record.seats?.filter(({ locator: { key } }) => found?.ended.has(key) !== true)
     const living = found?.living.filter(({ userEpoch }) => userEpoch >= record.epoch)
-    const seating = seatFor({ seats, living, me: locator, now, graceMs, limit: seatLimit })
+    const seating = seatFor({ seats, living, me: locator, instead, now, graceMs, limit: seatLimit })
     found = undefined
     switch (seating.seating) {
       case 'seated':
