@@ -436,6 +436,23 @@ describe('a limit of a user’s sessions', () => {
     },
   )
 
+  test('ends the session that is to make room also where it gets a new id at that moment', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [slow, other] = [processWithTiers(options), process(options)]
+    const oldest = await other.create({ user: 'ada' })
+    let regenerated: Session<Data> | undefined
+    slow.backend.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call === 'list') regenerated ??= await other.regenerate(oldest)
+      return answer
+    }
+    const latest = await slow.store.create({ user: 'ada' })
+    expect(await other.load(regenerated?.id ?? expect.fail())).toBeUndefined()
+    expect(await other.load(latest.id)).toBeDefined()
+    expect(await other.countByUser('ada')).toBe(1)
+  })
+
   test('counts the user’s other sessions where a session gets a new id by a login', async () => {
     const { process } = world()
     const store = process({ identify, maxSessionsPerUser: 1, onTooManySessions: 'refuse' })

@@ -13,7 +13,7 @@ import type { Identification } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, rowOf, userOfEnvelope } from '../context.js'
-import { destroy } from './destroy.js'
+import { destroy, destroyAndTell } from './destroy.js'
 
 /*
  * Whose session it is, and that logging a user out everywhere misses none. The backend keeps a record of each user with
@@ -87,9 +87,9 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
       case 'refuse':
         throw tooManySessions(seatLimit)
       case 'take': {
-        for (const leaving of seating.leaving) {
-          call.refuseIfLate()
-          await destroy(context, leaving)
+        if (!(await makeRoom(context, seating.leaving, call))) {
+          found = await lookUp(context, user, record, graceMs)
+          break
         }
         const written = await writeRecord(context, user, { ...record, seats: seating.seats }, token)
         if (written === 'written') return { userEpoch: record.epoch, identifiedAt: now, isProved: false }
@@ -97,6 +97,20 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
       }
     }
   }
+}
+
+/**
+ * Ends the sessions that leave. Resolves to `false` where one had ended already: it may live on under a new id, which
+ * takes no seat of its own.
+ */
+const makeRoom = async (context: Context, leaving: readonly Locator[], call: Call): Promise<boolean> => {
+  let isMade = true
+  for (const locator of leaving) {
+    call.refuseIfLate()
+    const { outcome } = await destroyAndTell(context, locator)
+    if (outcome === 'already-destroyed') isMade = false
+  }
+  return isMade
 }
 
 /** A write whose answer was lost counts as one that others came before: what stands is read anew. */

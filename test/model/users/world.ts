@@ -13,7 +13,7 @@ export type Entry = LiveEnvelope | 'lease' | 'tombstone' | undefined
 export type Row = StoredSession | 'destroyed' | undefined
 
 /** What each process is to do, by a letter. */
-export type Op = 'login' | 'create' | 'read' | 'logout' | 'logout but one'
+export type Op = 'login' | 'create' | 'read' | 'logout' | 'logout but one' | 'new id'
 
 export type At =
   /** Has not begun. */
@@ -41,6 +41,12 @@ export type At =
   | 'write'
   | 'place'
   | 'put'
+  /** Gives the session a new id. */
+  | 'insert the new'
+  | 'prove the new'
+  | 'replace the old'
+  | 'tell the cache of the old'
+  | 'end the new'
   /** Logs the user out everywhere. */
   | 'read the record'
   | 'raise'
@@ -53,8 +59,10 @@ export type At =
 export interface Actor {
   readonly name: string
   readonly op: Op
-  /** Its session: the one that it makes the user's, reads, or leaves. */
+  /** Its session: the one that it makes the user's, reads, leaves, or gives a new id. */
   readonly session: number
+  /** What the session becomes under its new id. */
+  readonly becomes: number
   readonly at: At
   /** Whether what it saw in the cache, and in the user's record, stands there still. */
   readonly entryFits: boolean
@@ -67,7 +75,7 @@ export interface Actor {
   readonly raises: number
   /** The seats that it wants to be written. */
   readonly seats: readonly Seat[] | undefined
-  /** The sessions that are to end, the next one first. */
+  /** The sessions that are to end, the next one first. After a look: those that have ended. */
   readonly ending: readonly number[]
   /** How many logouts had resolved when it began, as a sum of the raises that they had made. */
   readonly floor: number
@@ -94,12 +102,13 @@ export interface World {
   readonly wrong: string | undefined
 }
 
-const OPS: readonly Op[] = ['login', 'create', 'read', 'logout', 'logout but one']
+const OPS: readonly Op[] = ['login', 'create', 'read', 'logout', 'logout but one', 'new id']
 const ATS: readonly At[] = [
   ...(['start', 'get', 'lease', 'row', 'fill', 'flush', 'insert', 'prove', 'end the row', 'end the entry'] as const),
   ...(['confirm', 'become', 'look', 'read again', 'make room in the row', 'make room in the cache'] as const),
   ...(['take the seat', 'take the seat late', 'write', 'place', 'put', 'read the record', 'raise', 'list'] as const),
-  ...(['tell the cache first', 'destroy the row', 'tell the cache', 'over'] as const),
+  ...(['tell the cache first', 'destroy the row', 'tell the cache', 'over', 'insert the new'] as const),
+  ...(['prove the new', 'replace the old', 'tell the cache of the old', 'end the new'] as const),
 ]
 
 /** The numbers that tell worlds apart. What no step goes by is left out, such as the moments and the ring of writes. */
