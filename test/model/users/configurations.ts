@@ -54,7 +54,12 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'users.login.two-logouts', sessions: ['of nobody'], actors: ['L0', 'X0', 'X0', 'R0'] },
   { name: 'users.stays', sessions: ['of the user', 'of the user'], actors: ['E0', 'R0', 'R1', 'R0'], losses: 1 },
   { name: 'users.seats', sessions: ['not there', 'not there'], actors: ['C0', 'C1', 'X0'], limit: 1 },
-  { name: 'users.seats.new-id', sessions: ['of the user', 'not there', 'not there'], actors: ['N01', 'C2', 'X0'], limit: 1 },
+  {
+    name: 'users.seats.new-id',
+    sessions: ['of the user', 'not there', 'not there'],
+    actors: ['N01', 'C2', 'X0'],
+    limit: 1,
+  },
   {
     name: 'users.seats.new-id.two-logins',
     sessions: ['of the user', 'not there', 'not there', 'not there'],
