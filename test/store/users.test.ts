@@ -453,6 +453,48 @@ describe('a limit of a user’s sessions', () => {
     expect(await other.countByUser('ada')).toBe(1)
   })
 
+  test('counts a session that stays when its user is logged out everywhere at that moment', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [slow, other] = [processWithTiers(options), process(options)]
+    const staying = await other.create({ user: 'ada' })
+    let logouts = 0
+    slow.backend.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call === 'list' && logouts === 0) {
+        logouts += 1
+        await other.destroyByUser('ada', { except: staying.id })
+      }
+      return answer
+    }
+    const latest = await slow.store.create({ user: 'ada' })
+    expect(await other.load(staying.id)).toBeUndefined()
+    expect(await other.load(latest.id)).toBeDefined()
+    expect(await other.countByUser('ada')).toBe(1)
+  })
+
+  test('is kept where a logout that died had ended the session from which another is just excepted', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [dying, staying, other] = [processWithTiers(options), processWithTiers(options), process(options)]
+    const session = await other.create({ user: 'ada' })
+    let latest: Session<Data> | undefined
+    const living: boolean[] = []
+    dying.backend.intercept = (call, proceed) => (call === 'listKeys' ? new Promise(() => {}) : proceed())
+    staying.backend.intercept = async (call, proceed) => {
+      if (call === 'update' && latest === undefined) {
+        void dying.store.destroyByUser('ada').catch(() => {})
+        await settled()
+        latest = await other.create({ user: 'ada' })
+      }
+      if (call === 'writeUser' && living.length === 0)
+        for (const { id } of [session, latest ?? expect.fail()]) living.push((await other.load(id)) !== undefined)
+      return await proceed()
+    }
+    await staying.store.destroyByUser('ada', { except: session.id })
+    expect(living, 'the one that was logged out, and the one that logged in since').toEqual([false, true])
+  })
+
   test('counts the user’s other sessions where a session gets a new id by a login', async () => {
     const { process } = world()
     const store = process({ identify, maxSessionsPerUser: 1, onTooManySessions: 'refuse' })

@@ -1,10 +1,4 @@
-import {
-  MOST_SEATS,
-  type RecordToken,
-  type StoredSession,
-  type UserLocator,
-  type UserRecord,
-} from '../../contract/backend.js'
+import { MOST_SEATS, type RecordToken, type UserLocator, type UserRecord } from '../../contract/backend.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
@@ -72,9 +66,10 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
     const { record, token } = await backend.readUser(user)
     const now = runtime.now()
     const graceMs = options.thawMs + options.maxClockSkewMs
-    const seats = record.seats?.filter(({ locator: { key } }) => found?.ended.has(key) !== true)
-    const living = found?.living.filter(({ userEpoch }) => userEpoch >= record.epoch)
-    const seating = seatFor({ seats, living, me: locator, instead, now, graceMs, limit: seatLimit })
+    // If the user was logged out everywhere since, a session that stays has another epoch than the look has seen.
+    const look = found?.epoch === record.epoch ? found : undefined
+    const seats = record.seats?.filter(({ locator: { key } }) => look?.ended.has(key) !== true)
+    const seating = seatFor({ seats, living: look?.living, me: locator, instead, now, graceMs, limit: seatLimit })
     found = undefined
     switch (seating.seating) {
       case 'seated':
@@ -82,13 +77,13 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
       case 'look':
         // The sessions that live are looked up after the record was read. A session that has no seat in the record by then
         // is in the backend already, so the look finds it.
-        found = await lookUp(context, user, record, graceMs)
+        found = await lookUp(context, { user, record, graceMs, call })
         break
       case 'refuse':
         throw tooManySessions(seatLimit)
       case 'take': {
         if (!(await makeRoom(context, seating.leaving, call))) {
-          found = await lookUp(context, user, record, graceMs)
+          found = await lookUp(context, { user, record, graceMs, call })
           break
         }
         const written = await writeRecord(context, user, { ...record, seats: seating.seats }, token)
@@ -130,28 +125,38 @@ const writeRecord = async (
 
 /** What the backend holds of a user whose seats are all taken. */
 interface Found {
-  readonly living: readonly (Living & Pick<StoredSession, 'userEpoch'>)[]
+  /** The epoch of the user when it was looked up. */
+  readonly epoch: number
+  readonly living: readonly Living[]
   /** Of the sessions whose logins may be under way, those that were destroyed. */
   readonly ended: ReadonlySet<CacheKey>
 }
 
-const lookUp = async (
-  context: Context,
-  user: UserLocator,
-  { seats = [] }: UserRecord,
-  graceMs: number,
-): Promise<Found> => {
-  const living = await livingOf(context, user)
-  const doubtful = underWay({ seats, living, now: context.runtime.now(), graceMs })
+interface Look {
+  readonly user: UserLocator
+  readonly record: UserRecord
+  readonly graceMs: number
+  readonly call: Call
+}
+
+const lookUp = async (context: Context, look: Look): Promise<Found> => {
+  const { epoch, seats = [] } = look.record
+  const living = await livingOf(context, look)
+  const doubtful = underWay({ seats, living, now: context.runtime.now(), graceMs: look.graceMs })
   const ended = new Set<CacheKey>()
   for (const { locator } of doubtful)
     if (rowOf(await context.backend.read(locator)).state === 'destroyed') ended.add(locator.key)
-  return { living, ended }
+  return { epoch, living, ended }
 }
 
-/** The sessions of a user that the backend holds, as far as there may be seats for them. */
-const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promise<Found['living']> => {
-  const living: (Living & Pick<StoredSession, 'userEpoch'>)[] = []
+/**
+ * The sessions of a user that the backend holds, as far as there may be seats for them. A session that a logout everywhere
+ * has not ended yet is ended here: another logout, from which it is excepted, may just be writing it under a higher epoch,
+ * and it would live on and not have been counted.
+ */
+const livingOf = async (context: Context, { user, record, call }: Look): Promise<readonly Living[]> => {
+  const { runtime, backend } = context
+  const living: Living[] = []
   let after: string | undefined
   do {
     const page = await backend.list({
@@ -162,12 +167,15 @@ const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promi
       maxBytes: 1,
       ...(after === undefined ? {} : { after }),
     })
-    for (const entry of page.entries)
-      living.push(
-        'session' in entry
-          ? { locator: entry.locator, takenAt: entry.session.identifiedAt, userEpoch: entry.session.userEpoch }
-          : { locator: entry.locator, takenAt: 0, userEpoch: Number.POSITIVE_INFINITY },
-      )
+    for (const entry of page.entries) {
+      const { locator } = entry
+      if ('unreadable' in entry) living.push({ locator, takenAt: 0 })
+      else if (entry.session.userEpoch >= record.epoch) living.push({ locator, takenAt: entry.session.identifiedAt })
+      else {
+        call.refuseIfLate()
+        await destroy(context, locator, { isLoggedOut: true })
+      }
+    }
     after = page.next
   } while (after !== undefined && living.length < 2 * MOST_SEATS)
   return living

@@ -43,6 +43,8 @@ const RULES: Rules = {
   seatIsCompared: true,
   leavingIsEnded: true,
   endedIsLookedAt: true,
+  lookIsOfOneEpoch: true,
+  loggedOutAreEnded: true,
   cacheIsToldFirst: true,
   limit: undefined,
 }
@@ -54,6 +56,14 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'users.login.two-logouts', sessions: ['of nobody'], actors: ['L0', 'X0', 'X0', 'R0'] },
   { name: 'users.stays', sessions: ['of the user', 'of the user'], actors: ['E0', 'R0', 'R1', 'R0'], losses: 1 },
   { name: 'users.seats', sessions: ['not there', 'not there'], actors: ['C0', 'C1', 'X0'], limit: 1 },
+  { name: 'users.seats.stays', sessions: ['of the user', 'not there'], actors: ['E0', 'C1', 'X0'], limit: 1 },
+  {
+    name: 'users.seats.stays.two-logins',
+    sessions: ['of the user', 'not there', 'not there'],
+    actors: ['E0', 'C1', 'C2', 'X0'],
+    limit: 1,
+    isDeep: true,
+  },
   {
     name: 'users.seats.new-id',
     sessions: ['of the user', 'not there', 'not there'],
@@ -163,6 +173,20 @@ export const CONTROLS: readonly Control[] = [
     configuration: 'users.seats.new-id',
   },
   {
+    name: 'M96c',
+    what: 'a login goes by a look from before the epoch was raised',
+    weaker: { lookIsOfOneEpoch: false },
+    caughtAs: TOO_MANY,
+    configuration: 'users.seats.stays',
+  },
+  {
+    name: 'M96d',
+    what: 'a login leaves what another logout has not ended yet, as it does not count',
+    weaker: { loggedOutAreEnded: false },
+    caughtAs: TOO_MANY,
+    configuration: 'users.seats.stays',
+  },
+  {
     name: 'M97',
     what: 'whoever logs a user out destroys a row before the cache is told',
     weaker: { cacheIsToldFirst: false },
@@ -202,7 +226,16 @@ const firstWorld = ({ sessions, actors, losses = 0 }: Configuration): World => {
       return {
         ...{ name: `${word}:${index}`, op, session: Number(word[1]), becomes: Number(word[2] ?? 0) },
         ...{ at: 'start', entryFits: false },
-        ...{ recordFits: false, copy: undefined, epoch: 0, raises: 0, seats: undefined, ending: [], floor: 0 },
+        ...{
+          recordFits: false,
+          copy: undefined,
+          epoch: 0,
+          raises: 0,
+          seats: undefined,
+          ending: [],
+          ended: [],
+          floor: 0,
+        },
       }
     }),
     ...{ raises: 0, madeAt: sessions.map(() => 0), acked: sessions.map((how) => how === 'of the user'), loggedOut: 0 },

@@ -28,6 +28,8 @@ export interface Rules {
   readonly seatIsCompared: boolean
   readonly leavingIsEnded: boolean
   readonly endedIsLookedAt: boolean
+  readonly lookIsOfOneEpoch: boolean
+  readonly loggedOutAreEnded: boolean
   readonly cacheIsToldFirst: boolean
   readonly limit: SeatLimit | undefined
 }
@@ -202,10 +204,11 @@ const take = (turn: Turn): Step => {
       const read = { epoch: world.epoch, raises: world.raises, recordFits: true }
       const written = op === 'create' ? 'place' : 'write'
       if (rules.limit === undefined) return next(world, { ...read, at: written }, 'reads the epoch')
-      const isLookedAt = actor.at === 'read again'
+      const isOld = rules.lookIsOfOneEpoch && actor.epoch !== world.epoch
+      const isLookedAt = actor.at === 'read again' && !isOld
       const seating = seatFor({
-        seats: world.seats?.filter(({ locator }) => !actor.ending.includes(sessionAt(locator))),
-        living: isLookedAt ? actor.seats : undefined,
+        seats: world.seats?.filter(({ locator }) => !actor.ended.includes(sessionAt(locator))),
+        living: isLookedAt ? actor.seats?.filter(({ userEpoch = 0 }) => userEpoch >= world.epoch) : undefined,
         me: locatorOf(session),
         now: NOW,
         graceMs: NOW + 1,
@@ -213,8 +216,8 @@ const take = (turn: Turn): Step => {
       })
       const { seats, leaving } = seating.seating === 'take' ? seating : { seats: undefined, leaving: [] }
       const ending = leaving.map(sessionAt)
-      if (seating.seating === 'seated') return next(world, { ...read, at: written, ending }, 'has a seat')
-      if (seating.seating === 'look') return next(world, { ...read, at: 'look', ending }, 'finds all seats taken')
+      if (seating.seating === 'seated') return next(world, { ...read, at: written }, 'has a seat')
+      if (seating.seating === 'look') return next(world, { ...read, at: 'look' }, 'finds all seats taken')
       if (seating.seating === 'refuse') return over(world, 'is refused')
       const takes = rules.seatIsTakenFirst ? 'take the seat' : written
       const at = ending.length > 0 && rules.leavingIsEnded ? 'make room in the row' : takes
@@ -222,12 +225,29 @@ const take = (turn: Turn): Step => {
     }
     case 'look': {
       const living = world.rows.flatMap((each, of) =>
-        typeof each === 'object' && each.userId !== undefined && each.userEpoch >= world.epoch
-          ? [{ locator: locatorOf(of), takenAt: each.identifiedAt }]
+        typeof each === 'object' && each.userId !== undefined
+          ? [{ locator: locatorOf(of), takenAt: each.identifiedAt, userEpoch: each.userEpoch }]
           : [],
       )
+      const loggedOut = living
+        .filter(({ userEpoch }) => userEpoch < actor.epoch)
+        .map(({ locator }) => sessionAt(locator))
+      const ending = rules.loggedOutAreEnded ? loggedOut : []
       const ended = world.rows.flatMap((each, of) => (each === 'destroyed' ? [of] : []))
-      return next(world, { at: 'read again', seats: living, ending: ended }, 'looks up what lives')
+      const at = ending.length > 0 ? 'end the logged out in the cache' : 'read again'
+      return next(world, { at, seats: living, ending, ended }, 'looks up what lives')
+    }
+    case 'end the logged out in the cache':
+    case 'end the logged out': {
+      const [ending = 0, ...rest] = actor.ending
+      if (actor.at === 'end the logged out in the cache')
+        return next(
+          withEntry(world, ending, 'tombstone', index),
+          { at: 'end the logged out' },
+          `ends session ${ending} in the cache, as the user was logged out`,
+        )
+      const at = rest.length > 0 ? 'end the logged out in the cache' : 'read again'
+      return next(withRow(world, ending, 'destroyed'), { at, ending: rest }, `ends session ${ending} in the backend`)
     }
     case 'make room in the row':
     case 'make room in the cache': {
@@ -408,6 +428,7 @@ const IDLE = {
     raises: 0,
     seats: undefined,
     ending: [],
+    ended: [],
     floor: 0,
   },
 } as const satisfies Partial<Actor>

@@ -33,6 +33,8 @@ export type At =
   /** Reads the user's record, and takes a seat. */
   | 'become'
   | 'look'
+  | 'end the logged out in the cache'
+  | 'end the logged out'
   | 'read again'
   | 'make room in the row'
   | 'make room in the cache'
@@ -73,10 +75,12 @@ export interface Actor {
   readonly epoch: number
   /** How often the epoch had been raised when it read it. */
   readonly raises: number
-  /** The seats that it wants to be written. */
-  readonly seats: readonly Seat[] | undefined
-  /** The sessions that are to end, the next one first. After a look: those that have ended. */
+  /** The seats that it wants to be written. After a look: the sessions that live, each with its epoch. */
+  readonly seats: readonly (Seat & { readonly userEpoch?: number })[] | undefined
+  /** The sessions that are to end, the next one first. */
   readonly ending: readonly number[]
+  /** The sessions that had ended when it looked. */
+  readonly ended: readonly number[]
   /** How many logouts had resolved when it began, as a sum of the raises that they had made. */
   readonly floor: number
 }
@@ -109,6 +113,7 @@ const ATS: readonly At[] = [
   ...(['take the seat', 'take the seat late', 'write', 'place', 'put', 'read the record', 'raise', 'list'] as const),
   ...(['tell the cache first', 'destroy the row', 'tell the cache', 'over', 'insert the new'] as const),
   ...(['prove the new', 'replace the old', 'tell the cache of the old', 'end the new'] as const),
+  ...(['end the logged out in the cache', 'end the logged out'] as const),
 ]
 
 /** The numbers that tell worlds apart. What no step goes by is left out, such as the moments and the ring of writes. */
@@ -130,9 +135,10 @@ export const encoder = (): { readonly encode: (world: World) => number; readonly
     put(lineageNumber(lineage), version, lineageNumber(durableLineage), durableVersion)
     put(userEpoch, identifiedVersion, data[0] ?? 0)
   }
-  const putSeats = (seats: readonly Seat[] | undefined): void => {
+  const putSeats = (seats: Actor['seats']): void => {
     put(seats === undefined ? -1 : seats.length)
-    for (const { locator, takenAt } of seats ?? []) put(Number(locator.key.slice(-1)), takenAt)
+    for (const { locator, takenAt, userEpoch = 0 } of seats ?? [])
+      put(Number(locator.key.slice(-1)), takenAt, userEpoch)
   }
   const encode = (world: World): number => {
     length = 0
@@ -145,11 +151,11 @@ export const encoder = (): { readonly encode: (world: World) => number; readonly
         put(lineageNumber(row.lineage), row.version, row.userEpoch, row.identifiedAt, row.userId === undefined ? 0 : 1)
       else put(row === undefined ? -1 : -2)
     }
-    for (const { op, at, entryFits, recordFits, copy, epoch, raises, seats, ending, floor } of world.actors) {
+    for (const { op, at, entryFits, recordFits, copy, epoch, raises, seats, ending, ended, floor } of world.actors) {
       put(OPS.indexOf(op), ATS.indexOf(at), Number(entryFits) + 2 * Number(recordFits), epoch, raises, floor)
       putEnvelope(copy)
       putSeats(seats)
-      put(ending.length, ...ending)
+      put(ending.length, ...ending, ended.length, ...ended)
     }
     putSeats(world.seats)
     put(world.epoch, world.raises, world.loggedOut, world.lineages, world.losses, ...world.madeAt)
