@@ -100,6 +100,7 @@ export class BackendLink implements Backend {
         stopWaiting()
         world.note(this.process, `backend ${operation} ${names} failed: ${because}`)
         for (const { key } of locators) world.onBackendFailure(this.process, key)
+        if (locators.length === 0) world.onUserFailure(this.process)
         reject(error ?? tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
       }
       let stopWaiting = (): void => {}

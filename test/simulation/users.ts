@@ -55,6 +55,8 @@ export class Users {
   readonly #identifying = new Map<string, Identifying[]>()
   readonly #sent = new Set<string>()
   readonly #gone = new Set<string>()
+  /** Which process failed to reach which cache server, or was refused there, at some time. */
+  readonly #cacheFailures = new Set<string>()
   /** All calls that changed a user, once all is over. */
   #changes: readonly Change[] | undefined
   #orders = 0
@@ -72,6 +74,10 @@ export class Users {
 
   onRead(process: string, user: string): void {
     this.#reads.set(`${process} ${user}`, this.#world.clock.now)
+  }
+
+  onCacheFailure(process: string, server: string): void {
+    this.#cacheFailures.add(`${process} ${server}`)
   }
 
   onWritten(process: string, user: string, isRaised: boolean): void {
@@ -243,7 +249,7 @@ export class Users {
         // What a regeneration gives may have been ended before its caller had the answer.
         if (operation.invoked <= completed || operation.kind === 'regenerate' || isBorn(operation)) continue
         if (operation.sight?.user !== user) continue
-        if (this.#isKeptElsewhere(session, user, change.server, operation)) continue
+        if (this.#isLeftInCache(session, user, change.server, operation)) continue
         const copies = this.#copiesOf(session, user)
         const until = operation.completed ?? operation.invoked
         if (copies.some(({ sentAt, readAt }) => sentAt <= until && readAt >= raisedAt)) continue
@@ -258,23 +264,22 @@ export class Users {
   }
 
   /**
-   * Whether a process that goes by another list of servers may have ended the session: it has told the backend, so that
-   * the session is in no listing any more, and a cache server on which the one who logs out does not keep it.
+   * Whether another call may have ended the session and have told the backend, so that the session is in no listing any
+   * more, but not the cache server on which the one who logs out keeps it: its process goes by another list of servers, or
+   * could not reach the server.
    */
-  #isKeptElsewhere(
-    session: SessionHistory,
-    user: string,
-    server: number | undefined,
-    { completed }: Operation,
-  ): boolean {
-    const isElsewhere = ({ process, invoked }: { readonly process: string; readonly invoked: number }): boolean =>
-      invoked < (completed ?? Number.POSITIVE_INFINITY) && this.#world.serverOf(process, session.key) !== server
+  #isLeftInCache(session: SessionHistory, user: string, server: string, { completed }: Operation): boolean {
+    const isLeft = ({ process, invoked }: { readonly process: string; readonly invoked: number }): boolean => {
+      const told = this.#world.serverOf(process, session.key)
+      const isTold = told === server && !this.#cacheFailures.has(`${process} ${told}`)
+      return invoked < (completed ?? Number.POSITIVE_INFINITY) && !isTold
+    }
     const isEnd = ({ kind }: Operation): boolean => kind === 'destroy' || kind === 'regenerate'
     return (
-      session.operations.some((each) => isEnd(each) && isElsewhere(each)) ||
-      this.logouts.some((each) => each.user === user && isElsewhere(each)) ||
+      session.operations.some((each) => isEnd(each) && isLeft(each)) ||
+      this.logouts.some((each) => each.user === user && isLeft(each)) ||
       (this.#world.config.users?.limit?.onTooMany === 'end-oldest' &&
-        this.#changesBy(user).some((login) => takesASeat(login) && isElsewhere(login.operation)))
+        this.#changesBy(user).some((login) => takesASeat(login) && isLeft(login.operation)))
     )
   }
 

@@ -209,6 +209,7 @@ export class World {
       if (!isKnown && this.serverOf(process.name, other) === server)
         disturbances.push({ what: 'cache failure', at: this.clock.now })
     }
+    this.users.onCacheFailure(process.name, server)
     const session = this.#byKey.get(key)
     if (session === undefined) return
     for (const operation of session.operations)
@@ -219,6 +220,13 @@ export class World {
     for (const operation of this.#byKey.get(key)?.operations ?? [])
       if (operation.completed === undefined && operation.process === process.name)
         operation.refusals = (operation.refusals ?? 0) + 1
+  }
+
+  /** A call failed that names a user and no session; whatever its process has under way may have needed it. */
+  onUserFailure(process: Owner & { readonly name: string }): void {
+    for (const { operations } of this.sessions.values())
+      for (const operation of operations)
+        if (operation.completed === undefined && operation.process === process.name) operation.backendFailures += 1
   }
 
   onBackendFailure(process: Owner & { readonly name: string }, key: string): void {

@@ -15,5 +15,5 @@ test('the event of a refusal says that the server answered, and that of a silenc
   cache.unreachable = true
   told.length = 0
   await store.destroy(unreachable.id)
-  expect(told[0]).toEqual({ operation: 'set', answered: false, applied: 'no' })
+  expect(told[0]).toEqual({ operation: 'get', answered: false, applied: undefined })
 })

@@ -14,6 +14,12 @@ interface DestroyHow extends DestroySessionOptions {
   readonly isLoggedOut?: boolean
 }
 
+interface Destroyed {
+  readonly report: DestroyReport
+  /** What the backend said of its tombstone; `undefined` where only the retry will ask it. */
+  readonly outcome: DestroyOutcome | undefined
+}
+
 /**
  * Destroys a session: sees to it that the cache gives it to nobody any more, puts a tombstone into the backend, then one
  * into the cache, and then acknowledges.
@@ -29,11 +35,15 @@ interface DestroyHow extends DestroySessionOptions {
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
  * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left.
  */
-export const destroy = async (
+export const destroy = async (context: Context, locator: Locator, how: DestroyHow = {}): Promise<DestroyReport> =>
+  (await destroyAndTell(context, locator, how)).report
+
+/** The same, and tells whether the session had ended already. */
+export const destroyAndTell = async (
   context: Context,
   locator: Locator,
   { isNew = false, isLoggedOut = false }: DestroyHow = {},
-): Promise<DestroyReport> => {
+): Promise<Destroyed> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
   const { key } = locator
 
@@ -77,16 +87,16 @@ export const destroy = async (
   const goOnUnlessLoggedOut = (error: unknown): undefined => {
     if (isLoggedOut) throw error
   }
-  const unreachable = (error: unknown): DestroyReport => {
+  const unreachable = (error: unknown, outcome: DestroyOutcome | undefined): Destroyed => {
     background.retry(`destroy ${key}`, 'destroy', tellBoth)
     if (options.onCacheUnreachable === 'reject') throw error
     telemetry.count('destroys')
-    return { cache: 'unreachable' }
+    return { report: { cache: 'unreachable' }, outcome }
   }
 
   /** A session that is to stay after another logout, which goes on at the same time, has been written under its epoch. */
-  const endUnlessLoggedOut = async (): Promise<void> => {
-    if (rowOf(await backend.read(locator)).state === 'live') await tellBackend()
+  const endUnlessLoggedOut = async (): Promise<DestroyOutcome | undefined> => {
+    return rowOf(await backend.read(locator)).state === 'live' ? await tellBackend() : undefined
   }
 
   let lease: CasToken | undefined
@@ -95,8 +105,7 @@ export const destroy = async (
     try {
       lease = await stopServing().catch(goOnUnlessLoggedOut)
     } catch (error) {
-      await endUnlessLoggedOut()
-      return unreachable(error)
+      return unreachable(error, await endUnlessLoggedOut())
     }
     outcome = await tellBackend()
   } catch (error) {
@@ -110,8 +119,8 @@ export const destroy = async (
     const leavesNothing = outcome === 'absent' && (await isEmpty(lease))
     if (!leavesNothing) await setTombstone(true)
   } catch (error) {
-    return unreachable(error)
+    return unreachable(error, outcome)
   }
   telemetry.count('destroys')
-  return { cache: 'tombstone' }
+  return { report: { cache: 'tombstone' }, outcome }
 }
