@@ -99,11 +99,14 @@ const refuseUnread = ({ name, owner }: Variable, cache: string | undefined, back
 export const inVariables = (error: unknown, owner: Owner, { variables }: FromEnvironment): unknown => {
   if (!isSessionStoreError(error, 'E_CONFIG')) return error
   const place = owner === 'memcached' ? 'NONSTICK_CACHE' : 'NONSTICK_BACKEND'
+  const isSealedByVariables = [...variables.keys()].some((name) => name.startsWith('sealing.'))
   const nameOf = (option: string): string => {
     if (option === 'servers' || option === 'connectionString' || option === 'url') return place
-    const given = variables.get(option.startsWith('sealing.') ? option : `${owner}.${option}`)
-    const known = VARIABLES.find((variable) => variable.owner === owner && variable.option === option)?.name
-    return given ?? (owner === 'store' ? undefined : known) ?? option
+    const [part, ofPart] = option.startsWith('sealing.') ? (['sealing', option.slice(8)] as const) : [owner, option]
+    const given = variables.get(`${part}.${ofPart}`)
+    if (given !== undefined) return given
+    if (part === 'store' || (part === 'sealing' && !isSealedByVariables)) return option
+    return VARIABLES.find((variable) => variable.owner === part && variable.option === ofPart)?.name ?? option
   }
   const message = error.message.replace(
     /`([a-zA-Z]+(?:\.[a-zA-Z]+)?)(?:\[\d+\])*`/g,
