@@ -1,6 +1,9 @@
+import { createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { memoryBackend } from '../../src/backends/memory/index.js'
+import type { StoredSession } from '../../src/contract/backend.js'
 import {
   decodeEnvelope,
   type Envelope,
@@ -10,8 +13,11 @@ import {
 } from '../../src/session/envelope.js'
 import { locate } from '../../src/session/key.js'
 import { SEAL_BYTES, type Sealing } from '../../src/session/seal.js'
+import { sealingOf } from '../../src/store/sealing.js'
+import { sealedBackend } from '../../src/store/tiers/sealed-backend.js'
 import { keyNamed, sealingWith } from '../support/sealing.js'
 import { rounds, seed } from '../support/seed.js'
+import { exampleKey, sealedVectors, vectors } from './data-format.js'
 import { anyLease, anyLive, anyTombstone, key, live, NOW, plain } from './envelopes.js'
 
 const [older, current, stranger] = ['older', 'current', 'stranger'].map(keyNamed) as [
@@ -186,5 +192,77 @@ describe('Nothing that somebody else has made is believed', () => {
     expect(judged(bytes, hashing)).toBe('live')
     expect(() => judged(bytes, sealingWith({ keys: [current] }))).toThrow(sealError)
     expect(() => judged(bytes, sealingWith({ keys: [current], hashUserIds: keyNamed('others') }))).toThrow(sealError)
+  })
+})
+
+describe('The page about the data format is the code', () => {
+  const [key32, users] = [0, 0x20].map((from) => Uint8Array.from({ length: 32 }, (_, at) => from + at)) as [
+    Uint8Array,
+    Uint8Array,
+  ]
+  /** Each byte is one more than that before, as in the nonces on the page. */
+  const counting = (): { randomBytes(size: number): Uint8Array } => {
+    let last = -1
+    return {
+      randomBytes: (size) =>
+        Uint8Array.from({ length: size }, () => {
+          last += 1
+          return last
+        }),
+    }
+  }
+  const { key: example } = exampleKey()
+  const page = sealedVectors()
+
+  /** Opens what the page has, by the page's own words rather than by the code's. */
+  const openByHand = (salt: Uint8Array, purpose: string, beside: Uint8Array, sealed: Uint8Array): Buffer => {
+    const root = Buffer.from(hkdfSync('sha256', key32, salt, 'nonstick seal 1', 32))
+    const cipherKey = createHmac('sha256', root).update(`${purpose}\0${example}`).digest()
+    const decipher = createDecipheriv('aes-256-gcm', cipherKey, sealed.subarray(0, 12))
+    decipher.setAAD(beside)
+    decipher.setAuthTag(sealed.subarray(12, 28))
+    return Buffer.concat([decipher.update(sealed.subarray(28)), decipher.final()])
+  }
+
+  for (const { title, fields, bytes } of vectors().filter((vector) => page.envelopes.has(vector.title)))
+    test(`${title}: sealed, it is exactly the bytes on the page, which open by hand`, () => {
+      const sealed = page.envelopes.get(title) ?? Buffer.alloc(0)
+      const read = decodeEnvelope(example, bytes)
+      if (read.kind === 'damaged') throw new Error(`${title} is damaged`)
+      expect(read.kind).toBe(fields['kind'])
+      const by = sealingOf({ keys: [key32] }, counting())
+      expect(Buffer.from(encodeEnvelope(example, read, 0, by)).toString('hex')).toBe(sealed.toString('hex'))
+      expect(plain(decodeEnvelope(example, sealed, by))).toStrictEqual(plain(read))
+      const end = HEADER_BYTES + 8 * sealed.readUInt8(120) + sealed.readUInt8(121)
+      const beside = Buffer.concat([Buffer.from(example), sealed.subarray(0, 4), sealed.subarray(8, end)])
+      const behind = openByHand(new Uint8Array(0), 'cache', beside, sealed.subarray(end))
+      expect(behind.toString('hex')).toBe(bytes.subarray(end).toString('hex'))
+    })
+
+  test('a row is kept exactly as the page has it, and opens by hand', async () => {
+    const session = { ...page.row, data: Buffer.from(String(page.row['data']), 'hex') } as unknown as StoredSession
+    const below = memoryBackend()
+    const backend = sealedBackend(below, sealingOf({ keys: [key32], hashUserIds: users }, counting()))
+    await backend.insert({ key: example }, session)
+    const copy = await below.read({ key: example })
+    if (copy.state !== 'live') throw new Error('there is no row')
+    const { app, userId, address, userAgent, data } = copy.session
+    expect({ app, userId, address, data: Buffer.from(data).toString('hex') }).toEqual(page.kept)
+    expect(userAgent).toBeUndefined()
+
+    const besideOf = (purpose: string): Buffer =>
+      Buffer.from(
+        JSON.stringify([
+          ...['nonstick row 1', purpose, example, session.lineage, session.version, session.writeIds, session.codecId],
+          ...[app, userId, session.userEpoch, session.identifiedAt, session.reads, session.writes, session.createdAt],
+          ...[session.absoluteExpiresAt, session.idleTtlMs, session.hasOwnIdleTtl],
+        ]),
+      )
+    const facts = Buffer.from(String(address).slice('\u0002sealed:'.length), 'base64url')
+    expect(JSON.parse(openByHand(users, 'facts', besideOf('facts'), facts.subarray(4)).toString())).toEqual([
+      ...[session.address, session.userAgent, session.app, session.userId],
+    ])
+    expect(data[0]).toBe(0xc1)
+    expect(openByHand(users, 'data', besideOf('data'), data.subarray(5)).toString('hex')).toBe(page.row['data'])
   })
 })
