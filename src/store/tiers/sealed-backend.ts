@@ -162,8 +162,12 @@ const sealRow = (sealing: Sealing, key: CacheKey, session: StoredSession): Store
   }
 }
 
-/** @throws SessionStoreError `E_SESSION_SEAL` */
-const openRow = (
+/**
+ * A session as it was before it was sealed, whatever stands in the row.
+ *
+ * @throws SessionStoreError `E_SESSION_SEAL`
+ */
+export const openRow = (
   sealing: Sealing | undefined,
   key: CacheKey,
   stored: StoredSession,
