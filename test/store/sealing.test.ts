@@ -26,7 +26,7 @@ const tamper = async (
   by: (session: StoredSession) => Partial<StoredSession>,
 ): Promise<void> => {
   const key = w.keyOf(id)
-  const copy = await w.stored(id)
+  const copy = await w.backend.read({ key })
   if (copy.state !== 'live') throw new Error('there is no row')
   const { lineage, version } = copy.session
   const guard = { lineage: 'ffffffffffffffff', belowVersion: 0, parentLineage: lineage, parentVersion: version }
@@ -43,7 +43,7 @@ describe('a store that seals', () => {
       { user: 'ada lovelace', card: 'no 4711' },
       { id: ID, client: { address: '192.0.2.7', userAgent: 'Browser/1.0' } },
     )
-    const row = await w.stored(ID)
+    const row = await w.backend.read({ key: w.keyOf(ID) })
     const words = ['4711', 'lovelace', '192.0.2.7', 'Browser', 'shop', 'card']
     const inRow =
       row.state === 'live' ? `${JSON.stringify(row.session)} ${Buffer.from(row.session.data).toString('latin1')}` : ''
@@ -184,7 +184,7 @@ describe('a store that seals', () => {
     const store = w.process({ sealing })
     await store.create({ count: 1 }, { id: ID })
     await store.create({ count: 2 }, { id: OTHER })
-    const copy = await w.stored(OTHER)
+    const copy = await w.backend.read({ key: w.keyOf(OTHER) })
     if (copy.state !== 'live') throw new Error('there is no row')
     await tamper(w, ID, () => copy.session)
     w.loseCache()
