@@ -432,8 +432,8 @@ export interface UserRecord {
   readonly seats: readonly Seat[] | undefined
 }
 
-/** How many seats a record can have. */
-export const MOST_SEATS = 1_000
+/** How many seats a record can have: one more than a user may have sessions, for one that is getting a new id. */
+export const MOST_SEATS = 1_001
 
 /** What stands there of a user whom nobody has written a record for. */
 export const NO_RECORD: UserRecord = { epoch: 0, seats: undefined }

@@ -36,6 +36,11 @@ export interface SeatQuestion {
   /** The sessions that live, once they were looked up. */
   readonly living: readonly Living[] | undefined
   readonly me: Locator
+  /**
+   * The session that ends when this one is there, as it gets a new id. It does not count, and keeps the seat that it may
+   * have, as another login in it may be under way.
+   */
+  readonly instead?: Locator | undefined
   readonly now: EpochMs
   /** How long a session may take to appear in the backend after its seat was taken, in ms. */
   readonly graceMs: number
@@ -48,21 +53,23 @@ export interface SeatQuestion {
  * made anew from them and from the logins that are still under way. A session that lives and has no seat counts as well.
  * There are such sessions where the limit is new, or where a session was given a new id.
  */
-export const seatFor = ({ seats, living, me, now, graceMs, limit }: SeatQuestion): Seating => {
+export const seatFor = ({ seats, living, me, instead, now, graceMs, limit }: SeatQuestion): Seating => {
   const { maxSessionsPerUser, onTooManySessions } = limit
   if (seats?.some(({ locator }) => locator.key === me.key) === true) return { seating: 'seated' }
   const standing = living === undefined ? seats : standingOf(seats ?? [], living, me.key, now, graceMs)
   if (standing === undefined) return { seating: 'look' }
-  const tooMany = Math.max(0, standing.length - maxSessionsPerUser + 1)
+  const others = standing.filter(({ locator }) => locator.key !== instead?.key)
+  const tooMany = Math.max(0, others.length - maxSessionsPerUser + 1)
   if (tooMany > 0 && living === undefined) return { seating: 'look' }
   if (tooMany > 0 && onTooManySessions === 'refuse') return { seating: 'refuse' }
-  const rest = standing.slice(tooMany)
+  const leaving = others.slice(0, tooMany)
+  const rest = standing.filter((seat) => !leaving.includes(seat))
   // The newest comes last, whatever the clocks of the processes say.
   const takenAt = Math.max(now, (rest.at(-1)?.takenAt ?? 0) + 1)
   return {
     seating: 'take',
     seats: [...rest, { locator: me, takenAt }],
-    leaving: standing.slice(0, tooMany).map(({ locator }) => locator),
+    leaving: leaving.map(({ locator }) => locator),
   }
 }
 

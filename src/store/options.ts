@@ -362,7 +362,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxUnflushed: whole(1, 10_000_000),
   tombstoneTtlMs: milliseconds(1_000, LONGEST_MS + DAY_MS),
   maxClockSkewMs: milliseconds(0, HOUR_MS),
-  maxSessionsPerUser: whole(1, MOST_SEATS),
+  maxSessionsPerUser: whole(1, MOST_SEATS - 1),
   onTooManySessions: oneOf('end-oldest', 'refuse'),
   sealing: secret(kindOf('an object such as `{ keys: [key] }`', areOptions)),
   runtime: aRuntime,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { SessionStore } from '../../src/contract/session-store.js'
+import type { Session, SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { memoryBackend, memoryCache } from '../../src/memory.js'
@@ -412,6 +412,97 @@ describe('a limit of a user’s sessions', () => {
     }
     expect(await store.load(other.id)).toBeDefined()
     await expectCode(store.create({ user: 'ada' }), 'E_SESSION_LIMIT')
+  })
+
+  test.each(['refuse', 'end-oldest'] as const)(
+    'does not count the session that gets a new id by a login, where another login in it is under way (%s)',
+    async (onTooManySessions) => {
+      const { process, processWithTiers } = world()
+      const options = { identify, maxSessionsPerUser: 1, onTooManySessions }
+      const [slow, other] = [processWithTiers(options), process(options)]
+      const session = await slow.store.create({})
+      const same = await loaded(other, session.id)
+      same.data['user'] = 'ada'
+      let regenerated: Session<Data> | undefined
+      slow.backend.intercept = async (call, proceed) => {
+        const answer = await proceed()
+        if (call === 'writeUser') regenerated ??= await other.regenerate(same)
+        return answer
+      }
+      session.data['user'] = 'ada'
+      await expectCode(slow.store.save(session), 'E_SESSION_DESTROYED')
+      expect((await loaded(other, regenerated?.id ?? expect.fail())).data).toEqual({ user: 'ada' })
+      expect(await other.countByUser('ada')).toBe(1)
+    },
+  )
+
+  test('ends the session that is to make room also where it gets a new id at that moment', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [slow, other] = [processWithTiers(options), process(options)]
+    const oldest = await other.create({ user: 'ada' })
+    let regenerated: Session<Data> | undefined
+    slow.backend.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call === 'list') regenerated ??= await other.regenerate(oldest)
+      return answer
+    }
+    const latest = await slow.store.create({ user: 'ada' })
+    expect(await other.load(regenerated?.id ?? expect.fail())).toBeUndefined()
+    expect(await other.load(latest.id)).toBeDefined()
+    expect(await other.countByUser('ada')).toBe(1)
+  })
+
+  test('counts a session that stays when its user is logged out everywhere at that moment', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [slow, other] = [processWithTiers(options), process(options)]
+    const staying = await other.create({ user: 'ada' })
+    let logouts = 0
+    slow.backend.intercept = async (call, proceed) => {
+      const answer = await proceed()
+      if (call === 'list' && logouts === 0) {
+        logouts += 1
+        await other.destroyByUser('ada', { except: staying.id })
+      }
+      return answer
+    }
+    const latest = await slow.store.create({ user: 'ada' })
+    expect(await other.load(staying.id)).toBeUndefined()
+    expect(await other.load(latest.id)).toBeDefined()
+    expect(await other.countByUser('ada')).toBe(1)
+  })
+
+  test('is kept where a logout that died had ended the session from which another is just excepted', async () => {
+    const { process, processWithTiers } = world()
+    const options = { identify, maxSessionsPerUser: 1 }
+    const [dying, staying, other] = [processWithTiers(options), processWithTiers(options), process(options)]
+    const session = await other.create({ user: 'ada' })
+    let latest: Session<Data> | undefined
+    const living: boolean[] = []
+    dying.backend.intercept = (call, proceed) => (call === 'listKeys' ? new Promise(() => {}) : proceed())
+    staying.backend.intercept = async (call, proceed) => {
+      if (call === 'update' && latest === undefined) {
+        void dying.store.destroyByUser('ada').catch(() => {})
+        await settled()
+        latest = await other.create({ user: 'ada' })
+      }
+      if (call === 'writeUser' && living.length === 0)
+        for (const { id } of [session, latest ?? expect.fail()]) living.push((await other.load(id)) !== undefined)
+      return await proceed()
+    }
+    await staying.store.destroyByUser('ada', { except: session.id })
+    expect(living, 'the one that was logged out, and the one that logged in since').toEqual([false, true])
+  })
+
+  test('counts the user’s other sessions where a session gets a new id by a login', async () => {
+    const { process } = world()
+    const store = process({ identify, maxSessionsPerUser: 1, onTooManySessions: 'refuse' })
+    await store.create({ user: 'ada' })
+    const session = await store.create({})
+    session.data['user'] = 'ada'
+    await expectCode(store.regenerate(session), 'E_SESSION_LIMIT')
+    expect((await loaded(store, session.id)).data).toEqual({})
   })
 
   test('that is new counts the sessions from before it', async () => {

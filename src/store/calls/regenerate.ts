@@ -133,7 +133,7 @@ export const regenerate = async (
     if (fresh === undefined) {
       // It has the place of the old session among those of its user, unless it becomes another's.
       const becomes = resolved.userChanged
-        ? await becoming(context, to, resolved.userId, call)
+        ? await becoming(context, to, resolved.userId, call, from)
         : { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: resolved.userId === undefined }
       call.refuseIfLate()
       const first = born({

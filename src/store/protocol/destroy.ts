@@ -13,6 +13,12 @@ interface DestroyHow extends DestroySessionOptions {
   readonly isLoggedOut?: boolean
 }
 
+interface Destroyed {
+  readonly report: DestroyReport
+  /** What the backend said of its tombstone; `undefined` where only the retry will ask it. */
+  readonly outcome: DestroyOutcome | undefined
+}
+
 /**
  * Destroys a session: puts a tombstone into the backend, then one into the cache, and then acknowledges. If the cache
  * came first, a reader could fill it again from the row in the backend, which still lives.
@@ -23,11 +29,15 @@ interface DestroyHow extends DestroySessionOptions {
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
  * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left.
  */
-export const destroy = async (
+export const destroy = async (context: Context, locator: Locator, how: DestroyHow = {}): Promise<DestroyReport> =>
+  (await destroyAndTell(context, locator, how)).report
+
+/** The same, and tells whether the session had ended already. */
+export const destroyAndTell = async (
   context: Context,
   locator: Locator,
   { isNew = false, isLoggedOut = false }: DestroyHow = {},
-): Promise<DestroyReport> => {
+): Promise<Destroyed> => {
   const { runtime, cache, backend, background, ledger, telemetry, options } = context
 
   const writeId = randomName(runtime)
@@ -51,18 +61,18 @@ export const destroy = async (
     return true
   }
   const name = `destroy ${locator.key}`
-  const unreachable = (error: unknown): DestroyReport => {
+  const unreachable = (error: unknown, outcome: DestroyOutcome | undefined): Destroyed => {
     background.retry(name, 'destroy', tellBoth)
     if (options.onCacheUnreachable === 'reject') throw error
     telemetry.count('destroys')
-    return { cache: 'unreachable' }
+    return { report: { cache: 'unreachable' }, outcome }
   }
 
   if (isLoggedOut)
     try {
       await tellCache()
     } catch (error) {
-      return unreachable(error)
+      return unreachable(error, undefined)
     }
   let outcome: DestroyOutcome
   try {
@@ -77,8 +87,8 @@ export const destroy = async (
   try {
     await tellCache(outcome)
   } catch (error) {
-    return unreachable(error)
+    return unreachable(error, outcome)
   }
   telemetry.count('destroys')
-  return { cache: 'tombstone' }
+  return { report: { cache: 'tombstone' }, outcome }
 }

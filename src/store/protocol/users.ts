@@ -1,10 +1,4 @@
-import {
-  MOST_SEATS,
-  type RecordToken,
-  type StoredSession,
-  type UserLocator,
-  type UserRecord,
-} from '../../contract/backend.js'
+import { MOST_SEATS, type RecordToken, type UserLocator, type UserRecord } from '../../contract/backend.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
@@ -13,7 +7,7 @@ import type { Identification } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, rowOf, userOfEnvelope } from '../context.js'
-import { destroy } from './destroy.js'
+import { destroy, destroyAndTell } from './destroy.js'
 
 /*
  * Whose session it is, and that logging a user out everywhere misses none. The backend keeps a record of each user with
@@ -33,6 +27,7 @@ const userAt = ({ options: { namespace } }: Context, userId: string): UserLocato
  * takes a seat, for which the oldest session may have to end. Calling it again for the same session takes no second seat,
  * also where the answer to the first call was lost.
  *
+ * @param instead the session that ends when this one is there, as it gets a new id
  * @throws SessionStoreError `E_SESSION_LIMIT` where the user has as many sessions as he may have, and none is ended
  */
 export const becoming = async (
@@ -40,6 +35,7 @@ export const becoming = async (
   locator: Locator,
   userId: string | undefined,
   call: Call,
+  instead?: Locator,
 ): Promise<Identification> => {
   const { runtime, backend, options } = context
   const identifiedAt = runtime.now()
@@ -47,19 +43,21 @@ export const becoming = async (
   if (!backend.knowsUsers) return { userEpoch: 0, identifiedAt, isProved: true }
   const user = userAt(context, userId)
   const { seatLimit } = options
-  if (seatLimit !== undefined) return await seated(context, { locator, user, seatLimit, call })
+  if (seatLimit !== undefined) return await seated(context, { locator, instead, user, seatLimit, call })
   const { record } = await backend.readUser(user)
   return { userEpoch: record.epoch, identifiedAt, isProved: false }
 }
 
 interface Login {
   readonly locator: Locator
+  readonly instead: Locator | undefined
   readonly user: UserLocator
   readonly seatLimit: SeatLimit
   readonly call: Call
 }
 
-const seated = async (context: Context, { locator, user, seatLimit, call }: Login): Promise<Identification> => {
+const seated = async (context: Context, login: Login): Promise<Identification> => {
+  const { locator, instead, user, seatLimit, call } = login
   const { runtime, backend, options } = context
   let found: Found | undefined
   for (let attempt = 0; ; attempt += 1) {
@@ -68,9 +66,10 @@ const seated = async (context: Context, { locator, user, seatLimit, call }: Logi
     const { record, token } = await backend.readUser(user)
     const now = runtime.now()
     const graceMs = options.thawMs + options.maxClockSkewMs
-    const seats = record.seats?.filter(({ locator: { key } }) => found?.ended.has(key) !== true)
-    const living = found?.living.filter(({ userEpoch }) => userEpoch >= record.epoch)
-    const seating = seatFor({ seats, living, me: locator, now, graceMs, limit: seatLimit })
+    // If the user was logged out everywhere since, a session that stays has another epoch than the look has seen.
+    const look = found?.epoch === record.epoch ? found : undefined
+    const seats = record.seats?.filter(({ locator: { key } }) => look?.ended.has(key) !== true)
+    const seating = seatFor({ seats, living: look?.living, me: locator, instead, now, graceMs, limit: seatLimit })
     found = undefined
     switch (seating.seating) {
       case 'seated':
@@ -78,14 +77,14 @@ const seated = async (context: Context, { locator, user, seatLimit, call }: Logi
       case 'look':
         // The sessions that live are looked up after the record was read. A session that has no seat in the record by then
         // is in the backend already, so the look finds it.
-        found = await lookUp(context, user, record, graceMs)
+        found = await lookUp(context, { user, record, graceMs, call })
         break
       case 'refuse':
         throw tooManySessions(seatLimit)
       case 'take': {
-        for (const leaving of seating.leaving) {
-          call.refuseIfLate()
-          await destroy(context, leaving)
+        if (!(await makeRoom(context, seating.leaving, call))) {
+          found = await lookUp(context, { user, record, graceMs, call })
+          break
         }
         const written = await writeRecord(context, user, { ...record, seats: seating.seats }, token)
         if (written === 'written') return { userEpoch: record.epoch, identifiedAt: now, isProved: false }
@@ -93,6 +92,20 @@ const seated = async (context: Context, { locator, user, seatLimit, call }: Logi
       }
     }
   }
+}
+
+/**
+ * Ends the sessions that leave. Resolves to `false` where one had ended already: it may live on under a new id, which
+ * takes no seat of its own.
+ */
+const makeRoom = async (context: Context, leaving: readonly Locator[], call: Call): Promise<boolean> => {
+  let isMade = true
+  for (const locator of leaving) {
+    call.refuseIfLate()
+    const { outcome } = await destroyAndTell(context, locator)
+    if (outcome === 'already-destroyed') isMade = false
+  }
+  return isMade
 }
 
 /** A write whose answer was lost counts as one that others came before: what stands is read anew. */
@@ -112,28 +125,38 @@ const writeRecord = async (
 
 /** What the backend holds of a user whose seats are all taken. */
 interface Found {
-  readonly living: readonly (Living & Pick<StoredSession, 'userEpoch'>)[]
+  /** The epoch of the user when it was looked up. */
+  readonly epoch: number
+  readonly living: readonly Living[]
   /** Of the sessions whose logins may be under way, those that were destroyed. */
   readonly ended: ReadonlySet<CacheKey>
 }
 
-const lookUp = async (
-  context: Context,
-  user: UserLocator,
-  { seats = [] }: UserRecord,
-  graceMs: number,
-): Promise<Found> => {
-  const living = await livingOf(context, user)
-  const doubtful = underWay({ seats, living, now: context.runtime.now(), graceMs })
+interface Look {
+  readonly user: UserLocator
+  readonly record: UserRecord
+  readonly graceMs: number
+  readonly call: Call
+}
+
+const lookUp = async (context: Context, look: Look): Promise<Found> => {
+  const { epoch, seats = [] } = look.record
+  const living = await livingOf(context, look)
+  const doubtful = underWay({ seats, living, now: context.runtime.now(), graceMs: look.graceMs })
   const ended = new Set<CacheKey>()
   for (const { locator } of doubtful)
     if (rowOf(await context.backend.read(locator)).state === 'destroyed') ended.add(locator.key)
-  return { living, ended }
+  return { epoch, living, ended }
 }
 
-/** The sessions of a user that the backend holds, as far as there may be seats for them. */
-const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promise<Found['living']> => {
-  const living: (Living & Pick<StoredSession, 'userEpoch'>)[] = []
+/**
+ * The sessions of a user that the backend holds, as far as there may be seats for them. A session that a logout everywhere
+ * has not ended yet is ended here: another logout, from which it is excepted, may just be writing it under a higher epoch,
+ * and it would live on and not have been counted.
+ */
+const livingOf = async (context: Context, { user, record, call }: Look): Promise<readonly Living[]> => {
+  const { runtime, backend } = context
+  const living: Living[] = []
   let after: string | undefined
   do {
     const page = await backend.list({
@@ -144,12 +167,15 @@ const livingOf = async ({ runtime, backend }: Context, user: UserLocator): Promi
       maxBytes: 1,
       ...(after === undefined ? {} : { after }),
     })
-    for (const entry of page.entries)
-      living.push(
-        'session' in entry
-          ? { locator: entry.locator, takenAt: entry.session.identifiedAt, userEpoch: entry.session.userEpoch }
-          : { locator: entry.locator, takenAt: 0, userEpoch: Number.POSITIVE_INFINITY },
-      )
+    for (const entry of page.entries) {
+      const { locator } = entry
+      if ('unreadable' in entry) living.push({ locator, takenAt: 0 })
+      else if (entry.session.userEpoch >= record.epoch) living.push({ locator, takenAt: entry.session.identifiedAt })
+      else {
+        call.refuseIfLate()
+        await destroy(context, locator, { isLoggedOut: true })
+      }
+    }
     after = page.next
   } while (after !== undefined && living.length < 2 * MOST_SEATS)
   return living

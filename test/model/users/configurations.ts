@@ -13,7 +13,7 @@ export interface Configuration {
   readonly sessions: readonly ('of nobody' | 'of the user' | 'not there')[]
   /**
    * Who acts, each with the number of its session: `L` logs in, `C` creates a session of the user, `R` reads, `X` logs
-   * the user out everywhere, `E` does so but for its session.
+   * the user out everywhere, `E` does so but for its session, `N` gives the first session the id of the second.
    */
   readonly actors: readonly string[]
   /** How often an entry is lost. */
@@ -23,7 +23,14 @@ export interface Configuration {
   readonly isDeep?: boolean
 }
 
-const OPS: Readonly<Record<string, Op>> = { L: 'login', C: 'create', R: 'read', X: 'logout', E: 'logout but one' }
+const OPS: Readonly<Record<string, Op>> = {
+  L: 'login',
+  C: 'create',
+  R: 'read',
+  X: 'logout',
+  E: 'logout but one',
+  N: 'new id',
+}
 
 const RULES: Rules = {
   isReadAgain: true,
@@ -35,6 +42,9 @@ const RULES: Rules = {
   seatIsTakenFirst: true,
   seatIsCompared: true,
   leavingIsEnded: true,
+  endedIsLookedAt: true,
+  lookIsOfOneEpoch: true,
+  loggedOutAreEnded: true,
   cacheIsToldFirst: true,
   limit: undefined,
 }
@@ -46,6 +56,27 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'users.login.two-logouts', sessions: ['of nobody'], actors: ['L0', 'X0', 'X0', 'R0'] },
   { name: 'users.stays', sessions: ['of the user', 'of the user'], actors: ['E0', 'R0', 'R1', 'R0'], losses: 1 },
   { name: 'users.seats', sessions: ['not there', 'not there'], actors: ['C0', 'C1', 'X0'], limit: 1 },
+  { name: 'users.seats.stays', sessions: ['of the user', 'not there'], actors: ['E0', 'C1', 'X0'], limit: 1 },
+  {
+    name: 'users.seats.stays.two-logins',
+    sessions: ['of the user', 'not there', 'not there'],
+    actors: ['E0', 'C1', 'C2', 'X0'],
+    limit: 1,
+    isDeep: true,
+  },
+  {
+    name: 'users.seats.new-id',
+    sessions: ['of the user', 'not there', 'not there'],
+    actors: ['N01', 'C2', 'X0'],
+    limit: 1,
+  },
+  {
+    name: 'users.seats.new-id.two-logins',
+    sessions: ['of the user', 'not there', 'not there', 'not there'],
+    actors: ['N01', 'C2', 'C3', 'X0'],
+    limit: 1,
+    isDeep: true,
+  },
   {
     name: 'users.seats.two-logouts',
     sessions: ['not there', 'not there'],
@@ -135,6 +166,27 @@ export const CONTROLS: readonly Control[] = [
     configuration: 'users.seats',
   },
   {
+    name: 'M96b',
+    what: 'whoever makes room goes on where the session had ended already, as it may have got a new id',
+    weaker: { endedIsLookedAt: false },
+    caughtAs: TOO_MANY,
+    configuration: 'users.seats.new-id',
+  },
+  {
+    name: 'M96c',
+    what: 'a login goes by a look from before the epoch was raised',
+    weaker: { lookIsOfOneEpoch: false },
+    caughtAs: TOO_MANY,
+    configuration: 'users.seats.stays',
+  },
+  {
+    name: 'M96d',
+    what: 'a login leaves what another logout has not ended yet, as it does not count',
+    weaker: { loggedOutAreEnded: false },
+    caughtAs: TOO_MANY,
+    configuration: 'users.seats.stays',
+  },
+  {
     name: 'M97',
     what: 'whoever logs a user out destroys a row before the cache is told',
     weaker: { cacheIsToldFirst: false },
@@ -172,11 +224,21 @@ const firstWorld = ({ sessions, actors, losses = 0 }: Configuration): World => {
       const op = OPS[word[0] ?? '']
       if (op === undefined) throw new RangeError(`Nobody does ${word}`)
       return {
-        ...{ name: `${word}:${index}`, op, session: Number(word.slice(1)), at: 'start', entryFits: false },
-        ...{ recordFits: false, copy: undefined, epoch: 0, raises: 0, seats: undefined, ending: [], floor: 0 },
+        ...{ name: `${word}:${index}`, op, session: Number(word[1]), becomes: Number(word[2] ?? 0) },
+        ...{ at: 'start', entryFits: false },
+        ...{
+          recordFits: false,
+          copy: undefined,
+          epoch: 0,
+          raises: 0,
+          seats: undefined,
+          ending: [],
+          ended: [],
+          floor: 0,
+        },
       }
     }),
-    ...{ raises: 0, madeAt: sessions.map(() => 0), acked: sessions.map(() => false), loggedOut: 0 },
+    ...{ raises: 0, madeAt: sessions.map(() => 0), acked: sessions.map((how) => how === 'of the user'), loggedOut: 0 },
     ...{ lineages: 2 + sessions.length, losses, wrong: undefined },
   }
 }

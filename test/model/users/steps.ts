@@ -27,6 +27,9 @@ export interface Rules {
   readonly seatIsTakenFirst: boolean
   readonly seatIsCompared: boolean
   readonly leavingIsEnded: boolean
+  readonly endedIsLookedAt: boolean
+  readonly lookIsOfOneEpoch: boolean
+  readonly loggedOutAreEnded: boolean
   readonly cacheIsToldFirst: boolean
   readonly limit: SeatLimit | undefined
 }
@@ -48,6 +51,8 @@ const rowOf = (envelope: LiveEnvelope): StoredSession =>
   storedSession(envelope, isOfUser(envelope) ? 'user' : undefined, TIMINGS)
 
 export const locatorOf = (session: number): { readonly key: string } => ({ key: `session ${session}` })
+
+const sessionAt = ({ key }: { readonly key: string }): number => Number(key.slice('session '.length))
 
 export const successors = (world: World, rules: Rules, emit: Emit): void => {
   world.actors.forEach((actor, index) => {
@@ -113,6 +118,7 @@ const take = (turn: Turn): Step => {
     case 'start': {
       const floor = world.loggedOut
       if (op === 'create') return next(world, { at: 'become', floor }, 'begins to create')
+      if (op === 'new id') return freeze(turn, next)
       if (op === 'logout' || op === 'logout but one')
         return next(world, { at: 'read the record', floor }, 'begins to log out')
       return take({ ...turn, actor: { ...actor, at: 'get', floor } })
@@ -198,17 +204,18 @@ const take = (turn: Turn): Step => {
       const read = { epoch: world.epoch, raises: world.raises, recordFits: true }
       const written = op === 'create' ? 'place' : 'write'
       if (rules.limit === undefined) return next(world, { ...read, at: written }, 'reads the epoch')
-      const isLookedAt = actor.at === 'read again'
+      const isOld = rules.lookIsOfOneEpoch && actor.epoch !== world.epoch
+      const isLookedAt = actor.at === 'read again' && !isOld
       const seating = seatFor({
-        seats: world.seats,
-        living: isLookedAt ? actor.seats : undefined,
+        seats: world.seats?.filter(({ locator }) => !actor.ended.includes(sessionAt(locator))),
+        living: isLookedAt ? actor.seats?.filter(({ userEpoch = 0 }) => userEpoch >= world.epoch) : undefined,
         me: locatorOf(session),
         now: NOW,
         graceMs: NOW + 1,
         limit: rules.limit,
       })
       const { seats, leaving } = seating.seating === 'take' ? seating : { seats: undefined, leaving: [] }
-      const ending = leaving.map(({ key }) => Number(key.slice('session '.length)))
+      const ending = leaving.map(sessionAt)
       if (seating.seating === 'seated') return next(world, { ...read, at: written }, 'has a seat')
       if (seating.seating === 'look') return next(world, { ...read, at: 'look' }, 'finds all seats taken')
       if (seating.seating === 'refuse') return over(world, 'is refused')
@@ -218,22 +225,43 @@ const take = (turn: Turn): Step => {
     }
     case 'look': {
       const living = world.rows.flatMap((each, of) =>
-        typeof each === 'object' && each.userId !== undefined && each.userEpoch >= world.epoch
-          ? [{ locator: locatorOf(of), takenAt: each.identifiedAt }]
+        typeof each === 'object' && each.userId !== undefined
+          ? [{ locator: locatorOf(of), takenAt: each.identifiedAt, userEpoch: each.userEpoch }]
           : [],
       )
-      return next(world, { at: 'read again', seats: living }, 'looks up what lives')
+      const loggedOut = living
+        .filter(({ userEpoch }) => userEpoch < actor.epoch)
+        .map(({ locator }) => sessionAt(locator))
+      const ending = rules.loggedOutAreEnded ? loggedOut : []
+      const ended = world.rows.flatMap((each, of) => (each === 'destroyed' ? [of] : []))
+      const at = ending.length > 0 ? 'end the logged out in the cache' : 'read again'
+      return next(world, { at, seats: living, ending, ended }, 'looks up what lives')
+    }
+    case 'end the logged out in the cache':
+    case 'end the logged out': {
+      const [ending = 0, ...rest] = actor.ending
+      if (actor.at === 'end the logged out in the cache')
+        return next(
+          withEntry(world, ending, 'tombstone', index),
+          { at: 'end the logged out' },
+          `ends session ${ending} in the cache, as the user was logged out`,
+        )
+      const at = rest.length > 0 ? 'end the logged out in the cache' : 'read again'
+      return next(withRow(world, ending, 'destroyed'), { at, ending: rest }, `ends session ${ending} in the backend`)
     }
     case 'make room in the row':
     case 'make room in the cache': {
       const [leaving = 0, ...rest] = actor.ending
-      if (actor.at === 'make room in the row')
+      if (actor.at === 'make room in the row') {
+        const isLookedAt = world.rows[leaving] === 'destroyed' && rules.endedIsLookedAt
         return next(
           withRow(world, leaving, 'destroyed'),
-          { at: 'make room in the cache' },
+          { at: 'make room in the cache', seats: isLookedAt ? undefined : actor.seats },
           `ends session ${leaving} in the backend`,
         )
-      const at = rest.length > 0 ? 'make room in the row' : 'take the seat'
+      }
+      const then = actor.seats === undefined ? 'look' : 'take the seat'
+      const at = rest.length > 0 ? 'make room in the row' : then
       return next(
         withEntry(world, leaving, 'tombstone', index),
         { at, ending: rest },
@@ -285,7 +313,47 @@ const take = (turn: Turn): Step => {
     }
 
     default:
-      return logOut(turn, next)
+      return op === 'new id' ? giveNewId(turn, next) : logOut(turn, next)
+  }
+}
+
+/**
+ * Whoever gives a session a new id brings it to the backend first, as it stands. That nobody can write to it then is left
+ * out here: nobody else does.
+ */
+const freeze = ({ world, rules, actor }: Turn, next: NextOf): Step => {
+  const row = world.rows[actor.session]
+  if (verdictOn(world, row, rules) !== 'live' || typeof row !== 'object')
+    return next(world, { ...IDLE, at: 'over' }, 'finds no session')
+  const copy = filled(row, NO_TOKEN, row.lineage, NOW)
+  return next(world, { at: 'insert the new', copy, epoch: row.userEpoch }, 'freezes the session')
+}
+
+const giveNewId = ({ world, actor, index }: Turn, next: NextOf): Step => {
+  const { session, becomes, epoch, copy } = actor
+  const over = (after: World, what: string): Step => next(after, { ...IDLE, at: 'over' }, what)
+  switch (actor.at) {
+    case 'insert the new': {
+      if (copy === undefined) return
+      const row = { ...rowOf(copy), lineage: lineageName(world.lineages) }
+      const after = madeAt({ ...world, lineages: world.lineages + 1 }, becomes, world.madeAt[session] ?? 0)
+      return next(withRow(after, becomes, row), { at: 'prove the new' }, 'inserts the session under its new id')
+    }
+    case 'prove the new':
+      if (world.epoch > epoch) return next(world, { at: 'end the new' }, 'reads a higher epoch')
+      return next(world, { at: 'replace the old' }, 'reads the epoch again')
+    case 'replace the old': {
+      if (world.rows[session] === 'destroyed') return next(world, { at: 'end the new' }, 'finds that it has ended')
+      return next(withRow(world, session, 'destroyed'), { at: 'tell the cache of the old' }, 'ends the old id')
+    }
+    case 'tell the cache of the old': {
+      const acked = world.acked.map((each, at) => each || at === becomes)
+      return over(withEntry({ ...world, acked }, session, 'tombstone', index), 'tells the cache, and has a new id')
+    }
+    case 'end the new':
+      return over(withRow(world, becomes, 'destroyed'), 'ends the session under its new id')
+    default:
+      return
   }
 }
 
@@ -360,6 +428,7 @@ const IDLE = {
     raises: 0,
     seats: undefined,
     ending: [],
+    ended: [],
     floor: 0,
   },
 } as const satisfies Partial<Actor>

@@ -13,7 +13,7 @@ export type Entry = LiveEnvelope | 'lease' | 'tombstone' | undefined
 export type Row = StoredSession | 'destroyed' | undefined
 
 /** What each process is to do, by a letter. */
-export type Op = 'login' | 'create' | 'read' | 'logout' | 'logout but one'
+export type Op = 'login' | 'create' | 'read' | 'logout' | 'logout but one' | 'new id'
 
 export type At =
   /** Has not begun. */
@@ -33,6 +33,8 @@ export type At =
   /** Reads the user's record, and takes a seat. */
   | 'become'
   | 'look'
+  | 'end the logged out in the cache'
+  | 'end the logged out'
   | 'read again'
   | 'make room in the row'
   | 'make room in the cache'
@@ -41,6 +43,12 @@ export type At =
   | 'write'
   | 'place'
   | 'put'
+  /** Gives the session a new id. */
+  | 'insert the new'
+  | 'prove the new'
+  | 'replace the old'
+  | 'tell the cache of the old'
+  | 'end the new'
   /** Logs the user out everywhere. */
   | 'read the record'
   | 'raise'
@@ -53,8 +61,10 @@ export type At =
 export interface Actor {
   readonly name: string
   readonly op: Op
-  /** Its session: the one that it makes the user's, reads, or leaves. */
+  /** Its session: the one that it makes the user's, reads, leaves, or gives a new id. */
   readonly session: number
+  /** What the session becomes under its new id. */
+  readonly becomes: number
   readonly at: At
   /** Whether what it saw in the cache, and in the user's record, stands there still. */
   readonly entryFits: boolean
@@ -65,10 +75,12 @@ export interface Actor {
   readonly epoch: number
   /** How often the epoch had been raised when it read it. */
   readonly raises: number
-  /** The seats that it wants to be written. */
-  readonly seats: readonly Seat[] | undefined
+  /** The seats that it wants to be written. After a look: the sessions that live, each with its epoch. */
+  readonly seats: readonly (Seat & { readonly userEpoch?: number })[] | undefined
   /** The sessions that are to end, the next one first. */
   readonly ending: readonly number[]
+  /** The sessions that had ended when it looked. */
+  readonly ended: readonly number[]
   /** How many logouts had resolved when it began, as a sum of the raises that they had made. */
   readonly floor: number
 }
@@ -94,12 +106,14 @@ export interface World {
   readonly wrong: string | undefined
 }
 
-const OPS: readonly Op[] = ['login', 'create', 'read', 'logout', 'logout but one']
+const OPS: readonly Op[] = ['login', 'create', 'read', 'logout', 'logout but one', 'new id']
 const ATS: readonly At[] = [
   ...(['start', 'get', 'lease', 'row', 'fill', 'flush', 'insert', 'prove', 'end the row', 'end the entry'] as const),
   ...(['confirm', 'become', 'look', 'read again', 'make room in the row', 'make room in the cache'] as const),
   ...(['take the seat', 'take the seat late', 'write', 'place', 'put', 'read the record', 'raise', 'list'] as const),
-  ...(['tell the cache first', 'destroy the row', 'tell the cache', 'over'] as const),
+  ...(['tell the cache first', 'destroy the row', 'tell the cache', 'over', 'insert the new'] as const),
+  ...(['prove the new', 'replace the old', 'tell the cache of the old', 'end the new'] as const),
+  ...(['end the logged out in the cache', 'end the logged out'] as const),
 ]
 
 /** The numbers that tell worlds apart. What no step goes by is left out, such as the moments and the ring of writes. */
@@ -121,9 +135,10 @@ export const encoder = (): { readonly encode: (world: World) => number; readonly
     put(lineageNumber(lineage), version, lineageNumber(durableLineage), durableVersion)
     put(userEpoch, identifiedVersion, data[0] ?? 0)
   }
-  const putSeats = (seats: readonly Seat[] | undefined): void => {
+  const putSeats = (seats: Actor['seats']): void => {
     put(seats === undefined ? -1 : seats.length)
-    for (const { locator, takenAt } of seats ?? []) put(Number(locator.key.slice(-1)), takenAt)
+    for (const { locator, takenAt, userEpoch = 0 } of seats ?? [])
+      put(Number(locator.key.slice(-1)), takenAt, userEpoch)
   }
   const encode = (world: World): number => {
     length = 0
@@ -136,11 +151,11 @@ export const encoder = (): { readonly encode: (world: World) => number; readonly
         put(lineageNumber(row.lineage), row.version, row.userEpoch, row.identifiedAt, row.userId === undefined ? 0 : 1)
       else put(row === undefined ? -1 : -2)
     }
-    for (const { op, at, entryFits, recordFits, copy, epoch, raises, seats, ending, floor } of world.actors) {
+    for (const { op, at, entryFits, recordFits, copy, epoch, raises, seats, ending, ended, floor } of world.actors) {
       put(OPS.indexOf(op), ATS.indexOf(at), Number(entryFits) + 2 * Number(recordFits), epoch, raises, floor)
       putEnvelope(copy)
       putSeats(seats)
-      put(ending.length, ...ending)
+      put(ending.length, ...ending, ended.length, ...ended)
     }
     putSeats(world.seats)
     put(world.epoch, world.raises, world.loggedOut, world.lineages, world.losses, ...world.madeAt)
