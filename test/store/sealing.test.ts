@@ -1,8 +1,11 @@
+import { crc32 } from 'node:zlib'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryBackend } from '../../src/backends/memory/index.js'
 import type { StoredSession } from '../../src/contract/backend.js'
 import type { SessionInfo, SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
+import { isSessionStoreError } from '../../src/errors.js'
 import { encodeEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import type { SealingKey, SealingOptions } from '../../src/store/sealing.js'
@@ -10,6 +13,7 @@ import { sealedBackend } from '../../src/store/tiers/sealed-backend.js'
 import { storedSession } from '../../src/testing/stored-session.js'
 import { live } from '../session/envelopes.js'
 import { everythingSealed, keyNamed, sealingWith } from '../support/sealing.js'
+import { rounds, seed } from '../support/seed.js'
 import { change, type Data, expectCode, increment, loaded, settled, world } from './world.js'
 
 const [first, second, third] = ['first', 'second', 'third'].map(keyNamed) as [Uint8Array, Uint8Array, Uint8Array]
@@ -104,7 +108,6 @@ describe('a store that seals', () => {
     const bytes = Buffer.from(await w.rawBytes(OTHER))
     const own = Buffer.from(encodeEnvelope(w.keyOf(ID), live()))
     bytes.set(own.subarray(8, 16), 8)
-    const { crc32 } = await import('node:zlib')
     bytes.writeUInt32BE(crc32(Buffer.concat([Buffer.from(w.keyOf(ID)), bytes.subarray(0, 4), bytes.subarray(8)])), 4)
     await w.plant(ID, bytes)
     expect((await loaded(store, ID)).data).toEqual({ count: 1 })
@@ -202,6 +205,70 @@ describe('a store that seals', () => {
     w.runtime.advance(2_000)
     w.loseCache()
     expect(await store.load(ID)).toBeUndefined()
+  })
+})
+
+describe('somebody who writes to the cache what he likes, without a key', () => {
+  test('changes nothing of what is read, and brings nothing back: at worst a session is unavailable', async () => {
+    const random = fc.sample(fc.nat({ max: 2 ** 30 }), { numRuns: rounds(1_500, 60_000), seed })
+    let drawn = 0
+    const below = (most: number): number => {
+      drawn += 1
+      return (random[drawn % random.length] ?? 0) % most
+    }
+    const w = world()
+    const stores = [0, 1].map(() => w.process({ sealing, maxStaleCount: 1 }))
+    const ids = [ID, OTHER]
+    const saved = new Map(ids.map((id) => [id, 0]))
+    for (const id of ids) await stores[0]?.create({ count: 0 }, { id })
+    /** With a checksum that fits, as everybody can make it. */
+    const plant = async (id: string, bytes: Buffer): Promise<void> => {
+      bytes.set(Buffer.from(encodeEnvelope(w.keyOf(id), live())).subarray(8, 16), 8)
+      bytes.writeUInt32BE(crc32(Buffer.concat([Buffer.from(w.keyOf(id)), bytes.subarray(0, 4), bytes.subarray(8)])), 4)
+      await w.plant(id, bytes)
+    }
+    const hostile: readonly ((id: string, other: string) => Promise<void>)[] = [
+      (id) =>
+        w.plantEnvelope(id, live({ data: Buffer.from('{"count":-1}'), codecId: 2, version: 99, expiresAt: 2 ** 45 })),
+      (id) => w.plantEnvelope(id, { kind: 'lease', nonce: '0123456789abcdef', expiresAt: 2 ** 45 }),
+      (id) => w.plantEnvelope(id, { kind: 'tombstone', destroyedAt: 1, expiresAt: 2 ** 45 }),
+      async (id, other) => {
+        await stores[0]?.load(other).catch(() => {})
+        await plant(id, Buffer.from(await w.rawBytes(other).catch(() => Buffer.alloc(200))))
+      },
+      async (id) => {
+        const bytes = Buffer.from(await w.rawBytes(id).catch(() => Buffer.alloc(200)))
+        const at = 16 + below(bytes.length - 16)
+        bytes.writeUInt8(bytes.readUInt8(at) ^ (1 << below(8)), at)
+        await plant(id, bytes)
+      },
+    ]
+    let unavailable = 0
+    for (let round = 0; round < rounds(300, 10_000); round += 1) {
+      const [id, other] = below(2) === 0 ? [ID, OTHER] : [OTHER, ID]
+      const store = stores[below(2)] as SessionStore<Data>
+      await hostile[below(hostile.length)]?.(id, other)
+      try {
+        const session = await loaded(store, id)
+        expect(session.data, `round ${round}, seed ${seed}`).toEqual({ count: saved.get(id) })
+        session.data['count'] = round + 1
+        await store.save(session)
+        saved.set(id, round + 1)
+      } catch (error) {
+        // A flag, a kind, or the id of a key that nobody knows; nothing of it is served.
+        if (!isSessionStoreError(error, 'E_SESSION_SEAL')) await expectCode(Promise.reject(error), 'E_SESSION_FORMAT')
+        unavailable += 1
+        w.loseCache()
+      }
+    }
+    expect(unavailable).toBeLessThan(rounds(300, 10_000) / 4)
+    for (const id of ids) {
+      await stores[0]?.destroy(id)
+      for (const attack of hostile) {
+        await attack(id, id)
+        expect(await stores[1]?.load(id).catch(() => undefined)).toBeUndefined()
+      }
+    }
   })
 })
 
