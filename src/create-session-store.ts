@@ -11,9 +11,11 @@ import { telemetry } from './store/observed/telemetry.js'
 import { tellingOfCalls, tellingOfFlushes } from './store/observed/telling.js'
 import { resolveOptions, type StoreOptions } from './store/options.js'
 import { background } from './store/owed/background.js'
+import { sealingOf } from './store/sealing.js'
 import { sessionStore } from './store/session-store.js'
 import { backendTier } from './store/tiers/backend-tier.js'
 import { cacheTier } from './store/tiers/cache-tier.js'
+import { sealedBackend } from './store/tiers/sealed-backend.js'
 
 /**
  * Makes a session store of a cache, a backend and a codec. Nothing is connected before the first call.
@@ -28,6 +30,7 @@ export const createSessionStore = <Data = Record<string, unknown>>(
 ): SessionStore<Data> => {
   const resolved = resolveOptions(options)
   const runtime = runtimeOf(options.runtime)
+  const sealing = sealingOf(options.sealing, runtime)
   const { cache, backend } = tiersOf(options)
   const codec = options.codec ?? msgpackCodec
   const storeTelemetry = telemetry(resolved.namespace)
@@ -38,8 +41,11 @@ export const createSessionStore = <Data = Record<string, unknown>>(
       options: resolved,
       runtime,
       telemetry: storeTelemetry,
-      cache: cacheTier(cache, { runtime, telemetry: storeTelemetry, ...resolved }),
-      backend: tellingOfFlushes(backendTier(backend, { runtime, telemetry: storeTelemetry, ...resolved }), speaker),
+      cache: cacheTier(cache, { runtime, telemetry: storeTelemetry, sealing, ...resolved }),
+      backend: tellingOfFlushes(
+        backendTier(sealedBackend(backend, sealing), { runtime, telemetry: storeTelemetry, ...resolved }),
+        speaker,
+      ),
       background: background(runtime, storeTelemetry),
       values,
       idleTtl: idleTtlBy(options, resolved, values),

@@ -18,6 +18,8 @@ export type SessionStoreErrorCode =
   | 'E_SESSION_UNAVAILABLE'
   /** Stored bytes carry a format or a codec that this program does not know, for instance a newer one. */
   | 'E_SESSION_FORMAT'
+  /** What stands there is sealed with a key that this program was not given, does not open, or is not sealed. */
+  | 'E_SESSION_SEAL'
   /** The session changed meanwhile and the change was not merged (policy, change of user, retries spent). */
   | 'E_SESSION_CONFLICT'
   /** The session was destroyed meanwhile; the change was dropped. */

@@ -44,9 +44,11 @@ export const optionsFromEnv = async <Data>(given: FromEnvOptions<Data>): Promise
   if (read.backend === undefined && call.backend === undefined) throw noBackend(env['DATABASE_URL'])
   refuseEmbedded(read, env)
   const { codec, ...said } = read.options.store as { readonly codec?: string }
+  const sealing = { ...call.sealing, ...read.options.sealing }
   const options = {
     ...call,
     ...said,
+    ...(Object.keys(sealing).length === 0 ? {} : { sealing }),
     ...(codec === undefined ? {} : { codec: codecNamed(codec) }),
   } as StoreOptions<Data>
   const { absoluteTtlMs } = named(read, () => resolveOptions(options))

@@ -15,3 +15,4 @@ export {
 export { type DrainWorkersOnSignalOptions, drainWorkersOnSignal } from './shutdown/drain-workers-on-signal.js'
 export type { ConflictPolicy, ConflictSides } from './store/conflict.js'
 export type { StoreOptions } from './store/options.js'
+export type { SealingKey, SealingOptions } from './store/sealing.js'

@@ -65,6 +65,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
     }),
     backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool, queryTimeoutMs: BACKEND_TIMEOUT_MS }),
     maxStaleCount: config.maxStaleCount,
+    ...(config.sealingKey === undefined ? {} : { sealing: { keys: [config.sealingKey] } }),
     // The account page lists the sessions of a user, and ends them.
     identify: ({ user }) => (typeof user === 'string' ? user : undefined),
     // The store's own bounds are a little longer, so that each tier tells what it waited for.

@@ -52,12 +52,14 @@ const run = async (): Promise<void> => {
 
   let deaths = 0
   const secret = randomBytes(32).toString('base64url')
+  const sealingKey = options.sealed ? randomBytes(32).toString('base64url') : undefined
   const configs = APPS.map((name) => ({
     name,
     memcachedServer: front.address,
     backend: behind.place,
     secret,
     maxStaleCount: options.maxStaleCount,
+    sealingKey,
   }))
   const apps = await cleanUp.start(
     'the app processes',

@@ -9,6 +9,8 @@ export interface AppConfig {
   /** Signs the cookies; the same in every process, new at every run. */
   readonly secret: string
   readonly maxStaleCount: number
+  /** The key by which the store seals; `undefined` where it does not. */
+  readonly sealingKey: string | undefined
 }
 
 /** Where the sessions are behind the cache. */

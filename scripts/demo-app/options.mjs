@@ -17,6 +17,7 @@
  * @property {number} port Where the page is served; 0 takes a free port.
  * @property {number} maxStaleCount
  * @property {BackendKind} backend
+ * @property {boolean} sealed The processes seal what they keep.
  */
 
 const OPTIONS = `Options
@@ -25,6 +26,7 @@ const OPTIONS = `Options
   --backend <name>            postgres, or couchdb                              (default: postgres)
   --max-stale-count <number>  the backend is written on every n-th change of a session; losing
                               Memcached costs at most n - 1 of them                   (default: 10)
+  --sealed                    the stores seal what they keep, under a key that is drawn for this run
   --keep-open                 with --once: serve the page afterwards, until Ctrl-C
   --help                      explain all this`
 
@@ -73,7 +75,15 @@ const backendKind = (option, text) => {
  */
 export const parseOptions = (args) => {
   /** @type {DemoOptions} */
-  const options = { help: false, once: false, keepOpen: false, port: 0, maxStaleCount: 10, backend: 'postgres' }
+  const options = {
+    help: false,
+    once: false,
+    keepOpen: false,
+    port: 0,
+    maxStaleCount: 10,
+    backend: 'postgres',
+    sealed: false,
+  }
   const words = args.flatMap((word) =>
     word.startsWith('--') && word.includes('=')
       ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]
@@ -88,6 +98,9 @@ export const parseOptions = (args) => {
         break
       case '--once':
         options.once = true
+        break
+      case '--sealed':
+        options.sealed = true
         break
       case '--keep-open':
         options.keepOpen = true

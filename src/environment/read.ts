@@ -35,7 +35,13 @@ export const readEnvironment = (env: Environment, { backendIsGiven = false }: Re
   const cacheText = textOf(env, 'NONSTICK_CACHE')
   const cache = cacheText === undefined ? undefined : cachePlaceOf('NONSTICK_CACHE', cacheText)
   const backend = backendOf(env, backendIsGiven)
-  const options: Record<Owner, Record<string, unknown>> = { store: {}, memcached: {}, postgres: {}, couchdb: {} }
+  const options: Record<Owner, Record<string, unknown>> = {
+    store: {},
+    sealing: {},
+    memcached: {},
+    postgres: {},
+    couchdb: {},
+  }
   const variables = new Map<string, string>()
   for (const variable of VARIABLES) {
     const text = textOf(env, variable.name)
@@ -78,7 +84,7 @@ const backendOf = (env: Environment, isGiven: boolean): BackendPlace | undefined
 
 /** An option of a tier that is not there is one that nobody would read. */
 const refuseUnread = ({ name, owner }: Variable, cache: string | undefined, backend: string | undefined): void => {
-  if (owner === 'store' || owner === cache || owner === backend) return
+  if (owner === 'store' || owner === 'sealing' || owner === cache || owner === backend) return
   const place = owner === 'memcached' ? 'NONSTICK_CACHE' : 'NONSTICK_BACKEND'
   throw new SessionStoreError(
     'E_CONFIG',
@@ -93,12 +99,18 @@ const refuseUnread = ({ name, owner }: Variable, cache: string | undefined, back
 export const inVariables = (error: unknown, owner: Owner, { variables }: FromEnvironment): unknown => {
   if (!isSessionStoreError(error, 'E_CONFIG')) return error
   const place = owner === 'memcached' ? 'NONSTICK_CACHE' : 'NONSTICK_BACKEND'
+  const isSealedByVariables = [...variables.keys()].some((name) => name.startsWith('sealing.'))
   const nameOf = (option: string): string => {
     if (option === 'servers' || option === 'connectionString' || option === 'url') return place
-    const given = variables.get(`${owner}.${option}`)
-    const known = VARIABLES.find((variable) => variable.owner === owner && variable.option === option)?.name
-    return given ?? (owner === 'store' ? undefined : known) ?? option
+    const [part, ofPart] = option.startsWith('sealing.') ? (['sealing', option.slice(8)] as const) : [owner, option]
+    const given = variables.get(`${part}.${ofPart}`)
+    if (given !== undefined) return given
+    if (part === 'store' || (part === 'sealing' && !isSealedByVariables)) return option
+    return VARIABLES.find((variable) => variable.owner === part && variable.option === ofPart)?.name ?? option
   }
-  const message = error.message.replace(/`([a-zA-Z]+)(?:\[\d+\])*`/g, (_all, option: string) => `\`${nameOf(option)}\``)
+  const message = error.message.replace(
+    /`([a-zA-Z]+(?:\.[a-zA-Z]+)?)(?:\[\d+\])*`/g,
+    (_all, option: string) => `\`${nameOf(option)}\``,
+  )
   return new SessionStoreError('E_CONFIG', message, { cause: error.cause })
 }

@@ -3,13 +3,18 @@ import type { CouchdbOptions } from '../backends/couchdb/options.js'
 import type { PostgresOptions } from '../backends/postgres/options.js'
 import type { MemcachedOptions } from '../caches/memcached/options.js'
 import type { StoreOptions } from '../store/options.js'
+import type { SealingOptions } from '../store/sealing.js'
 import { asBoolean, asList, asMilliseconds, asNumber, asText, type Reader } from './values.js'
 
 /** Each option of a part: how a text gives it, or why none does. */
 type Readers<Options> = { readonly [Name in keyof Options]-?: Reader | NotByText }
 
 /** Why an option has no variable of its own. */
-type NotByText = 'it is no text' | 'the place of the tier says it' | 'it is that of the store'
+type NotByText =
+  | 'it is no text'
+  | 'the place of the tier says it'
+  | 'it is that of the store'
+  | 'each of its parts has one'
 
 const NO_TEXT = 'it is no text'
 const BY_PLACE = 'the place of the tier says it'
@@ -51,7 +56,15 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxClockSkewMs: asMilliseconds,
   maxSessionsPerUser: asNumber,
   onTooManySessions: asText,
+  sealing: 'each of its parts has one',
   runtime: NO_TEXT,
+}
+
+const SEALING: Readers<SealingOptions> = {
+  keys: asList,
+  acceptUnsealed: asBoolean,
+  writeUnsealed: asBoolean,
+  hashUserIds: asText,
 }
 
 const MEMCACHED: Readers<MemcachedOptions> = {
@@ -115,7 +128,7 @@ const COUCHDB: Readers<CouchdbOptions> = {
 }
 
 /** What a variable gives an option to. */
-export type Owner = 'store' | 'memcached' | 'postgres' | 'couchdb'
+export type Owner = 'store' | 'sealing' | 'memcached' | 'postgres' | 'couchdb'
 
 export interface Variable {
   readonly name: string
@@ -143,6 +156,7 @@ const variablesOf = (owner: Owner, readers: Readonly<Record<string, Reader | Not
 /** Every variable that gives an option; `NONSTICK_CACHE` and `NONSTICK_BACKEND` say where the tiers are. */
 export const VARIABLES: readonly Variable[] = [
   ...variablesOf('store', STORE),
+  ...variablesOf('sealing', SEALING),
   ...variablesOf('memcached', MEMCACHED),
   ...variablesOf('postgres', POSTGRES),
   ...variablesOf('couchdb', COUCHDB),

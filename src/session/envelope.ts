@@ -5,6 +5,7 @@ import type { CacheKey } from '../contract/locator.js'
 import type { EpochMs } from '../contract/time.js'
 import { SessionStoreError } from '../errors.js'
 import { KEY_CHECK_BYTES, keyCheck } from './key.js'
+import { openBytes, SEAL_BYTES, type SealedPlace, type Sealing, sealBytes, sealedForOthers } from './seal.js'
 
 /**
  * A session as the cache holds it. Everything that the protocol needs to know stands in a fixed binary header, which
@@ -89,23 +90,28 @@ export interface LargeEnvelope {
 
 export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope | LargeEnvelope
 
-/** Bytes that are no envelope of this key, as they are damaged or of another session. They count as a miss. */
+/**
+ * Bytes that are no envelope of this key, as they are damaged or of another session, or as nobody who has a key has sealed
+ * them. They count as a miss.
+ */
 export interface DamagedEnvelope {
   readonly kind: 'damaged'
-  readonly reason: 'truncated' | 'not an envelope' | 'checksum' | 'foreign' | 'malformed'
+  readonly reason: 'truncated' | 'not an envelope' | 'checksum' | 'foreign' | 'malformed' | 'seal' | 'unsealed'
 }
 
 export const ENVELOPE_FORMAT = 1
 
 const MAGIC = 0x6e736b // 'nsk'
 const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
+const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(KINDS))
+const FLAG_SEALED = 0x0001
 const FLAG_FROZEN = 0x0004
 const FLAG_OWN_IDLE_TTL = 0x0008
 /**
- * The flags that this program knows. There are bits for sealed and for compressed envelopes; a program that cannot undo
- * these must not read them.
+ * The flags that this program knows. There is a bit for compressed envelopes; a program that cannot undo that must not
+ * read them.
  */
-const KNOWN_FLAGS = FLAG_FROZEN | FLAG_OWN_IDLE_TTL
+const KNOWN_FLAGS = FLAG_SEALED | FLAG_FROZEN | FLAG_OWN_IDLE_TTL
 const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
@@ -114,7 +120,7 @@ const MAX_TEXT_BYTES = 255
 const TEXTS = ['app', 'address', 'userAgent'] as const
 /** How many bytes an envelope may have besides its data. */
 export const LONGEST_HEADER_BYTES: number =
-  HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES + TEXTS.length * (1 + MAX_TEXT_BYTES)
+  HEADER_BYTES + WRITE_ID_RING_SIZE * 8 + MAX_TOKEN_BYTES + TEXTS.length * (1 + MAX_TEXT_BYTES) + SEAL_BYTES
 
 // The first twenty bytes stand in the same place, with the same meaning, in every format there will ever be.
 const AT = {
@@ -146,7 +152,8 @@ const AT = {
   serverList: 122,
   identifiedAt: 126,
   textsLength: 132,
-  // 134 to 143 are zero, and free.
+  sealKeyId: 134,
+  // 138 to 143 are zero, and free.
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -156,11 +163,12 @@ const NO_BYTES: Uint8Array = new Uint8Array(0)
  * and `writes` stop at their end.
  *
  * @param serverList which list of servers the writer goes by, as a number; 0 for one that has no list
+ * @param sealing how the envelope is sealed; `undefined` for one that is not
  * @throws TypeError for a name that is not sixteen hexadecimal digits, RangeError for a number that has no place
  *   in its field, a backend token of more than 64 bytes or a text of more than 255: no fault of a tier, but of whoever
  *   made the envelope.
  */
-export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0): Uint8Array => {
+export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0, sealing?: Sealing): Uint8Array => {
   const live = envelope.kind === 'live' ? envelope : undefined
   const writeIds = live?.writeIds.slice(-WRITE_ID_RING_SIZE) ?? []
   const token = live?.backendToken ?? NO_BYTES
@@ -215,8 +223,33 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     bytes.set(texts, tokenEnd)
     bytes.set(data, dataStart)
   }
+  return summed(key, sealedBehind(tokenEnd, key, bytes, sealing))
+}
+
+/** The same bytes with their checksum. */
+const summed = (key: CacheKey, bytes: Buffer): Buffer => {
   bytes.writeUInt32BE(checksumOf(key, bytes), AT.checksum)
   return bytes
+}
+
+/**
+ * What an envelope is bound to by its seal: its key and all that stands before what is sealed, but for the checksum, which
+ * is reckoned afterwards.
+ */
+const placeOf = (key: CacheKey, head: Buffer): SealedPlace => ({
+  key,
+  purpose: 'cache',
+  beside: [key, head.subarray(0, AT.checksum), head.subarray(AT.keyCheck)],
+})
+
+/** Seals all that stands behind `end`; the bytes as they are where nothing is to be sealed. */
+const sealedBehind = (end: number, key: CacheKey, bytes: Buffer, sealing: Sealing | undefined): Buffer => {
+  const sealKey = sealing?.current()
+  if (sealing === undefined || sealKey === undefined) return bytes
+  const head = bytes.subarray(0, end)
+  head.writeUInt16BE(head.readUInt16BE(AT.flags) | FLAG_SEALED, AT.flags)
+  head.writeUInt32BE(sealKey.id, AT.sealKeyId)
+  return Buffer.concat([head, sealBytes(sealing, sealKey, placeOf(key, head), bytes.subarray(end))])
 }
 
 /**
@@ -224,12 +257,14 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
  *
  * Damage is a value and no error, as the backend still has the session. A format, a kind or a flag that this program
  * does not know, under a checksum that fits, was written by another release. That is an error: if it counted as a miss,
- * a rolling deploy would lose sessions.
+ * a rolling deploy would lose sessions. So it is with an envelope that is sealed with a key which this process was not
+ * given.
  *
- * @throws SessionStoreError `E_SESSION_FORMAT`.
+ * @param sealing how sessions are sealed; `undefined` in a store that seals nothing
+ * @throws SessionStoreError `E_SESSION_FORMAT`, `E_SESSION_SEAL`
  */
-export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array): Envelope | DamagedEnvelope =>
-  readEnvelope(READERS, key, bytes)
+export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array, sealing?: Sealing): Envelope | DamagedEnvelope =>
+  readEnvelope(READERS, key, bytes, sealing)
 
 /** The number of the list of servers by which the writer of an envelope went; 0 for none, or in another format. */
 export const serverListOf = (given: Uint8Array): number => {
@@ -240,16 +275,17 @@ export const serverListOf = (given: Uint8Array): number => {
 }
 
 /** Reads the part of an envelope that follows the common prefix. */
-export type EnvelopeReader = (bytes: Buffer) => Envelope | DamagedEnvelope
+export type EnvelopeReader = (bytes: Buffer, key: CacheKey, sealing: Sealing | undefined) => Envelope | DamagedEnvelope
 
 /** The formats that this program reads: its own, and that of the release before where there is one. */
-const READERS: ReadonlyMap<number, EnvelopeReader> = new Map([[ENVELOPE_FORMAT, (bytes) => readFormat1(bytes)]])
+const READERS: ReadonlyMap<number, EnvelopeReader> = new Map([[ENVELOPE_FORMAT, (...given) => readFormat1(...given)]])
 
 /** `decodeEnvelope` for a program that knows the given formats. The rule for upgrades stands here only. */
 export const readEnvelope = (
   readers: ReadonlyMap<number, EnvelopeReader>,
   key: CacheKey,
   given: Uint8Array,
+  sealing?: Sealing,
 ): Envelope | DamagedEnvelope => {
   const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
   if (bytes.length < PREFIX_BYTES) return damaged('truncated')
@@ -260,31 +296,34 @@ export const readEnvelope = (
   const format = bytes.readUInt8(AT.format)
   const reader = readers.get(format)
   if (reader === undefined) throw unknown('envelope format', format, [...readers.keys()])
-  return reader(bytes)
+  return reader(bytes, key, sealing)
 }
 
-const readFormat1: EnvelopeReader = (bytes) => {
+const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   if (bytes.length < HEADER_BYTES) return damaged('truncated')
   const moment = (at: number): number => bytes.readUIntBE(at, 6)
   const name = (at: number): string => bytes.toString('hex', at, at + 8)
   const kind = bytes.readUInt8(AT.kind)
   const flags = bytes.readUInt16BE(AT.flags)
   if ((flags & ~KNOWN_FLAGS) !== 0) throw unknown('envelope flags', flags, [KNOWN_FLAGS])
-
-  const expiresAt = moment(AT.expiresAt)
-  if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
-  if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
-  if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
-  if (kind !== KINDS.live) throw unknown('envelope kind', kind, Object.values(KINDS))
+  if (!KNOWN_KINDS.has(kind)) throw unknown('envelope kind', kind, [...KNOWN_KINDS])
 
   const writeIdCount = bytes.readUInt8(AT.writeIdCount)
   const tokenLength = bytes.readUInt8(AT.tokenLength)
   const tokenStart = HEADER_BYTES + writeIdCount * 8
   const tokenEnd = tokenStart + tokenLength
-  const dataStart = tokenEnd + bytes.readUInt16BE(AT.textsLength)
-  if (writeIdCount > WRITE_ID_RING_SIZE || tokenLength > MAX_TOKEN_BYTES || dataStart > bytes.length)
+  if (writeIdCount > WRITE_ID_RING_SIZE || tokenLength > MAX_TOKEN_BYTES || tokenEnd > bytes.length)
     return damaged('malformed')
-  const texts = decodeTexts(bytes.subarray(tokenEnd, dataStart))
+  const behind = readBehind(tokenEnd, key, bytes, sealing)
+  if ('kind' in behind) return behind
+
+  const expiresAt = moment(AT.expiresAt)
+  if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
+  if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
+  if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
+  const textsLength = bytes.readUInt16BE(AT.textsLength)
+  if (textsLength > behind.length) return damaged('malformed')
+  const texts = decodeTexts(behind.subarray(0, textsLength))
   if (texts === undefined) return damaged('malformed')
   return {
     kind: 'live',
@@ -312,8 +351,23 @@ const readFormat1: EnvelopeReader = (bytes) => {
     ...texts,
     writeIds: Array.from({ length: writeIdCount }, (_, index) => name(HEADER_BYTES + index * 8)),
     backendToken: bytes.subarray(tokenStart, tokenEnd),
-    data: bytes.subarray(dataStart),
+    data: behind.subarray(textsLength),
   }
+}
+
+/** What stands behind the backend token, opened where it is sealed. */
+const readBehind = (
+  end: number,
+  key: CacheKey,
+  bytes: Buffer,
+  sealing: Sealing | undefined,
+): Buffer | DamagedEnvelope => {
+  const behind = bytes.subarray(end)
+  if ((bytes.readUInt16BE(AT.flags) & FLAG_SEALED) === 0)
+    return sealing === undefined || sealing.acceptsUnsealed ? behind : damaged('unsealed')
+  if (sealing === undefined) throw sealedForOthers()
+  const sealKey = sealing.keyOf(bytes.readUInt32BE(AT.sealKeyId))
+  return openBytes(sealKey, placeOf(key, bytes.subarray(0, end)), behind) ?? damaged('seal')
 }
 
 type Texts = Pick<LiveEnvelope, (typeof TEXTS)[number]>

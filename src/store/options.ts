@@ -2,7 +2,7 @@ import { type Backend, canEnumerate, knowsUsers, MOST_SEATS } from '../contract/
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
-import { SessionStoreError } from '../errors.js'
+import { areOptions, SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
 import { LEAST_IDLE_TTL_MS, type LifeTimings } from '../session/expiry.js'
 import { APP, NAMESPACE } from '../session/key.js'
@@ -19,10 +19,12 @@ import {
   kindOf,
   milliseconds,
   oneOf,
+  secret,
   trueOrFalse,
   whole,
 } from '../tools/options.js'
 import { type ConflictPolicy, conflictKind, conflictOf } from './conflict.js'
+import type { SealingOptions } from './sealing.js'
 
 /** The options of a store, as its user types them. */
 export interface StoreOptions<Data> {
@@ -229,6 +231,13 @@ export interface StoreOptions<Data> {
    */
   readonly onTooManySessions?: OnTooManySessions
 
+  /**
+   * Seals what both tiers keep of a session, so that nobody without a key can read it, make it or change it. Every process
+   * of a namespace is given the same keys. Absent: nothing is sealed, and what others have sealed is refused with
+   * `E_SESSION_SEAL`.
+   */
+  readonly sealing?: SealingOptions
+
   /** The clock, timers and randomness. @default the system's */
   readonly runtime?: Runtime
 }
@@ -355,6 +364,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxClockSkewMs: milliseconds(0, HOUR_MS),
   maxSessionsPerUser: whole(1, MOST_SEATS - 1),
   onTooManySessions: oneOf('end-oldest', 'refuse'),
+  sealing: secret(kindOf('an object such as `{ keys: [key] }`', areOptions)),
   runtime: aRuntime,
 }
 

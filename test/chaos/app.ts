@@ -10,6 +10,7 @@ import type { Backend } from '../../src/contract/backend.js'
 import type { FrontCache } from '../../src/contract/front-cache.js'
 import { createSessionStore } from '../../src/index.js'
 import type { Data } from '../simulation/data.js'
+import { keysOf } from '../simulation/sealing.js'
 import { lineWriter, monotonicMs } from './lines.js'
 import { type AppOptions, type BackendPlace, eachLine, type FromApp, type ToApp } from './messages.js'
 import { useOwnNetwork } from './own-network.js'
@@ -74,6 +75,7 @@ const store = createSessionStore<Data>({
   backend: tappedBackend(openBackend(options.backend), lines.write, STORE.backendTimeoutMs),
   identify: ({ user }) => user,
   ...STORE,
+  ...(options.sealed ? { sealing: { keys: keysOf(options.name.startsWith('C') ? 1 : 0) } } : {}),
 })
 const workload = new Workload({ ...options, store, lines, say, serverOf: (key) => cache.serverOf(key) })
 

@@ -12,6 +12,7 @@ against the promises of docs/guarantees.md. docs/chaos.md says how to read what 
   --runs <number>      so many runs, with this seed and the next ones        (default: 1)
   --transport <name>   what is under the cache: nonstick, or memjs as it is  (default: nonstick)
   --backend <name>     what is behind it: postgres, or couchdb               (default: postgres)
+  --sealed             the processes seal what they keep, each third one by another key
   --keep               keeps histories and logs of a run that kept every promise too
   --help               this text
 
@@ -30,6 +31,7 @@ export interface Arguments {
   readonly runs: number
   readonly transport: 'nonstick' | 'memjs'
   readonly backend: BackendKind
+  readonly sealed: boolean
   readonly keep: boolean
 }
 
@@ -42,6 +44,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   let backend: BackendKind = 'postgres'
   let help = false
   let keep = false
+  let sealed = false
   for (let at = 0; at < words.length; at += 1) {
     const [name = '', inline] = (words[at] ?? '').split('=', 2)
     const value = (): string => {
@@ -55,6 +58,9 @@ export const readArguments = (words: readonly string[]): Arguments => {
       case '--help':
       case '-h':
         help = true
+        break
+      case '--sealed':
+        sealed = true
         break
       case '--keep':
         keep = true
@@ -90,6 +96,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   return {
     help,
     keep,
+    sealed,
     transport,
     backend,
     seconds: numbers.get('--seconds') ?? 60,

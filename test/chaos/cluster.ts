@@ -14,6 +14,7 @@ export interface ClusterOptions {
   readonly folder: string
   readonly seed: number
   readonly transport: 'nonstick' | 'memjs'
+  readonly sealed: boolean
   readonly backend: BackendKind
   readonly notes: Notes
 }
@@ -40,7 +41,14 @@ export interface Cluster {
 const CLIENTS = 8
 const KEPT_SESSIONS = 8
 
-export const openCluster = async ({ folder, seed, transport, backend, notes }: ClusterOptions): Promise<Cluster> => {
+export const openCluster = async ({
+  folder,
+  seed,
+  transport,
+  sealed,
+  backend,
+  notes,
+}: ClusterOptions): Promise<Cluster> => {
   const ending: Ending = []
   const end = async (): Promise<void> => {
     for (const last of ending.splice(0).reverse()) await last()
@@ -93,6 +101,7 @@ export const openCluster = async ({ folder, seed, transport, backend, notes }: C
         name,
         seed,
         transport,
+        sealed,
         clients: CLIENTS,
         keptSessions,
         servers: CACHES.join(','),

@@ -45,11 +45,22 @@ test('the command line says how long, which seed, which transport and which back
     runs: 1,
     transport: 'nonstick',
     backend: 'postgres',
+    sealed: false,
     keep: false,
   })
   expect(readArguments(['--backend', 'couchdb'])).toMatchObject({ backend: 'couchdb' })
   expect(
-    readArguments(['--seconds', '10', '--seed=7', '--transport', 'memjs', '--backend=couchdb', '--runs=3', '--keep']),
+    readArguments([
+      '--seconds',
+      '10',
+      '--seed=7',
+      '--transport',
+      'memjs',
+      '--backend=couchdb',
+      '--runs=3',
+      '--keep',
+      '--sealed',
+    ]),
   ).toEqual({
     help: false,
     seconds: 10,
@@ -57,6 +68,7 @@ test('the command line says how long, which seed, which transport and which back
     runs: 3,
     transport: 'memjs',
     backend: 'couchdb',
+    sealed: true,
     keep: true,
   })
   const mistakes = [

@@ -27,6 +27,8 @@ export interface AppOptions {
   readonly servers: string
   readonly backend: BackendPlace
   readonly transport: 'nonstick' | 'memjs'
+  /** Whether it seals what it keeps. */
+  readonly sealed: boolean
   /** How many clients it has. */
   readonly clients: number
   /** Sessions it makes at once, and that nobody ends. */

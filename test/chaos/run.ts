@@ -20,6 +20,7 @@ export interface RunOptions {
   readonly seconds: number
   readonly seed: number
   readonly transport: 'nonstick' | 'memjs'
+  readonly sealed: boolean
   readonly backend: BackendKind
   readonly keep: boolean
   readonly print: (line: string) => void
@@ -30,7 +31,15 @@ const SETTLE_MS = 4_000
 const CLOSE_DEADLINE_MS = 10_000
 
 /** One run from its seed to the verdict. What it leaves behind is a folder, if a promise was broken or it shall be kept. */
-export const run = async ({ seconds, seed, transport, backend, keep, print }: RunOptions): Promise<Judgement> => {
+export const run = async ({
+  seconds,
+  seed,
+  transport,
+  sealed,
+  backend,
+  keep,
+  print,
+}: RunOptions): Promise<Judgement> => {
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-chaos-'))
   const book = notes(join(folder, 'conductor.jsonl'), print)
   const began = book.now()
@@ -39,7 +48,7 @@ export const run = async ({ seconds, seed, transport, backend, keep, print }: Ru
   // Whoever interrupts a run does not want to know.
   process.once('exit', forget)
   let keepFolder = true
-  const cluster = await openCluster({ folder, seed, transport, backend, notes: book })
+  const cluster = await openCluster({ folder, seed, transport, sealed, backend, notes: book })
   try {
     const counts = await underLoad(cluster, book, seconds, seed)
     const closed = await toTheEnd(cluster, book)

@@ -8,6 +8,7 @@ import { memcached } from '../../src/caches/memcached/index.js'
 import type { SessionInfo, SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { clusterForThisFile } from '../backends/postgres/cluster.js'
+import { keyNamed } from '../support/sealing.js'
 import { type MemcachedServer, ownMemcached, skipUnless } from '../support/servers.js'
 import { jsonOf, nonstick } from './command.js'
 
@@ -100,6 +101,38 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
     ])
     // The user can be kept out of the list of processes as well.
     expect((await fine<Printed>(['list', '--user', '-'], 'bob')).sessions).toMatchObject([{ userId: 'bob' }])
+  })
+
+  test('sealed sessions are listed and inspected by who has the keys, and ended by anybody', async () => {
+    const key = Buffer.from(keyNamed('current')).toString('base64')
+    const sealed = createSessionStore<Data>({
+      cache: memcached({ servers: server.address }),
+      backend: postgres({ connectionString: cluster().url, schema: cluster().schema }),
+      namespace,
+      identify: ({ user }) => user,
+      sealing: { keys: [key], hashUserIds: keyNamed('users') },
+    })
+    const handle = sealed.handleOf(await sealed.create({ user: 'gwendolyn', note: 'a secret' }))
+    await sealed.close()
+    const users = Buffer.from(keyNamed('users')).toString('hex')
+    const keys = { ...env(), NONSTICK_SEALING_KEYS: key, NONSTICK_SEALING_HASH_USER_IDS: users }
+    const listed = await nonstick(['list', '--user', 'gwendolyn', '--data', '--json'], { env: keys })
+    expect(listed).toMatchObject({ code: 0, stderr: '' })
+    expect(jsonOf<Printed>(listed).sessions).toMatchObject([
+      { handle, userId: 'gwendolyn', data: { note: 'a secret' } },
+    ])
+    expect((await nonstick(['inspect', handle], { env: keys })).stdout).toContain('gwendolyn')
+
+    const without = await command(['list'])
+    expect(without.code).toBe(0)
+    expect(without.stdout).toContain(handle)
+    expect(without.stdout).not.toContain('gwendolyn')
+    expect(await command(['inspect', handle])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is sealed, and this program was given no `sealing`'),
+    })
+    expect((await command(['destroy', handle])).code).toBe(0)
+    expect((await nonstick(['inspect', handle], { env: keys })).code).toBe(3)
   })
 
   test('inspect tells by a handle, or by an id on standard input, what both tiers have', async () => {

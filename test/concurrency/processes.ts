@@ -9,7 +9,7 @@ export type Data = Record<string, unknown>
 export interface OpenOptions
   extends Pick<
     StoreOptions<Data>,
-    'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict' | 'maxSessionsPerUser' | 'onTooManySessions'
+    'maxStaleCount' | 'maxStaleMs' | 'namespace' | 'conflict' | 'maxSessionsPerUser' | 'onTooManySessions' | 'sealing'
   > {
   readonly cacheAddress: string
   readonly backend: BackendPlace

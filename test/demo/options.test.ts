@@ -9,6 +9,7 @@ test('the demo serves the page on a free port unless told otherwise', () => {
     port: 0,
     maxStaleCount: 10,
     backend: 'postgres',
+    sealed: false,
   })
 })
 
@@ -19,6 +20,7 @@ test('a value may follow its option or stand behind an equals sign', () => {
     maxStaleCount: 3,
   })
   expect(parseOptions(['--backend', 'couchdb'])).toMatchObject({ backend: 'couchdb' })
+  expect(parseOptions(['--once', '--sealed'])).toMatchObject({ once: true, sealed: true })
   expect(parseOptions(['--backend=postgres'])).toMatchObject({ backend: 'postgres' })
 })
 

@@ -5,6 +5,7 @@ import { optionsFromEnv } from '../../src/from-env.js'
 import { type FromEnvOptions, isSessionStoreError, sessionStoreFromEnv } from '../../src/index.js'
 import { memoryBackend, memoryCache } from '../../src/memory.js'
 import { quietRuntime } from '../support/calendar.js'
+import { keyNamed } from '../support/sealing.js'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -102,6 +103,29 @@ describe('sessionStoreFromEnv', () => {
     const { read } = await optionsFromEnv({ env: { ...TIERS, NONSTICK_CACHE: text } })
     expect(read.cache).toMatchObject({ kind: 'memcached', servers })
     if (text.includes('@')) expect(read.cache).toMatchObject({ login: { username: 'ann', password: 'se@cret' } })
+  })
+
+  test('gives the keys of sealing, which join what the call gives', async () => {
+    const keys = ['a', 'b'].map((name) => Buffer.from(keyNamed(name)).toString('base64'))
+    const options = await optionsOf(
+      { NONSTICK_SEALING_KEYS: keys.join(', '), NONSTICK_SEALING_ACCEPT_UNSEALED: 'yes' },
+      { sealing: { keys: [keyNamed('c')], writeUnsealed: true } },
+    )
+    expect(options.sealing).toEqual({ keys, acceptUnsealed: true, writeUnsealed: true })
+  })
+
+  test('names the variable of a key that is none, and shows nothing of it', async () => {
+    const key = Buffer.from(keyNamed('a')).toString('hex')
+    const short = await refusal({ ...TIERS, NONSTICK_SEALING_KEYS: `${key},${key.slice(2)}` })
+    expect(short).toContain('`NONSTICK_SEALING_KEYS` to be a key of 32 bytes')
+    const users = await refusal({ ...TIERS, NONSTICK_SEALING_KEYS: key, NONSTICK_SEALING_HASH_USER_IDS: 'pass' })
+    expect(users).toContain('`NONSTICK_SEALING_HASH_USER_IDS` to be a key of 32 bytes')
+    const alone = await refusal({ ...TIERS, NONSTICK_SEALING_ACCEPT_UNSEALED: 'yes' })
+    expect(alone).toContain('`NONSTICK_SEALING_KEYS` to be 1 to 16 keys')
+    for (const message of [short, users, alone]) {
+      expect(message).not.toContain(key.slice(0, 8))
+      expect(message).not.toContain('pass')
+    }
   })
 
   test('gives a number, a duration, a yes and a word', async () => {

@@ -13,8 +13,7 @@ export interface Vector {
 
 /** Each `### <title>` under "Test vectors" has a json block with the fields and a block with the bytes. */
 export const vectors = (): readonly Vector[] => {
-  const chapter = page.slice(page.indexOf('\n## Test vectors'))
-  return chapter
+  return chapterOf('Test vectors')
     .split('\n### ')
     .slice(1)
     .map((section) => {
@@ -25,6 +24,27 @@ export const vectors = (): readonly Vector[] => {
         bytes: bytesOf(block(section, 'text')),
       }
     })
+}
+
+/** What stands on the page under one heading, up to the next of its kind. */
+const chapterOf = (title: string): string => page.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? ''
+
+/** The bytes of the sealed envelopes, by the titles of what is sealed, and the row: as it was, and as it is kept. */
+export const sealedVectors = (): {
+  readonly envelopes: ReadonlyMap<string, Buffer>
+  readonly row: Readonly<Record<string, unknown>>
+  readonly kept: Readonly<Record<string, unknown>>
+} => {
+  const [live = '', tombstone = '', row = ''] = chapterOf('Sealed test vectors').split('\n### ').slice(1)
+  const [was = '', is = ''] = [...row.matchAll(/```json\n([\s\S]*?)\n```/g)].map(([, json]) => json ?? '')
+  return {
+    envelopes: new Map([
+      ['Live', bytesOf(block(live, 'text'))],
+      ['Tombstone', bytesOf(block(tombstone, 'text'))],
+    ]),
+    row: JSON.parse(was) as Record<string, unknown>,
+    kept: JSON.parse(is) as Record<string, unknown>,
+  }
 }
 
 /** The id and the keys that the page gives as examples. */

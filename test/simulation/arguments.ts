@@ -12,6 +12,7 @@ has to be caught.
   --shrink             with --seed: looks for fewer faults and operations that break the same promise
   --without <faults>   with --seed: leaves out these kinds of faults, separated by commas
   --operations <n>     with --seed: starts no more operations than this
+  --sealed             seals every schedule, in place of one in seven
   --no-controls        leaves the weaker protocols out
   --help               this text
 
@@ -28,6 +29,7 @@ export interface Arguments {
   readonly control: string | undefined
   readonly controls: boolean
   readonly shrink: boolean
+  readonly sealed: boolean
   readonly without: readonly string[]
   readonly operations: number | undefined
 }
@@ -42,6 +44,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   let control: string | undefined
   let help = false
   let shrink = false
+  let sealed = false
   let without: readonly string[] = []
   let controls = true
   for (let at = 0; at < words.length; at += 1) {
@@ -63,6 +66,9 @@ export const readArguments = (words: readonly string[]): Arguments => {
         break
       case '--shrink':
         shrink = true
+        break
+      case '--sealed':
+        sealed = true
         break
       case '--without':
         without = value().split(',')
@@ -89,6 +95,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
     controls,
     control,
     shrink,
+    sealed,
     without,
     operations: numbers.get('--operations'),
     seeds: numbers.get('--seeds') ?? DEFAULT_SEEDS,

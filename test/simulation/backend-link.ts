@@ -44,13 +44,13 @@ export class BackendLink implements Backend {
   }
 
   insert(locator: Locator, session: StoredSession, options?: InsertOptions): Promise<InsertOutcome> {
-    this.world.onSent(this.process.name, locator.key, session)
+    this.world.onSentToBackend(this.process.name, locator.key, session)
     return this.ask('insert', [locator], true, () => this.world.backendServer.insert(locator, session, options))
   }
 
   update(entries: readonly GuardedUpdate[]): Promise<readonly UpdateOutcome[]> {
     const locators = entries.map(({ locator }) => locator)
-    for (const { locator, session } of entries) this.world.onSent(this.process.name, locator.key, session)
+    for (const { locator, session } of entries) this.world.onSentToBackend(this.process.name, locator.key, session)
     const unreached = new Set(locators.filter(({ key }) => this.world.isUnreached(this.process.name, key)))
     const isUnreached = (key: string): boolean => [...unreached].some((locator) => locator.key === key)
     const isTakeover = entries.some(({ guard, session }) => guard.lineage !== session.lineage)

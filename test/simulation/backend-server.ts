@@ -26,7 +26,8 @@ import {
 import { type CacheKey, type Locator, splitKey } from '../../src/contract/locator.js'
 
 export type Row =
-  | { readonly state: 'live'; readonly session: StoredSession }
+  /** `kept` is the session as it was sent, where it was sealed; its moments of use are those of `session`. */
+  | { readonly state: 'live'; readonly session: StoredSession; readonly kept: StoredSession }
   | { readonly state: 'destroyed'; readonly writeId: WriteId; readonly keepUntil: number }
 
 /**
@@ -58,10 +59,17 @@ export class BackendServer {
   readonly #users = new Map<string, { readonly record: UserRecord; readonly version: number }>()
   readonly #watcher: BackendWatcher
   readonly #epochNow: () => number
+  readonly #opened: (key: CacheKey, session: StoredSession) => StoredSession
 
-  constructor(watcher: BackendWatcher, epochNow: () => number) {
+  /** @param opened shows the judges a session that is sealed */
+  constructor(
+    watcher: BackendWatcher,
+    epochNow: () => number,
+    opened: (key: CacheKey, session: StoredSession) => StoredSession,
+  ) {
     this.#watcher = watcher
     this.#epochNow = epochNow
+    this.#opened = opened
   }
 
   read({ key }: Locator): BackendCopy {
@@ -70,7 +78,7 @@ export class BackendServer {
     if (row.state !== 'live') return { state: 'destroyed' }
     const { userId } = row.session
     const epoch = userId === undefined ? {} : { currentEpoch: this.recordOf(userId).epoch }
-    return { ...row, ...epoch, token: NO_TOKEN }
+    return { state: 'live', session: asKept(row), ...epoch, token: NO_TOKEN }
   }
 
   insert({ key }: Locator, session: StoredSession, { notAfter, over }: InsertOptions = {}): InsertOutcome {
@@ -82,7 +90,7 @@ export class BackendServer {
       row.session.version === over.version &&
       row.session.expiresAt <= over.endedBy
     if (row !== undefined && !isEnded) return { outcome: 'exists', row: this.#stateOf(key) }
-    this.#put(key, { state: 'live', session }, 'no')
+    this.#put(key, { state: 'live', session: this.#opened(key, session), kept: session }, 'no')
     return { outcome: 'inserted', token: NO_TOKEN }
   }
 
@@ -94,7 +102,7 @@ export class BackendServer {
       const how = isUnreached(key) ? 'unreached' : 'reached'
       this.#put(
         key,
-        { state: 'live', session: replacing(row.session, session) },
+        { state: 'live', session: replacing(row.session, this.#opened(key, session)), kept: session },
         session.lineage === guard.lineage ? 'no' : how,
       )
       return { outcome: 'applied', token: NO_TOKEN }
@@ -107,7 +115,7 @@ export class BackendServer {
       if (row?.state !== 'live') return { outcome: row === undefined ? 'absent' : 'destroyed' }
       const { session } = row
       this.rows.set(key, {
-        state: 'live',
+        ...row,
         session: {
           ...session,
           seenAt: Math.max(session.seenAt, seenAt),
@@ -184,14 +192,14 @@ export class BackendServer {
       const { session } = row
       const isMeant = session.expiresAt > now && session.seenAt >= seenSince
       const isOf = (userId ?? session.userId) === session.userId && (app ?? session.app) === session.app
-      if (isMeant && isOf) living.push({ key, session })
+      if (isMeant && isOf) living.push({ key, session: asKept(row) })
     }
     return living
   }
 
   /** Writes over whatever stands there, as no backend may; for a control. */
   force(key: CacheKey, session: StoredSession): void {
-    this.#put(key, { state: 'live', session }, 'no')
+    this.#put(key, { state: 'live', session: this.#opened(key, session), kept: session }, 'no')
   }
 
   /**
@@ -222,3 +230,10 @@ export class BackendServer {
     return { state: 'live', lineage, version, writeIds, token: NO_TOKEN }
   }
 }
+
+/** A session as the server gives it back. */
+const asKept = ({ session, kept }: Extract<Row, { state: 'live' }>): StoredSession => ({
+  ...kept,
+  seenAt: session.seenAt,
+  expiresAt: session.expiresAt,
+})

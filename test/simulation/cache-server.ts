@@ -1,5 +1,6 @@
 import type { CacheKey } from '../../src/contract/locator.js'
-import { decodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import { type DamagedEnvelope, decodeEnvelope, type Envelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import type { Sealing } from '../../src/session/seal.js'
 import type { Clockwork } from './clockwork.js'
 
 interface Entry {
@@ -47,13 +48,15 @@ export class CacheServer {
   readonly #limits: Limits
   readonly #clock: Clockwork
   readonly #watcher: CacheWatcher
+  readonly #sealing: Sealing | undefined
   #lastCas = 0
 
-  constructor(name: string, limits: Limits, clock: Clockwork, watcher: CacheWatcher) {
+  constructor(name: string, limits: Limits, clock: Clockwork, watcher: CacheWatcher, sealing: Sealing | undefined) {
     this.name = name
     this.#limits = limits
     this.#clock = clock
     this.#watcher = watcher
+    this.#sealing = sealing
   }
 
   /** How it is away for this process, if it is. */
@@ -101,7 +104,7 @@ export class CacheServer {
     const entry = this.get(key)
     if (entry === undefined) return 'missing'
     if (entry.cas !== cas) return 'conflict'
-    const envelope = decodeEnvelope(key, entry.value)
+    const envelope = this.#decoded(key, entry.value)
     this.entries.delete(key)
     if (envelope.kind === 'live') this.#watcher.onDropped(key, envelope)
     return 'deleted'
@@ -110,9 +113,14 @@ export class CacheServer {
   lose(key: CacheKey, why: LossReason): void {
     const entry = this.entries.get(key)
     if (entry === undefined) return
-    const envelope = decodeEnvelope(key, entry.value)
+    const envelope = this.#decoded(key, entry.value)
     if (envelope.kind === 'live') this.#watcher.onLoss(key, envelope, why)
     this.entries.delete(key)
+  }
+
+  /** As those who watch this world see it, who have all keys. */
+  #decoded(key: CacheKey, value: Uint8Array): Envelope | DamagedEnvelope {
+    return decodeEnvelope(key, value, this.#sealing)
   }
 
   damage(key: CacheKey, value: Uint8Array): void {
@@ -132,7 +140,7 @@ export class CacheServer {
   live(key: CacheKey): LiveEnvelope | undefined {
     const entry = this.entries.get(key)
     if (entry === undefined || this.#clock.now >= entry.expiresAt) return undefined
-    const envelope = decodeEnvelope(key, entry.value)
+    const envelope = this.#decoded(key, entry.value)
     return envelope.kind === 'live' ? envelope : undefined
   }
 }

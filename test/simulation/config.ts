@@ -72,6 +72,8 @@ export interface Config {
   readonly noise: number
   /** Whose the sessions may be. Without it, the backend knows of no users. */
   readonly users?: UsersConfig | undefined
+  /** Whether what the processes write is sealed: by each of them under one of two keys, which all of them have. */
+  readonly sealed?: boolean
 }
 
 export interface UsersConfig {
@@ -156,6 +158,9 @@ export const configOf = (lots: Lots): Config => {
     purgeGraceMs: 86_400_000,
   }
 }
+
+/** Drawn apart from all else, as the users are. */
+export const isSealed = (lots: Lots): boolean => lots.happens(0.15)
 
 /** What `Config` looks like in a report. */
 export const shownConfig = ({ faults, ...rest }: Config): string =>

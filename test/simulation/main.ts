@@ -10,13 +10,14 @@ import { shrink } from './shrink.js'
 const main = async (): Promise<void> => {
   const wanted = readArguments(process.argv.slice(2))
   if (wanted.help) console.log(HELP)
-  else if (wanted.seed === undefined) await many(wanted.from, wanted.seeds, wanted.controls)
+  else if (wanted.seed === undefined) await many(wanted)
   else await one(wanted.seed, wanted)
 }
 
 const one = async (seed: number, wanted: Arguments): Promise<void> => {
   const control = wanted.control === undefined ? undefined : controlCalled(wanted.control)
-  const options = control === undefined ? {} : { control }
+  const sealed = wanted.sealed ? true : undefined
+  const options = control === undefined ? { sealed } : { control }
   const asked: Mask = {
     without: new Set(wanted.without.map(faultCalled)),
     operations: wanted.operations ?? Number.POSITIVE_INFINITY,
@@ -31,7 +32,7 @@ const one = async (seed: number, wanted: Arguments): Promise<void> => {
     console.log(
       `The same in less: scripts/simulate --seed ${seed} --operations ${mask.operations}${
         mask.without.size === 0 ? '' : ` --without "${[...mask.without].join(',')}"`
-      }${wanted.control === undefined ? '' : ` --control "${wanted.control}"`}`,
+      }${wanted.sealed ? ' --sealed' : ''}${wanted.control === undefined ? '' : ` --control "${wanted.control}"`}`,
     )
   const happened = FAULT_KINDS.filter((kind) => result.happened[kind] > 0)
   console.log(
@@ -60,19 +61,22 @@ const faultCalled = (text: string): FaultKind => {
   throw new UsageError(`There is no fault "${text}"; there are: ${FAULT_KINDS.join(', ')}`)
 }
 
-const many = async (from: number, seeds: number, withControls: boolean): Promise<void> => {
+const many = async ({ from, seeds, controls: withControls, sealed }: Arguments): Promise<void> => {
   const started = performance.now()
   let nextWord = 0.1
-  const result = await runMany(from, seeds, (done) => {
+  const onProgress = (done: number): void => {
     if (done / seeds < nextWord && done < seeds) return
     nextWord = done / seeds + 0.1
     console.log(`${done} of ${seeds} schedules (${((performance.now() - started) / 1_000).toFixed(0)} s)`)
-  })
+  }
+  const result = await runMany(from, seeds, onProgress, sealed)
   console.log(
     `${result.operations} operations; each schedule had at least ${result.fewestProcesses} processes and ${result.fewestOperations} operations`,
   )
   for (const { seed, promise, what } of result.failed)
-    console.log(`seed ${seed} VIOLATED ${promise}: ${what}\n  scripts/simulate --seed ${seed}`)
+    console.log(
+      `seed ${seed} VIOLATED ${promise}: ${what}\n  scripts/simulate --seed ${seed}${sealed ? ' --sealed' : ''}`,
+    )
   const rare = tooRare(result)
   if (rare.length > 0) console.log(`In less than one schedule in a hundred: ${rare.join(', ')}`)
 

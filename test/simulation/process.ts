@@ -11,6 +11,7 @@ import { CacheLink } from './cache-link.js'
 import type { Owner } from './clockwork.js'
 import type { UsersConfig } from './config.js'
 import { type Data, mergedByHand, mergedInPlace } from './data.js'
+import { keysOf, NONCE_BYTES } from './sealing.js'
 import { EPOCH, type World } from './world.js'
 
 const limitOf = (
@@ -45,11 +46,13 @@ export class SimulatedProcess implements Owner {
     this.skewMs = skewMs
     this.#world = world
     const lots = world.lots.branch(name)
+    // The nonces of seals are drawn apart, so that the rest of a schedule is what it was without them.
+    const nonces = world.lots.branch(`${name} nonces`)
     const right: Runtime = {
       now: () => Math.floor(EPOCH + clock.now + this.skewMs),
       monotonicMs: () => clock.now,
       after: (delayMs, callback) => clock.after(delayMs, callback, this),
-      randomBytes: (size) => lots.bytes(size),
+      randomBytes: (size) => (size === NONCE_BYTES ? nonces : lots).bytes(size),
       random: () => lots.next(),
     }
     const runtime = control.runtime?.(right) ?? right
@@ -93,6 +96,7 @@ export class SimulatedProcess implements Owner {
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,
       ...limitOf(config.users),
+      ...(config.sealed === true ? { sealing: { keys: keysOf(world.processes.length) } } : {}),
       // The world purges by strikes of its own.
       purgeEveryMs: 0,
       ...control.options?.(config),

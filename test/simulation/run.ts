@@ -32,10 +32,11 @@ export const runMany = async (
   from: number,
   count: number,
   onProgress: (done: number) => void = () => {},
+  sealed = false,
 ): Promise<RunResult> => {
   const jobs: Job[] = []
   for (let at = from; at < from + count; at += SEEDS_OF_A_JOB)
-    jobs.push({ from: at, count: Math.min(SEEDS_OF_A_JOB, from + count - at) })
+    jobs.push({ from: at, count: Math.min(SEEDS_OF_A_JOB, from + count - at), ...(sealed ? { sealed } : {}) })
   let done = 0
   const results = await runJobs(jobs, ({ schedules }) => {
     done += schedules

@@ -1,5 +1,5 @@
 import type { Session } from '../../src/contract/session-store.js'
-import { type Config, configOf, shownConfig, type UsersConfig, usersOf } from './config.js'
+import { type Config, configOf, isSealed, shownConfig, type UsersConfig, usersOf } from './config.js'
 import { type Control, NO_CONTROL } from './control.js'
 import { type Data, ownKey, sightOf } from './data.js'
 import type { FaultCounts, FaultKind } from './faults.js'
@@ -26,6 +26,8 @@ export interface ScheduleResult {
 
 export interface ScheduleOptions {
   readonly control?: Control
+  /** Whether what the processes write is sealed. By default it is as the seed says; with a control it never is. */
+  readonly sealed?: boolean | undefined
   /** Writes down every step. Nothing else changes. */
   readonly told?: boolean
   /** Less of the same seed's world. */
@@ -48,10 +50,15 @@ const END_OF_TIME_MS = 600_000
 /** One world from its seed to its end, and what the judge says of it. */
 export const runSchedule = async (
   seed: number,
-  { control = NO_CONTROL, told = false, mask }: ScheduleOptions = {},
+  { control = NO_CONTROL, sealed, told = false, mask }: ScheduleOptions = {},
 ): Promise<ScheduleResult> => {
   const lots = lotsOf(seed)
-  const drawn: Config = { ...configOf(lots.branch('config')), users: usersOf(lots.branch('users')) }
+  const drawn: Config = {
+    ...configOf(lots.branch('config')),
+    users: usersOf(lots.branch('users')),
+    // A control reads and writes entries as they are without a seal.
+    sealed: control === NO_CONTROL && (sealed ?? isSealed(lots.branch('sealed'))),
+  }
   const config = masked(control.config?.(drawn) ?? drawn, mask)
   const world = new World(config, lots, control, told)
   const workload = new Workload(world)

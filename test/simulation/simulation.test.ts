@@ -67,6 +67,17 @@ describe('a schedule', () => {
     }
   })
 
+  test('is the same, step by step, where all that the processes write is sealed, by each second one with another key', async () => {
+    for (const seed of [3, 8, 21, 34]) {
+      const [plain, sealed] = await Promise.all(
+        [false, true].map((each) => runSchedule(seed, { told: true, sealed: each })),
+      )
+      expect([plain?.config.sealed, sealed?.config.sealed]).toEqual([false, true])
+      // All but the line that shows how the world was drawn.
+      expect(sealed?.history.slice(2)).toEqual(plain?.history.slice(2))
+    }
+  })
+
   test('is the same whether or not its steps are written down, and another for another seed', async () => {
     const told = await runSchedule(5, { told: true })
     const untold = await runSchedule(5)

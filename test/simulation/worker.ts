@@ -10,6 +10,8 @@ export interface Job {
   /** The weaker protocol to run, by name; the true one without it. */
   readonly control?: string
   readonly untilViolated?: boolean
+  /** Every schedule is sealed. */
+  readonly sealed?: boolean
 }
 
 export interface JobResult {
@@ -32,7 +34,7 @@ export interface FailedSeed {
 /** As many as anybody would look at. */
 const MOST_REPORTED = 20
 
-export const runJob = async ({ from, count, control, untilViolated = false }: Job): Promise<JobResult> => {
+export const runJob = async ({ from, count, control, untilViolated = false, sealed }: Job): Promise<JobResult> => {
   const weaker = control === undefined ? undefined : CONTROLS.find(({ name }) => name === control)
   if (control !== undefined && weaker === undefined) throw new Error(`There is no control ${control}`)
   const faults = noFaults()
@@ -42,7 +44,7 @@ export const runJob = async ({ from, count, control, untilViolated = false }: Jo
   let fewestOperations = Number.POSITIVE_INFINITY
   let fewestProcesses = Number.POSITIVE_INFINITY
   for (let seed = from; seed < from + count; seed += 1) {
-    const result = await runSchedule(seed, weaker === undefined ? {} : { control: weaker })
+    const result = await runSchedule(seed, weaker === undefined ? { sealed } : { control: weaker })
     schedules += 1
     operations += result.operations
     fewestOperations = Math.min(fewestOperations, result.operations)

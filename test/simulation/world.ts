@@ -2,6 +2,9 @@ import type { StoredSession } from '../../src/contract/backend.js'
 import { isSessionStoreError } from '../../src/errors.js'
 import { lives } from '../../src/session/decisions.js'
 import { decodeEnvelope, isUserUnproved, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
+import type { Sealing } from '../../src/session/seal.js'
+import { sealingOf } from '../../src/store/sealing.js'
+import { openRow } from '../../src/store/tiers/sealed-backend.js'
 import { BackendServer, type Row, type Taken } from './backend-server.js'
 import { CacheServer, type LossReason, type Outage } from './cache-server.js'
 import { Clockwork, type Owner } from './clockwork.js'
@@ -22,6 +25,7 @@ import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
 import { Network } from './network.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
+import { KEYS } from './sealing.js'
 import { Users } from './users.js'
 import { judgeDurable, judgeRefused, Watch } from './watch.js'
 
@@ -58,6 +62,8 @@ export class World {
   readonly backendServer: BackendServer
   readonly watch = new Watch(this)
   readonly users = new Users(this)
+  /** By which those who watch open what the processes have sealed. */
+  readonly sealing: Sealing | undefined
   readonly processes: SimulatedProcess[] = []
   readonly sessions = new Map<string, SessionHistory>()
   readonly happened: FaultCounts = noFaults()
@@ -92,6 +98,8 @@ export class World {
     this.purgeGraceMs = config.purgeGraceMs
     this.lots = lots.branch('world')
     this.control = control
+    this.sealing =
+      config.sealed === true ? sealingOf({ keys: KEYS }, { randomBytes: (size) => this.lots.bytes(size) }) : undefined
     this.#isTold = isTold
     this.network = new Network(this.clock, config, lots.branch('network'), this.happened)
     const [list] = config.lists
@@ -99,15 +107,22 @@ export class World {
     this.cacheServers = Array.from(
       { length: 1 + Math.max(...config.lists.flat()) },
       (_, number) =>
-        new CacheServer(`cache${number + 1}`, config, this.clock, {
-          onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
-          onDropped: (key, envelope) => this.#onDropped(key, envelope),
-          onStored: (key, value, before) => this.#onStored(key, value, before),
-        }),
+        new CacheServer(
+          `cache${number + 1}`,
+          config,
+          this.clock,
+          {
+            onLoss: (key, envelope, why) => this.#onLoss(key, envelope, why),
+            onDropped: (key, envelope) => this.#onDropped(key, envelope),
+            onStored: (key, value, before) => this.#onStored(key, value, before),
+          },
+          this.sealing,
+        ),
     )
     this.backendServer = new BackendServer(
       { onRow: (key, before, after, taken) => this.#onRow(key, before, after, taken) },
       this.epochNow,
+      (key, session) => openRow(this.sealing, key, session, true),
     )
   }
 
@@ -397,7 +412,7 @@ export class World {
     const entry = server.entries.get(key)
     if (entry === undefined || !network.meets('entry damaged')) return
     // Not a copy of this very session that was put under another's name before: nobody can tell that from its own.
-    const others = [...server.entries].filter(([, { value }]) => isForeign(key, value))
+    const others = [...server.entries].filter(([, { value }]) => isForeign(key, value, this.sealing))
     const isSwapped = others.length > 0 && lots.happens(0.5)
     const bytes = Uint8Array.from(isSwapped ? lots.pick(others)[1].value : entry.value)
     if (!isSwapped) {
@@ -424,9 +439,14 @@ export class World {
     this.users.onSent(process, key, copy, () => this.watch.broughtBy(key, copy))
   }
 
+  /** A process sends a session to the backend, sealed perhaps. */
+  onSentToBackend(process: string, key: string, session: StoredSession): void {
+    this.onSent(process, key, openRow(this.sealing, key, session, true))
+  }
+
   /** A process sends an entry to the cache. What has nothing that the backend lacks is no step of a write. */
   onSentToCache(process: string, key: string, value: Uint8Array): void {
-    const envelope = decodeEnvelope(key, value)
+    const envelope = decodeEnvelope(key, value, this.sealing)
     if (envelope.kind === 'live' && envelope.version > envelope.durableVersion) this.onSent(process, key, envelope)
   }
 
@@ -495,12 +515,12 @@ export class World {
     if (typeof answer !== 'object' || answer === null) return String(answer)
     if (Array.isArray(answer)) return answer.map((each) => this.shownAnswer(key, each)).join('; ')
     if ('value' in answer && answer.value instanceof Uint8Array) {
-      const envelope = decodeEnvelope(key, answer.value)
+      const envelope = decodeEnvelope(key, answer.value, this.sealing)
       if (envelope.kind !== 'live') return envelope.kind
       return shownEnvelope(envelope)
     }
     if ('session' in answer) {
-      const { session } = answer as Extract<Row, { state: 'live' }>
+      const session = openRow(this.sealing, key, (answer as Extract<Row, { state: 'live' }>).session, true)
       return `row ${session.lineage.slice(0, 4)} v${session.version} {${[...tokensOf(dataOf(session.data))].join(' ')}}`
     }
     return JSON.stringify(answer, (name, value: unknown) =>
@@ -547,9 +567,9 @@ export class World {
 
   #onStored(key: string, value: Uint8Array, before: Uint8Array | undefined): void {
     const session = this.#byKey.get(key)
-    const envelope = decodeEnvelope(key, value)
+    const envelope = decodeEnvelope(key, value, this.sealing)
     if (session === undefined || envelope.kind !== 'live') return
-    const stood = before === undefined ? undefined : decodeEnvelope(key, before)
+    const stood = before === undefined ? undefined : decodeEnvelope(key, before, this.sealing)
     this.watch.onAccepted(session, stood?.kind === 'live' ? stood.data : undefined, envelope, 'cache')
     if (session.deferredUntil === Number.POSITIVE_INFINITY && !neverDurable(envelope))
       session.deferredUntil = this.clock.now
@@ -602,8 +622,8 @@ export class World {
 const isFirstOfItsLineage = ({ lineage, version, durableLineage, durableVersion }: LiveEnvelope): boolean =>
   lineage !== durableLineage && version === durableVersion + 1
 
-const isForeign = (key: string, value: Uint8Array): boolean => {
-  const envelope = decodeEnvelope(key, value)
+const isForeign = (key: string, value: Uint8Array, sealing: Sealing | undefined): boolean => {
+  const envelope = decodeEnvelope(key, value, sealing)
   return envelope.kind === 'damaged' && envelope.reason === 'foreign'
 }
 

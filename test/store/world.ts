@@ -8,8 +8,11 @@ import { createSessionStore } from '../../src/create-session-store.js'
 import { tierUnavailable } from '../../src/errors.js'
 import { decodeEnvelope, type Envelope, encodeEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
+import type { SealingOptions } from '../../src/store/sealing.js'
+import { sealedBackend } from '../../src/store/tiers/sealed-backend.js'
 import { type FaultControls, faultyBackend, faultyCache } from '../../src/testing/faulty-tier.js'
 import { movableRuntime } from '../../src/testing/movable-runtime.js'
+import { sealingWith } from '../support/sealing.js'
 
 export type Data = Record<string, unknown>
 
@@ -23,8 +26,17 @@ const shared = <Tier extends object>(tier: Tier): Tier =>
     },
   })
 
+let sealingOfAll: SealingOptions | undefined
+
+/** From now on every store of a world seals what it keeps, unless its test says otherwise. */
+export const sealEveryWorld = (sealing: SealingOptions): void => {
+  sealingOfAll = sealing
+}
+
 /** One cache, one backend, one clock, and as many processes as a test makes stores. */
 export const world = () => {
+  const common = sealingOfAll === undefined ? {} : { sealing: sealingOfAll }
+  const sealing = sealingOfAll === undefined ? undefined : sealingWith(sealingOfAll)
   const runtime = movableRuntime()
   const rawCache = shared(memoryCache({ runtime }))
   const rawBackend = shared(memoryBackend({ runtime }))
@@ -39,11 +51,11 @@ export const world = () => {
     keyOf,
     /** A process of the cluster. It does not purge by itself, unless it is told to. */
     process: (options: StoreOptions<Data> = {}): SessionStore<Data> =>
-      createSessionStore<Data>({ cache, backend, runtime, purgeEveryMs: 0, ...options }),
+      createSessionStore<Data>({ cache, backend, runtime, purgeEveryMs: 0, ...common, ...options }),
     /** A process whose own connections a test can break without breaking the others'. */
     processWithTiers: (options: StoreOptions<Data> = {}) => {
       const own = { cache: faultyCache(rawCache), backend: faultyBackend(rawBackend) }
-      return { ...own, store: createSessionStore<Data>({ ...own, runtime, purgeEveryMs: 0, ...options }) }
+      return { ...own, store: createSessionStore<Data>({ ...own, runtime, purgeEveryMs: 0, ...common, ...options }) }
     },
     /** All of the cache is gone, as after a restart. */
     loseCache: () => rawCache.flush(),
@@ -51,7 +63,7 @@ export const world = () => {
     cached: async (id: string): Promise<Envelope | undefined> => {
       const entry = await rawCache.get(keyOf(id))
       if (entry === undefined) return undefined
-      const envelope = decodeEnvelope(keyOf(id), entry.value)
+      const envelope = decodeEnvelope(keyOf(id), entry.value, sealing)
       if (envelope.kind === 'damaged') throw new Error('what is cached is damaged')
       return envelope
     },
@@ -59,8 +71,9 @@ export const world = () => {
     plant: async (id: string, bytes: Uint8Array): Promise<void> =>
       await rawCache.set(keyOf(id), bytes, runtime.now() + 86_400_000),
     plantEnvelope: async (id: string, envelope: Envelope): Promise<void> =>
-      await rawCache.set(keyOf(id), encodeEnvelope(keyOf(id), envelope), runtime.now() + 86_400_000),
-    stored: async (id: string): Promise<BackendCopy> => await rawBackend.read({ key: keyOf(id) }),
+      await rawCache.set(keyOf(id), encodeEnvelope(keyOf(id), envelope, 0, sealing), runtime.now() + 86_400_000),
+    stored: async (id: string): Promise<BackendCopy> =>
+      await sealedBackend(rawBackend, sealing).read({ key: keyOf(id) }),
     rawBytes: async (id: string): Promise<Uint8Array> => {
       const entry = await rawCache.get(keyOf(id))
       if (entry === undefined) throw new Error('nothing is cached')

@@ -12,6 +12,7 @@ import {
   serverListOf as serverListIn,
 } from '../../session/envelope.js'
 import { cacheDeadline, type LifeTimings } from '../../session/expiry.js'
+import type { Sealing } from '../../session/seal.js'
 import { isError } from '../../tools/is-error.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { outages } from './outages.js'
@@ -101,6 +102,8 @@ export interface CacheTierOptions {
   readonly tombstoneTtlMs: number
   readonly maxClockSkewMs: number
   readonly timings: LifeTimings
+  /** `undefined` where envelopes are not sealed. */
+  readonly sealing: Sealing | undefined
 }
 
 /** How many differing lists of servers are told of. A process meets few of them. */
@@ -137,7 +140,7 @@ const wasAsked = (answer: unknown): boolean => {
 }
 
 export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTier => {
-  const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings } = options
+  const { runtime, telemetry, leaseMs, tombstoneTtlMs, maxClockSkewMs, timings, sealing } = options
 
   const servers = outages({ runtime, maxClockSkewMs, awayAfterMs: options.cacheAwayAfterMs })
 
@@ -167,7 +170,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       return { outcome: 'lost', applied: isSessionStoreError(error) ? (error.applied ?? 'unknown') : 'unknown', error }
     }
   }
-  const encode = (key: CacheKey, envelope: Envelope): Uint8Array => encodeEnvelope(key, envelope, serverListOf(cache))
+  const encode = (key: CacheKey, envelope: Envelope): Uint8Array =>
+    encodeEnvelope(key, envelope, serverListOf(cache), sealing)
   const listsTold = new Set<number>()
   const compareLists = (bytes: Uint8Array): void => {
     const [own, others] = [serverListOf(cache), serverListIn(bytes)]
@@ -218,7 +222,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const entry = await ask(key, 'get', false, () => cache.get(key))
       if (entry === undefined) return { state: 'missing' }
       const { token } = entry
-      const envelope = decodeEnvelope(key, entry.value)
+      const envelope = decodeEnvelope(key, entry.value, sealing)
       if (envelope.kind !== 'damaged') compareLists(entry.value)
       switch (envelope.kind) {
         case 'live':
