@@ -27,6 +27,8 @@ export interface Judged {
   /** Nothing goes wrong any more; from `writtenAt` on, what lives was written durably once more. */
   readonly endsAt: number
   readonly writtenAt: number
+  /** Whether the wall clock of some process was set. Without it: none was. */
+  readonly clocksStepped?: boolean
   /** From then on all is well for so long that work in the background has had its time. Without it: never. */
   readonly repairedAt?: number
   /**
@@ -494,7 +496,9 @@ const settlesInTime = (world: Judged, view: View): void => {
     const cannotTell = operation.outcome.code === 'E_SESSION_UNKNOWN_OUTCOME' && wasTakenOver
     // Whether the user had as many sessions as he may have is asked elsewhere.
     const isRefused = operation.outcome.code === 'E_SESSION_LIMIT'
-    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell && !isRefused)
+    // A process whose clock has stepped back begins its creations in the past, too long ago for the backend.
+    const isInThePast = operation.kind === 'create' && world.clocksStepped === true
+    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell && !isRefused && !isInThePast)
       world.violated(
         'I12',
         session.name,

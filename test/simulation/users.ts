@@ -304,6 +304,10 @@ export class Users {
     const until = operation.outcome.is === 'unknown' ? Number.POSITIVE_INFINITY : (operation.completed ?? 0)
     let count = 0
     for (const session of this.#world.sessions.values()) {
+      // A regeneration that failed, or fails later, may have a session that nobody knows.
+      count += session.operations.filter(
+        (each) => each !== operation && each.kind === 'regenerate' && each.outcome.is !== 'ok' && each.invoked <= until,
+      ).length
       if (session === mine || this.#changesOf(session, user).every((each) => each.operation.invoked > until)) continue
       const isOver = session.operations.some(
         ({ kind, outcome, completed = until }) =>
@@ -318,8 +322,6 @@ export class Users {
           this.#changesOf(session, user).every((each) => (each.operation.completed ?? until) < logout.invoked),
       )
       if (!isOver && !isLoggedOut) count += 1
-      // A regeneration that failed may have left a session behind that nobody knows.
-      count += session.operations.filter(({ kind, outcome }) => kind === 'regenerate' && outcome.is !== 'ok').length
     }
     return count
   }

@@ -55,7 +55,10 @@ export class Watch {
     for (const token of tokens) copies.tokens.add(token)
     const owners = session.operations.filter(
       (operation) =>
-        operation.process === process && writesOf(operation).some(({ token = '' }) => write.brought.has(token)),
+        operation.process === process &&
+        (writesOf(operation).some(({ token = '' }) => write.brought.has(token)) ||
+          // Its own token is none of these, and its session object may hold what an earlier save could not store.
+          (operation.kind === 'save shared' && operation.completed === undefined)),
     )
     const { now } = this.#world.clock
     const wasTold = ({ completed = now, outcome }: Operation): boolean => completed < now && outcome.is === 'failed'
