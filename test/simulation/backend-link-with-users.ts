@@ -18,14 +18,14 @@ import { BackendLink } from './backend-link.js'
 /** The same way to a backend that keeps records of its users and can list. What can go wrong there is the same. */
 export class BackendLinkWithUsers extends BackendLink implements KnowsUsers, Enumerable {
   readUser(user: UserLocator): Promise<{ readonly record: UserRecord; readonly token: RecordToken }> {
-    return this.ask('readUser', [], false, () => {
+    return this.#askAbout(user.userId, 'readUser', false, () => {
       this.world.users.onRead(this.process.name, user.userId)
       return this.world.backendServer.readUser(user)
     })
   }
 
   writeUser(user: UserLocator, record: UserRecord, token: RecordToken): Promise<'written' | 'changed'> {
-    return this.ask('writeUser', [], true, () => {
+    return this.#askAbout(user.userId, 'writeUser', true, () => {
       const { epoch } = this.world.backendServer.recordOf(user.userId)
       const outcome = this.world.backendServer.writeUser(user, record, token)
       if (outcome === 'written') this.world.users.onWritten(this.process.name, user.userId, record.epoch > epoch)
@@ -39,11 +39,11 @@ export class BackendLinkWithUsers extends BackendLink implements KnowsUsers, Enu
   }
 
   list(options: ListOptions): Promise<Page<ListedSession>> {
-    return this.ask('list', [], false, () => this.world.backendServer.list(options))
+    return this.#askAbout(options.userId, 'list', false, () => this.world.backendServer.list(options))
   }
 
   listKeys(options: KeyListOptions): Promise<Page<Locator>> {
-    return this.ask('listKeys', [], false, () => this.world.backendServer.listKeys(options))
+    return this.#askAbout(options.userId, 'listKeys', false, () => this.world.backendServer.listKeys(options))
   }
 
   count(which: Which): Promise<number> {
@@ -52,5 +52,10 @@ export class BackendLinkWithUsers extends BackendLink implements KnowsUsers, Enu
 
   countUsers(which: Which): Promise<number> {
     return this.ask('countUsers', [], false, () => this.world.backendServer.countUsers(which))
+  }
+
+  /** A call about a user, or about all of them. */
+  #askAbout<T>(userId: string | undefined, operation: string, isChange: boolean, execute: () => T): Promise<T> {
+    return this.ask(operation, [], isChange, execute, false, userId)
   }
 }

@@ -87,6 +87,7 @@ export class BackendLink implements Backend {
     isChange: boolean,
     execute: () => T,
     isTakeover = false,
+    userId?: string,
   ): Promise<T> {
     const world = this.world
     const { network, config } = world
@@ -100,7 +101,7 @@ export class BackendLink implements Backend {
         stopWaiting()
         world.note(this.process, `backend ${operation} ${names} failed: ${because}`)
         for (const { key } of locators) world.onBackendFailure(this.process, key)
-        if (locators.length === 0) world.onUserFailure(this.process)
+        if (userId !== undefined) world.users.onFailure(this.process.name, userId)
         reject(error ?? tierUnavailable(this.name, operation, { because, ...(isChange ? { applied } : {}) }))
       }
       let stopWaiting = (): void => {}

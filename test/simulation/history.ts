@@ -71,6 +71,8 @@ export interface Operation {
   cacheFailures: number
   /** The same for the backend. */
   backendFailures: number
+  /** Calls to the backend about the user whose the session is, or is to become, that failed while it went on. */
+  userFailures?: number
   /** How often the cache answered its process, while it went on, that it takes no new value. */
   refusals?: number
   /** The cache server that its process keeps this session on. Without it: there is only one. */

@@ -80,6 +80,18 @@ export class Users {
     this.#cacheFailures.add(`${process} ${server}`)
   }
 
+  /** A call about a user failed. Whatever its process does with a session of his may have waited for it. */
+  onFailure(process: string, user: string): void {
+    const named = new Set(this.sessionsOf(user))
+    for (const session of this.#world.sessions.values()) {
+      // A session may be made for a user whose name is the token of its creation.
+      if (!named.has(session) && !session.operations.some(({ token }) => token === user)) continue
+      for (const operation of session.operations)
+        if (operation.completed === undefined && operation.process === process)
+          operation.userFailures = (operation.userFailures ?? 0) + 1
+    }
+  }
+
   onWritten(process: string, user: string, isRaised: boolean): void {
     const name = `${process} ${user}`
     const written = this.#written.get(name) ?? []

@@ -174,8 +174,8 @@ const STRIKES_AT_PROCESSES: readonly FaultKind[] = [
 
 /** I12: a cache that answers, and takes no new value, is of no use, and in nobody's way: the backend serves. */
 export const judgeRefused = (world: World, session: SessionHistory, operation: Operation): void => {
-  const { outcome, refusals = 0, cacheFailures, backendFailures, kind, order } = operation
-  if (outcome.is !== 'failed' || refusals === 0 || cacheFailures + backendFailures > 0) return
+  const { outcome, refusals = 0, cacheFailures, backendFailures, userFailures = 0, kind, order } = operation
+  if (outcome.is !== 'failed' || refusals === 0 || cacheFailures + backendFailures + userFailures > 0) return
   // Another user's session is not merged; a put is by nobody.
   const changesUser: readonly Operation['kind'][] = ['save user', 'put']
   const isMerged =

@@ -237,13 +237,6 @@ export class World {
         operation.refusals = (operation.refusals ?? 0) + 1
   }
 
-  /** A call failed that names a user and no session; whatever its process has under way may have needed it. */
-  onUserFailure(process: Owner & { readonly name: string }): void {
-    for (const { operations } of this.sessions.values())
-      for (const operation of operations)
-        if (operation.completed === undefined && operation.process === process.name) operation.backendFailures += 1
-  }
-
   onBackendFailure(process: Owner & { readonly name: string }, key: string): void {
     const session = this.#byKey.get(key)
     if (session === undefined) return
