@@ -23,12 +23,15 @@ export interface Judged {
   readonly epochMs?: number
   /** How late a call may settle where the world has to share its processor. @default 5 */
   readonly toleranceMs?: number
-  readonly processes: readonly { readonly name: string; readonly alive: boolean }[]
+  readonly processes: readonly {
+    readonly name: string
+    readonly alive: boolean
+    /** By how much its clock is ahead of that of the backend. @default 0 */
+    readonly skewMs?: number
+  }[]
   /** Nothing goes wrong any more; from `writtenAt` on, what lives was written durably once more. */
   readonly endsAt: number
   readonly writtenAt: number
-  /** Whether the wall clock of some process was set. Without it: none was. */
-  readonly clocksStepped?: boolean
   /** From then on all is well for so long that work in the background has had its time. Without it: never. */
   readonly repairedAt?: number
   /**
@@ -468,6 +471,8 @@ const neverPastItsDeadline = (world: Judged, { session, reads, operations }: Vie
 
 /** Kept here so that the judge imports nothing of the world but its type. */
 const EPOCH_MS = Date.UTC(2026, 10, 21, 12)
+/** So long after its creation began an insert still counts (`insertMs`). */
+const INSERT_MS = 7_200_000
 /** Two events of one moment are still two. */
 const EPSILON_MS = 5
 
@@ -496,9 +501,13 @@ const settlesInTime = (world: Judged, view: View): void => {
     const cannotTell = operation.outcome.code === 'E_SESSION_UNKNOWN_OUTCOME' && wasTakenOver
     // Whether the user had as many sessions as he may have is asked elsewhere.
     const isRefused = operation.outcome.code === 'E_SESSION_LIMIT'
-    // A process whose clock has stepped back begins its creations in the past, too long ago for the backend.
-    const isInThePast = operation.kind === 'create' && world.clocksStepped === true
-    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell && !isRefused && !isInThePast)
+    // The backend takes an insert only so long after its creation began, which a clock that is far behind is wrong about.
+    const isTooLate =
+      operation.kind === 'create' &&
+      operation.outcome.code === 'E_SESSION_UNAVAILABLE' &&
+      operation.outcome.applied === 'no' &&
+      operation.completed - operation.invoked - (process?.skewMs ?? 0) >= INSERT_MS
+    if (operation.outcome.code !== 'no session' && !isGone && !cannotTell && !isRefused && !isTooLate)
       world.violated(
         'I12',
         session.name,
