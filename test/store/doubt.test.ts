@@ -82,3 +82,20 @@ test('an update whose answer was lost waits for a regeneration that has frozen t
   await told
   expect(await process().load(session.id)).toBeUndefined()
 })
+
+test('a creation whose insert is in and was not answered does not say that nothing happened, where the session has ended since', async () => {
+  const { loseCache, processWithTiers, process } = world()
+  const [mine, other] = [processWithTiers(), process()]
+  const id = 'an-id-that-others-know'
+  mine.backend.intercept = once('insert', async (proceed) => {
+    await proceed()
+    loseCache()
+    expect((await loaded(other, id)).data).toEqual({ n: 1 })
+    await other.destroy(id)
+    throw tierUnavailable('memory', 'insert', { because: 'no answer', applied: 'unknown' })
+  })
+  await expect(mine.store.create({ n: 1 }, { id })).rejects.toMatchObject({
+    code: 'E_SESSION_DESTROYED',
+    applied: 'unknown',
+  })
+})

@@ -324,6 +324,28 @@ describe('logging a user out everywhere', () => {
     expect(await other.store.load(session.id)).toBeUndefined()
   })
 
+  test.each(['is logged out everywhere', 'cannot be asked for'] as const)(
+    'a creation that others have seen does not say that nothing happened, where its user %s then',
+    async (what) => {
+      const { process, processWithTiers, loseCache } = world()
+      const [creating, other] = [processWithTiers({ identify }), process({ identify })]
+      const id = 'an-id-that-others-know'
+      creating.backend.intercept = async (call, proceed) => {
+        const answer = await proceed()
+        if (call !== 'insert') return answer
+        loseCache()
+        expect((await loaded(other, id)).data).toEqual({ user: 'ada' })
+        if (what === 'is logged out everywhere') await other.destroyByUser('ada')
+        else creating.backend.unreachable = true
+        return answer
+      }
+      await expect(creating.store.create({ user: 'ada' }, { id })).rejects.toMatchObject({
+        code: what === 'is logged out everywhere' ? 'E_SESSION_DESTROYED' : 'E_SESSION_UNAVAILABLE',
+        applied: 'unknown',
+      })
+    },
+  )
+
   test('leaves the session that is excepted, also where it is just given a new id', async () => {
     const { process, processWithTiers } = world()
     const store = process({ identify })

@@ -157,22 +157,43 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * Inserts the row. A session that stands there and has ended makes room for it, if the cache knows of no session that
-   * lives.
+   * Inserts the row. Once it may be in, others may be served the session, so that no error says any more that nothing
+   * happened.
    */
-  const insert = async (creation: Creation, birth: Birth, { isFree, ended }: Place): Promise<LiveEnvelope> => {
-    const { locator, wanted, call } = creation
+  const insert = async (creation: Creation, birth: Birth, place: Place): Promise<LiveEnvelope> => {
+    let isMaybeIn = false
+    const mayBeIn = (): void => {
+      isMaybeIn = true
+    }
+    try {
+      return await tryToInsert(creation, birth, place, mayBeIn)
+    } catch (error) {
+      throw isMaybeIn ? butMayBeApplied(error) : error
+    }
+  }
+
+  /** A session that stands there and has ended makes room for the new one, if the cache knows of no session that lives. */
+  const tryToInsert = async (
+    { locator, wanted, call }: Creation,
+    birth: Birth,
+    { isFree, ended }: Place,
+    mayBeIn: () => void,
+  ): Promise<LiveEnvelope> => {
     let standing: StoredSession | undefined
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       call.refuseIfLate()
       const envelope = born({ ...birth, over: standing })
-      const outcome = await send(locator, envelope, wanted.userId, {
+      const insertOptions = {
         notAfter: birth.now + options.insertMs,
         ...(standing === undefined
           ? {}
           : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
-      })
-      if (outcome.outcome === 'inserted') return await provedDurable(locator, envelope, outcome.token)
+      }
+      const outcome = await send(locator, envelope, wanted.userId, insertOptions, mayBeIn)
+      if (outcome.outcome === 'inserted') {
+        mayBeIn()
+        return await provedDurable(locator, envelope, outcome.token)
+      }
       if (outcome.outcome === 'too-late')
         throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const { row } = outcome
@@ -208,15 +229,15 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     envelope: LiveEnvelope,
     userId: string | undefined,
     insertOptions: InsertOptions,
+    mayBeIn: () => void,
   ): Promise<InsertOutcome> => {
     const session = storedSession(envelope, userId, options.timings)
     try {
       return await backend.insert(locator, session, 'create', insertOptions)
     } catch (error) {
       if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
-      return await backend.insert(locator, session, 'create', insertOptions).catch((second: unknown) => {
-        throw butMayBeApplied(second)
-      })
+      mayBeIn()
+      return await backend.insert(locator, session, 'create', insertOptions)
     }
   }
 
