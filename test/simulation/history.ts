@@ -50,6 +50,8 @@ export interface Operation {
    * changed but that it is to be durable, those of earlier saves that were not. Acknowledged, it acknowledges these too.
    */
   readonly carries?: readonly string[]
+  /** Tokens of earlier saves that its handle holds all the same, though nobody asks whether they came in with this one. */
+  readonly holds?: readonly string[]
   /** When the handle was saved first, if anything is carried. */
   readonly heldSince?: number
   /** The token of an earlier save, which its handle has taken back since. */
@@ -80,7 +82,7 @@ export interface Operation {
 }
 
 /** What a call writes beside its kind, its token and its moments. */
-export type Writes = Pick<Operation, 'carries' | 'heldSince' | 'withdraws' | 'login' | 'becomes' | 'hangs'>
+export type Writes = Pick<Operation, 'carries' | 'holds' | 'heldSince' | 'withdraws' | 'login' | 'becomes' | 'hangs'>
 
 /**
  * An operation for each token that it acknowledges, if it is acknowledged; they share their `order`. What is carried may

@@ -55,14 +55,16 @@ export class Watch {
     for (const token of tokens) copies.tokens.add(token)
     const owners = session.operations.filter(
       (operation) =>
-        operation.process === process &&
-        (writesOf(operation).some(({ token = '' }) => write.brought.has(token)) ||
-          // Its own token is none of these, and its session object may hold what an earlier save could not store.
-          (operation.kind === 'save shared' && operation.completed === undefined)),
+        operation.process === process && writesOf(operation).some(({ token = '' }) => write.brought.has(token)),
     )
     const { now } = this.#world.clock
     const wasTold = ({ completed = now, outcome }: Operation): boolean => completed < now && outcome.is === 'failed'
-    if (owners.length > 0 && owners.every(wasTold))
+    // What an earlier save was told of, a later one of the same handle may store.
+    const isSavedAgain = session.operations.some(
+      ({ process: of, completed, holds = [] }) =>
+        of === process && completed === undefined && holds.some((token) => write.brought.has(token)),
+    )
+    if (owners.length > 0 && owners.every(wasTold) && !isSavedAgain)
       this.#world.violated(
         'late step',
         session.name,

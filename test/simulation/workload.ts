@@ -136,6 +136,8 @@ interface Held {
   /** Tokens of its saves that were acknowledged, and of those that were rejected: the handle holds these too. */
   readonly acknowledged: Set<string>
   readonly rejected: Set<string>
+  /** Tokens of rejected saves that the handle holds as well, and of which nobody asks whether they came in later. */
+  readonly unasked: Set<string>
   /** When it was saved first. */
   since?: number
 }
@@ -303,7 +305,10 @@ export class Client {
     const isDone = await this.#saveHeld(session, held, kind, durable, token)
     if (isDone && kind !== 'save shared') this.#world.watch.onSaved(session, token, tokensOf(held.handle.data))
     // Nobody asks whether a shared key that was rejected came in with a later save.
-    if (!isDone && kind !== 'save') held.rejected.clear()
+    if (!isDone && kind !== 'save') {
+      for (const each of held.rejected) held.unasked.add(each)
+      held.rejected.clear()
+    }
     return isDone
   }
 
@@ -337,6 +342,7 @@ export class Client {
     const writes: Writes = {
       ...(kind === 'save user' && token !== undefined ? { becomes: token } : {}),
       ...(carries.length === 0 ? {} : { carries, heldSince: held.since }),
+      ...(held.unasked.size === 0 ? {} : { holds: [...held.unasked] }),
       ...(withdraws === undefined ? {} : { withdraws }),
     }
     const { outcome } = await this.#perform(
@@ -562,7 +568,12 @@ export const perform = async (
   return operation
 }
 
-const heldOf = (handle: Session<Data>): Held => ({ handle, acknowledged: new Set(), rejected: new Set() })
+const heldOf = (handle: Session<Data>): Held => ({
+  handle,
+  acknowledged: new Set(),
+  rejected: new Set(),
+  unasked: new Set(),
+})
 
 const shownWrites = ({ carries, withdraws, login }: Writes): string =>
   `${carries === undefined ? '' : ` with ${carries.join(' ')}`}${withdraws === undefined ? '' : ` without ${withdraws}`}${login === undefined ? '' : ` login ${login}`}`
