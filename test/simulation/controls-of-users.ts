@@ -1,7 +1,8 @@
 import type { Backend, Enumerable, KnowsUsers, Page, UserRecord } from '../../src/contract/backend.js'
 import type { Locator } from '../../src/contract/locator.js'
+import { isSessionStoreError, SessionStoreError } from '../../src/errors.js'
 import type { Config, UsersConfig } from './config.js'
-import { type Control, over, QUICK, rewriting, where } from './control.js'
+import { type Control, ofCalls, over, QUICK, rewriting, where } from './control.js'
 import type { FaultKind } from './faults.js'
 import type { World } from './world.js'
 
@@ -213,4 +214,17 @@ export const CONTROLS_OF_USERS: readonly Control[] = [
       }
     },
   ),
+  {
+    ...ofCalls('U10 a creation that others may have seen says that nothing happened', (store) => ({
+      create: async (data, options) => {
+        try {
+          return await store.create(data, options)
+        } catch (error) {
+          if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
+          throw new SessionStoreError(error.code, error.message, { applied: 'no' })
+        }
+      },
+    })),
+    config: ofOneUser(['message delayed', 'backend slow', 'commit unanswered'], {}, { leaseWaitMs: 5 }),
+  },
 ]
