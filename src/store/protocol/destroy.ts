@@ -79,41 +79,43 @@ export const destroyAndTell = async (
       ? (await cache.get(key)).state === 'missing'
       : (await cache.removeAndTell(key, lease)) === 'gone'
   const tellBoth = async (): Promise<boolean> => {
-    await stopServing().catch(goOnUnlessLoggedOut)
+    try {
+      await stopServing()
+    } catch (error) {
+      if (isLoggedOut) throw error
+    }
     await tellBackend()
     await cache.setTombstone(key)
     return true
   }
-  const goOnUnlessLoggedOut = (error: unknown): undefined => {
-    if (isLoggedOut) throw error
-  }
+  /** Both tiers are tried again from the start: a fill between the two would bring the session back. */
+  const retryBoth = (): void => background.retry(`destroy ${key}`, 'destroy', tellBoth)
   const unreachable = (error: unknown, outcome: DestroyOutcome | undefined): Destroyed => {
-    background.retry(`destroy ${key}`, 'destroy', tellBoth)
+    retryBoth()
     if (options.onCacheUnreachable === 'reject') throw error
     telemetry.count('destroys')
     return { report: { cache: 'unreachable' }, outcome }
   }
-
-  /** A session that is to stay after another logout, which goes on at the same time, has been written under its epoch. */
-  const endUnlessLoggedOut = async (): Promise<DestroyOutcome | undefined> => {
-    return rowOf(await backend.read(locator)).state === 'live' ? await tellBackend() : undefined
+  const inBackend = async <Told>(tell: () => Promise<Told>): Promise<Told> => {
+    try {
+      return await tell()
+    } catch (error) {
+      retryBoth()
+      await cache.setTombstone(key, false).catch(() => {})
+      throw error
+    }
   }
+  /** Ends a session that another logout, which goes on at the same time, has written under its epoch so that it stays. */
+  const endIfItStays = async (): Promise<DestroyOutcome | undefined> =>
+    rowOf(await backend.read(locator)).state === 'live' ? await tellBackend() : undefined
 
   let lease: CasToken | undefined
-  let outcome: DestroyOutcome
   try {
-    try {
-      lease = await stopServing().catch(goOnUnlessLoggedOut)
-    } catch (error) {
-      return unreachable(error, await endUnlessLoggedOut())
-    }
-    outcome = await tellBackend()
+    lease = await stopServing()
   } catch (error) {
-    // Both tiers are tried again from the start: a fill between the two would bring the session back.
-    background.retry(`destroy ${key}`, 'destroy', tellBoth)
-    await cache.setTombstone(key, false).catch(() => {})
-    throw error
+    if (isLoggedOut) return unreachable(error, await inBackend(endIfItStays))
   }
+  const outcome = await inBackend(tellBackend)
   ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
     const leavesNothing = outcome === 'absent' && (await isEmpty(lease))

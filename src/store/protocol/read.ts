@@ -128,10 +128,10 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       if (entry.state === 'live') {
         entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
         if (looks === 0) telemetry.count('cacheHits')
-        // An entry that may be from before an outage is compared first, as the session may have been used since.
-        if (entry.envelope.trustedAt >= cache.trustFrom(locator.key)) {
+        // What is to be compared may have been used since, so that nobody says yet that it has expired.
+        if (!isToBeCompared(locator, entry.envelope)) {
           if (hasExpired(entry.envelope, runtime.now())) return expired(entry)
-          if (!isUserUnproved(entry.envelope) && !mayBeEnding(entry.envelope))
+          if (!isUserUnproved(entry.envelope))
             return { state: 'live', where: 'cache', envelope: entry.envelope, token: entry.token }
         }
       }
@@ -157,9 +157,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         if (flight === undefined) {
           const result = await fly(locator, (onRead) => {
             if (met.state === 'live')
-              return met.envelope.trustedAt >= cache.trustFrom(locator.key) && !mayBeEnding(met.envelope)
-                ? prove(locator, met, onRead)
-                : compare(locator, met, onRead)
+              return isToBeCompared(locator, met.envelope) ? compare(locator, met, onRead) : prove(locator, met, onRead)
             if (met.state === 'large') return readLarge(locator, met, onRead)
             return fill(locator, met.token, onRead)
           })
@@ -184,12 +182,12 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   }
 
   /**
-   * Whether a regeneration may be about to end the session: it has frozen the entry, and nobody has compared that with
-   * the backend since it would have to be over. If its process died after it had put the tombstone into the backend, the
-   * cache was never told.
+   * Whether an entry has to be compared with the backend before anybody is served from it. It may be from before an outage.
+   * Or a regeneration has frozen it, and nobody has compared it since that regeneration would have to be over: if its
+   * process died after it had put the tombstone into the backend, the cache was never told.
    */
-  const mayBeEnding = ({ frozen, writtenAt, trustedAt }: LiveEnvelope): boolean =>
-    frozen && trustedAt < writtenAt + options.thawMs
+  const isToBeCompared = ({ key }: Locator, { frozen, writtenAt, trustedAt }: LiveEnvelope): boolean =>
+    trustedAt < cache.trustFrom(key) || (frozen && trustedAt < writtenAt + options.thawMs)
 
   /**
    * Runs `work`, which reads the backend, as the one flight of a session in this process: others that come meanwhile
