@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -19,7 +18,7 @@ import { locate } from '../../src/session/key.js'
 import { keyNamed, sealingWith } from '../support/sealing.js'
 import { rounds, seed } from '../support/seed.js'
 import { exampleKey, headerTable, vectors } from './data-format.js'
-import { anyLease, anyLive, anyTombstone, key, live, NOW, plain } from './envelopes.js'
+import { anyLease, anyLive, anyTombstone, forged, key, live, NOW, plain } from './envelopes.js'
 
 const lease: LeaseEnvelope = { kind: 'lease', nonce: '0123456789abcdef', expiresAt: NOW + 5_000 }
 const tombstone: TombstoneEnvelope = { kind: 'tombstone', destroyedAt: NOW, expiresAt: NOW + 90_000 }
@@ -40,15 +39,6 @@ function fullOf(tokenBytes: number): Pick<LiveEnvelope, 'writeIds' | 'backendTok
     writeIds: Array.from({ length: 8 }, (_, index) => String(index).repeat(16)),
     backendToken: token64.subarray(0, tokenBytes),
   }
-}
-
-/** Changes bytes and makes the checksum fit again, by the page's own words rather than by the code's. */
-const forged = (bytes: Uint8Array, change: (bytes: Buffer) => void, of: string = key): Buffer => {
-  const copy = Buffer.from(bytes)
-  change(copy)
-  const covered = Buffer.concat([Buffer.from(of), copy.subarray(0, 4), copy.subarray(8)])
-  copy.writeUInt32BE(crc32(covered), 4)
-  return copy
 }
 
 const formatError = expect.objectContaining({ name: 'SessionStoreError', code: 'E_SESSION_FORMAT' })

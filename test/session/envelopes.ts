@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import type { EnvelopeReader, LeaseEnvelope, LiveEnvelope, TombstoneEnvelope } from '../../src/session/envelope.js'
 import { locate } from '../../src/session/key.js'
@@ -111,3 +112,12 @@ export const plain = (envelope: ReturnType<EnvelopeReader>): unknown =>
   envelope.kind === 'live'
     ? { ...envelope, backendToken: Uint8Array.from(envelope.backendToken), data: Uint8Array.from(envelope.data) }
     : envelope
+
+/** Changes bytes and makes the checksum fit again, as anybody can: by the words of the page on the data format. */
+export const forged = (bytes: Uint8Array, change: (bytes: Buffer) => void, of: string = key): Buffer => {
+  const copy = Buffer.from(bytes)
+  change(copy)
+  const covered = Buffer.concat([Buffer.from(of), copy.subarray(0, 4), copy.subarray(8)])
+  copy.writeUInt32BE(crc32(covered), 4)
+  return copy
+}

@@ -1,5 +1,4 @@
 import { createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryBackend } from '../../src/backends/memory/index.js'
@@ -18,7 +17,7 @@ import { sealedBackend } from '../../src/store/tiers/sealed-backend.js'
 import { keyNamed, sealingWith } from '../support/sealing.js'
 import { rounds, seed } from '../support/seed.js'
 import { exampleKey, sealedVectors, vectors } from './data-format.js'
-import { anyLease, anyLive, anyTombstone, key, live, NOW, plain } from './envelopes.js'
+import { anyLease, anyLive, anyTombstone, forged, key, live, NOW, plain } from './envelopes.js'
 
 const [older, current, stranger] = ['older', 'current', 'stranger'].map(keyNamed) as [
   Uint8Array,
@@ -34,14 +33,6 @@ const samples: readonly (readonly [string, Envelope])[] = [
   ['a tombstone', { kind: 'tombstone', destroyedAt: NOW, expiresAt: NOW + 90_000 }],
   ['the mark of a large session', { kind: 'large', refusedBytes: 3_000_000, expiresAt: NOW + 9_999 }],
 ]
-
-/** Changes bytes as somebody does who has no key, but knows how the checksum is made. */
-const forged = (bytes: Uint8Array, change: (bytes: Buffer) => void, of: string = key): Buffer => {
-  const copy = Buffer.from(bytes)
-  change(copy)
-  copy.writeUInt32BE(crc32(Buffer.concat([Buffer.from(of), copy.subarray(0, 4), copy.subarray(8)])), 4)
-  return copy
-}
 
 const judged = (bytes: Uint8Array, by: Sealing | undefined = sealing, of: string = key): string => {
   const read = decodeEnvelope(of, bytes, by)

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { memoryBackend } from '../../src/backends/memory/index.js'
@@ -11,7 +10,7 @@ import type { StoreOptions } from '../../src/store/options.js'
 import type { SealingKey, SealingOptions } from '../../src/store/sealing.js'
 import { sealedBackend } from '../../src/store/tiers/sealed-backend.js'
 import { storedSession } from '../../src/testing/stored-session.js'
-import { live } from '../session/envelopes.js'
+import { forged, live } from '../session/envelopes.js'
 import { everythingSealed, keyNamed, sealingWith } from '../support/sealing.js'
 import { rounds, seed } from '../support/seed.js'
 import { change, type Data, expectCode, increment, loaded, settled, world } from './world.js'
@@ -22,6 +21,10 @@ const byUser: StoreOptions<Data> = { identify: ({ user }) => user as string | un
 
 const ID = 'an id of thirty-two characters..'
 const OTHER = 'another id of thirty-two chars...'
+
+/** An entry with the key check and the checksum of another key, as everybody can make it. */
+const movedTo = (key: string, bytes: Uint8Array): Buffer =>
+  forged(bytes, (copy) => copy.set(encodeEnvelope(key, live()).subarray(8, 16), 8), key)
 
 /** The row of a session as the backend has it, changed by somebody who can write to the database. */
 const tamper = async (
@@ -105,11 +108,7 @@ describe('a store that seals', () => {
     await w.plantEnvelope(ID, live())
     await store.load(ID)
     // The entry of another session, with the key check and the checksum of this one.
-    const bytes = Buffer.from(await w.rawBytes(OTHER))
-    const own = Buffer.from(encodeEnvelope(w.keyOf(ID), live()))
-    bytes.set(own.subarray(8, 16), 8)
-    bytes.writeUInt32BE(crc32(Buffer.concat([Buffer.from(w.keyOf(ID)), bytes.subarray(0, 4), bytes.subarray(8)])), 4)
-    await w.plant(ID, bytes)
+    await w.plant(ID, movedTo(w.keyOf(ID), await w.rawBytes(OTHER)))
     expect((await loaded(store, ID)).data).toEqual({ count: 1 })
     expect(reasons).toEqual(['unsealed', 'seal'])
   })
@@ -222,11 +221,7 @@ describe('somebody who writes to the cache what he likes, without a key', () => 
     const saved = new Map(ids.map((id) => [id, 0]))
     for (const id of ids) await stores[0]?.create({ count: 0 }, { id })
     /** With a checksum that fits, as everybody can make it. */
-    const plant = async (id: string, bytes: Buffer): Promise<void> => {
-      bytes.set(Buffer.from(encodeEnvelope(w.keyOf(id), live())).subarray(8, 16), 8)
-      bytes.writeUInt32BE(crc32(Buffer.concat([Buffer.from(w.keyOf(id)), bytes.subarray(0, 4), bytes.subarray(8)])), 4)
-      await w.plant(id, bytes)
-    }
+    const plant = (id: string, bytes: Buffer): Promise<void> => w.plant(id, movedTo(w.keyOf(id), bytes))
     const hostile: readonly ((id: string, other: string) => Promise<void>)[] = [
       (id) =>
         w.plantEnvelope(id, live({ data: Buffer.from('{"count":-1}'), codecId: 2, version: 99, expiresAt: 2 ** 45 })),
