@@ -140,6 +140,13 @@ export const rowOf = (copy: BackendCopy): QuarantineRow => {
  */
 export const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
 
+/**
+ * Whether what stands there is of a form that this process does not know, or sealed so that it cannot open it. A listing
+ * shows such a session as one that cannot be read, and goes on.
+ */
+export const isUnreadable = (error: unknown): error is SessionStoreError =>
+  isSessionStoreError(error, 'E_SESSION_FORMAT') || isSessionStoreError(error, 'E_SESSION_SEAL')
+
 export const destroyedMeanwhile = (): SessionStoreError =>
   new SessionStoreError(
     'E_SESSION_DESTROYED',

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { forged } from '../session/envelopes.js'
 import { change, loaded, world } from './world.js'
 
 const identify = ({ user }: Record<string, unknown>): string | undefined => user as string | undefined
@@ -42,6 +43,26 @@ test('a listing of the newest state is that of the backend where the cache canno
   await store.create({ n: 1 }, { app: 'shop' })
   cache.unreachable = true
   expect(await store.list({ newest: true })).toMatchObject([{ from: 'backend' }])
+})
+
+test('a listing of the newest state shows a session whose entry a newer release wrote as one that cannot be read, and the others', async () => {
+  const { process, rawBytes, plant, keyOf } = world()
+  const store = process({ identify })
+  const [newer, known] = [await store.create({ user: 'ada', n: 1 }), await store.create({ user: 'ada', n: 2 })]
+  await loaded(store, newer.id)
+  await plant(
+    newer.id,
+    forged(await rawBytes(newer.id), (bytes) => bytes.writeUInt8(99, 3), keyOf(newer.id)),
+  )
+  const unreadable = expect.objectContaining({
+    handle: store.handleOf(newer),
+    error: expect.objectContaining({ code: 'E_SESSION_FORMAT' }),
+  })
+  const readable = expect.objectContaining({ handle: store.handleOf(known), userId: 'ada' })
+  const ofUser = []
+  for await (const info of store.listByUser('ada')) ofUser.push(info)
+  for (const all of [await store.list({ newest: true }), ofUser])
+    expect([...all].sort((one) => (one.error === undefined ? 1 : -1))).toEqual([unreadable, readable])
 })
 
 test('a listing of the newest state goes from page to page', async () => {

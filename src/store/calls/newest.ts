@@ -1,9 +1,8 @@
 import type { ListedSession } from '../../contract/backend.js'
 import type { SessionInfo } from '../../contract/session-store.js'
-import { isSessionStoreError } from '../../errors.js'
 import { isUserUnproved } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
-import { type Context, isUnavailable, userShown } from '../context.js'
+import { type Context, isUnavailable, isUnreadable, userShown } from '../context.js'
 import { limitedEnvelope } from '../idle-ttl.js'
 import type { Showing } from './shown.js'
 
@@ -33,7 +32,7 @@ export const newestOf =
       return shown.ofEntry(locator, envelope, userShown(context, envelope, toldBy(entry)), withData)
     } catch (error) {
       // One session that this process cannot read keeps nobody from seeing the others.
-      if (isSessionStoreError(error, 'E_SESSION_SEAL')) return shown.ofListed({ locator, unreadable: error }, withData)
+      if (isUnreadable(error)) return shown.ofListed({ locator, unreadable: error }, withData)
       if (!isUnavailable(error)) throw error
       return asInBackend()
     }

@@ -1,10 +1,10 @@
 import type { ListedSession, StoredSession } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { SessionFacts, SessionInfo } from '../../contract/session-store.js'
-import { isSessionStoreError, type SessionStoreError } from '../../errors.js'
+import type { SessionStoreError } from '../../errors.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { handleOf } from '../../session/public-handle.js'
-import type { Context } from '../context.js'
+import { type Context, isUnreadable } from '../context.js'
 
 /** A session as a listing shows it: what is recorded of it, and its data if that is asked for. */
 export interface Showing<Data> {
@@ -39,7 +39,7 @@ export const showing = <Data>({ backend, telemetry, values }: Context): Showing<
     try {
       return { ...facts, data: values.decode(copy) as Data }
     } catch (error) {
-      if (!isSessionStoreError(error, 'E_SESSION_FORMAT')) throw error
+      if (!isUnreadable(error)) throw error
       return { ...facts, data: undefined, error }
     }
   }
