@@ -387,6 +387,39 @@ describe('a call whose caller was told that it is late', () => {
   })
 })
 
+describe('an entry that a regeneration has frozen', () => {
+  const frozenSession = async () => {
+    const tiers = world()
+    const store = tiers.process({ touchIntervalMs: 0 })
+    const { id } = await store.create({ n: 0 })
+    await settled()
+    const envelope = await tiers.cached(id)
+    if (envelope?.kind !== 'live') throw new Error('it is not cached')
+    await tiers.plantEnvelope(id, { ...envelope, frozen: true, writtenAt: tiers.runtime.now() })
+    const readsOfBackend = async (): Promise<number> => {
+      const before = tiers.backend.calls.filter((call) => call === 'read').length
+      expect((await store.load(id, { touch: false }))?.data).toEqual({ n: 0 })
+      return tiers.backend.calls.filter((call) => call === 'read').length - before
+    }
+    return { ...tiers, store, id, readsOfBackend }
+  }
+
+  test('is compared with the backend by each reader, until a comparison comes when the regeneration must be over', async () => {
+    const { runtime, readsOfBackend } = await frozenSession()
+    expect([await readsOfBackend(), await readsOfBackend()]).toEqual([1, 1])
+    runtime.advance(60_000)
+    expect([await readsOfBackend(), await readsOfBackend()]).toEqual([1, 0])
+  })
+
+  test('is given to nobody while the backend cannot be asked, and is no session that is not there', async () => {
+    const { store, id, backend } = await frozenSession()
+    backend.unreachable = true
+    await expectCode(store.load(id), 'E_SESSION_UNAVAILABLE')
+    backend.unreachable = false
+    expect((await loaded(store, id)).data).toEqual({ n: 0 })
+  })
+})
+
 describe('a conflict function', () => {
   test('is given copies of its own each time it is asked', async () => {
     const { process, processWithTiers } = world()
