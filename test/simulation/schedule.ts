@@ -323,9 +323,14 @@ const inspectUsers = async (
     const { session: name, outcome } = await client.create(user)
     const session = world.sessions.get(name)
     if (session !== undefined) made.push(session)
-    const isFull = limit?.onTooMany === 'refuse' && living >= limit.most
-    if ((outcome.is === 'ok') === isFull && !world.clocksStepped)
-      world.violated('limit', name, `${user} had ${living} sessions in the end, and the login ended as ${outcome.is}`)
+    const isFull = (sessions: number): boolean => limit?.onTooMany === 'refuse' && sessions >= limit.most
+    const isAsMeant = outcome.is === 'ok' ? !isFull(living.known) : isFull(living.all)
+    if (!isAsMeant && !world.clocksStepped)
+      world.violated(
+        'limit',
+        name,
+        `${user} had ${living.all} sessions in the end, and the login ended as ${outcome.is}`,
+      )
     world.users.judgeLimit()
     if (endsWithLogout) await client.logOut(user, undefined)
   }

@@ -212,17 +212,24 @@ export class Users {
     }
   }
 
-  /** How many sessions of a user the backend has. */
-  countOf(user: string): number {
+  /**
+   * How many sessions of a user the backend has, and of how many somebody knows the id: a regeneration whose process died
+   * leaves one that nobody knows, which has the seat of the old one.
+   */
+  countOf(user: string): { readonly all: number; readonly known: number } {
     const { epoch } = this.#world.backendServer.recordOf(user)
     const now = this.#world.epochNow()
-    return [...this.#world.backendServer.rows.values()].filter(
-      (row) =>
-        row.state === 'live' &&
-        row.session.userId === user &&
-        row.session.userEpoch >= epoch &&
-        row.session.expiresAt > now,
-    ).length
+    const keys = [...this.#world.backendServer.rows]
+      .filter(
+        ([, row]) =>
+          row.state === 'live' &&
+          row.session.userId === user &&
+          row.session.userEpoch >= epoch &&
+          row.session.expiresAt > now,
+      )
+      .map(([key]) => key)
+    const known = new Set([...this.#world.sessions.values()].map(({ key }) => key))
+    return { all: keys.length, known: keys.filter((key) => known.has(key)).length }
   }
 
   /** No user has more sessions than he may, of those that are acknowledged as his. */
