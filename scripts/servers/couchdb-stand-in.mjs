@@ -46,6 +46,37 @@ app.dbWrapper.registerWrapper((_, db, next) => {
   return next()
 })
 
+/**
+ * Brings an index up to date while nobody writes. It would not find a document that is new to the index and is written to
+ * meanwhile: it passes over the version before, as there is a later one, and has not come to that one yet. CouchDB goes
+ * through the documents as they stood when it began.
+ */
+app.dbWrapper.registerWrapper((_, db, next) => {
+  let looks = Promise.resolve()
+  const writes = new Set()
+  const ending = (call, args) =>
+    new Promise((end) => {
+      const answer = args.pop()
+      call(...args, (...told) => {
+        end()
+        answer(...told)
+      })
+    })
+  const write = db._bulkDocs.bind(db)
+  db._bulkDocs = (...args) => {
+    const isDone = looks.then(() => ending(write, args))
+    writes.add(isDone)
+    void isDone.then(() => writes.delete(isDone))
+  }
+  for (const name of ['query', 'find']) {
+    const look = db[name].bind(db)
+    db[name] = (...args) => {
+      looks = Promise.all([looks, ...writes]).then(() => ending(look, args))
+    }
+  }
+  return next()
+})
+
 const [portFile, port, admin, password] = process.argv.slice(2)
 if (admin !== undefined) app.couchConfig.set('admins', admin, password, () => {})
 /** It does not know `_revs_limit`, which is by database; the number is kept and given, and has no effect. */

@@ -390,7 +390,8 @@ export type ListedSession =
  * A backend that can tell what it holds. The cache cannot; so a listing is as old as the last flush.
  *
  * A listing goes from page to page: each call does a bounded piece of work, and the next one begins where it ended, however
- * many tombstones stand before that. Both listings reject with `E_CONFIG`, before anything is asked, where `after` is no
+ * many tombstones stand before that. What was there before a call began it finds, also where that is written to meanwhile:
+ * a session that a listing passes over survives when its user is logged out everywhere. Both listings reject with `E_CONFIG`, before anything is asked, where `after` is no
  * key of the namespace (`assertCursor`). The locators name the session where it stands: also its birth month, for a backend
  * that needs it.
  */

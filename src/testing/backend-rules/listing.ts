@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { KeyListOptions, ListedSession, Page, StoredSession } from '../../contract/backend.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { sampleLineage, sampleLocator, sampleWriteId, storedSession } from '../stored-session.js'
-import { at, type Bench, insertNew, plain, type Rule, times } from './rule.js'
+import { at, type Bench, insertNew, nextOf, plain, type Rule, times } from './rule.js'
 
 const asked = ({ enumerable }: Bench): NonNullable<Bench['enumerable']> => {
   if (enumerable === undefined) assert.fail('the subject cannot list')
@@ -94,6 +94,38 @@ export const LISTING: readonly Rule[] = [
       )
       assert.ok(pages.every(({ length }) => length <= 5))
       assert.deepEqual(pages.flat().map(keyOf), keys)
+    },
+  },
+  {
+    title: 'a listing finds what was there before it began, also what is written to meanwhile',
+    check: async (bench) => {
+      const backend = asked(bench)
+      const now = bench.now()
+      const namespace = `meanwhile${sampleLineage()}`
+      const expected: CacheKey[] = []
+      for (let round = 0; round < 8; round += 1) {
+        const sessions = times(8, () => ({
+          locator: sampleLocator({ namespace }),
+          session: storedSession({ createdAt: now, userId: 'somebody' }),
+        }))
+        await Promise.all(sessions.map(({ locator, session }) => insertNew(backend, locator, session)))
+        expected.push(...sessions.map(({ locator }) => locator.key))
+        let isListed = false
+        const goOn = async (locator: Locator, first: StoredSession): Promise<void> => {
+          for (let session = first, written = 0; !isListed && written < 50; written += 1) {
+            const next = nextOf(locator, session)
+            assert.equal((await backend.update([next]))[0]?.outcome, 'applied')
+            session = next.session
+          }
+        }
+        const [{ entries }] = await Promise.all([
+          backend.listKeys({ namespace, userId: 'somebody', now, limit: 100 }).finally(() => {
+            isListed = true
+          }),
+          ...sessions.map(({ locator, session }) => goOn(locator, session)),
+        ])
+        assert.deepEqual(sorted(keysOf(entries)), sorted(expected))
+      }
     },
   },
   {
