@@ -99,6 +99,9 @@ export const inVariables = (error: unknown, owner: Owner, { variables }: FromEnv
     const known = VARIABLES.find((variable) => variable.owner === owner && variable.option === option)?.name
     return given ?? (owner === 'store' ? undefined : known) ?? option
   }
-  const message = error.message.replace(/`([a-zA-Z]+)(?:\[\d+\])*`/g, (_all, option: string) => `\`${nameOf(option)}\``)
+  const message = error.message.replace(
+    /`([a-zA-Z]+(?:\.[a-zA-Z]+)?)(?:\[\d+\])*`/g,
+    (_all, option: string) => `\`${nameOf(option)}\``,
+  )
   return new SessionStoreError('E_CONFIG', message, { cause: error.cause })
 }

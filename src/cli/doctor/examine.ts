@@ -146,12 +146,14 @@ const memcachedFindings = async ({ options, read }: Patient, health: TierHealth)
       const before = runtime.now()
       const statistics = await statisticsOf(server, {
         credentials: resolved.credentials,
+        tls: resolved.tls,
         timeoutMs: resolved.connectTimeoutMs + resolved.operationTimeoutMs,
         runtime,
       })
       return judgeMemcached({
         tier,
         host: 'host' in server.target ? server.target.host : server.target.path,
+        tls: resolved.tls,
         statistics,
         askedAtMs: (before + runtime.now()) / 2,
         maxClockSkewMs,
