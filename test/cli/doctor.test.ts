@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { quoteIdentifier } from '../../src/backends/postgres/setup-names.js'
@@ -257,7 +260,11 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
 })
 
 skipUnless('nonstick doctor and TLS', await tlsMemcached(), ({ authority, start }) => {
-  afterAll(() => authority.remove())
+  const folder = mkdtempSync(join(tmpdir(), 'nonstick-doctor-'))
+  afterAll(() => {
+    authority.remove()
+    rmSync(folder, { recursive: true, force: true })
+  })
 
   const findings = async (env: Readonly<Record<string, string>>): Promise<readonly Finding[]> => {
     const ended = await nonstick(['doctor', '--json'], { env: { NONSTICK_BACKEND: 'memory', ...env } })
@@ -281,6 +288,14 @@ skipUnless('nonstick doctor and TLS', await tlsMemcached(), ({ authority, start 
       expect(await findings({ NONSTICK_CACHE: `memcacheds://${server.address}` })).toMatchObject([
         { check: 'cache-down', severity: 'fault', finding: expect.stringContaining('`tls.ca`') },
       ])
+      const module = join(folder, 'sessions.mjs')
+      const memcachedUrl = new URL('../../dist/caches/memcached/index.js', import.meta.url).href
+      const options = { servers: server.address, tls: { rejectUnauthorized: false } }
+      writeFileSync(
+        module,
+        `import { memcached } from '${memcachedUrl}'\nexport default { cache: memcached(${JSON.stringify(options)}) }\n`,
+      )
+      expect(await findings({ NONSTICK_CONFIG: module })).toMatchObject([{ check: 'cache-tls-unverified' }])
       const stats = await nonstick(['stats', '--json'], {
         env: { ...ca, NONSTICK_BACKEND: 'memory', NONSTICK_CACHE: `memcacheds://${server.address}` },
       })
