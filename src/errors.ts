@@ -262,10 +262,13 @@ export const areOptions = (value: unknown): value is object =>
 /**
  * Complains about options that are none, and about the first option that nobody would read. Nothing of it is shown: a
  * misspelt `password` is one still.
+ *
+ * @param within what stands before their names, where they are the options of an option: `tls.`
  */
 export const refuseUnknownOptions = (
   options: unknown,
   known: { has(name: string): boolean; keys(): Iterable<string> },
+  within = '',
 ): void => {
   if (!areOptions(options)) {
     const cure = typeof options === 'function' ? { cure: 'there are no callbacks; await what the call gives' } : {}
@@ -275,6 +278,6 @@ export const refuseUnknownOptions = (
     if (!known.has(name))
       throw new SessionStoreError(
         'E_CONFIG',
-        `Expected \`${name}\` to be left out: there is no such option${didYouMean(name, known.keys())}`,
+        `Expected \`${within}${name}\` to be left out: there is no such option${didYouMean(name, known.keys())}`,
       )
 }

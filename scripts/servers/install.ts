@@ -17,6 +17,7 @@ const MEMCACHED: Wanted = { name: 'memcached', find: findMemcached, debian: ['me
 const FOR_TESTS: readonly Wanted[] = [
   { name: 'pgbouncer', find: () => findExecutable('pgbouncer'), debian: ['pgbouncer'] },
   { name: 'saslpasswd2', find: () => findExecutable('saslpasswd2'), debian: ['sasl2-bin', 'libsasl2-modules'] },
+  { name: 'openssl', find: () => findExecutable('openssl'), debian: ['openssl'] },
   { name: 'psql', find: findPsql, debian: ['postgresql-client'] },
 ]
 
@@ -47,7 +48,7 @@ export const ensureMemcached = (say: Say = toStandardError): string | undefined 
 }
 
 /**
- * Installs pgbouncer, saslpasswd2 and psql where they are missing and this program is root on Debian; starts none
+ * Installs pgbouncer, saslpasswd2, openssl and psql where they are missing and this program is root on Debian; starts none
  * of their services. Elsewhere it does nothing: the tests that lack a program say so when they are skipped.
  *
  * @param say receives one sentence per step; standard error by default

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { connect, type NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { findMemcached } from './find.js'
 import { lastLines, removeFolder, type StartedProcess, startProcess, waitUntil } from './process.js'
 
@@ -14,10 +15,19 @@ export interface MemcachedOptions {
   readonly extraArgs?: readonly string[]
   /** Added to memcached's environment, for instance `{ SASL_CONF_PATH: … }`. */
   readonly env?: NodeJS.ProcessEnv
+  /** Speaks TLS, with these files in PEM. */
+  readonly tls?: MemcachedTlsFiles
   /** Memory for entries, in MiB. @default 64 */
   readonly memoryMb?: number
   /** Where stdout and stderr go. By default into the server's folder, which vanishes with it. */
   readonly logFile?: string
+}
+
+export interface MemcachedTlsFiles {
+  readonly cert: string
+  readonly key: string
+  /** The authority of the certificates without which no client is let in. By default none is asked for. */
+  readonly clientCa?: string
 }
 
 /** A real memcached on loopback that this program started. */
@@ -63,6 +73,7 @@ export const startMemcached = async (options: MemcachedOptions = {}): Promise<Me
       ...['-U', '0', '-m', String(options.memoryMb ?? 64), '-t', '2'],
       // memcached refuses to run as root unless told that this is meant.
       ...(process.getuid?.() === 0 ? ['-u', 'root'] : []),
+      ...(options.tls === undefined ? [] : tlsArgs(options.tls)),
       ...(options.extraArgs ?? []),
     ]
     const started = await startProcess({
@@ -79,7 +90,9 @@ export const startMemcached = async (options: MemcachedOptions = {}): Promise<Me
         async () => {
           if (started.isGone()) throw new Error(complaint())
           if (port === -1) port = readPort(portFile) ?? -1
-          return port !== -1 && answers(socket === undefined ? { host: '127.0.0.1', port } : { path: socket }, options)
+          if (port === -1) return false
+          const where = socket === undefined ? { host: '127.0.0.1', port } : { path: socket }
+          return options.tls === undefined ? await answers(where, options) : await shakesHands(where)
         },
         10_000,
         complaint,
@@ -141,6 +154,25 @@ const readPort = (file: string): number | undefined => {
   const port = /^TCP INET: (\d+)$/m.exec(readFileSync(file, 'utf8'))?.[1]
   return port === undefined ? undefined : Number(port)
 }
+
+const tlsArgs = ({ cert, key, clientCa }: MemcachedTlsFiles): readonly string[] => {
+  const asks = clientCa === undefined ? [] : [`ssl_ca_cert=${clientCa}`, 'ssl_verify_mode=2']
+  return ['-Z', '-o', [`ssl_chain_cert=${cert}`, `ssl_key=${key}`, ...asks].join(',')]
+}
+
+/** Whether it is through with a handshake of TLS, whoever it is and whether or not it lets us in. */
+const shakesHands = (where: NetConnectOpts): Promise<boolean> =>
+  new Promise((resolve) => {
+    const connection = connectTls({ ...where, rejectUnauthorized: false })
+    const settle = (answered: boolean): void => {
+      connection.destroy()
+      resolve(answered)
+    }
+    connection.setTimeout(500, () => settle(false))
+    connection.once('secureConnect', () => settle(true))
+    connection.once('error', () => settle(false))
+    connection.once('close', () => settle(false))
+  })
 
 /** Asks for the version, which memcached tells without authentication too. */
 const answers = (where: NetConnectOpts, options: MemcachedOptions): Promise<boolean> =>

@@ -20,7 +20,7 @@ export interface Login {
 
 const A_CACHE =
   'Memcached servers, such as `cache1:11211,cache2:11211`, with weights `cache1:11211=2,cache2:11211=1`, with a ' +
-  'login `memcached://user:password@cache1:11211`, or `memory`'
+  'login `memcached://user:password@cache1:11211`, through TLS `memcacheds://cache1:11211`, or `memory`'
 
 const A_BACKEND =
   'a URL of the database, `postgres://user:password@host:5432/database` or `couchdb+https://user:password@host:6984`, ' +
@@ -32,18 +32,22 @@ const refused = (variable: string, expected: string, text: string, cure?: string
 /** @throws SessionStoreError `E_CONFIG`, without any of the text: a password may stand in it */
 export const cachePlaceOf = (variable: string, text: string): CachePlace => {
   if (text === 'memory') return { kind: 'memory' }
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]
-  if (scheme !== undefined && scheme.toLowerCase() !== 'memcached') throw refused(variable, A_CACHE, text)
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase()
+  if (scheme !== undefined && !/^memcacheds?$/.test(scheme)) throw refused(variable, A_CACHE, text)
   const rest = scheme === undefined ? text : text.slice(scheme.length + 3)
   const at = scheme === undefined ? -1 : rest.lastIndexOf('@')
   const list = rest.slice(at + 1).replace(/\/$/, '')
   if (list.trim() === '') throw refused(variable, A_CACHE, text)
   return {
     kind: 'memcached',
-    servers: list.split(',').map((item) => weighted(variable, item, text)),
+    servers: list.split(',').map((item) => withScheme(scheme, weighted(variable, item, text))),
     ...(at < 0 ? {} : { login: loginOf(variable, rest.slice(0, at), text) }),
   }
 }
+
+/** The cache itself knows what the scheme asks for. One that asks for nothing is left out. */
+const withScheme = (scheme: string | undefined, [address, weight]: CacheServers[number]): CacheServers[number] =>
+  scheme === 'memcacheds' && !address.includes('://') ? [`memcacheds://${address}`, weight] : [address, weight]
 
 const weighted = (variable: string, item: string, text: string): readonly [string, number] => {
   const [, address = '', weight] = /^(.*?)(?:=([^=]*))?$/.exec(item.trim()) ?? []

@@ -3,7 +3,7 @@ import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
 import { invalidOption, SessionStoreError } from '../errors.js'
 import type { CachePlace } from './places.js'
-import { type FromEnvironment, inVariables } from './read.js'
+import { type FromEnvironment, type Given, inVariables } from './read.js'
 import type { Owner } from './variables.js'
 
 /** What the tiers go by besides the environment. */
@@ -36,7 +36,17 @@ export const memcachedOptionsOf = (
     throw invalidOption('NONSTICK_MEMCACHED_USERNAME', 'left out where `NONSTICK_CACHE` names a user', '', {
       secret: true,
     })
-  return { servers, ...options.memcached, ...login }
+  return { servers, ...withTls(options.memcached), ...login }
+}
+
+/** Options of TLS ask for TLS, as they do in a program: `tls: { ca }`. */
+const withTls = (given: Given): Given => {
+  const isOfTls = ([option]: readonly [string, unknown]): boolean => option.startsWith('tls.')
+  const all = Object.entries(given)
+  const tls = all.filter(isOfTls).map(([option, value]) => [option.slice('tls.'.length), value] as const)
+  if (tls.length === 0) return given
+  if (given['tls'] === false) throw invalidOption('tls', 'true or left out where an option of TLS is given', false)
+  return { ...Object.fromEntries(all.filter((each) => !isOfTls(each))), tls: Object.fromEntries(tls) }
 }
 
 /**

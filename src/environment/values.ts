@@ -1,5 +1,6 @@
 /** How the text of an environment variable becomes the value of an option. Nothing is guessed: what is unclear is refused. */
-import { invalidOption } from '../errors.js'
+import { codeIn, invalidOption } from '../errors.js'
+import { fileContents } from '../tools/file-contents.js'
 
 /** Reads a text that is not empty. @throws SessionStoreError `E_CONFIG`, which names the variable and shows none of the text */
 export type Reader = (variable: string, text: string) => unknown
@@ -38,3 +39,17 @@ export const asBoolean: Reader = (variable, text) => {
 
 /** Names with commas between them. */
 export const asList: Reader = (_variable, text) => text.split(',').map((item) => item.trim())
+
+/** The path of a file in PEM, which is read now, to complain in time, and again at each new connection. */
+export const asPemFile: Reader = (variable, path) => {
+  const refused = (because: string): Error =>
+    invalidOption(variable, `the path of a file in PEM that can be read (${because})`, path)
+  let contents: () => string
+  try {
+    contents = fileContents(path)
+  } catch (cause) {
+    throw refused(codeIn(cause) ?? 'it cannot be read')
+  }
+  if (!contents().includes('-----BEGIN ')) throw refused('there is no PEM in it')
+  return contents
+}

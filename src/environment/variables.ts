@@ -2,9 +2,10 @@
 import type { CouchdbOptions } from '../backends/couchdb/options.js'
 import type { PostgresOptions } from '../backends/postgres/options.js'
 import type { MemcachedOptions } from '../caches/memcached/options.js'
+import type { MemcachedTls } from '../caches/memcached/tls.js'
 import type { StoreOptions } from '../store/options.js'
 import type { SealingOptions } from '../store/sealing.js'
-import { asBoolean, asList, asMilliseconds, asNumber, asText, type Reader } from './values.js'
+import { asBoolean, asList, asMilliseconds, asNumber, asPemFile, asText, type Reader } from './values.js'
 
 /** Each option of a part: how a text gives it, or why none does. */
 type Readers<Options> = { readonly [Name in keyof Options]-?: Reader | NotByText }
@@ -69,6 +70,7 @@ const SEALING: Readers<SealingOptions> = {
 
 const MEMCACHED: Readers<MemcachedOptions> = {
   servers: BY_PLACE,
+  tls: asBoolean,
   username: asText,
   password: asText,
   operationTimeoutMs: asMilliseconds,
@@ -81,6 +83,17 @@ const MEMCACHED: Readers<MemcachedOptions> = {
   log: NO_TEXT,
   placement: NO_TEXT,
   runtime: NO_TEXT,
+}
+
+const MEMCACHED_TLS: Readers<MemcachedTls> = {
+  ca: asPemFile,
+  cert: asPemFile,
+  key: asPemFile,
+  passphrase: asText,
+  servername: asText,
+  minVersion: asText,
+  ciphers: asText,
+  rejectUnauthorized: asBoolean,
 }
 
 const POSTGRES: Readers<PostgresOptions> = {
@@ -133,12 +146,17 @@ export type Owner = 'store' | 'sealing' | 'memcached' | 'postgres' | 'couchdb'
 export interface Variable {
   readonly name: string
   readonly owner: Owner
+  /** Its name; that of an option of an option with both: `tls.ca`. */
   readonly option: string
   readonly read: Reader
 }
 
-/** `maxStaleCount` becomes `MAX_STALE_COUNT`. */
-const capitals = (option: string): string => option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()
+/** `maxStaleCount` becomes `MAX_STALE_COUNT`, and `tls.ca` becomes `TLS_CA`. */
+const capitals = (option: string): string =>
+  option
+    .replace(/[A-Z]/g, (letter) => `_${letter}`)
+    .replace('.', '_')
+    .toUpperCase()
 
 /** Names that `nonstick setup` has had from the beginning. */
 const OLDER_NAMES: Readonly<Record<string, string>> = {
@@ -153,11 +171,15 @@ const variablesOf = (owner: Owner, readers: Readonly<Record<string, Reader | Not
     return [{ name: OLDER_NAMES[name] ?? name, owner, option, read }]
   })
 
+const within = (outer: string, readers: Readonly<Record<string, Reader | NotByText>>): typeof readers =>
+  Object.fromEntries(Object.entries(readers).map(([option, read]) => [`${outer}.${option}`, read]))
+
 /** Every variable that gives an option; `NONSTICK_CACHE` and `NONSTICK_BACKEND` say where the tiers are. */
 export const VARIABLES: readonly Variable[] = [
   ...variablesOf('store', STORE),
   ...variablesOf('sealing', SEALING),
   ...variablesOf('memcached', MEMCACHED),
+  ...variablesOf('memcached', within('tls', MEMCACHED_TLS)),
   ...variablesOf('postgres', POSTGRES),
   ...variablesOf('couchdb', COUCHDB),
 ]

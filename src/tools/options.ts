@@ -141,6 +141,7 @@ export const aRuntime: Kind<Runtime> = having('a Runtime', ['now', 'monotonicMs'
  *
  * @param call what the options were given to, for the complaint: `memcached(options)`
  * @param example what they look like: `{ servers }`
+ * @param within what stands before their names, where they are the options of an option: `tls.`
  * @throws SessionStoreError `E_CONFIG` about the first mistake
  */
 export const checkOptions = <Options extends object>(
@@ -148,16 +149,17 @@ export const checkOptions = <Options extends object>(
   options: Options,
   kinds: Kinds<Options>,
   example?: string,
+  within = '',
 ): void => {
   if (!areOptions(options)) {
     const expected = example === undefined ? 'an object' : `an object such as \`${example}\``
     const cure = usualCure(options, false)
     throw invalidOption(call, expected, options, { secret: true, ...(cure === undefined ? {} : { cure }) })
   }
-  refuseUnknownOptions(options, new Set(Object.keys(kinds)))
+  refuseUnknownOptions(options, new Set(Object.keys(kinds)), within)
   for (const name of Object.keys(kinds) as (keyof Options & string)[]) {
     const kind = kinds[name] as Kind<unknown>
-    if (options[name] !== undefined || 'isRequired' in kind) checkedOption(name, options[name], kind)
+    if (options[name] !== undefined || 'isRequired' in kind) checkedOption(`${within}${name}`, options[name], kind)
   }
 }
 

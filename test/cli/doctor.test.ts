@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { quoteIdentifier } from '../../src/backends/postgres/setup-names.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import type { Finding } from '../../src/cli/doctor/finding.js'
+import { judgeMemcached } from '../../src/cli/doctor/judge-memcached.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { couchForThisFile } from '../backends/couchdb/server.js'
 import { clusterForThisFile } from '../backends/postgres/cluster.js'
+import { tlsMemcached } from '../support/certificates.js'
 import { type MemcachedServer, ownMemcached, skipUnless } from '../support/servers.js'
 import { jsonOf, nonstick } from './command.js'
 
@@ -252,6 +257,72 @@ skipUnless('nonstick doctor', await ownMemcached(), (startMemcached) => {
       }
     })
   })
+})
+
+skipUnless('nonstick doctor and TLS', await tlsMemcached(), ({ authority, start }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'nonstick-doctor-'))
+  afterAll(() => {
+    authority.remove()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const findings = async (env: Readonly<Record<string, string>>): Promise<readonly Finding[]> => {
+    const ended = await nonstick(['doctor', '--json'], { env: { NONSTICK_BACKEND: 'memory', ...env } })
+    expect(ended.stderr).toBe('')
+    return jsonOf<Said>(ended).findings.filter(({ check }) => check.startsWith('cache'))
+  }
+
+  test('looks through TLS, and warns of servers that are not verified and of certificates that end soon', async () => {
+    const { certFile, keyFile } = authority.issue({ days: 60 })
+    const server = await start({ tls: { cert: certFile, key: keyFile } })
+    const soon = authority.issue({ days: 3 })
+    const other = await start({ tls: { cert: soon.certFile, key: soon.keyFile } })
+    try {
+      const ca = { NONSTICK_MEMCACHED_TLS_CA: authority.caFile }
+      expect(await findings({ ...ca, NONSTICK_CACHE: `memcacheds://${server.address}` })).toEqual([])
+      expect(await findings({ ...ca, NONSTICK_CACHE: `memcacheds://${other.address}` })).toMatchObject([
+        { check: 'cache-certificate', severity: 'warning', tier: `memcached ${other.address}` },
+      ])
+      const unverified = { NONSTICK_CACHE: server.address, NONSTICK_MEMCACHED_TLS_REJECT_UNAUTHORIZED: 'false' }
+      expect(await findings(unverified)).toMatchObject([{ check: 'cache-tls-unverified', severity: 'warning' }])
+      expect(await findings({ NONSTICK_CACHE: `memcacheds://${server.address}` })).toMatchObject([
+        { check: 'cache-down', severity: 'fault', finding: expect.stringContaining('`tls.ca`') },
+      ])
+      const module = join(folder, 'sessions.mjs')
+      const memcachedUrl = new URL('../../dist/caches/memcached/index.js', import.meta.url).href
+      const options = { servers: server.address, tls: { rejectUnauthorized: false } }
+      writeFileSync(
+        module,
+        `import { memcached } from '${memcachedUrl}'\nexport default { cache: memcached(${JSON.stringify(options)}) }\n`,
+      )
+      expect(await findings({ NONSTICK_CONFIG: module })).toMatchObject([{ check: 'cache-tls-unverified' }])
+      const stats = await nonstick(['stats', '--json'], {
+        env: { ...ca, NONSTICK_BACKEND: 'memory', NONSTICK_CACHE: `memcacheds://${server.address}` },
+      })
+      expect(stats).toMatchObject({ code: 0, stderr: '' })
+      expect(stats.stdout).not.toContain('"error"')
+    } finally {
+      await Promise.all([server.stop(), other.stop()])
+    }
+  })
+})
+
+test('a cache on another machine is to be reached through TLS, and one on this machine need not be', () => {
+  const judged = (host: string, tls: object | undefined): readonly string[] =>
+    judgeMemcached({
+      tier: `memcached ${host}:11211`,
+      host,
+      tls,
+      statistics: { general: {}, settings: {}, items: {}, certificateEndsAt: undefined },
+      askedAtMs: 0,
+      maxClockSkewMs: 0,
+      maxValueBytes: 1_000_000,
+      idleTtlMs: 1_000,
+    }).map(({ check, severity }) => `${check} ${severity}`)
+  expect(judged('cache1', undefined)).toEqual(['cache-in-the-clear warning'])
+  expect(judged('cache1', {})).toEqual([])
+  expect(judged('127.0.0.1', undefined)).toEqual([])
+  expect(judged('127.0.0.1', { rejectUnauthorized: false })).toEqual(['cache-tls-unverified warning'])
 })
 
 const couch = couchForThisFile()

@@ -1,5 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { resolveOptions } from '../../src/caches/memcached/options.js'
+import { memcachedOptionsOf } from '../../src/environment/tiers.js'
 import { KNOWN_NAMES, VARIABLES } from '../../src/environment/variables.js'
 import { optionsFromEnv } from '../../src/from-env.js'
 import { type FromEnvOptions, isSessionStoreError, sessionStoreFromEnv } from '../../src/index.js'
@@ -97,6 +102,20 @@ describe('sessionStoreFromEnv', () => {
         ['cache2:11211', 2],
       ],
     ],
+    [
+      'memcacheds://ann:se%40cret@cache1:11211,cache2=2',
+      [
+        ['memcacheds://cache1:11211', 1],
+        ['memcacheds://cache2', 2],
+      ],
+    ],
+    [
+      'memcacheds://cache1,MEMCACHEDS://cache2=2',
+      [
+        ['memcacheds://cache1', 1],
+        ['MEMCACHEDS://cache2', 2],
+      ],
+    ],
     ['/run/memcached.sock', [['/run/memcached.sock', 1]]],
     ['[::1]:11211', [['[::1]:11211', 1]]],
   ])('reads the servers of the cache from %s', async (text, servers) => {
@@ -181,6 +200,14 @@ describe('sessionStoreFromEnv', () => {
     ['NONSTICK_CACHE', 'cache1,cache1'],
     ['NONSTICK_CACHE', 'ann:hunter2@cache1'],
     ['NONSTICK_CACHE', 'memcached://hunter2@cache1'],
+    ['NONSTICK_CACHE', 'memcacheds://hunter2@cache1'],
+    ['NONSTICK_CACHE', 'memcacheds:///run/memcached.sock'],
+    ['NONSTICK_CACHE', 'memcacheds://cache1,memcached://cache2'],
+    ['NONSTICK_MEMCACHED_TLS', 'perhaps'],
+    ['NONSTICK_MEMCACHED_TLS_CA', '/nowhere/hunter2.pem'],
+    ['NONSTICK_MEMCACHED_TLS_CA', fileURLToPath(new URL('../../package.json', import.meta.url))],
+    ['NONSTICK_MEMCACHED_TLS_SERVERNAME', '10.0.0.1'],
+    ['NONSTICK_MEMCACHED_TLS_MIN_VERSION', 'TLSv1.1'],
     ['NONSTICK_BACKEND', 'mysql://ann:hunter2@db/app'],
     ['NONSTICK_BACKEND', 'postgres://ann:hunter2@/x@db/app'],
     ['NONSTICK_BACKEND', 'postgres://ann:hunter2@db/app?sslmode=perhaps'],
@@ -238,6 +265,46 @@ describe('sessionStoreFromEnv', () => {
     )
     const both = { ...TIERS, NONSTICK_CACHE: 'memcached://ann:hunter2@cache1', NONSTICK_MEMCACHED_USERNAME: 'ann' }
     expect(await refusal(both)).toContain('`NONSTICK_MEMCACHED_USERNAME`')
+  })
+
+  test('asks for TLS by `memcacheds://` or by a variable, and not by both ways and against it', async () => {
+    const tlsOf = async (env: Env): Promise<unknown> => {
+      const { read } = await optionsFromEnv({ env: { ...TIERS, ...env } })
+      return read.cache?.kind === 'memcached'
+        ? resolveOptions(memcachedOptionsOf(read, read.cache) as never).tls
+        : 'none'
+    }
+    expect(await tlsOf({})).toBeUndefined()
+    expect(await tlsOf({ NONSTICK_MEMCACHED_TLS: 'no' })).toBeUndefined()
+    expect(await tlsOf({ NONSTICK_MEMCACHED_TLS: 'yes' })).toEqual({})
+    expect(await tlsOf({ NONSTICK_CACHE: 'memcacheds://cache1' })).toEqual({})
+    const named = {
+      NONSTICK_MEMCACHED_TLS_SERVERNAME: 'cache.example',
+      NONSTICK_MEMCACHED_TLS_REJECT_UNAUTHORIZED: 'no',
+    }
+    expect(await tlsOf(named)).toEqual({ servername: 'cache.example', rejectUnauthorized: false })
+    for (const env of [{ ...named }, { NONSTICK_CACHE: 'memcacheds://cache1' }])
+      expect(await refusal({ ...TIERS, ...env, NONSTICK_MEMCACHED_TLS: 'false' })).toContain('`NONSTICK_MEMCACHED_TLS`')
+    const key = await refusal({ ...TIERS, NONSTICK_MEMCACHED_TLS_PASSPHRASE: 'hunter2' })
+    expect(key).toContain('`NONSTICK_MEMCACHED_TLS_KEY`')
+    expect(key).not.toContain('hunter2')
+  })
+
+  test('reads a certificate from its file at each connection, so that a renewed one is taken', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nonstick-env-'))
+    const file = join(folder, 'ca.pem')
+    try {
+      writeFileSync(file, '-----BEGIN CERTIFICATE-----\nfirst')
+      const { read } = await optionsFromEnv({ env: { ...TIERS, NONSTICK_MEMCACHED_TLS_CA: file } })
+      const give = read.options.memcached['tls.ca'] as () => string
+      expect(give()).toContain('first')
+      writeFileSync(file, '-----BEGIN CERTIFICATE-----\nsecond')
+      expect(give()).toContain('second')
+      rmSync(file)
+      expect(give()).toContain('second')
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   test('joins what the call gives, and counts the environment more', async () => {

@@ -1,7 +1,7 @@
 /** Whether a connection is encrypted, and against what the server's certificate is checked. */
-import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { SessionStoreError } from '../../errors.js'
+import { fileContents } from '../../tools/file-contents.js'
 import { refusedParameter } from './connection-string.js'
 
 export type Ssl = boolean | TlsOptions
@@ -116,22 +116,13 @@ const filesOf = (parameters: ReadonlyMap<string, string>): Files => {
   return files
 }
 
-/** Read now, to complain in time, and again for each connection: certificates are renewed under running programs. */
+/** Read now, to complain in time, and again for each connection. */
 const contentsOf = (parameter: string, path: string): (() => string) => {
-  let contents: string
   try {
-    contents = readFileSync(path, 'utf8')
+    return fileContents(path)
   } catch (cause) {
     const { code = 'unreadable' } = cause as { readonly code?: string }
     throw refusedParameter(parameter, `a file that can be read (${code})`)
-  }
-  return () => {
-    try {
-      contents = readFileSync(path, 'utf8')
-    } catch {
-      // In the middle of being replaced, perhaps. What was read before is the best there is.
-    }
-    return contents
   }
 }
 

@@ -1,4 +1,3 @@
-import { connect, type Socket } from 'node:net'
 import memjs from 'memjs'
 import type { Cancel, Runtime } from '../../contract/time.js'
 import { isError } from '../../tools/is-error.js'
@@ -6,11 +5,15 @@ import { type Answer, type Connection, type Generation, Late, Unsent } from './c
 import { encode, type Frame, FrameReader, type Head } from './frames.js'
 import { type CacheRequest, IMPOSSIBLE_LENGTH, longestBody, mismatch, OPCODE } from './protocol.js'
 import type { ServerAddress } from './servers.js'
-import { HUNG_UP, strangerOf } from './strangers.js'
+import { strangerOf } from './strangers.js'
+import type { MemcachedTls } from './tls.js'
+import { openWire, type Wire } from './wire.js'
 
 export interface ServerOptions {
   readonly log: (line: string) => void
   readonly runtime: Runtime
+  /** How the connection is encrypted. @default not at all */
+  readonly tls?: MemcachedTls | undefined
   /** The largest value that is kept when it is answered, in bytes. @default 1_000_000 */
   readonly maxValueBytes?: number
   /** The number before that of the first request, from 0 to 2^32 - 1. @default the one before `TWO_LINE_ENDS` */
@@ -59,8 +62,7 @@ class HardenedServer extends memjs.Server implements Connection {
   answered = 0
   readonly #client: NumberingClient
   readonly #runtime: Runtime
-  readonly #socket: Socket
-  readonly #isTcp: boolean
+  readonly #wire: Wire
   readonly #reader = new FrameReader({
     admit: (head) => this.#admit(head),
     strange: (bytes) => new Error(this.answered > 0 ? 'it sent bytes that are no answer' : strangerOf(bytes)),
@@ -77,7 +79,7 @@ class HardenedServer extends memjs.Server implements Connection {
   #ended: Connection['ended']
 
   constructor({ target }: ServerAddress, options: ServerOptions) {
-    const { log, runtime, maxValueBytes = 1_000_000, lastNumber = TWO_LINE_ENDS - 1 } = options
+    const { log, runtime, tls, maxValueBytes = 1_000_000, lastNumber = TWO_LINE_ENDS - 1 } = options
     const [host, port] = 'path' in target ? [undefined, target.path] : [target.host, target.port]
     // One attempt and no fail-over. The object is made anew: memjs writes into it.
     const memjsOptions = { retries: 1, failover: false, logger: { log: quietly(log) } }
@@ -86,18 +88,10 @@ class HardenedServer extends memjs.Server implements Connection {
     this.#client.seq = lastNumber
     this.#runtime = runtime
     this.#maxValueBytes = maxValueBytes
-    this.#isTcp = 'port' in target
-    this.#socket = 'path' in target ? connect(target.path) : connect(target.port, target.host)
-    this.#socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS)
-    this.#socket.on('data', (chunk) => this.#received(chunk))
-    this.#socket.on('error', (error: NodeJS.ErrnoException) => {
-      const hungUp = this.#socket.bytesRead === 0 && HANGING_UP.has(error.code ?? '')
-      this.destroy(hungUp ? new Error(HUNG_UP, { cause: error }) : error)
+    this.#wire = openWire(target, tls, {
+      received: (chunk) => this.#received(chunk),
+      ended: (cause) => this.destroy(cause),
     })
-    this.#socket.on('end', () => {
-      this.destroy(new Error(this.#socket.bytesRead === 0 ? HUNG_UP : 'it closed the connection'))
-    })
-    this.#socket.on('close', () => this.destroy(new Error('the connection was closed')))
   }
 
   get ended(): Connection['ended'] {
@@ -156,10 +150,7 @@ class HardenedServer extends memjs.Server implements Connection {
     if (this.#ended !== undefined) return
     this.#ended = { cause, atMs: this.#runtime.monotonicMs() }
     this.#alarm?.cancel()
-    // A reset drops what is not sent yet; an ordinary close would still deliver it. On a unix socket it is an
-    // error to ask for one, and while connecting it would wait for the connection.
-    if (this.#isTcp && !this.#socket.connecting) this.#socket.resetAndDestroy()
-    else this.#socket.destroy()
+    this.#wire.reset()
     for (const { fail } of this.#questions.splice(0)) fail(cause)
   }
 
@@ -167,17 +158,13 @@ class HardenedServer extends memjs.Server implements Connection {
     if (!this.#retired || this.#questions.length > 0 || this.#ended !== undefined) return
     this.#ended = { cause: new Error('the connection was closed'), atMs: this.#runtime.monotonicMs() }
     this.#alarm?.cancel()
-    this.#socket.end()
-    this.#socket.destroySoon()
+    this.#wire.end()
   }
 
   #send(): void {
     const requests = this.#unsent
     this.#unsent = []
-    if (this.#ended !== undefined) return
-    this.#socket.cork()
-    for (const request of requests) this.#socket.write(request)
-    this.#socket.uncork()
+    if (this.#ended === undefined) this.#wire.write(requests)
   }
 
   #received(chunk: Buffer): void {
@@ -213,6 +200,12 @@ class HardenedServer extends memjs.Server implements Connection {
     this.#endWhenRetired()
   }
 
+  #lateness(timeoutMs: number): Error {
+    const awaited = this.#wire.isWaitingFor
+    if (awaited === undefined) return new Late(`it did not answer within ${timeoutMs} ms`)
+    return new Error(`within ${timeoutMs} ms it was not through with ${awaited}`)
+  }
+
   /** One timer for all: it rings at the earliest deadline that it knows of, and then looks who is late. */
   #wakeAt(dueAtMs: number, inMs: number): void {
     if (this.#alarm !== undefined && this.#alarm.dueAtMs <= dueAtMs) return
@@ -231,7 +224,7 @@ class HardenedServer extends memjs.Server implements Connection {
       setImmediate(() => {
         const late = this.#questions.find(isLate)
         if (late === undefined) this.#awake()
-        else this.destroy(new Late(`it did not answer within ${late.timeoutMs} ms`))
+        else this.destroy(this.#lateness(late.timeoutMs))
       })
     } else if (this.#questions.length > 0) {
       const dueAtMs = this.#questions.reduce((earliest, question) => Math.min(earliest, question.dueAtMs), Infinity)
@@ -246,12 +239,6 @@ class NumberingClient extends memjs.Client {
     this.seq = (this.seq + 1) >>> 0
   }
 }
-
-/** Errors of a connection that stood: the other side ended it. */
-const HANGING_UP: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
-
-/** After so long without traffic the system begins to ask whether the other side is still there. */
-const KEEP_ALIVE_MS = 30_000
 
 /** A logger that throws must not break what it was told about. */
 const quietly =

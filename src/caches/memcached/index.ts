@@ -5,6 +5,7 @@ import { type MemcachedOptions, resolveOptions } from './options.js'
 export type { MemcachedOptions } from './options.js'
 export { type PlacedServer, type Placement, weightedRendezvous } from './placement.js'
 export type { MemcachedServers } from './servers.js'
+export type { MemcachedTls, Pem } from './tls.js'
 
 /**
  * The front cache on Memcached (binary protocol, through memjs).

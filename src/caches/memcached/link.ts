@@ -7,6 +7,7 @@ import { type Answer, type Connection, type Generation, Unsent } from './connect
 import type { ResolvedMemcachedOptions } from './options.js'
 import type { CacheRequest } from './protocol.js'
 import type { ServerAddress } from './servers.js'
+import { TlsFault } from './tls.js'
 
 /**
  * One server: holds at most one usable connection and at most one attempt at another, made when there is
@@ -163,5 +164,6 @@ const noConnectionWithin = (timeoutMs: number): Unsent => new Unsent(`there was 
 export const reasonOf = (cause: unknown): string => {
   if (isError(cause) && 'errors' in cause && Array.isArray(cause.errors) && cause.errors.length > 0)
     return reasonOf(cause.errors[0])
+  if (cause instanceof TlsFault) return cause.message
   return codeIn(cause) ?? (isError(cause) ? cause.message : 'it failed')
 }

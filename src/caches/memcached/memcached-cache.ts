@@ -43,6 +43,7 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
   readonly #watches = new Map<ServerAddress, NameWatch>()
   readonly #sharedNameListeners = new Set<(found: SharedName) => void>()
   readonly #indexOf: (key: CacheKey) => number
+  readonly #options: ResolvedMemcachedOptions
   readonly #runtime: Runtime
   readonly #maxValueBytes: number
   #running = 0
@@ -57,10 +58,16 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
       this.#watches.set(server, watch)
       return new ServerLink(server, options, connectTo, () => watch.lookSoon())
     })
+    this.#options = options
     this.#indexOf = options.placement(options.servers)
     this.#runtime = options.runtime
     this.#maxValueBytes = options.maxValueBytes
     this.serverList = serverListNumber(options.servers)
+  }
+
+  /** The options of a cache that is one of these; `undefined` of any other. A password may stand in them. */
+  static optionsOf(cache: FrontCache): ResolvedMemcachedOptions | undefined {
+    return #options in cache ? cache.#options : undefined
   }
 
   serverOf(key: CacheKey): string {

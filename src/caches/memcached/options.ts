@@ -15,15 +15,22 @@ import {
 } from '../../tools/options.js'
 import { type Placement, weightedRendezvous } from './placement.js'
 import { type MemcachedServers, parseServers, type ServerAddress } from './servers.js'
+import { type MemcachedTls, TLS_KIND, tlsOf } from './tls.js'
 
 export interface MemcachedOptions {
   /**
    * Where the entries are kept, with weights: a server of weight 2 holds twice the sessions of one of weight 1.
    * Every process must be given the same servers; their order does not matter.
-   *
-   * There is no TLS: what travels is protected by your network or by sealing the sessions, not by this link.
    */
   readonly servers: MemcachedServers
+
+  /**
+   * Whether the connections are encrypted, and how the servers prove who they are. `true` takes a server whose certificate
+   * is by an authority that Node trusts and is for the host by which the server is listed; an object says it otherwise.
+   * It counts for all servers, none of which may be a unix socket. Nothing is ever sent without TLS where it is asked for.
+   * @default true where a server is listed with `memcacheds://`, else false
+   */
+  readonly tls?: boolean | MemcachedTls
 
   /**
    * Signs in to every server (SASL PLAIN). Together with `password` or not at all; the environment
@@ -95,6 +102,7 @@ export interface MemcachedOptions {
 
 export interface ResolvedMemcachedOptions {
   readonly servers: readonly ServerAddress[]
+  readonly tls: MemcachedTls | undefined
   readonly credentials: { readonly username: string; readonly password: string } | undefined
   readonly operationTimeoutMs: number
   readonly connectTimeoutMs: number
@@ -126,6 +134,7 @@ const KINDS: Kinds<MemcachedOptions> = {
       ),
     ),
   ),
+  tls: TLS_KIND,
   username: credential,
   password: credential,
   operationTimeoutMs: milliseconds(1),
@@ -145,8 +154,10 @@ export const resolveOptions = (options: MemcachedOptions): ResolvedMemcachedOpti
   checkOptions('memcached(options)', options, KINDS, '{ servers }')
   const { reconnectMinMs = 50 } = options
   const { reconnectMaxMs = Math.max(100, reconnectMinMs) } = options
+  const servers = parseServers(options.servers)
   return Object.freeze({
-    servers: parseServers(options.servers),
+    servers,
+    tls: tlsOf(options.tls, servers),
     credentials: credentialsOf(options),
     operationTimeoutMs: options.operationTimeoutMs ?? 500,
     connectTimeoutMs: options.connectTimeoutMs ?? 500,

@@ -8,6 +8,8 @@ import { invalidOption } from '../../errors.js'
  *
  * An address is a host name or IPv4 address with or without port, `[::1]:11211`, a bare `::1`, or a unix
  * socket (`/run/memcached.sock`, `unix:/run/memcached.sock`). Without a port it is 11211, without a weight 1.
+ *
+ * `memcacheds://` before an address asks for TLS, with all servers of the list; `memcached://` asks for nothing.
  */
 export type MemcachedServers = string | readonly (string | readonly [address: string, weight: number])[]
 
@@ -15,7 +17,16 @@ export interface ServerAddress {
   /** As errors, health and placement name it: `cache1:11211`, `[::1]:11211`, `unix:/run/memcached.sock`. */
   readonly address: string
   readonly weight: number
-  readonly target: { readonly host: string; readonly port: number } | { readonly path: string }
+  readonly target: TcpTarget | { readonly path: string }
+  /** What stood before `://`, where something did. It is no part of `address`, so that TLS moves no key. */
+  readonly scheme?: 'memcached' | 'memcacheds'
+}
+
+export interface TcpTarget {
+  readonly host: string
+  readonly port: number
+  /** The host as it is listed, where `host` is one of the addresses behind it: a certificate is for this one. */
+  readonly name?: string
 }
 
 const DEFAULT_PORT = 11211
@@ -73,15 +84,20 @@ const weightOf = (option: string, weight: unknown): number => {
 
 const server = (option: string, input: unknown, weight: number): ServerAddress => {
   if (typeof input !== 'string') throw invalidOption(option, 'an address like `cache1:11211`', input, { secret: true })
-  const text = input.trim()
+  const [, scheme, text = ''] = /^(?:(memcacheds?):\/\/)?(.*)$/is.exec(input.trim()) ?? []
   if (holdsCredentials(text)) throw withCredentials(option, input)
+  if (scheme === undefined) return { weight, ...place(option, text, input) }
+  const isTls = scheme.toLowerCase() === 'memcacheds'
+  return { weight, ...place(option, text.replace(/\/$/, ''), input), scheme: isTls ? 'memcacheds' : 'memcached' }
+}
 
+const place = (option: string, text: string, input: string): Pick<ServerAddress, 'address' | 'target'> => {
   const path = text.startsWith('unix:') ? text.slice('unix:'.length) : text
   if (path.startsWith('/') && path.length > 1 && !path.includes('\0'))
-    return { address: `unix:${path}`, weight, target: { path } }
+    return { address: `unix:${path}`, target: { path } }
 
   const { host, port } = hostAndPort(option, text, input)
-  return { address: `${host.includes(':') ? `[${host}]` : host}:${port}`, weight, target: { host, port } }
+  return { address: `${host.includes(':') ? `[${host}]` : host}:${port}`, target: { host, port } }
 }
 
 const hostAndPort = (option: string, text: string, input: string): { host: string; port: number } => {

@@ -4,7 +4,7 @@ import type { Connect } from './connecting.js'
 import type { Connection } from './connection.js'
 import type { ResolvedMemcachedOptions } from './options.js'
 import { type CacheRequest, OPCODE, STATUS } from './protocol.js'
-import type { ServerAddress } from './servers.js'
+import type { ServerAddress, TcpTarget } from './servers.js'
 
 /** A key of the library's own: after a namespace, the store's keys have 43 characters. */
 const BADGE_KEY: Buffer = Buffer.from('nonstick:badge')
@@ -97,8 +97,8 @@ export class NameWatch {
     this.#closing.abort()
   }
 
-  async #look({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
-    const connections = await this.#open(await this.#addresses(host), port)
+  async #look(target: TcpTarget): Promise<void> {
+    const connections = await this.#open(await this.#addresses(target.host), target)
     try {
       const first = await Promise.all(connections.map((connection) => this.#badgeOver(connection)))
       const second = await Promise.all(connections.map((connection) => this.#badgeOver(connection)))
@@ -120,9 +120,9 @@ export class NameWatch {
   }
 
   /** Those that can be had. */
-  async #open(hosts: readonly string[], port: number): Promise<readonly Connection[]> {
+  async #open(hosts: readonly string[], { host: name, port }: TcpTarget): Promise<readonly Connection[]> {
     const attempts = hosts.map((host) =>
-      this.#connect({ ...this.#server, target: { host, port } }, this.#options, this.#closing.signal),
+      this.#connect({ ...this.#server, target: { host, port, name } }, this.#options, this.#closing.signal),
     )
     return (await Promise.allSettled(attempts)).flatMap((attempt) =>
       attempt.status === 'fulfilled' ? [attempt.value] : [],

@@ -41,7 +41,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     isBegunBy: isTls,
-    words: `${NOT_BINARY}: it speaks TLS, which is not spoken here. Give it a port without TLS, or a tunnel that ends it`,
+    words: `${NOT_BINARY}: it speaks TLS. Give \`tls: true\`, or \`memcacheds://\` before its address`,
   },
   { isBegunBy: text(/^SSH-/), words: `${NOT_BINARY}: it looks like an SSH server. Is the port right?` },
   {
@@ -67,4 +67,4 @@ export const strangerOf = (bytes: Uint8Array): string => {
 
 /** A server that closed or reset the connection before it had sent anything. */
 export const HUNG_UP =
-  'it hung up without a word: it wants TLS, which is not spoken here, or is no Memcached, or is just starting or stopping'
+  'it hung up without a word: it wants TLS (`tls: true`, or `memcacheds://` before its address), or is no Memcached, or is just starting or stopping'

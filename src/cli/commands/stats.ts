@@ -65,7 +65,7 @@ const serverStats = async (
   options: StoreOptions<Record<string, unknown>>,
 ): Promise<readonly ServerStats[]> => {
   if (read.cache?.kind !== 'memcached') return []
-  const { servers, credentials, connectTimeoutMs, operationTimeoutMs } = resolveMemcached(
+  const { servers, credentials, tls, connectTimeoutMs, operationTimeoutMs } = resolveMemcached(
     memcachedOptionsOf(read, read.cache) as never,
   )
   const runtime = runtimeOf(options.runtime)
@@ -75,7 +75,7 @@ const serverStats = async (
         const timeoutMs = connectTimeoutMs + operationTimeoutMs
         return {
           server: server.address,
-          ...countersOf(await statisticsOf(server, { credentials, timeoutMs, runtime })),
+          ...countersOf(await statisticsOf(server, { credentials, tls, timeoutMs, runtime })),
         }
       } catch (error) {
         return { server: server.address, error: isError(error) ? error.message : 'it could not be asked' }

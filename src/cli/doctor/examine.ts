@@ -1,5 +1,6 @@
 import type { ServerOptions } from '../../backends/postgres/own-pool.js'
-import { resolveOptions as resolveMemcached } from '../../caches/memcached/options.js'
+import { MemcachedCache } from '../../caches/memcached/memcached-cache.js'
+import { type ResolvedMemcachedOptions, resolveOptions as resolveMemcached } from '../../caches/memcached/options.js'
 import type { TierHealth } from '../../contract/health.js'
 import type { Runtime } from '../../contract/time.js'
 import type { Environment, FromEnvironment } from '../../environment/read.js'
@@ -23,7 +24,7 @@ export interface Examination {
 
 export interface Patient {
   readonly options: StoreOptions<Record<string, unknown>>
-  /** What the environment says of the tiers; a tier that a program made itself can be asked only what any tier tells. */
+  /** What the environment says of the tiers; a backend that a program made itself can be asked only what any tells. */
   readonly read: FromEnvironment
   readonly env: Environment
 }
@@ -133,9 +134,15 @@ const waits = (
   ]
 }
 
+/** How the store reaches its Memcached, whether the environment says it or a program made the cache. */
+const memcachedOf = ({ cache }: Patient['options'], read: FromEnvironment): ResolvedMemcachedOptions | undefined => {
+  if (read.cache?.kind === 'memcached') return resolveMemcached(memcachedOptionsOf(read, read.cache) as never)
+  return cache === undefined ? undefined : MemcachedCache.optionsOf(cache)
+}
+
 const memcachedFindings = async ({ options, read }: Patient, health: TierHealth): Promise<readonly Finding[]> => {
-  if (read.cache?.kind !== 'memcached') return []
-  const resolved = resolveMemcached(memcachedOptionsOf(read, read.cache) as never)
+  const resolved = memcachedOf(options, read)
+  if (resolved === undefined) return []
   const runtime = runtimeOf(options.runtime)
   const { maxClockSkewMs, timings } = resolveOptions(options)
   const down = new Set((health.servers ?? []).filter(({ state }) => state === 'down').map(({ tier }) => tier))
@@ -146,12 +153,14 @@ const memcachedFindings = async ({ options, read }: Patient, health: TierHealth)
       const before = runtime.now()
       const statistics = await statisticsOf(server, {
         credentials: resolved.credentials,
+        tls: resolved.tls,
         timeoutMs: resolved.connectTimeoutMs + resolved.operationTimeoutMs,
         runtime,
       })
       return judgeMemcached({
         tier,
         host: 'host' in server.target ? server.target.host : server.target.path,
+        tls: resolved.tls,
         statistics,
         askedAtMs: (before + runtime.now()) / 2,
         maxClockSkewMs,

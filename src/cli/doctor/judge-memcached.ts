@@ -1,3 +1,4 @@
+import { isVerified, type MemcachedTls } from '../../caches/memcached/tls.js'
 import { duration, size } from '../output.js'
 import { type Finding, isOnThisMachine } from './finding.js'
 import { numberIn, type Statistics } from './memcached-statistics.js'
@@ -7,6 +8,7 @@ export interface MemcachedFacts {
   /** `memcached cache1:11211` */
   readonly tier: string
   readonly host: string
+  readonly tls: MemcachedTls | undefined
   readonly statistics: Statistics
   /** By the wall clock of this machine, in the middle of the question. */
   readonly askedAtMs: number
@@ -23,7 +25,9 @@ const MOST_OF = 0.8
 
 /** What is wrong with a Memcached, by its own statistics. */
 export const judgeMemcached = (facts: MemcachedFacts): readonly Finding[] =>
-  [evictions, connections, itemSize, compareAndSet, clock, inTheClear].flatMap((judge) => judge(facts))
+  [evictions, connections, itemSize, compareAndSet, clock, inTheClear, unverified, certificate].flatMap((judge) =>
+    judge(facts),
+  )
 
 const evictions = ({ tier, statistics, idleTtlMs }: MemcachedFacts): readonly Finding[] => {
   const { general, settings, items } = statistics
@@ -139,15 +143,54 @@ export const skewOf = (
         },
       ]
 
-const inTheClear = ({ tier, host }: MemcachedFacts): readonly Finding[] =>
-  isOnThisMachine(host)
+const inTheClear = ({ tier, host, tls }: MemcachedFacts): readonly Finding[] =>
+  tls !== undefined || isOnThisMachine(host)
     ? []
     : [
         {
           check: 'cache-in-the-clear',
-          severity: 'note',
+          severity: 'warning',
           tier,
-          finding: 'Sessions travel to it unencrypted: there is no TLS between the store and Memcached.',
-          cure: 'Keep it in a network of its own, or lead the connection through a tunnel such as WireGuard or stunnel.',
+          finding: 'Sessions travel to another machine, and the connection is not encrypted.',
+          cure: 'Start it with -Z and a certificate, and put memcacheds:// before its address (docs/memcached.md, TLS).',
         },
       ]
+
+const unverified = ({ tier, tls }: MemcachedFacts): readonly Finding[] =>
+  tls === undefined || isVerified(tls)
+    ? []
+    : [
+        {
+          check: 'cache-tls-unverified',
+          severity: 'warning',
+          tier,
+          finding:
+            'The connection is encrypted, but any server is taken for the right one: whoever stands in between can read and change sessions.',
+          cure: 'Leave `rejectUnauthorized` out, and give the certificate of the authority of this server as `ca`.',
+        },
+      ]
+
+/** Early enough for somebody to be back from his holidays. */
+const SOON_MS = 14 * 86_400_000
+
+const certificate = ({
+  tier,
+  tls,
+  statistics: { certificateEndsAt },
+  askedAtMs,
+}: MemcachedFacts): readonly Finding[] => {
+  if (tls === undefined || certificateEndsAt === undefined || certificateEndsAt - askedAtMs > SOON_MS) return []
+  const leftMs = certificateEndsAt - askedAtMs
+  return [
+    {
+      check: 'cache-certificate',
+      severity: 'warning',
+      tier,
+      finding:
+        leftMs > 0
+          ? `Its certificate expires in ${duration(leftMs)}; no new connection is made to it from then on.`
+          : 'Its certificate has expired.',
+      cure: 'Give it a new certificate. A Memcached takes it up by the command refresh_certs, or when it is started anew.',
+    },
+  ]
+}

@@ -1,8 +1,10 @@
-import { connect } from 'node:net'
 import { encode, type Frame, FrameReader } from '../../caches/memcached/frames.js'
+import { reasonOf } from '../../caches/memcached/link.js'
 import { type CacheRequest, OPCODE, STATUS } from '../../caches/memcached/protocol.js'
 import type { ServerAddress } from '../../caches/memcached/servers.js'
-import type { Runtime } from '../../contract/time.js'
+import type { MemcachedTls } from '../../caches/memcached/tls.js'
+import { openWire } from '../../caches/memcached/wire.js'
+import type { EpochMs, Runtime } from '../../contract/time.js'
 
 /** The groups of statistics that are asked for: the general ones have no name. */
 const GROUPS = ['', 'settings', 'items'] as const
@@ -14,10 +16,13 @@ export interface Statistics {
   readonly general: Readonly<Record<string, string>>
   readonly settings: Readonly<Record<string, string>>
   readonly items: Readonly<Record<string, string>>
+  /** Until when its certificate is valid; `undefined` where the connection is not encrypted. */
+  readonly certificateEndsAt: EpochMs | undefined
 }
 
 export interface StatisticsOptions {
   readonly credentials: { readonly username: string; readonly password: string } | undefined
+  readonly tls: MemcachedTls | undefined
   /** Within how many ms it settles. */
   readonly timeoutMs: number
   readonly runtime: Runtime
@@ -31,16 +36,16 @@ export interface StatisticsOptions {
  */
 export const statisticsOf = (
   server: ServerAddress,
-  { credentials, timeoutMs, runtime }: StatisticsOptions,
+  { credentials, tls, timeoutMs, runtime }: StatisticsOptions,
 ): Promise<Statistics> =>
   new Promise((resolve, reject) => {
     const questions = [...(credentials === undefined ? [] : [signIn(credentials)]), ...GROUPS.map(statistic)]
     const answers = questions.map((): Record<string, string> => ({}))
-    const socket = connect(server.target)
     const settle = (work: () => void): void => {
       cancel()
-      socket.destroy()
+      // First, as the end of the wire is told, too.
       work()
+      wire.reset()
     }
     const fail = (because: string): void => settle(() => reject(new Error(because)))
     const cancel = runtime.after(timeoutMs, () => fail('no answer came in time'))
@@ -48,25 +53,26 @@ export const statisticsOf = (
       const answer = answers[opaque]
       if (status !== STATUS.ok || answer === undefined) fail(`it answered with status 0x${status.toString(16)}`)
       else if (key.length > 0) answer[Buffer.from(key).toString('latin1')] = Buffer.from(value).toString('latin1')
-      else if (opaque === questions.length - 1) settle(() => resolve(inGroups(answers.slice(-GROUPS.length))))
+      else if (opaque === questions.length - 1) {
+        const groups = inGroups(answers.slice(-GROUPS.length))
+        const { certificateEndsAt } = wire
+        settle(() => resolve({ ...groups, certificateEndsAt }))
+      }
     }
     const reader = new FrameReader({
       admit: () => LONGEST_ANSWER_BYTES,
       strange: () => new Error('it does not speak the binary protocol'),
       take,
     })
-    socket.on('connect', () => {
-      for (const [opaque, question] of questions.entries()) socket.write(encode(question, opaque))
-    })
-    socket.on('data', (bytes) => {
+    const received = (bytes: Buffer): void => {
       try {
         reader.push(bytes)
       } catch {
         fail('it does not speak the binary protocol')
       }
-    })
-    socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? 'the connection failed'))
-    socket.on('close', () => fail('it ended the connection'))
+    }
+    const wire = openWire(server.target, tls, { received, ended: (cause) => fail(reasonOf(cause)) })
+    wire.write(questions.map((question, opaque) => encode(question, opaque)))
   })
 
 const signIn = ({ username, password }: { readonly username: string; readonly password: string }): CacheRequest => ({
@@ -77,7 +83,10 @@ const signIn = ({ username, password }: { readonly username: string; readonly pa
 
 const statistic = (group: string): CacheRequest => ({ opcode: STAT, key: Buffer.from(group) })
 
-const inGroups = ([general = {}, settings = {}, items = {}]: readonly Record<string, string>[]): Statistics => ({
+const inGroups = ([general = {}, settings = {}, items = {}]: readonly Record<string, string>[]): Omit<
+  Statistics,
+  'certificateEndsAt'
+> => ({
   general,
   settings,
   items,

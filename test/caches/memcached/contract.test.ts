@@ -2,12 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findMemcached, freePort } from '../../../scripts/servers/index.js'
 import { type MemcachedOptions, memcached } from '../../../src/caches/memcached/index.js'
 import { frontCacheContract } from '../../../src/testing/front-cache-contract.js'
 import { REFUSING } from '../../../src/testing/front-cache-rules/refusing.js'
 import { type ScriptedMemcached, scriptedMemcached } from '../../../src/testing/scripted-memcached.js'
+import { tlsMemcached } from '../../support/certificates.js'
 import { absent, type MemcachedServer, ownMemcached, sharedMemcached, skipUnless } from '../../support/servers.js'
 import { fillMemcached } from '../support/fill-memcached.js'
 import { movedClock } from '../support/moved-clock.js'
@@ -106,6 +107,49 @@ const saslFolder = () => {
 const sasl = typeof own === 'function' ? saslFolder() : own
 afterAll(() => {
   if (typeof sasl === 'string') rmSync(sasl, { recursive: true, force: true })
+})
+
+const tls = await tlsMemcached()
+afterAll(() => {
+  if ('authority' in tls) tls.authority.remove()
+})
+
+skipUnless('the front cache contract through TLS', tls, ({ authority, start }) => {
+  let server: MemcachedServer
+  beforeAll(async () => {
+    const { certFile, keyFile } = authority.issue()
+    server = await start({ tls: { cert: certFile, key: keyFile, clientCa: authority.caFile } })
+  })
+  afterAll(() => server.stop())
+  const { cert, key } = authority.issue()
+  contractOverReal('TLS', () => ({
+    servers: `memcacheds://${server.address}`,
+    tls: { ca: authority.ca, cert, key },
+  }))
+})
+
+skipUnless('a username and password inside TLS', typeof sasl === 'string' ? tls : sasl, ({ authority, start }) => {
+  let server: MemcachedServer
+  beforeAll(async () => {
+    const { certFile, keyFile } = authority.issue()
+    const env = { SASL_CONF_PATH: String(sasl) }
+    server = await start({ tls: { cert: certFile, key: keyFile }, extraArgs: ['-S'], env })
+  })
+  afterAll(() => server.stop())
+
+  const stateWith = async (password: string) => {
+    const cache = memcached({ servers: server.address, tls: { ca: authority.ca }, ...CREDENTIALS, password })
+    try {
+      return await cache.health()
+    } finally {
+      await cache.close()
+    }
+  }
+
+  test('let in whom the server knows, and nobody else', async () => {
+    expect(await stateWith(CREDENTIALS.password)).toMatchObject({ state: 'up' })
+    expect(await stateWith('another')).toMatchObject({ state: 'down', reason: expect.stringContaining('refused') })
+  })
 })
 
 skipUnless('the front cache contract with a username and password', sasl, (folder) => {

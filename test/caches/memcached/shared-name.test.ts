@@ -134,8 +134,10 @@ skipUnless('several real Memcached behind one name', await ownMemcached(), (star
   test('are found by the addresses of the name, each of which is asked once', async () => {
     const servers = await Promise.all([started(), started(), started()])
     const hosts = servers.map((_, index) => `10.0.0.${index + 1}`)
+    const names: unknown[] = []
     const connectTo: Connect = (server, ...rest) => {
       const host = 'host' in server.target ? server.target.host : ''
+      names.push('name' in server.target ? server.target.name : undefined)
       return connect(
         { ...server, target: { host: '127.0.0.1', port: servers[hosts.indexOf(host)]?.port ?? 0 } },
         ...rest,
@@ -144,6 +146,8 @@ skipUnless('several real Memcached behind one name', await ownMemcached(), (star
     const scene = watchOn('cache.example:11211', { connectTo, resolve: async () => hosts })
     await look(scene, 3)
     expect([scene.found, scene.watch.servers]).toEqual([[3], 3])
+    // A certificate is for the name, and not for the address behind it.
+    expect(new Set(names)).toEqual(new Set(['cache.example']))
   })
 
   test('are not suspected where one server is restarted, flushed, or lost its badge between two looks', async () => {

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
@@ -7,12 +7,13 @@ import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { inspect } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { findMemcached, freePort } from '../../../scripts/servers/index.js'
+import { freePort } from '../../../scripts/servers/index.js'
 import { startProcess } from '../../../scripts/servers/process.js'
 import { memcached } from '../../../src/caches/memcached/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryBackend } from '../../../src/memory.js'
 import { quietRuntime } from '../../support/calendar.js'
+import { tlsMemcached } from '../../support/certificates.js'
 import { absent, type MemcachedServer, ownMemcached, skipUnless } from '../../support/servers.js'
 
 const CREDENTIALS = { username: 'alice', password: 'correct horse' }
@@ -170,30 +171,14 @@ const startOther = async (command: string, args: readonly string[], port: number
   return `127.0.0.1:${port}`
 }
 
-/** A key and a certificate for 127.0.0.1, or why there is none. */
-const certificate = () => {
-  const command = findMemcached()
-  if (command === undefined) return absent('there is no memcached here')
-  if (!execFileSync(command, ['-h'], { encoding: 'utf8' }).includes('--enable-ssl'))
-    return absent('this memcached was built without TLS')
-  const folder = mkdtempSync(join(tmpdir(), 'nonstick-tls-'))
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=127.0.0.1']
-  const made = spawnSync('openssl', ['req', '-x509', '-days', '2', ...kind, '-keyout', key, '-out', cert])
-  if (made.status === 0) return { command, folder, key, cert }
-  rmSync(folder, { recursive: true, force: true })
-  return absent('no openssl here to make a certificate')
-}
-
-skipUnless('a Memcached with TLS', certificate(), ({ command, folder, key, cert }) => {
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+skipUnless('a Memcached with TLS', await tlsMemcached(), ({ authority, start }) => {
+  afterAll(() => authority.remove())
 
   test('is said to want it', async () => {
-    const port = await freePort()
-    const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
-    const tls = ['-Z', '-o', `ssl_chain_cert=${cert},ssl_key=${key}`]
-    const args = ['-l', '127.0.0.1', '-p', String(port), '-U', '0', '-m', '64', ...user, ...tls]
-    expectEach(await complaints(await startOther(command, args, port)), 'it wants TLS')
+    const { certFile, keyFile } = authority.issue()
+    const server = await start({ tls: { cert: certFile, key: keyFile } })
+    closers.push(() => server.stop())
+    expectEach(await complaints(server.address), /it (?:wants|speaks) TLS.*`tls: true`/i)
   })
 })
 
