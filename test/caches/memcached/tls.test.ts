@@ -266,6 +266,22 @@ skipUnless('TLS to a Memcached', await tlsMemcached(), ({ authority, start }) =>
     expect(values.filter(isWrong).map(({ length }) => length)).toEqual([])
   })
 
+  test.each<[string, number[]]>([
+    ['a small one after a large one', [30_000, 10]],
+    ['three that nearly fill a record of TLS each', [16_000, 16_000, 16_000]],
+    ['small ones between large ones', [10, 200_000, 10, 10, 40_000, 10]],
+    ['several that fill a record together', Array.from({ length: 7 }, () => 5_000)],
+    ['thousands of all sizes', [...Array.from({ length: 2_000 }, (_, n) => (n * 37) % 700), 17_000, 10]],
+  ])('no request waits behind another that was sent together with it: %s', async (_, sizes) => {
+    const server = await started(authority.issue())
+    const cache = open({ servers: server.address, tls: { ca } })
+    await cache.get('connected')
+    const expiresAt = quietRuntime.now() + 60_000
+    await Promise.all(sizes.map((size, n) => cache.set(`k${n}`, Buffer.alloc(size, n), expiresAt)))
+    const found = await Promise.all(sizes.map((_, n) => cache.get(`k${n}`)))
+    expect(found.map((entry) => entry?.value.length)).toEqual(sizes)
+  })
+
   test('a connection is ended by the death of its server, and made anew', async () => {
     const server = await started(authority.issue())
     const cache = open({ servers: server.address, tls: { ca } })
