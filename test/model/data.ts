@@ -40,6 +40,9 @@ export const TWICE = 0x80
 /** Set in what an operation must not fall behind, where it began after a destroy was acknowledged. */
 export const AFTER_DESTROY = 0x80
 
+/** The same, where it began after a regeneration had put its tombstone into the backend. */
+export const AFTER_MOVE = 0x100
+
 export const MOST_WRITES = 7
 
 export const writeOf = (base: { readonly data: Uint8Array }, write: number, now: number): Write => ({

@@ -170,7 +170,7 @@ export const MUTATIONS: readonly Mutation[] = [
     processes: ['WD', 'WW'],
     faults: LOSS,
   }),
-  mutation('M21', 'destroys in the cache first', withSteps({ destroy: 'cache, backend' }), /^I2/, {
+  mutation('M21', 'destroys in the cache first, and not again', withSteps({ destroy: 'cache, backend' }), /^I2/, {
     processes: ['R', 'X'],
     faults: LOSS,
   }),
@@ -185,7 +185,7 @@ export const MUTATIONS: readonly Mutation[] = [
     /^I2/,
     {
       processes: ['X', 'R'],
-      faults: { lostInCache: 1 },
+      faults: { ...LOSS, lostInCache: 1 },
     },
   ),
   mutation(
@@ -702,5 +702,12 @@ export const MUTATIONS: readonly Mutation[] = [
     withSteps({ emptyTombstones: 'as long as a call' }),
     /^I2/,
     { processes: ['C', 'W', 'XP'], starts: 'new', persistOn: 'due', faults: { lateInBackend: 1 } },
+  ),
+  mutation(
+    'M99',
+    'a reader serves what a regeneration has frozen, whose process may be dead',
+    withSteps({ onFrozen: 'serve' }),
+    /^THE OLD ID IS SERVED/,
+    { processes: ['N', 'R'], faults: { crashes: 1 } },
   ),
 ]

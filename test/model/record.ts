@@ -1,4 +1,4 @@
-import { AFTER_DESTROY, writesIn } from './data.js'
+import { AFTER_DESTROY, AFTER_MOVE, writesIn } from './data.js'
 import { eventuallyVisible, visible } from './properties.js'
 import type { Searched } from './steps.js'
 import type { Ended } from './task.js'
@@ -22,6 +22,8 @@ export const recorded = (world: World, actor: Actor, way: Ended, searched: Searc
       return written(known, actor, way, searched)
     }
     case 'read': {
+      if (ending.writes !== 'none' && (actor.floor & AFTER_MOVE) !== 0 && !searched.isAsymmetric)
+        return wrong(world, 'THE OLD ID IS SERVED AFTER THE NEW ONE HAS TAKEN ITS PLACE')
       // With the session that a read began with, what it had to see may have expired.
       if (past.destroy !== 'no' || world.ended > 0) return world
       if (ending.writes === 'none') return searched.startsLive ? wrong(world, NO_SESSION) : world

@@ -76,6 +76,8 @@ const transitions = {
 /** Where a step of the store could have been another. The first of each is what the store does. */
 export interface Steps {
   readonly writeBy: 'cas' | 'set'
+  /** What a reader does with an entry that a regeneration has frozen. */
+  readonly onFrozen: 'compare' | 'serve'
   readonly fill: 'lease, read, cas' | 'lease, read, set' | 'read, add'
   readonly afterFlush: 'confirm' | 'acknowledge'
   readonly onEmptyConfirm: 'acknowledge' | 'add'
@@ -92,7 +94,7 @@ export interface Steps {
   readonly takeover: 'update' | 'upsert'
   readonly flush: 'update' | 'upsert'
   readonly onTombstoneRow: 'refuse' | 'replace'
-  readonly destroy: 'backend, cache' | 'cache, backend'
+  readonly destroy: 'cache, backend, cache' | 'backend, cache' | 'cache, backend'
   readonly destroyAgain: 'both' | 'backend'
   readonly onLostTombstone: 'again' | 'acknowledge'
   readonly create: 'lease, insert, cas' | 'insert, lease, cas' | 'insert, add'
@@ -154,6 +156,7 @@ export interface Steps {
 
 const steps: Steps = {
   writeBy: 'cas',
+  onFrozen: 'compare',
   fill: 'lease, read, cas',
   afterFlush: 'confirm',
   onEmptyConfirm: 'acknowledge',
@@ -170,7 +173,7 @@ const steps: Steps = {
   takeover: 'update',
   flush: 'update',
   onTombstoneRow: 'refuse',
-  destroy: 'backend, cache',
+  destroy: 'cache, backend, cache',
   destroyAgain: 'both',
   onLostTombstone: 'again',
   create: 'lease, insert, cas',

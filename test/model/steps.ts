@@ -1,4 +1,4 @@
-import { AFTER_DESTROY, writesIn } from './data.js'
+import { AFTER_DESTROY, AFTER_MOVE, writesIn } from './data.js'
 import { charged, lost } from './losses.js'
 import { recorded } from './record.js'
 import { told, toldAnswer, toldEnd } from './report.js'
@@ -42,7 +42,10 @@ export const steps = (world: World, actor: Actor, index: number, searched: Searc
   }
   const { command } = task
   const { past } = world
-  const floor = isNew ? past.acked | past.seen | (past.destroy === 'acked' ? AFTER_DESTROY : 0) : 0
+  const isMoved = world.row.state === 'destroyed' && world.row.by !== undefined
+  const floor = isNew
+    ? past.acked | past.seen | (past.destroy === 'acked' ? AFTER_DESTROY : 0) | (isMoved ? AFTER_MOVE : 0)
+    : 0
 
   const answered = (done: World, answer: Answer, ending: string, isHeard = true): void => {
     const { by, nexts, lineages, outagesEnded } = searched.taking.take(done, actor, op, floor, answer, isHeard)

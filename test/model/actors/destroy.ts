@@ -1,9 +1,22 @@
 import type { Rules, Settings } from '../rules.js'
-import { destroyRow, end, frame, type Op, type RowTold, setTombstone, type Task } from '../task.js'
+import {
+  destroyRow,
+  type EntryState,
+  end,
+  frame,
+  get,
+  lease,
+  type Op,
+  type PutOutcome,
+  type RowTold,
+  setTombstone,
+  type Task,
+} from '../task.js'
 
 /*
- * Rule 12: the backend's tombstone, then the cache's, then the acknowledgement; and both again in the
- * background where one of them could not be told. Follows `src/store/protocol/destroy.ts` step by step.
+ * Rule 12: the cache gives the session to nobody any more, then the backend's tombstone, then the cache's, then the
+ * acknowledgement; and all of it again in the background where one of them could not be told. Follows
+ * `src/store/protocol/destroy.ts` step by step.
  */
 
 export interface Destroying {
@@ -26,8 +39,33 @@ const NOTHING = { did: 'nothing' } as const
 export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const { steps } = rules
 
-  const destroy = (): Task =>
-    steps.destroy === 'backend, cache' ? destroyRow(frame(onRow, {})) : setTombstone(frame(onCacheFirst, {}))
+  const destroy = (): Task => {
+    switch (steps.destroy) {
+      case 'cache, backend, cache':
+        return stopServing(false)
+      case 'backend, cache':
+        return destroyRow(frame(onRow, {}))
+      case 'cache, backend':
+        return setTombstone(frame(onCacheFirst, {}))
+    }
+  }
+
+  const stopServing = (isAgain: boolean): Task => get(frame(onLook, { isAgain }))
+
+  /** Where nothing stands, a lease keeps readers from filling the cache meanwhile. */
+  const onLook = (seen: EntryState | 'unreachable', { isAgain }: { readonly isAgain: boolean }): Task => {
+    if (seen === 'unreachable' || seen.state === 'tombstone') return tellBackend(isAgain)
+    const next = { isAgain }
+    return seen.state === 'missing' ? lease(frame(onLease, next)) : setTombstone(frame(onStopped, next))
+  }
+
+  const onLease = ({ outcome }: PutOutcome, { isAgain }: { readonly isAgain: boolean }): Task =>
+    outcome === 'stored' ? tellBackend(isAgain) : setTombstone(frame(onStopped, { isAgain }))
+
+  /** The session is ended all the same where the cache could not be told. */
+  const onStopped = (_told: Told, { isAgain }: { readonly isAgain: boolean }): Task => tellBackend(isAgain)
+
+  const tellBackend = (isAgain: boolean): Task => destroyRow(isAgain ? frame(onRowInBackground, {}) : frame(onRow, {}))
 
   /** The backend is told twice: `BackendTier.destroy` sends again after a lost answer. */
   const onRow = (row: RowTold): Task =>
@@ -50,13 +88,13 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const unreached = (): Task =>
     steps.onUnreachableTombstone === 'tell' ? end(CACHE_UNREACHABLE, DESTROY_AGAIN) : end(ACKED)
 
-  /** Weak: the cache first. */
+  /** Weak: the cache first, and alone. */
   const onCacheFirst = (told: Told): Task =>
     told === 'told' ? destroyRow(frame(onRowLast, {})) : end(REJECTED, DESTROY_AGAIN)
 
   const onRowLast = (row: RowTold): Task => (row === 'unavailable' ? end(REJECTED, DESTROY_AGAIN) : end(ACKED))
 
-  const destroyAgain = (): Task => destroyRow(frame(onRowInBackground, {}))
+  const destroyAgain = (): Task => stopServing(true)
 
   const onRowInBackground = (row: RowTold): Task => {
     if (row === 'unavailable') return end(NOTHING, DESTROY_AGAIN)

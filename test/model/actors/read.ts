@@ -27,7 +27,7 @@ import { hasEnded } from '../world.js'
 
 /*
  * Rules 1, 2 and 10: what a session is, from the cache, through a lease, or round the cache; and the comparison
- * of an entry from before an outage. Follows `src/store/protocol/read.ts` step by step.
+ * of an entry from before an outage, or that a regeneration has frozen. Follows `src/store/protocol/read.ts` step by step.
  */
 
 /** `unavailable`: nobody could tell. */
@@ -63,7 +63,7 @@ const rowOf = (copy: BackendCopy): Parameters<Rules['quarantineVerdict']>[1] =>
     : { state: copy.state }
 
 export const reading = (rules: Rules, _settings: Settings): Reading => {
-  const { fill, onNobody } = rules.steps
+  const { fill, onFrozen, onNobody } = rules.steps
   const nobody = onNobody === 'unavailable' ? UNAVAILABLE : NONE
 
   const observe: Reading['observe'] = (as, then) => get(frame(onLook, { as, then }))
@@ -73,9 +73,10 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
     switch (seen.state) {
       case 'live': {
         const { envelope, token } = seen
-        return envelope.trustedAt >= around.trustFrom
-          ? then.resume(unlessExpired(envelope, token, around), around)
-          : read(frame(onCompared, { as, then, envelope, token, stamp: stampOf(around) }))
+        const isFromBefore = envelope.trustedAt < around.trustFrom
+        return isFromBefore || (envelope.frozen && onFrozen === 'compare')
+          ? read(frame(onCompared, { as, then, envelope, token, stamp: stampOf(around) }))
+          : then.resume(unlessExpired(envelope, token, around), around)
       }
       case 'tombstone':
         return then.resume(DESTROYED, around)
