@@ -20,8 +20,11 @@ const store = new NonstickStore({
 })
 const { sessions } = store
 
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to a long random text: openssl rand -base64 32')
+
 const app = express()
-app.use(session({ store, secret: process.env['SECRET'] ?? 'change me', resave: false, saveUninitialized: false }))
+app.use(session({ store, secret, resave: false, saveUninitialized: false }))
 
 /** The user of this request. (Your own routes before this one send a visitor who is nobody to the login.) */
 const userOf = (req: Request): string => req.session.userId ?? ''

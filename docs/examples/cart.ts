@@ -13,8 +13,11 @@ const store = new NonstickStore({
   // cache: memcached({ … }), backend: postgres({ … }),
   conflict: { keys: { cart: 'append', visits: 'sum' } },
 })
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to a long random text: openssl rand -base64 32')
+
 const app = express()
-app.use(session({ store, secret: process.env['SECRET'] ?? 'change me', resave: false, saveUninitialized: false }))
+app.use(session({ store, secret, resave: false, saveUninitialized: false }))
 app.post('/cart/:item', (req, res) => {
   req.session.cart = [...(req.session.cart ?? []), req.params.item]
   req.session.visits = (req.session.visits ?? 0) + 1

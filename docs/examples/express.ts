@@ -22,11 +22,14 @@ const store = new NonstickStore({
   identify: (data) => data.userId,
 })
 
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to a long random text: openssl rand -base64 32')
+
 const app = express()
 app.use(
   session({
     store,
-    secret: process.env['SESSION_SECRET'] ?? 'only for trying this out',
+    secret,
     resave: false,
     saveUninitialized: false,
     rolling: true,

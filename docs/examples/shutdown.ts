@@ -17,8 +17,11 @@ const store = new NonstickStore({
   backend: postgres({ connectionString: process.env['DATABASE_URL'] ?? 'postgres://127.0.0.1/nonstick' }),
 })
 
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to a long random text: openssl rand -base64 32')
+
 const app = express()
-app.use(session({ store, secret: 'only for trying this out', resave: false, saveUninitialized: false }))
+app.use(session({ store, secret, resave: false, saveUninitialized: false }))
 app.get('/', (req, res) => {
   req.session.visits = (req.session.visits ?? 0) + 1
   res.json(req.session.visits)

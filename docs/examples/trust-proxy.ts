@@ -9,6 +9,9 @@ declare module 'express-session' {
   }
 }
 
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to a long random text: openssl rand -base64 32')
+
 const app = express()
 
 // How many proxies a request passes on its way from the browser to this program. Set before any middleware.
@@ -18,7 +21,7 @@ app.use(
   session({
     // Without options the sessions are in this process only: good enough to try this out.
     store: new NonstickStore(),
-    secret: process.env['SESSION_SECRET'] ?? 'only for trying this out',
+    secret,
     resave: false,
     saveUninitialized: false,
     cookie: { secure: true, httpOnly: true, sameSite: 'lax' },

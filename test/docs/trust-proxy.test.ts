@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -12,7 +13,11 @@ afterAll(async () => {
 
 /** The program of docs/trust-proxy.md; resolves with its port. */
 const startExample = async (hops: number): Promise<number> => {
-  const program = startProgram('docs/examples/trust-proxy.ts', { PORT: '0', PROXY_HOPS: String(hops) })
+  const program = startProgram('docs/examples/trust-proxy.ts', {
+    PORT: '0',
+    PROXY_HOPS: String(hops),
+    SESSION_SECRET: randomBytes(32).toString('base64'),
+  })
   running.push(program)
   const [listening] = await program.prints(/listening on .*port: (\d+)/)
   return Number(listening?.[1])

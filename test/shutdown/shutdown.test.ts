@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { Agent } from 'node:http'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
@@ -50,6 +51,7 @@ skipUnless('shutting down over real Memcached and PostgreSQL', servers, ({ share
       MEMCACHED_SERVERS: cache.address,
       DATABASE_URL: place.connectionString,
       PORT: '0',
+      SESSION_SECRET: randomBytes(32).toString('base64'),
     })
     running.push(started)
     const [listening] = await started.prints(/^listening on .*port: (\d+)/)

@@ -1,9 +1,14 @@
-/** The package as npm would publish it, and projects that use it: for `test/package.test.ts` and `scripts/matrix`. */
+/**
+ * The package as npm would publish it, what is wrong with it, and projects that use it: for `test/package.test.ts`,
+ * `scripts/matrix` and `scripts/release`.
+ */
 import { execFile } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -63,6 +68,64 @@ export const packPackage = async (folder: string): Promise<string> => {
   await run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], stage)
   return join(folder, `${manifest.name}-${manifest.version}.tgz`)
 }
+
+/** The paths of all files in a folder, from there on. */
+export const filesIn = (path: string): string[] =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
+
+/** Packed, the package is smaller than this many bytes. */
+export const LARGEST_TARBALL = 500_000
+
+/** What an unpacked package lacks of what `files` in `package.json` promises, or has although it was to be left out. */
+export const brokenPromises = (unpacked: string): readonly string[] => {
+  const isAsPromised = (name: string): boolean =>
+    name.startsWith('!') ? !existsSync(join(unpacked, name.slice(1))) : existsSync(join(unpacked, name))
+  return manifest.files.filter((name) => !isAsPromised(name))
+}
+
+/** The sources, source maps, tests and tools in an unpacked package: it has none. */
+export const unwantedFiles = (unpacked: string): readonly string[] =>
+  filesIn(unpacked).filter(
+    (name) => /^(src|test|scripts|\.)|\.tgz$|\.map$|(?<!\.d)\.[cm]?ts$/.test(name) && !name.startsWith('docs/'),
+  )
+
+/** The size of a tarball in bytes. */
+export const sizeOf = (tarball: string): number => statSync(tarball).size
+
+/** What publint has to say against a tarball. */
+export const publintComplaints = async (tarball: string): Promise<readonly string[]> => {
+  const bytes = readFileSync(tarball)
+  const { messages, pkg } = await publint({
+    pack: { tarball: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer },
+    strict: true,
+  })
+  return messages.map((message) => formatMessage(message, pkg) ?? message.code)
+}
+
+/** How TypeScript finds the types of an entry point, and what is wrong with that. */
+export interface TypesReport {
+  readonly analysis: {
+    readonly entrypoints: Readonly<
+      Record<
+        string,
+        { readonly resolutions: Readonly<Record<string, { readonly resolution?: { readonly fileName: string } }>> }
+      >
+    >
+  }
+  readonly problems?: Readonly<Record<string, unknown>>
+}
+
+/** What attw says of a tarball, run in `cwd`. Rejects where it finds something wrong. */
+export const typesReport = async (tarball: string, cwd: string): Promise<TypesReport> =>
+  JSON.parse(
+    await run(
+      process.execPath,
+      [tool('@arethetypeswrong/cli/dist/index.js'), tarball, '--profile', 'strict', '--format', 'json'],
+      cwd,
+    ),
+  ) as TypesReport
 
 /** TypeScript's ways of finding a package, with the kinds of program in `test/consumer` that each is for. */
 export const RESOLUTIONS = {
