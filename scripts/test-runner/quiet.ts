@@ -3,6 +3,7 @@
  * they start many processes, fill every processor, or measure how long something takes, and would fail each other.
  */
 export const QUIET: readonly string[] = [
+  'test/attack/*.test.ts',
   'test/backends/couchdb/servers.test.ts',
   'test/backends/postgres/faults.test.ts',
   'test/caches/memcached/faults.test.ts',
