@@ -76,6 +76,8 @@ describe('the threat model', () => {
       'another-application',
       'operator',
       'log-reader',
+      'dependency',
+      'release',
     ])
   })
 
