@@ -16,6 +16,8 @@ export type SessionStoreErrorCode =
   | 'E_INVALID_ID'
   /** A tier could not be reached, or did not answer within its deadline. */
   | 'E_SESSION_UNAVAILABLE'
+  /** So many reads wait for the backend already that this one was refused; the tiers themselves may be well. */
+  | 'E_OVERLOADED'
   /** Stored bytes carry a format or a codec that this program does not know, for instance a newer one. */
   | 'E_SESSION_FORMAT'
   /** What stands there is sealed with a key that this program was not given, does not open, or is not sealed. */
@@ -142,6 +144,14 @@ export const tierUnavailable = (
       ...(details.answered === undefined ? {} : { answered: details.answered }),
     },
   )
+
+/** A read for which there is no room in the line before a tier, or whose turn there did not come in time. */
+export const overloaded = (tier: string, operation: string, because: string): SessionStoreError =>
+  new SessionStoreError('E_OVERLOADED', `${tier} was not asked to ${operation}: ${because}`, {
+    tier,
+    operation,
+    applied: 'no',
+  })
 
 /**
  * A call whose caller has given it up.

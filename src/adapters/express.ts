@@ -220,11 +220,12 @@ export class NonstickStore extends Store {
   }
 
   /**
-   * Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. What another
-   * part of the program stored without an object as its data is no session of express's.
+   * Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. It has checked
+   * the signature of the cookie before it asks. What another part of the program stored without an object as its data is no
+   * session of express's.
    */
   async #handle(sid: string): Promise<Session<ExpressData> | undefined> {
-    const handle = await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false }))
+    const handle = await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false, verified: true }))
     return handle !== undefined && isPlainObject(handle.data) ? handle : undefined
   }
 

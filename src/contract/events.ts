@@ -137,12 +137,19 @@ export interface StoreStats {
   readonly cacheHits: number
   /** Reads for which the cache had nothing. */
   readonly cacheMisses: number
+  /** Calls with an id under which nothing stands: wrong, made up, or of a session that is gone for good. */
+  readonly unknownIds: number
   /** Reads that met another reader's lease, and waited. */
   readonly leaseWaits: number
   /** Sessions put back into the cache after a miss. */
   readonly fills: number
   /** Sessions read from the backend. */
   readonly backendReads: number
+  /**
+   * Reads of the backend that were refused with `E_OVERLOADED`, as too many waited in line. A read that several calls share
+   * counts once.
+   */
+  readonly readsRefused: number
   /** Sessions written to the backend: creations and flushes, not touches and tombstones. */
   readonly backendWrites: number
   /** The same, by reason. */

@@ -84,6 +84,23 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+/** What a call by an id can be told of who asks. It matters where many ask the backend at once. */
+export interface AskerOptions extends CallOptions {
+  /**
+   * Whether it is certain that this program has given out the id, as a signature has shown that comes with it: of a cookie,
+   * say. Such a read of the backend goes before those of ids of which nobody knows. To be set by who has checked the
+   * signature, and by nobody else.
+   * @default false
+   */
+  readonly verified?: boolean
+  /**
+   * On whose behalf the id is asked for: the address of the client, say. Callers take turns at the backend, so that one of
+   * them who asks for very many sessions keeps nobody else from his. 1 to 255 characters; it is stored nowhere.
+   * @default the one caller of all calls that name none
+   */
+  readonly caller?: string
+}
+
 export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
   readonly id?: string
@@ -98,7 +115,7 @@ export interface CreateOptions extends CallOptions {
   readonly client?: ClientInfo
 }
 
-export interface LoadOptions extends CallOptions {
+export interface LoadOptions extends AskerOptions {
   /**
    * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
    * @default true
@@ -107,7 +124,7 @@ export interface LoadOptions extends CallOptions {
 }
 
 /** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
-export interface WriteOptions extends CallOptions {
+export interface WriteOptions extends AskerOptions {
   /**
    * Resolve only when the backend has this session as it stands.
    * @default false
@@ -146,12 +163,12 @@ export interface SaveReport {
   readonly durability: 'cache' | 'backend'
 }
 
-export interface TouchOptions extends CallOptions {
+export interface TouchOptions extends AskerOptions {
   /** The session's idle time-out from now on. Default: as it is. */
   readonly idleTtlMs?: GivenIdleTtl
 }
 
-export interface RegenerateOptions extends CallOptions {
+export interface RegenerateOptions extends AskerOptions {
   /**
    * Whether the new session ends, used or not, when the old one would have. Otherwise its absolute lifetime begins anew,
    * as that of any session which begins with a login.

@@ -50,6 +50,8 @@ const STORE: Readers<StoreOptions<unknown>> = {
   leaseMs: asMilliseconds,
   leaseWaitMs: asMilliseconds,
   maxBackendReads: asNumber,
+  maxWaitingReads: asNumber,
+  unknownIdTtlMs: asMilliseconds,
   maxSessionBytes: asNumber,
   maxAttempts: asNumber,
   maxUnflushed: asNumber,

@@ -88,7 +88,15 @@ export interface LargeEnvelope {
   readonly expiresAt: EpochMs
 }
 
-export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope | LargeEnvelope
+/** Nothing stands under this id: somebody has asked the backend a moment ago. */
+export interface NothingEnvelope {
+  readonly kind: 'nothing'
+  /** As that of a live one: whoever saw an outage of the server since does not believe it. */
+  readonly trustedAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+export type Envelope = LiveEnvelope | LeaseEnvelope | TombstoneEnvelope | LargeEnvelope | NothingEnvelope
 
 /**
  * Bytes that are no envelope of this key, as they are damaged or of another session, or as nobody who has a key has sealed
@@ -102,7 +110,11 @@ export interface DamagedEnvelope {
 export const ENVELOPE_FORMAT = 1
 
 const MAGIC = 0x6e736b // 'nsk'
-const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4 } as const
+/**
+ * The mark that nothing stands there is a lease whose holder has finished long ago, for every program that does not know the
+ * mark. Such a program takes its place, as it does with any lease that is over.
+ */
+const KINDS = { live: 1, lease: 2, tombstone: 3, large: 4, nothing: 2 } as const
 const KNOWN_KINDS: ReadonlySet<number> = new Set(Object.values(KINDS))
 const FLAG_SEALED = 0x0001
 const FLAG_FROZEN = 0x0004
@@ -190,11 +202,15 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     if (digits.length !== 16 || bytes.write(digits, at, 8, 'hex') !== 8)
       throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
   }
-  moment(envelope.expiresAt, AT.expiresAt)
+  moment(envelope.kind === 'nothing' ? 0 : envelope.expiresAt, AT.expiresAt)
   bytes.writeUInt32BE(serverList, AT.serverList)
   if (envelope.kind === 'large') bytes.writeUInt32BE(Math.min(envelope.refusedBytes, MAX_COUNT), AT.reads)
   if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
+  if (envelope.kind === 'nothing') {
+    moment(envelope.trustedAt, AT.trustedAt)
+    moment(envelope.expiresAt, AT.absoluteExpiresAt)
+  }
   if (live !== undefined) {
     bytes.writeUInt8(live.codecId, AT.codec)
     bytes.writeUInt16BE((live.frozen ? FLAG_FROZEN : 0) | (live.hasOwnIdleTtl ? FLAG_OWN_IDLE_TTL : 0), AT.flags)
@@ -318,6 +334,9 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   if ('kind' in behind) return behind
 
   const expiresAt = moment(AT.expiresAt)
+  const nothingUntil = moment(AT.absoluteExpiresAt)
+  if (kind === KINDS.nothing && nothingUntil > 0)
+    return { kind: 'nothing', trustedAt: moment(AT.trustedAt), expiresAt: nothingUntil }
   if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
   if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
   if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }

@@ -8,6 +8,12 @@ import type { LiveEnvelope } from './envelope.js'
  */
 export const LEAST_IDLE_TTL_MS = 1_000
 
+/**
+ * For how long the cache may be told at most that nothing stands under an id, in ms. A session that was created by a process
+ * which could not reach the cache is not hidden from the others for longer.
+ */
+export const LONGEST_UNKNOWN_ID_MS = 60_000
+
 /** The timings that decide how long a session lives and how often the tiers are told that it does. */
 export interface LifeTimings {
   /** How long after a touch of the cache the next use is written down there again, in ms. */

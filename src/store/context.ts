@@ -136,9 +136,11 @@ export const rowOf = (copy: BackendCopy): QuarantineRow => {
 }
 
 /**
- * Whether a tier could not be asked or did not answer. This is the one failure for which the protocol has other ways.
+ * Whether a tier could not be asked or did not answer, or was not asked as too many wait for it. This is the one failure for
+ * which the protocol has other ways.
  */
-export const isUnavailable = (error: unknown): boolean => isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
+export const isUnavailable = (error: unknown): boolean =>
+  isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') || isSessionStoreError(error, 'E_OVERLOADED')
 
 /**
  * Whether what stands there is of a form that this process does not know, or sealed so that it cannot open it. A listing

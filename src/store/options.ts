@@ -4,7 +4,7 @@ import type { FrontCache } from '../contract/front-cache.js'
 import type { Runtime } from '../contract/time.js'
 import { areOptions, SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
-import { LEAST_IDLE_TTL_MS, type LifeTimings } from '../session/expiry.js'
+import { LEAST_IDLE_TTL_MS, type LifeTimings, LONGEST_UNKNOWN_ID_MS } from '../session/expiry.js'
 import { APP, NAMESPACE } from '../session/key.js'
 import type { OnTooManySessions, SeatLimit } from '../session/seats.js'
 import {
@@ -197,10 +197,28 @@ export interface StoreOptions<Data> {
 
   /**
    * How many sessions this process reads from the backend at once, 1 to 10_000. Further reads wait in line, for
-   * `backendTimeoutMs` at most.
+   * `backendTimeoutMs` at most, and for no longer than leaves the call time to answer.
    * @default 16
    */
   readonly maxBackendReads?: number
+
+  /**
+   * How many further reads of sessions may wait in line for the backend, 0 to 1_000_000. What finds the line full is refused
+   * with `E_OVERLOADED`: calls whose id nobody has verified before others, and of those the ones of the caller that has the
+   * most in line (`load`'s options `verified` and `caller`).
+   * @default 64 times `maxBackendReads`
+   */
+  readonly maxWaitingReads?: number
+
+  /**
+   * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then whoever asks for
+   * the id once more is answered without a read of the backend. 0: it does not remember it.
+   *
+   * A session that is created under such an id takes the place of what the cache remembers. Only where its process cannot
+   * reach the cache, and others can, may these be told for so long that there is no such session.
+   * @default 3_000
+   */
+  readonly unknownIdTtlMs?: number
 
   /** How often a save is tried anew when others come between, 1 to 1_000. @default 20 */
   readonly maxAttempts?: number
@@ -272,6 +290,9 @@ export interface ResolvedOptions {
   readonly leaseMs: number
   readonly leaseWaitMs: number
   readonly maxBackendReads: number
+  readonly maxWaitingReads: number
+  /** 0: the cache does not remember that nothing stands under an id. */
+  readonly unknownIdTtlMs: number
   readonly maxSessionBytes: number
   readonly maxAttempts: number
   readonly maxUnflushed: number
@@ -357,6 +378,11 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   leaseMs: milliseconds(11, HOUR_MS),
   leaseWaitMs: milliseconds(0, TEN_MINUTES_MS),
   maxBackendReads: whole(1, 10_000),
+  maxWaitingReads: whole(0, 1_000_000),
+  unknownIdTtlMs: kindOf(
+    `0, or a whole number of milliseconds from 1000 to ${LONGEST_UNKNOWN_ID_MS}`,
+    (value) => value === 0 || milliseconds(1_000, LONGEST_UNKNOWN_ID_MS).accepts(value),
+  ),
   maxSessionBytes: whole(1_024, 1_073_741_824),
   maxAttempts: whole(1, 1_000),
   maxUnflushed: whole(1, 10_000_000),
@@ -378,7 +404,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
   conflictOf(options.conflict)
   if (options.codec !== undefined) checkedOption('codec.id', options.codec.id, whole(1, 255))
 
-  const { backendTimeoutMs = 3_000, maxClockSkewMs = 2_000 } = options
+  const { backendTimeoutMs = 3_000, maxClockSkewMs = 2_000, maxBackendReads = 16 } = options
   const idleTtlMs = usualIdleTtl(options)
   const idleTtl: Bound = { value: idleTtlMs, because: '`idleTtlMs`' }
   const absoluteTtlMs = checkedOption(
@@ -442,7 +468,9 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     leaseMs,
     leaseWaitMs: options.leaseWaitMs ?? 1_000,
     maxSessionBytes: options.maxSessionBytes ?? 4_194_304,
-    maxBackendReads: options.maxBackendReads ?? 16,
+    maxBackendReads,
+    maxWaitingReads: options.maxWaitingReads ?? 64 * maxBackendReads,
+    unknownIdTtlMs: options.unknownIdTtlMs ?? 3_000,
     maxAttempts: options.maxAttempts ?? 20,
     maxUnflushed: options.maxUnflushed ?? 100_000,
     seatLimit: seatLimitOf(options),

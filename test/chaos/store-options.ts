@@ -10,6 +10,7 @@ export const STORE = {
   backendTimeoutMs: 1_200,
   leaseMs: 2_000,
   leaseWaitMs: 300,
+  unknownIdTtlMs: 3_000,
 } as const
 
 /** The tiers' own deadlines, a little shorter than the store's. */

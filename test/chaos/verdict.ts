@@ -65,6 +65,7 @@ export const judgementOf = (
       backendTimeoutMs: STORE.backendTimeoutMs,
       idleTtlMs: IDLE_TTL_MS,
       absoluteTtlMs: ABSOLUTE_TTL_MS,
+      unknownIdTtlMs: STORE.unknownIdTtlMs,
       skewMs: CLOCK_SKEW_MS,
     },
     clock: { now: record.overAt },

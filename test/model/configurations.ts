@@ -155,6 +155,24 @@ const lives: readonly Configuration[] = [
   { ...fresh, name: 'nobody.again', processes: ['K', 'XP', 'K'], faults: { lateInBackend: 1, losses: 1 } },
 ]
 
+/** Readers who mark that nothing stands in the backend, and sessions that begin under the id meanwhile. */
+const marks: readonly Configuration[] = [
+  { ...fresh, name: 'mark.put', processes: ['K', 'R', 'R'], faults: { losses: 1, leaseExpiries: 1 } },
+  { ...fresh, name: 'mark.lost-reply', processes: ['K', 'R'], faults: { losses: 1, lostInCache: 2, lateInCache: 1 } },
+  { ...fresh, name: 'mark.restart', processes: ['K', 'R'], faults: { restarts: 1, lateInCache: 1 } },
+  { ...fresh, name: 'mark.backend-replies', processes: ['K', 'R'], faults: { lostInBackend: 1, lateInBackend: 1 } },
+  { ...fresh, name: 'mark.two', processes: ['K', 'K', 'R'], faults: { losses: 1 } },
+  { ...fresh, name: 'mark.writer', processes: ['K', 'R', 'W'], faults: { losses: 1 } },
+  { ...fresh, name: 'mark.destroy', processes: ['K', 'R', 'XP'], faults: { losses: 1 } },
+  { ...fresh, name: 'mark.outage', processes: ['K', 'R'], faults: { outages: 1 } },
+  { ...fresh, name: 'mark.deferred', persistOn: 'due', processes: ['K', 'R', 'W'], faults: { losses: 1 } },
+  { ...fresh, name: 'mark.deferred-flush', persistOn: 'due', processes: ['C', 'WF', 'R'], faults: { losses: 1 } },
+  { ...warm, name: 'mark.expired', processes: ['K', 'RP', 'R'], faults: { expiries: 1, losses: 1 } },
+  { ...fresh, ...list, name: 'mark.cut-off', processes: ['K', 'R', 'W'], faults: { cuts: 1 } },
+  { ...fresh, ...ownView, name: 'mark.asleep', processes: ['K', 'R', 'R'], faults: { outages: 1 } },
+  { ...fresh, ...list, name: 'mark.list', processes: ['K', 'R', 'R'], faults: { moves: 2 } },
+]
+
 const others: readonly Configuration[] = [
   { ...cold, name: 'i6.readers', processes: ['RR', 'WW', 'R', 'F'] },
   { ...warm, name: 'i6.lost-reply', processes: ['RR', 'W', 'D'], faults: { lostInCache: 1, lateInBackend: 1 } },
@@ -265,6 +283,7 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   ...views,
   ...destroys,
   ...lives,
+  ...marks,
   ...others,
   ...handles,
   ...tries,

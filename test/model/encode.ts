@@ -359,6 +359,7 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
     else if (entry.kind === 'lease') plain(1)
     else if (entry.kind === 'tombstone') plain(2)
     else if (entry.kind === 'large') plain(3)
+    else if (entry.kind === 'nothing') plain(10, entry.trustedAt)
     else write(codeOf(entry))
   }
 
@@ -405,7 +406,9 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
         (past.outageWasFree ? 16 : 0) +
         (world.backendIsDown ? 2 : 0) +
         (cache.isDown ? 4 : 0) +
-        (world.idIsOut ? 8 : 0),
+        (world.idIsOut ? 8 : 0) +
+        // What a step did wrong may lead to a world that was met before.
+        (past.wrong === undefined ? 0 : 32),
       world.outagesEnded,
     )
     plain(world.newRows.length === 0 ? 0 : 1)

@@ -18,7 +18,10 @@ export const successors = (world: World, searched: Searched, emit: Emit): void =
     if (actor.isElsewhere) steps(there, actor, index, searched, emitThere)
     else steps(world, actor, index, searched, emit)
   })
-  if (there.cache.entry !== undefined && there !== world) losses(there, emitThere, ' elsewhere')
+  if (there.cache.entry !== undefined && there !== world) {
+    losses(there, emitThere, ' elsewhere')
+    markEnds(there, emitThere, ' elsewhere')
+  }
   lateCommands(world, searched, emit)
   troubles(world, searched, emit)
 }
@@ -41,6 +44,13 @@ const losses = (world: World, emit: Emit, where: string): void => {
   emit(lost(world, after), () => `the cache${where} loses the entry`)
 }
 
+/** No fault: a mark that nothing stands in the backend has a short life, whose end may come at any moment. */
+const markEnds = (world: World, emit: Emit, where: string): void => {
+  const { cache } = world
+  if (cache.entry?.kind !== 'nothing') return
+  emit({ ...world, cache: { ...cache, entry: undefined } }, () => `the mark${where} is over`)
+}
+
 const troubles = (world: World, searched: Searched, emit: Emit): void => {
   const { cache, budget, past, actors } = world
   if (!cache.isDown && cache.entry !== undefined) {
@@ -55,6 +65,7 @@ const troubles = (world: World, searched: Searched, emit: Emit): void => {
         { ...world, cache: { ...cache, entry: undefined }, budget: spend(budget, 'leaseExpiries') },
         () => 'the lease expires',
       )
+    markEnds(world, emit, '')
   }
   if (!cache.isDown && budget.outages > 0) {
     emit(

@@ -23,7 +23,7 @@ const rowWrites = (world: World): number =>
   world.row.state === 'live' && !hasEnded(world.row.session, world) ? writesIn(world.row.session) : 0
 
 /** Where each has its own view of outages, one who has seen none believes everything. */
-const isTrusted = (entry: LiveEnvelope, world: World): boolean =>
+const isTrusted = (entry: Pick<LiveEnvelope, 'trustedAt'>, world: World): boolean =>
   world.view === 'own' || world.outagesEnded === 0 || entry.trustedAt >= 1 + world.outagesEnded
 
 /** The entry descends from the row and the row is not ahead of it. */
@@ -37,6 +37,8 @@ const isLive = (entry: Entry): entry is LiveEnvelope => entry?.kind === 'live'
 /** The writes that a request sees which begins now. */
 export const visible = (world: World): number => {
   const { entry, isDown } = world.cache
+  // Whoever finds the mark finds that there is no session, whatever the backend has.
+  if (!isDown && entry?.kind === 'nothing' && isTrusted(entry, world)) return 0
   if (isDown || !isLive(entry)) return rowWrites(world)
   // Whoever finds it finds that there is no session.
   if (hasEnded(entry, world) && isTrusted(entry, world)) return 0
@@ -44,7 +46,7 @@ export const visible = (world: World): number => {
 }
 
 /**
- * The same, a cached lineage that died taken for replaced by the row: it is when it is next flushed or compared.
+ * The same, a mark taken for over, as it is after its short life, and a cached lineage that died taken for replaced by the row: it is when it is next flushed or compared.
  * Where lists of servers differ, what the lineages hold together: which of them the backend follows is to be seen.
  */
 export const eventuallyVisible = (world: World): number =>
@@ -54,6 +56,7 @@ export const eventuallyVisible = (world: World): number =>
 
 const withoutTheDead = (world: World): number => {
   const { entry } = world.cache
+  if (entry?.kind === 'nothing') return rowWrites(world)
   if (isLive(entry) && world.row.state === 'live' && !lives(entry, world.row.session)) return rowWrites(world)
   return visible(world)
 }

@@ -26,7 +26,7 @@ export const recorded = (world: World, actor: Actor, way: Ended, searched: Searc
         return wrong(world, 'THE OLD ID IS SERVED AFTER THE NEW ONE HAS TAKEN ITS PLACE')
       // With the session that a read began with, what it had to see may have expired.
       if (past.destroy !== 'no' || world.ended > 0) return world
-      if (ending.writes === 'none') return searched.startsLive ? wrong(world, NO_SESSION) : world
+      if (ending.writes === 'none') return mustBeThere(actor, searched) ? wrong(world, NO_SESSION) : world
       if (searched.isHealthy && (actor.floor & ~ending.writes) !== 0) return wrong(world, 'I6 READ WENT BACK')
       return searched.isHealthy ? { ...world, past: { ...past, seen: past.seen | ending.writes } } : world
     }
@@ -50,6 +50,10 @@ export const recorded = (world: World, actor: Actor, way: Ended, searched: Searc
       return world
   }
 }
+
+/** Whether a session stood when the read began: from the beginning, or made and acknowledged since. */
+const mustBeThere = ({ floor }: Actor, { startsLive, isAsymmetric, settings }: Searched): boolean =>
+  startsLive || (!isAsymmetric && settings.policy.persistOn === 'create' && floor !== 0)
 
 /** What is made from now on is another session. */
 const destroyed = (world: World): World => ({

@@ -139,6 +139,14 @@ export interface Steps {
   readonly onNothing: 'leave a tombstone' | 'leave nothing'
   /** How long that is kept. */
   readonly emptyTombstones: 'as long as an insert' | 'as long as a call'
+  /** Over what a reader puts the mark that nothing stands in the backend. */
+  readonly marks: 'over its lease' | 'whatever stands there'
+  /** What becomes of a mark that a creation, or a look at the cache after a flush, meets. */
+  readonly onMark: 'take its place' | 'leave it'
+  /** When a creation under an id that others may know is acknowledged. */
+  readonly creationEnds: 'with a look at the cache' | 'with the insert'
+  /** What becomes of a mark that may be from before an outage. */
+  readonly onOldMark: 'fill over it' | 'believe'
   /** What becomes of the entry of a session that has expired, when another takes its place. */
   readonly onEndedEntry: 'lease over it' | 'leave it'
   /** Whether a session that takes the place of an entry that has expired may stand in the cache alone. */
@@ -203,6 +211,10 @@ const steps: Steps = {
   inserts: { call: 'in time', life: 'in time' },
   onNothing: 'leave a tombstone',
   emptyTombstones: 'as long as an insert',
+  marks: 'over its lease',
+  onMark: 'take its place',
+  creationEnds: 'with a look at the cache',
+  onOldMark: 'fill over it',
   onEndedEntry: 'lease over it',
   createOver: 'durable',
   lineageOver: 'its own',

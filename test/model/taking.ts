@@ -51,6 +51,7 @@ export const taking = (begin: ReturnType<typeof beginning>): Taking => {
       return answer.outcome === 'stored' ? `stored ${answer.token}` : answer.outcome
     }
     if (answer.state === 'lease' || answer.state === 'large') return `${answer.state} ${answer.token}`
+    if (answer.state === 'nothing') return `nothing ${answer.token} ${answer.trustedAt}`
     if (answer.state !== 'live') return `state ${answer.state}`
     return 'envelope' in answer ? `entry ${idOf(answer.envelope)} ${answer.token}` : `row ${idOf(answer.session)}`
   }

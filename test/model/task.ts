@@ -26,6 +26,8 @@ export type EntryState =
   /** The session is in the backend alone: it is too large. */
   | { readonly state: 'large'; readonly token: Token }
   | { readonly state: 'tombstone' }
+  /** Somebody found a moment ago that nothing stands in the backend. */
+  | { readonly state: 'nothing'; readonly token: Token; readonly trustedAt: number }
   | { readonly state: 'missing' }
 
 export type PutOutcome =
@@ -50,6 +52,8 @@ export type Command =
   | { readonly to: 'cache'; readonly op: 'put tombstone'; readonly token: Token }
   /** Over the entry that `token` saw, or else where nothing stands. */
   | { readonly to: 'cache'; readonly op: 'mark'; readonly token: Token | undefined }
+  /** The mark that nothing stands in the backend, over the lease under which that was found. */
+  | { readonly to: 'cache'; readonly op: 'put nothing'; readonly token: Token; readonly trustedAt: number }
   | { readonly to: 'cache'; readonly op: 'remove'; readonly token: Token }
   | { readonly to: 'cache'; readonly op: 'set tombstone' }
   /** Weak. */
@@ -275,6 +279,8 @@ export const putTombstone = (token: Token, then: Frame<PutOutcome>): Task =>
   asking<PutOutcome>()({ to: 'cache', op: 'put tombstone', token }, then)
 export const mark = (token: Token | undefined, then: Frame<PutOutcome>): Task =>
   asking<PutOutcome>()({ to: 'cache', op: 'mark', token }, then)
+export const putNothing = (token: Token, trustedAt: number, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'put nothing', token, trustedAt }, then)
 /** `lost`: the cache could not be told. */
 export const remove = (token: Token, then: Frame<'removed' | 'conflict' | 'lost'>): Task =>
   asking<'removed' | 'conflict' | 'lost'>()({ to: 'cache', op: 'remove', token }, then)

@@ -9,7 +9,11 @@ import type { Answer, Around, Command, Held, Op, Task, Token } from './task.js'
  * actor is doing. A command is one atomic step of its tier (rule 0 says which ones there are).
  */
 
-export type Entry = LiveEnvelope | { readonly kind: 'lease' | 'tombstone' | 'large' } | undefined
+export type Entry =
+  | LiveEnvelope
+  | { readonly kind: 'lease' | 'tombstone' | 'large' }
+  | { readonly kind: 'nothing'; readonly trustedAt: number }
+  | undefined
 
 export interface Cache {
   readonly entry: Entry
@@ -191,6 +195,7 @@ const inCache = (
     case 'get':
       if (entry === undefined) return { world, answer: { state: 'missing' } }
       if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
+      if (entry.kind === 'nothing') return { world, answer: { state: 'nothing', token, trustedAt: entry.trustedAt } }
       return { world, answer: { state: entry.kind, token } }
     case 'lease': {
       const { over } = command
@@ -210,6 +215,10 @@ const inCache = (
     case 'mark': {
       const isFree = command.token === undefined ? entry === undefined : fits(command.token, cache, rules)
       return isFree ? stored(changed(world, { kind: 'large' })) : refused
+    }
+    case 'put nothing': {
+      const isMine = rules.steps.marks === 'whatever stands there' || fits(command.token, cache, rules)
+      return isMine ? stored(changed(world, { kind: 'nothing', trustedAt: command.trustedAt })) : refused
     }
     case 'remove':
       return fits(command.token, cache, rules)

@@ -18,7 +18,7 @@ import { locate } from '../../src/session/key.js'
 import { keyNamed, sealingWith } from '../support/sealing.js'
 import { rounds, seed } from '../support/seed.js'
 import { exampleKey, headerTable, vectors } from './data-format.js'
-import { anyLease, anyLive, anyTombstone, forged, key, live, NOW, plain } from './envelopes.js'
+import { anyLease, anyLive, anyNothing, anyTombstone, forged, key, live, NOW, plain } from './envelopes.js'
 
 const lease: LeaseEnvelope = { kind: 'lease', nonce: '0123456789abcdef', expiresAt: NOW + 5_000 }
 const tombstone: TombstoneEnvelope = { kind: 'tombstone', destroyedAt: NOW, expiresAt: NOW + 90_000 }
@@ -32,6 +32,7 @@ const samples: readonly (readonly [string, Envelope])[] = [
   ['lease', lease],
   ['tombstone', tombstone],
   ['large', { kind: 'large', refusedBytes: 3_000_000, expiresAt: 9_999 }],
+  ['nothing', { kind: 'nothing', trustedAt: NOW, expiresAt: NOW + 3_000 }],
 ]
 
 function fullOf(tokenBytes: number): Pick<LiveEnvelope, 'writeIds' | 'backendToken'> {
@@ -48,6 +49,7 @@ describe('What was written is what is read', () => {
     ['live envelope', anyLive],
     ['lease', anyLease],
     ['tombstone', anyTombstone],
+    ['nothing', anyNothing],
   ] as const)
     test(`any ${title} comes back with every field as it was`, () => {
       const property = fc.property<[Envelope]>(envelopes, (envelope) => {
@@ -55,6 +57,21 @@ describe('What was written is what is read', () => {
       })
       fc.assert(property, { seed, numRuns: rounds(300, 5_000) })
     })
+
+  test('for a release that does not know it, the mark that nothing stands here is a lease that is over', () => {
+    const bytes = Buffer.from(encodeEnvelope(key, { kind: 'nothing', trustedAt: NOW, expiresAt: NOW + 3_000 }))
+    const at = (field: string): { readonly offset: number; readonly size: number } => {
+      const row = headerTable().find((each) => each.field === field)
+      if (row === undefined) throw new Error(`The table has no ${field}`)
+      return row
+    }
+    expect(bytes.readUInt8(at('kind').offset)).toBe(2)
+    // A lease that ends at 0 has ended by any clock.
+    expect(bytes.readUIntBE(at('expiresAt').offset, at('expiresAt').size)).toBe(0)
+    expect(bytes.readUInt16BE(at('flags').offset)).toBe(0)
+    // And what such a release writes as a lease is one here.
+    expect(decodeEnvelope(key, encodeEnvelope(key, { ...lease, expiresAt: 0 }))).toEqual({ ...lease, expiresAt: 0 })
+  })
 
   test('an envelope is read from anywhere in a larger buffer, as a cache client hands it over', () => {
     const bytes = encodeEnvelope(key, live())
@@ -90,8 +107,8 @@ describe('What was written is what is read', () => {
 })
 
 describe('The data format page is the code', () => {
-  test('the page has a vector of a live, a frozen, a lease and a tombstone envelope', () => {
-    expect(vectors().map(({ title }) => title)).toEqual(['Live', 'Frozen', 'Lease', 'Tombstone'])
+  test('the page has a vector of a live, a frozen, a lease, a nothing and a tombstone envelope', () => {
+    expect(vectors().map(({ title }) => title)).toEqual(['Live', 'Frozen', 'Lease', 'Nothing', 'Tombstone'])
   })
 
   test('the key on the page is the key of the id on the page', () => {
@@ -273,7 +290,7 @@ describe('Damage is recognised before anything is believed (I1)', () => {
         copy.writeUInt16BE(copy.readUInt16BE(18) & 0x0006, 18)
       })
       try {
-        expect(['live', 'lease', 'tombstone', 'damaged']).toContain(decodeEnvelope(key, candidate).kind)
+        expect(['live', 'lease', 'tombstone', 'nothing', 'damaged']).toContain(decodeEnvelope(key, candidate).kind)
       } catch (error) {
         expect(error).toEqual(formatError)
       }

@@ -1,6 +1,12 @@
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
-import type { EnvelopeReader, LeaseEnvelope, LiveEnvelope, TombstoneEnvelope } from '../../src/session/envelope.js'
+import type {
+  EnvelopeReader,
+  LeaseEnvelope,
+  LiveEnvelope,
+  NothingEnvelope,
+  TombstoneEnvelope,
+} from '../../src/session/envelope.js'
 import { locate } from '../../src/session/key.js'
 
 /** Envelopes to test with: one that can be written down, and any at all. */
@@ -94,6 +100,15 @@ export const anyLease: fc.Arbitrary<LeaseEnvelope> = fc.record(
     kind: fc.constant('lease' as const),
     nonce: anyName,
     expiresAt: anyWide,
+  },
+  PLAIN,
+)
+
+export const anyNothing: fc.Arbitrary<NothingEnvelope> = fc.record(
+  {
+    kind: fc.constant('nothing' as const),
+    trustedAt: anyWide,
+    expiresAt: anyWide.map((moment) => Math.max(1, moment)),
   },
   PLAIN,
 )

@@ -45,6 +45,7 @@ export interface Config {
   readonly backendRetryMs: number
   readonly leaseMs: number
   readonly leaseWaitMs: number
+  readonly unknownIdTtlMs: number
   /** Clocks are at most this far apart. */
   readonly skewMs: number
   /** The mean pause between two operations of one client. */
@@ -102,6 +103,9 @@ export const usersOf = (lots: Lots): UsersConfig | undefined => {
   }
 }
 
+/** Those that are drawn apart from all else, as they came later than others. */
+const OF_THEIR_OWN: ReadonlySet<FaultKind> = new Set(['call aborted', 'id asked for before'])
+
 /** The faults a message can meet, and those that strike the world from time to time. */
 export const configOf = (lots: Lots): Config => {
   // Two kinds of world: with the default deadlines, in which clocks may be seconds apart; and a quick one.
@@ -110,12 +114,13 @@ export const configOf = (lots: Lots): Config => {
   const share = lots.pick([0.15, 0.35, 0.6, 1])
   // Or few kinds of faults, but these over and over, in one session that all are at work on: what is deep needs that.
   const isNarrow = lots.happens(0.25)
-  const drawn = FAULT_KINDS.filter((kind) => kind !== 'call aborted' && !isOfUsers(kind))
+  const drawn = FAULT_KINDS.filter((kind) => !OF_THEIR_OWN.has(kind) && !isOfUsers(kind))
   for (const kind of drawn) if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
   if (isNarrow && lots.happens(0.7)) faults.add('troubles together')
   const short = lots.happens(0.3)
   // Its lots are its own, so that a schedule without it is the one that its seed has always given.
   if (lots.branch('aborts').happens(0.5)) faults.add('call aborted')
+  if (lots.branch('guesses').happens(0.5)) faults.add('id asked for before')
   // Where clocks step by an hour, sessions end by that which live for less.
   if (short) faults.delete('clock stepped')
   const idleTtlMs = short ? 6_000 : 86_400_000
@@ -135,13 +140,22 @@ export const configOf = (lots: Lots): Config => {
     breakerFailures: lots.pick([2, 5, 5, 1_000_000]),
     ...(quick ? { cacheRetryMs: 40, backendRetryMs: 80 } : { cacheRetryMs: 200, backendRetryMs: 500 }),
     ...(quick
-      ? { deadlineMs: 1_500, cacheTimeoutMs: 120, backendTimeoutMs: 250, leaseMs: 400, leaseWaitMs: 100, skewMs: 40 }
+      ? {
+          deadlineMs: 1_500,
+          cacheTimeoutMs: 120,
+          backendTimeoutMs: 250,
+          leaseMs: 400,
+          leaseWaitMs: 100,
+          unknownIdTtlMs: 1_000,
+          skewMs: 40,
+        }
       : {
           deadlineMs: 10_000,
           cacheTimeoutMs: 2_000,
           backendTimeoutMs: 3_000,
           leaseMs: 5_000,
           leaseWaitMs: 1_000,
+          unknownIdTtlMs: 3_000,
           skewMs: 2_000,
         }),
     // Longer than any copy could come back.

@@ -2,7 +2,7 @@ import type { Backend, GuardedUpdate, UpdateOutcome } from '../../src/contract/b
 import type { FrontCache } from '../../src/contract/front-cache.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import type { Runtime } from '../../src/contract/time.js'
-import { decodeEnvelope, encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import { decodeEnvelope, encodeEnvelope, type LiveEnvelope, type NothingEnvelope } from '../../src/session/envelope.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import type { Config } from './config.js'
 import type { Data } from './data.js'
@@ -73,6 +73,12 @@ export const over = <Tier extends object>(tier: Tier, altered: Partial<Tier>): T
 export const liveIn = (key: string, value: Uint8Array): LiveEnvelope | undefined => {
   const envelope = decodeEnvelope(key, value)
   return envelope.kind === 'live' ? envelope : undefined
+}
+
+/** The mark that nothing stands in the backend; `undefined` for any other envelope. */
+export const markIn = (key: string, value: Uint8Array): NothingEnvelope | undefined => {
+  const envelope = decodeEnvelope(key, value)
+  return envelope.kind === 'nothing' ? envelope : undefined
 }
 
 export const ofCache = (name: string, altered: (cache: FrontCache, world: World) => Partial<FrontCache>): Control => ({

@@ -7,6 +7,7 @@ import {
   type Control,
   isTakeover,
   liveIn,
+  markIn,
   ofBackend,
   ofCache,
   over,
@@ -68,6 +69,9 @@ const setBlindly = async (
   await cache.set(key, value, expiresAt)
   return (await cache.get(key))?.token
 }
+
+/** As long as a creation may take that comes between. */
+const LATE_MS = 30
 
 export const CONTROLS: readonly Control[] = [
   ofCache('M01 blind set instead of compare-and-set', (cache) => ({
@@ -268,6 +272,31 @@ export const CONTROLS: readonly Control[] = [
       return {}
     }),
     config: where(['server cut off', 'cache unreachable'], { lists: [[0, 1], [0]] }),
+  },
+  {
+    ...ofCache(
+      'M99 the mark that nothing stands there is put late, over whatever stands there',
+      (cache, { clock }) => ({
+        cas: async (key, value, token, expiresAt) => {
+          if (markIn(key, value) === undefined) return await cache.cas(key, value, token, expiresAt)
+          await cache.delete(key, token)
+          void clock.sleep(LATE_MS).then(() => setBlindly(cache, key, value, expiresAt).catch(() => {}))
+          return { outcome: 'missing' }
+        },
+      }),
+    ),
+    config: where(['id asked for before'], QUICK),
+  },
+  {
+    ...ofCache('M101 the mark that nothing stands there is believed after an outage', (cache) => ({
+      get: async (key) => {
+        const entry = await cache.get(key)
+        const mark = entry === undefined ? undefined : markIn(key, entry.value)
+        if (entry === undefined || mark === undefined) return entry
+        return { ...entry, value: encodeEnvelope(key, { ...mark, trustedAt: FOR_EVER }) }
+      },
+    })),
+    config: where(['id asked for before', 'cache unreachable'], QUICK),
   },
   ...CONTROLS_OF_CALLS,
   ...CONTROLS_OF_USERS,

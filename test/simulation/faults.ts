@@ -47,6 +47,7 @@ export const FAULT_KINDS = [
   'purged',
   ...OF_USERS,
   'call aborted',
+  'id asked for before',
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)

@@ -15,7 +15,7 @@ export interface Judged {
   readonly sessions: ReadonlyMap<string, SessionHistory>
   readonly config: Pick<
     Config,
-    'maxStaleCount' | 'deadlineMs' | 'backendTimeoutMs' | 'idleTtlMs' | 'absoluteTtlMs' | 'skewMs'
+    'maxStaleCount' | 'deadlineMs' | 'backendTimeoutMs' | 'idleTtlMs' | 'absoluteTtlMs' | 'skewMs' | 'unknownIdTtlMs'
   >
   /** In ms since the world began, as all moments of a history. */
   readonly clock: { readonly now: number }
@@ -382,7 +382,7 @@ const neverNothing = (world: Judged, view: View): void => {
       (operation.outcome.is === 'failed' &&
         (operation.outcome.code === 'no session' || operation.outcome.code === 'E_SESSION_DESTROYED'))
     if (!isNone || mayHaveExpired(world, view, operation) || mayBeLostWhole(view, operation)) continue
-    if (mayBeReplaced(view, operation)) continue
+    if (mayBeReplaced(view, operation) || mayBeHidden(world, view, operation)) continue
     world.violated(
       'I9',
       session.name,
@@ -400,6 +400,22 @@ const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Oper
   if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < invoked) return false
   return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
+
+/**
+ * That there is no such session is remembered for a moment by a cache server that the creation of the session did not reach,
+ * or did not go to. Who saw that server go, and come back since the creation, does not believe it.
+ */
+const mayBeHidden = (
+  world: Judged,
+  { operations, bornAt = 0 }: View,
+  { process, server, invoked }: Operation,
+): boolean =>
+  world.comparesSince?.(process, server, bornAt, invoked) !== true &&
+  invoked < bornAt + world.config.unknownIdTtlMs &&
+  operations.some(
+    (create) =>
+      create.kind === 'create' && create.outcome.is === 'ok' && (create.cacheFailures > 0 || create.server !== server),
+  )
 
 /**
  * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place: it

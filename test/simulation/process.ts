@@ -92,6 +92,7 @@ export class SimulatedProcess implements Owner {
       tombstoneTtlMs: config.tombstoneTtlMs,
       leaseMs: config.leaseMs,
       leaseWaitMs: config.leaseWaitMs,
+      unknownIdTtlMs: config.unknownIdTtlMs,
       maxClockSkewMs: config.skewMs,
       // lru-cache makes room at once for as many as it may ever hold.
       maxUnflushed: config.maxUnflushed,

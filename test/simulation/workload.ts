@@ -151,6 +151,8 @@ export class Client {
   readonly #lots: Lots
   /** The lots that say which calls are given up. */
   readonly #aborts: Lots
+  /** The lots that say which ids are asked for before their sessions are made. */
+  readonly #guesses: Lots
   readonly #weights: readonly (readonly [OperationKind, number])[]
   readonly #total: number
   /** The copies it holds, as requests do, some of them for long. */
@@ -165,6 +167,7 @@ export class Client {
     this.#name = name
     this.#lots = lots
     this.#aborts = lots.branch('aborts')
+    this.#guesses = lots.branch('guesses')
     const { shortSessions, users } = world.config
     if (users !== undefined)
       this.#ofUsers = new UserClient(world, workload, process, { name, lots: lots.branch('users'), users })
@@ -237,6 +240,34 @@ export class Client {
 
   async create(): Promise<void> {
     const session = this.#workload.newSession()
+    const guessing = this.#askBefore(session)
+    if (guessing !== undefined) await this.#world.clock.sleep(this.#guesses.pick([0, 20]), this.#process)
+    await this.#createSomehow(session)
+    await guessing
+  }
+
+  /** Others ask for the id before its session is made, and while it is: they have guessed it, or had it before. */
+  #askBefore(session: SessionHistory): Promise<unknown> | undefined {
+    const { clock, config, processes } = this.#world
+    if (!config.faults.has('id asked for before') || !this.#guesses.happens(0.6)) return undefined
+    this.#world.strikeFelt('id asked for before')
+    const guesses = Array.from({ length: 1 + this.#guesses.whole(4) }, async (_, at) => {
+      if (at > 0) await clock.sleep(this.#guesses.pick([1, 5, 20, 100]) * this.#guesses.next())
+      const awake = processes.filter(({ alive, leaving, paused }) => alive && !leaving && !paused)
+      if (awake.length === 0) return
+      const process = this.#guesses.pick(awake)
+      const asking = perform(this.#world, process, 'guesser', 'load', session, undefined, async (operation) => {
+        const found = await process.store.load(session.id)
+        operation.outcome = { is: 'ok' }
+        if (found !== undefined) operation.sight = sightOf(found)
+      })
+      // A process that dies or is closed may never answer.
+      await Promise.race([asking, clock.sleep(config.deadlineMs + 1)])
+    })
+    return Promise.all(guesses)
+  }
+
+  async #createSomehow(session: SessionHistory): Promise<void> {
     if (this.#world.config.reusesIds === true && this.#lots.happens(0.5)) await this.#giveUp(session)
     else await this.#create(session)
   }

@@ -129,7 +129,7 @@ describe('a session that is too large for the cache', () => {
     runtime.advance(3 * 86_400_000)
     await backend.purge({ now: runtime.now(), limit: 10 })
     expect(await other.load(id)).toBeUndefined()
-    expect(await cached(id)).toBeUndefined()
+    expect(await cached(id)).toMatchObject({ kind: 'nothing' })
   })
 })
 

@@ -217,8 +217,9 @@ describe('reading a session', () => {
       await closed.opened
       return await proceed()
     }
+    // The one that is under way gets no answer, and the one behind it is told that its turn does not come.
     const late = expectCode(store.load('late'), 'E_SESSION_UNAVAILABLE')
-    const later = expectCode(store.load('later'), 'E_SESSION_UNAVAILABLE')
+    const later = expectCode(store.load('later'), 'E_OVERLOADED')
     await settled()
     runtime.advance(1_001)
     await Promise.all([late, later])

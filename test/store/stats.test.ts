@@ -33,6 +33,24 @@ const COUNTERS: readonly Moves[] = [
   ['cacheHits', 1, ({ store, id }) => loaded(store, id)],
   ['cacheMisses', 1, ({ store }) => store.load('nobody')],
   [
+    'readsRefused',
+    1,
+    async ({ store, backend }) => {
+      const gate = held()
+      backend.intercept = async (_call, proceed) => {
+        await gate.opened
+        return await proceed()
+      }
+      const first = store.load('nobody')
+      await settled()
+      await store.load('nobody else').catch(() => {})
+      gate.open()
+      await first
+    },
+    { maxBackendReads: 1, maxWaitingReads: 0 },
+  ],
+  ['unknownIds', 2, async ({ store }) => [await store.load('nobody'), await store.load('nobody')]],
+  [
     'fills',
     1,
     async ({ store, id, loseCache }) => {

@@ -1,5 +1,6 @@
 import type {
   ActivityOptions,
+  AskerOptions,
   CallOptions,
   ClientInfo,
   CloseOptions,
@@ -96,8 +97,17 @@ const client = kindOf<ClientInfo>(
     ),
 )
 
+/** How long the name of a caller may be, in characters. */
+const LONGEST_CALLER = 255
+
+export const aCaller: Kind<string> = kindOf(
+  `a text of 1 to ${LONGEST_CALLER} characters, such as the address of the client`,
+  (value) => typeof value === 'string' && value !== '' && value.length <= LONGEST_CALLER,
+)
+
 const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
-const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl, client }
+const BY_AN_ID: KindsOf<AskerOptions> = { ...OF_A_CALL, verified: trueOrFalse, caller: aCaller }
+const OF_A_WRITE: KindsOf<WriteOptions> = { ...BY_AN_ID, durable: trueOrFalse, idleTtlMs: idleTtl, client }
 
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
@@ -105,12 +115,12 @@ const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithin
 
 const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = {
   create: { ...OF_A_CALL, id: ANYTHING, idleTtlMs: idleTtl, app: anApp, client },
-  load: { ...OF_A_CALL, touch: trueOrFalse },
+  load: { ...BY_AN_ID, touch: trueOrFalse },
   save: { ...OF_A_WRITE, unmergedKeys: listOfKeys, isolated: trueOrFalse },
   update: OF_A_WRITE,
   put: OF_A_WRITE,
-  touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
-  regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
+  touch: { ...BY_AN_ID, idleTtlMs: idleTtl },
+  regenerate: { ...BY_AN_ID, keepDeadline: trueOrFalse, client },
   destroy: { ...OF_A_CALL, isNew: trueOrFalse },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,

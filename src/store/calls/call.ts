@@ -1,6 +1,8 @@
+import type { AskerOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { type Applied, aborted, tierUnavailable } from '../../errors.js'
 import { deadlineAfter } from '../../tools/deadline.js'
+import type { Asker } from '../tiers/backend-tier.js'
 
 /**
  * One call of the store's user. It is late once its deadline has passed or its signal was aborted; then its caller has
@@ -20,6 +22,8 @@ export interface Call {
    * @throws SessionStoreError `E_SESSION_UNAVAILABLE` where the call is late
    */
   refuseIfLate(): void
+  /** Who asks, where the id comes from outside; `undefined` where the call is about a session that the caller holds. */
+  readonly asker: Asker | undefined
 }
 
 export interface CallBounds {
@@ -31,10 +35,16 @@ export interface CallBounds {
   readonly deadlineMs: number
   /** With it the caller gives the call up. */
   readonly signal: AbortSignal | undefined
+  /** What the caller says of who asks; `undefined` where the call is about a session that he holds. */
+  readonly asker: Pick<AskerOptions, 'verified' | 'caller'> | undefined
 }
 
+/** The caller of all calls that name none. */
+const NOBODY_NAMED = ''
+
 /** A call that begins now. */
-export const callOf = (runtime: Runtime, { operation, isChange, deadlineMs, signal }: CallBounds): Call => {
+export const callOf = (runtime: Runtime, bounds: CallBounds): Call => {
+  const { operation, isChange, deadlineMs, signal, asker } = bounds
   const deadline = deadlineAfter(runtime, deadlineMs)
   const leftMs = signal === undefined ? deadline.leftMs : () => (signal.aborted ? 0 : deadline.leftMs())
   const errorOf = (applied: Applied): Error => {
@@ -49,5 +59,6 @@ export const callOf = (runtime: Runtime, { operation, isChange, deadlineMs, sign
     refuseIfLate: () => {
       if (leftMs() === 0) throw errorOf('no')
     },
+    asker: asker && { isFirst: asker.verified === true, caller: asker.caller ?? NOBODY_NAMED, leftMs },
   }
 }

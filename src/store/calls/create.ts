@@ -39,6 +39,8 @@ export interface Creation {
   readonly client: Client | undefined
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
+  /** The mark that nothing stands in the backend, where the caller has met it in the cache. */
+  readonly mark?: CasToken | undefined
   /** In the backend when it has been made, also where that would be deferred. */
   readonly durable: boolean
   readonly call: Call
@@ -149,8 +151,11 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       throw error
     }
     const now = asInBackend(durable)
-    if (lease !== undefined) return { now, cachedLater: put(locator, durable, lease) }
-    // What kept the lease away may be the entry of a session that has ended, which would hide the new one.
+    // The entry in the place of the lease proves that nobody has put a mark there, by which nothing would stand here.
+    const placed = lease === undefined ? undefined : await put(locator, durable, lease)
+    if (placed !== undefined) return { now: placed, cachedLater: undefined }
+    // Somebody may have put one if the lease was lost. And what kept the lease away may be the entry of a session that
+    // has ended. Both would hide the new session.
     const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call)
     if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
     return { now, cachedLater: undefined }
@@ -302,28 +307,30 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
    *
    * @throws SessionStoreError `E_SESSION_CONFLICT` where a session lives, `E_SESSION_DESTROYED` where one was destroyed
    */
-  const placeOf = async ({ locator, call }: Creation): Promise<Place> => {
-    let ended: None['entry']
+  const placeOf = async ({ locator, mark, call }: Creation): Promise<Place> => {
+    let known: Pick<None, 'entry' | 'mark'> = mark === undefined ? {} : { mark }
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { token, isInTheWay } = await takeLease(locator, ended?.token)
+      const { entry: ended } = known
+      const { token, isInTheWay } = await takeLease(locator, ended?.token ?? known.mark)
       if (!isInTheWay) return { lease: token, isFree: true, ended: token === undefined ? undefined : ended?.envelope }
-      ended = await endedInCache(locator, call)
+      known = await nothingInCache(locator, call)
     }
     return NOWHERE
   }
 
   /**
-   * Gives the entry of a session that has ended; `undefined` where none stands any more, or where nobody can be asked.
+   * Gives the entry of a session that has ended, or the mark that nothing stands in the backend, in whose place the lease can
+   * be taken; neither where none stands any more, or where nobody can be asked.
    */
-  const endedInCache = async (locator: Locator, call: Call): Promise<None['entry']> => {
+  const nothingInCache = async (locator: Locator, call: Call): Promise<Pick<None, 'entry' | 'mark'>> => {
     try {
       const found = await reads.observe(locator, 'reader', call)
       if (found.state === 'live') throw taken()
       if (found.because === 'destroyed') throw destroyedMeanwhile()
-      return found.entry
+      return found
     } catch (error) {
       if (!isUnavailable(error) || call.isLate()) throw error
-      return undefined // the insert will tell whether a session stands there
+      return {} // the insert will tell whether a session stands there
     }
   }
 
@@ -348,7 +355,7 @@ export type Create<Data> = (data: Data, given: CreateOptions, call: Call) => Pro
 export type CreateUnder<Data> = (
   id: string,
   wanted: Wanted,
-  given: Pick<Creation, 'durable' | 'idleTtlMs' | 'client'>,
+  given: Pick<Creation, 'durable' | 'idleTtlMs' | 'client' | 'mark'>,
   call: Call,
 ) => Promise<Handle<Data>>
 

@@ -34,6 +34,9 @@ export interface Entrance {
   readonly inFlight: ReadonlySet<Promise<unknown>>
 }
 
+/** The calls to which an id may be given that comes from outside. */
+const BY_AN_ID: ReadonlySet<CallWithOptions> = new Set(['load', 'update', 'put', 'touch', 'regenerate'])
+
 /** @param onCall called at each call that comes in */
 export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>, onCall: () => void): Entrance => {
   const { deadlineMs, thawMs } = options
@@ -45,7 +48,8 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
       if (isShut) return Promise.reject(closed())
       onCall()
       const signal = signalIn(callOptions)
-      const call = callOf(runtime, { operation, isChange, deadlineMs: withinMs, signal })
+      const asker = BY_AN_ID.has(operation) && typeof callOptions === 'object' ? callOptions : undefined
+      const call = callOf(runtime, { operation, isChange, deadlineMs: withinMs, signal, asker })
       const isTooLate = signal?.aborted === true
       const working = (async () => {
         checkCallOptions(operation, callOptions)

@@ -28,7 +28,10 @@ export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>)
   return async (id, loadOptions, call) => {
     const locator = locatorOf(context, id)
     const found = await reads.observe(locator, 'reader', call)
-    if (found.state === 'none') return undefined
+    if (found.state === 'none') {
+      if (found.because === 'absent') context.telemetry.count('unknownIds')
+      return undefined
+    }
     const handle = handles.open(id, locator, found)
     afterRead(handle, loadOptions)
     return handle

@@ -2,7 +2,7 @@ import type { Locator } from '../../contract/locator.js'
 import type { WriteOptions } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
-import { destroyedMeanwhile, isUnavailable } from '../context.js'
+import { destroyedMeanwhile } from '../context.js'
 import type { Standing } from '../protocol/read.js'
 import { overwriting, wantedOf } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
@@ -29,7 +29,12 @@ export const putting = <Data>(
    */
   const standing = (locator: Locator, call: Call): Promise<Standing> =>
     reads.observe(locator, 'reader', call).catch((error: unknown) => {
-      if (!isUnavailable(error) || call.isLate() || options.policy.persistOn === 'create') throw error
+      if (
+        !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') ||
+        call.isLate() ||
+        options.policy.persistOn === 'create'
+      )
+        throw error
       return { state: 'none', because: 'absent' }
     })
 
@@ -44,7 +49,10 @@ export const putting = <Data>(
       const found = await standing(locator, call)
       if (found.state === 'none' && found.because === 'destroyed') throw destroyedMeanwhile()
       try {
-        if (found.state === 'none') return await createUnder(id, wanted, { durable, idleTtlMs, client }, call)
+        if (found.state === 'none') {
+          const { mark } = found
+          return await createUnder(id, wanted, { durable, idleTtlMs, client, mark }, call)
+        }
         const resolve = overwriting(context, wanted)
         const written = await queue.run(locator.key, async () => {
           call.refuseIfLate()

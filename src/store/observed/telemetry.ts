@@ -49,9 +49,11 @@ export const telemetry = (namespace: string): Telemetry => {
   const counters: Record<Counter, number> = {
     cacheHits: 0,
     cacheMisses: 0,
+    unknownIds: 0,
     leaseWaits: 0,
     fills: 0,
     backendReads: 0,
+    readsRefused: 0,
     backendWrites: 0,
     writes: 0,
     conflicts: 0,

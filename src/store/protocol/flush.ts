@@ -214,7 +214,8 @@ export const flushing = (context: Context): Flushing => {
   }
 
   /**
-   * Gives what stands in the cache once nobody is filling it. The holder of a lease may have read the row before the
+   * Gives what stands in the cache once nobody is filling it. The mark that nothing stands in the backend is removed: it
+   * was put by who had read the backend before what was just written there. The holder of a lease may have read the row before the
    * change that was just written to it, so the caller has to see what the holder puts there. If the holder never comes,
    * its lease is removed.
    */
@@ -224,7 +225,13 @@ export const flushing = (context: Context): Flushing => {
   ): Promise<Exclude<EntryState, { readonly state: 'lease' }> | 'away'> => {
     for (let looks = 0; ; looks += 1) {
       const entry = await lookAt(context, locator.key, 'writer', call)
-      if (entry === 'away' || entry.state !== 'lease') return entry
+      if (entry === 'away') return entry
+      if (entry.state === 'missing' && entry.mark !== undefined && entry.token !== undefined) {
+        if (looks > 2 * LOOKS) return 'away'
+        await cache.remove(locator.key, entry.token)
+        continue
+      }
+      if (entry.state !== 'lease') return entry
       if (looks < LOOKS) await sleep(runtime, jittered(runtime, PAUSE_MS))
       else await cache.remove(locator.key, entry.token)
     }
@@ -300,6 +307,8 @@ export const flushing = (context: Context): Flushing => {
     const entry = await lookAt(context, locator.key, 'reader', undefined)
     // The holder of a lease may have read the row before it was changed, and may still put an older copy there.
     if (entry === 'away' || entry.state === 'lease') return false
+    if (entry.state === 'missing' && entry.mark !== undefined && entry.token !== undefined)
+      return (await cache.removeAndTell(locator.key, entry.token)) === 'gone'
     if (entry.state !== 'live') return true
     try {
       const verdict = quarantineVerdict(entry.envelope, rowOf(await backend.read(locator)))

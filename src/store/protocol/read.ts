@@ -1,6 +1,7 @@
 import type { BackendCopy } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
+import type { EpochMs } from '../../contract/time.js'
 import { tierUnavailable } from '../../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
@@ -10,6 +11,7 @@ import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js
 import type { Call } from '../calls/call.js'
 import { type Context, randomName, rowOf } from '../context.js'
 import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
+import type { Asker } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
 
@@ -44,6 +46,8 @@ export interface None {
   readonly because: 'absent' | 'destroyed' | 'expired'
   /** The entry in the cache whose deadline has passed, where one stands. */
   readonly entry?: Pick<InCache, 'envelope' | 'token'>
+  /** The token of the mark that nothing stands in the backend, where that mark stands in the cache. */
+  readonly mark?: CasToken
 }
 
 export type Standing = LiveCopy | None
@@ -65,6 +69,23 @@ const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expire
  */
 const LOOK_PAUSES: Pauses = { firstMs: 5, longestMs: 100 }
 const FROZEN_PAUSE_MS = 20
+
+/** Who reads the backend. */
+interface Reader {
+  /** On whose behalf; `undefined` for the store itself. */
+  readonly asker: Asker | undefined
+  /** To be called just before the backend is asked. */
+  readonly onRead: () => void
+}
+
+/** A lease in the cache under which the backend was read. */
+interface Lease {
+  readonly token: CasToken
+  /** The stamp of trust from before the read. */
+  readonly stamp: EpochMs
+  /** The moment before the read. */
+  readonly readAt: EpochMs
+}
 
 /**
  * A read of the backend that is under way in this process, and that several callers may share. `readFrom` is the place
@@ -105,13 +126,12 @@ export interface Reading {
    * taken so long that it must be dead.
    */
   observeThawed(locator: Locator, call: Call): Promise<Standing>
-  /** Reads the copy in the backend, round the cache. `why` says why the cache is not used. */
-  fromBackend(locator: Locator, why: InBackend['why']): Promise<Standing>
 }
 
 export const reading = (context: Context, { flush }: Flusher): Reading => {
   const { runtime, cache, backend, telemetry, options } = context
-  const flights = new Map<CacheKey, Flight>()
+  /** A read that goes before others does not share one that has to wait behind them. */
+  const flightsOf = { first: new Map<CacheKey, Flight>(), others: new Map<CacheKey, Flight>() }
   let order = 0
 
   const observe: Reading['observe'] = async (locator, as, call) => {
@@ -119,12 +139,15 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const began = order
     const beganAtMs = runtime.monotonicMs()
     const patienceMs = as === 'reader' ? options.leaseWaitMs : options.leaseMs
+    // A writer holds a session, or has just met one.
+    const asker = as === 'reader' ? call.asker : undefined
+    const flights = asker === undefined || asker.isFirst ? flightsOf.first : flightsOf.others
     /** The lease that the first look found, if it found one. */
     let lease: Extract<EntryState, { state: 'lease' }> | undefined
     for (let looks = 0; ; looks += 1) {
       call.refuseIfLate()
       let entry = await lookAt(context, locator.key, as, call)
-      if (entry === 'away') return fromBackend(locator, 'unreachable')
+      if (entry === 'away') return fromBackend(locator, 'unreachable', asker)
       if (entry.state === 'live') {
         entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
         if (looks === 0) telemetry.count('cacheHits')
@@ -138,6 +161,11 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       if (entry.state === 'tombstone') {
         if (looks === 0) telemetry.count('cacheHits')
         return none('destroyed')
+      }
+      // A writer is told by the backend alone that its session is gone.
+      if (entry.state === 'missing' && entry.mark === 'fresh' && entry.token !== undefined && as === 'reader') {
+        if (looks === 0) telemetry.count('cacheHits')
+        return { ...none('absent'), mark: entry.token }
       }
       if (looks === 0 && (entry.state === 'missing' || entry.state === 'lease')) telemetry.count('cacheMisses')
 
@@ -155,11 +183,12 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         const met = entry
         const flight = flights.get(locator.key)
         if (flight === undefined) {
-          const result = await fly(locator, (onRead) => {
+          const result = await fly(flights, locator, (onRead) => {
+            const reader: Reader = { asker, onRead }
             if (met.state === 'live')
-              return isToBeCompared(locator, met.envelope) ? compare(locator, met, onRead) : prove(locator, met, onRead)
-            if (met.state === 'large') return readLarge(locator, met, onRead)
-            return fill(locator, met.token, onRead)
+              return isToBeCompared(locator, met.envelope) ? compare(locator, met, reader) : prove(locator, met, reader)
+            if (met.state === 'large') return readLarge(locator, met, reader)
+            return fill(locator, met.token, reader)
           })
           if (result !== 'again') return result
         } else {
@@ -173,7 +202,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         await sleep(runtime, pauseAfter(runtime, LOOK_PAUSES, looks + 1))
         continue
       }
-      if (as === 'reader') return fromBackend(locator, 'patience')
+      if (as === 'reader') return fromBackend(locator, 'patience', asker)
       throw tierUnavailable(cache.name, 'write', {
         because: 'others are at work on the session for too long',
         applied: 'no',
@@ -194,6 +223,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
    * share its result.
    */
   const fly = async (
+    flights: Map<CacheKey, Flight>,
     locator: Locator,
     work: (onRead: () => void) => Promise<Standing | 'again'>,
   ): Promise<Standing | 'again'> => {
@@ -211,8 +241,11 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   }
 
   /** What stands in the backend, with no longer a life than the options allow by now. */
-  const readBackend = async (locator: Locator): Promise<BackendCopy> =>
-    limitedCopy(context, await backend.read(locator))
+  const readBackend = (locator: Locator, { asker, onRead }: Reader): Promise<BackendCopy> =>
+    backend.inTurn(asker, async (read) => {
+      onRead()
+      return limitedCopy(context, await read(locator))
+    })
 
   /**
    * The quarantine: compares an entry that may be from before an outage, or that is frozen, with the backend, before
@@ -221,12 +254,11 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   const compare = async (
     locator: Locator,
     { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
-    onRead: () => void,
+    reader: Reader,
   ): Promise<Standing | 'again'> => {
     const { key } = locator
     const stamp = trustStamp(key)
-    onRead()
-    const copy = await readBackend(locator)
+    const copy = await readBackend(locator, reader)
     const verdict = quarantineVerdict(envelope, rowOf(copy))
     telemetry.count('quarantined')
     if (verdict === 'tombstone') {
@@ -241,7 +273,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const used = copy.state === 'live' ? usedSince(envelope, copy.session, now) : envelope
     if (hasExpired(used, now)) return expired({ envelope: used, token })
     // What holds may be a login that nobody has proved yet.
-    if (isUserUnproved(used)) return prove(locator, { envelope: used, token }, onRead)
+    if (isUserUnproved(used)) return prove(locator, { envelope: used, token }, reader)
     const believed = trusted(used, stamp)
     const put = await cache.cas(key, believed, token)
     if (put.outcome === 'stored') return { state: 'live', where: 'cache', envelope: believed, token: put.token }
@@ -257,7 +289,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   const prove = async (
     locator: Locator,
     { envelope, token }: { readonly envelope: LiveEnvelope; readonly token: CasToken },
-    onRead: () => void,
+    { onRead }: Reader,
   ): Promise<Standing | 'again'> => {
     onRead()
     const flushed = await flush(locator, envelope, token, 'identify')
@@ -277,30 +309,43 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
 
   /**
    * Fills the cache: takes the lease first, then reads the backend, then puts the copy. A copy that was read before the
-   * lease was taken could be older than a destroy whose tombstone came and went in between.
+   * lease was taken could be older than a destroy whose tombstone came and went in between. The lease is taken when the
+   * turn among the reads of the backend has come: nobody else has to wait for a lease that only stands in line, and who is
+   * refused there leaves nothing in the cache.
    */
   const fill = async (
     locator: Locator,
     over: CasToken | undefined,
-    onRead: () => void,
+    { asker, onRead }: Reader,
   ): Promise<Standing | 'again'> => {
     const { key } = locator
-    const lease = await cache.lease(key, randomName(runtime), over)
-    if (lease.outcome === 'refused') {
+    const read = await backend.inTurn(asker, async (readNow) => {
+      const lease = await cache.lease(key, randomName(runtime), over)
+      if (lease.outcome !== 'stored' && lease.outcome !== 'refused') return 'again'
+      const readAt = runtime.now()
+      const stamp = trustStamp(key)
       onRead()
-      return foundIn(await readBackend(locator), 'refused')
-    }
-    if (lease.outcome !== 'stored') return 'again'
-    const stamp = trustStamp(key)
-    onRead()
-    const copy = await readUnderLease(locator, lease.token)
+      if (lease.outcome === 'refused') return { copy: limitedCopy(context, await readNow(locator)), lease: undefined }
+      const { token } = lease
+      try {
+        return { copy: limitedCopy(context, await readNow(locator)), lease: { token, stamp, readAt } }
+      } catch (error) {
+        await cache.remove(key, token) // so that the next reader can fill the cache at once
+        throw error
+      }
+    })
+    if (read === 'again') return 'again'
+    const { copy, lease } = read
+    if (lease === undefined) return foundIn(copy, 'refused')
     const now = runtime.now()
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
+      if (verdict === 'absent') return await markNothing(key, lease)
       if (verdict === 'destroyed') await cache.putTombstone(key, lease.token)
       else await cache.remove(key, lease.token)
       return noneOf(verdict)
     }
+    const { stamp } = lease
     const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), stamp)
     const put = await cache.cas(key, envelope, lease.token)
     if (put.outcome === 'too-large') {
@@ -317,33 +362,41 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   }
 
   /**
+   * Puts the mark that nothing stands in the backend in the place of the lease under which that was found, so that the
+   * next who ask for the id are answered by the cache. Its life is counted from before the read: so it is over soon after
+   * any creation that the read did not see.
+   */
+  const markNothing = async (key: CacheKey, { token, stamp, readAt }: Lease): Promise<None> => {
+    const expiresAt = readAt + options.unknownIdTtlMs
+    if (expiresAt <= runtime.now()) {
+      await cache.remove(key, token)
+      return none('absent')
+    }
+    const put = await cache.markNothing(key, { trustedAt: stamp, expiresAt }, token)
+    if (put.outcome === 'stored') return { ...none('absent'), mark: put.token }
+    await cache.remove(key, token)
+    return none('absent')
+  }
+
+  /**
    * Reads a session that is too large for the cache. If it has become small enough, its mark is removed, so that the
    * next reader fills the cache.
    */
   const readLarge = async (
     locator: Locator,
     { refusedBytes, token }: Extract<EntryState, { state: 'large' }>,
-    onRead: () => void,
+    reader: Reader,
   ): Promise<Standing> => {
-    onRead()
-    const copy = await readBackend(locator)
+    const copy = await readBackend(locator, reader)
     const fits = copy.state !== 'live' || copy.session.data.length + LONGEST_HEADER_BYTES < refusedBytes
     if (fits) await cache.remove(locator.key, token)
     return foundIn(copy, 'too-large')
   }
 
-  const readUnderLease = async (locator: Locator, lease: CasToken): Promise<BackendCopy> => {
-    try {
-      return await readBackend(locator)
-    } catch (error) {
-      await cache.remove(locator.key, lease) // so that the next reader can fill the cache at once
-      throw error
-    }
-  }
-
-  const fromBackend: Reading['fromBackend'] = async (locator, why) => {
+  /** Reads the copy in the backend, round the cache. `why` says why the cache is not used. */
+  const fromBackend = async (locator: Locator, why: InBackend['why'], asker: Asker | undefined): Promise<Standing> => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    const found = foundIn(await readBackend(locator), why)
+    const found = foundIn(await readBackend(locator, { asker, onRead: () => {} }), why)
     // Until it is durable, a session stands in the cache alone, and the cache cannot be asked.
     const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
     if (mayStandInCache && found.state === 'none' && found.because === 'absent')
@@ -376,5 +429,5 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     }
   }
 
-  return { observe, observeThawed, fromBackend }
+  return { observe, observeThawed }
 }

@@ -31,8 +31,8 @@ import type { FlushReason } from '../../contract/events.js'
 import type { TierHealth } from '../../contract/health.js'
 import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
-import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
-import { limiter } from '../../tools/limiter.js'
+import { butMayBeApplied, isSessionStoreError, overloaded, SessionStoreError } from '../../errors.js'
+import { line, type Place } from '../../tools/line.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { batcher } from './batcher.js'
 import { tierCalls } from './tier-calls.js'
@@ -55,12 +55,20 @@ export interface NotSent {
 
 /**
  * The backend as the protocol sees it. Each call has a deadline and is counted. Only so many reads are in flight at
- * once. Updates and touches are sent in batches, and an update whose answer was lost is sent once more, which its guard
+ * once, and so many wait in line; a read that is refused there rejects with `E_OVERLOADED`. Updates and touches are sent in batches, and an update whose answer was lost is sent once more, which its guard
  * makes harmless. A call rejects when the backend could not be asked, or answered too late.
  */
 export interface BackendTier {
   readonly name: string
+  /** Reads in its turn, before all that is read for callers of whom nothing is known. */
   read(locator: Locator): Promise<BackendCopy>
+  /**
+   * Does the work when its turn among the reads has come, and gives it the one way to read in that turn. So nothing need
+   * be begun in the cache for a read that is refused.
+   *
+   * @param asker whose turn it is. Left out: one of the store's own
+   */
+  inTurn<T>(asker: Asker | undefined, work: (read: BackendTier['read']) => Promise<T>): Promise<T>
   insert(locator: Locator, session: StoredSession, reason: FlushReason, options?: InsertOptions): Promise<InsertOutcome>
   update(entry: GuardedUpdate, reason: FlushReason): Promise<Updated>
   /** The same, but the update is not sent if `isStillDue` answers `false` when its turn in line has come. */
@@ -82,6 +90,12 @@ export interface BackendTier {
   close(): Promise<void>
 }
 
+/** On whose behalf something is read. */
+export interface Asker extends Pick<Place, 'isFirst' | 'caller'> {
+  /** How long he can still wait, in ms. */
+  leftMs(): number
+}
+
 export interface BackendTierOptions {
   readonly runtime: Runtime
   readonly telemetry: Telemetry
@@ -89,6 +103,7 @@ export interface BackendTierOptions {
   readonly breakerFailures: number
   readonly backendRetryMs: number
   readonly maxBackendReads: number
+  readonly maxWaitingReads: number
 }
 
 /** A session on its way to the backend, and the reason for which it is written. */
@@ -108,17 +123,45 @@ const written = (flushes: readonly Flush[], outcomes: readonly UpdateOutcome[]):
 /** After how long a purge is given up, in ms, if no other call is given longer. It may have an index to wait for. */
 const PURGE_TIMEOUT_MS = 60_000
 
+/** The caller of all that the store reads by itself. No caller is given a name that begins with a space. */
+const OURSELVES = ' '
+
+/** The share of the time that is left to a caller which he may spend in line: he is to be told why before he is late. */
+const PATIENCE = 0.75
+
 /** How often a change that is safe to send again is tried before the backend is taken for unreachable. */
 const TRIES = 2
 
 export const backendTier = (backend: Backend, options: BackendTierOptions): BackendTier => {
   const { runtime, telemetry, backendTimeoutMs } = options
   const calls = tierCalls(backend.name, { ...options, timeoutMs: backendTimeoutMs, retryMs: options.backendRetryMs })
-  const reads = limiter(options.maxBackendReads, {
-    after: (callback) => runtime.after(backendTimeoutMs, callback),
-    late: () => tierUnavailable(backend.name, 'read', { because: `${backendTimeoutMs} ms in line behind other reads` }),
+  const reads = line({
+    limit: options.maxBackendReads,
+    maxWaiting: options.maxWaitingReads,
+    after: (delayMs, callback) => runtime.after(delayMs, callback),
+    refused: (why) => {
+      telemetry.count('readsRefused')
+      const because =
+        why === 'full'
+          ? `${options.maxWaitingReads} other reads wait in line`
+          : 'its turn in line behind other reads did not come in time'
+      return overloaded(backend.name, 'read', because)
+    },
   })
   const { ask, health } = calls
+
+  const placeOf = (asker: Asker | undefined): Place =>
+    asker === undefined
+      ? { isFirst: true, caller: OURSELVES, patienceMs: backendTimeoutMs }
+      : {
+          isFirst: asker.isFirst,
+          caller: asker.caller,
+          patienceMs: Math.min(backendTimeoutMs, PATIENCE * asker.leftMs()),
+        }
+  const read: BackendTier['read'] = async (locator) => {
+    telemetry.count('backendReads')
+    return await ask('read', false, () => backend.read(locator))
+  }
 
   const again = async <T>(call: (mayBeApplied: boolean) => Promise<T>): Promise<T> => {
     let mayBeApplied = false
@@ -170,11 +213,8 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
   return {
     name: backend.name,
     knowsUsers: knowsUsers(backend),
-    read: (locator) =>
-      reads.run(async () => {
-        telemetry.count('backendReads')
-        return await ask('read', false, () => backend.read(locator))
-      }),
+    read: (locator) => reads.run(placeOf(undefined), () => read(locator)),
+    inTurn: (asker, work) => reads.run(placeOf(asker), () => work(read)),
     insert: async (locator, session, reason, insertOptions) => {
       const outcome = await ask('insert', true, () => backend.insert(locator, session, insertOptions))
       if (outcome.outcome === 'inserted') telemetry.flushed(reason, 1)
@@ -212,7 +252,7 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     },
     readUser: async (user) => {
       const keeper = withUsers()
-      return await reads.run(() => ask('readUser', false, () => keeper.readUser(user)))
+      return await reads.run(placeOf(undefined), () => ask('readUser', false, () => keeper.readUser(user)))
     },
     writeUser: async (user, record, token) => {
       const keeper = withUsers()

@@ -9,9 +9,10 @@ import {
   type Envelope,
   encodeEnvelope,
   type LiveEnvelope,
+  type NothingEnvelope,
   serverListOf as serverListIn,
 } from '../../session/envelope.js'
-import { cacheDeadline, type LifeTimings } from '../../session/expiry.js'
+import { cacheDeadline, type LifeTimings, LONGEST_UNKNOWN_ID_MS } from '../../session/expiry.js'
 import type { Sealing } from '../../session/seal.js'
 import { isError } from '../../tools/is-error.js'
 import type { Telemetry } from '../observed/telemetry.js'
@@ -20,7 +21,8 @@ import { tierCalls } from './tier-calls.js'
 
 /**
  * What stands in the cache under a key, with the token that a change of it needs. Damaged bytes are `missing`, with a
- * token.
+ * token. So is the mark that nothing stands in the backend: `fresh` where it may be believed, `old` where its time is over,
+ * or where it may be from before an outage.
  */
 export type EntryState =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
@@ -28,7 +30,7 @@ export type EntryState =
   | { readonly state: 'tombstone' }
   /** The session is in the backend alone, as the cache refused an envelope of so many bytes. */
   | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
-  | { readonly state: 'missing'; readonly token?: CasToken }
+  | { readonly state: 'missing'; readonly token?: CasToken; readonly mark?: 'fresh' | 'old' }
 
 /** How a change of the cache ended. `lost` says that no answer came, or that the cache could not be asked. */
 export type PutOutcome =
@@ -66,6 +68,15 @@ export interface CacheTier {
    * and it does not matter where it is missing.
    */
   markLarge(key: CacheKey, refusedBytes: number, token: CasToken): Promise<void>
+  /**
+   * Puts the mark that nothing stands in the backend over the very lease under which that was found: whoever has put
+   * something else there since has seen more.
+   */
+  markNothing(
+    key: CacheKey,
+    mark: Pick<NothingEnvelope, 'trustedAt' | 'expiresAt'>,
+    token: CasToken,
+  ): Promise<PutOutcome>
   /**
    * Puts a tombstone over the very entry that was read with `token`. Resolves to `false` if that entry, or a successor
    * of it, may still stand there.
@@ -193,6 +204,16 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
     return { kind: 'tombstone', destroyedAt: now, expiresAt: now + tombstoneTtlMs }
   }
 
+  /** A moment that is further off than any process may say is by a clock that is wrong, so that it bounds nothing. */
+  const isFresh = (key: CacheKey, { trustedAt, expiresAt }: NothingEnvelope): boolean => {
+    const leftMs = expiresAt - runtime.now()
+    return (
+      leftMs > 0 &&
+      leftMs <= LONGEST_UNKNOWN_ID_MS + maxClockSkewMs &&
+      trustedAt >= servers.trustFrom(serverOf(cache, key))
+    )
+  }
+
   const removeAndTell: CacheTier['removeAndTell'] = async (key, token) => {
     try {
       const outcome = await ask(key, 'delete', true, () => cache.delete(key, token))
@@ -236,6 +257,8 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
           return { state: 'tombstone' }
         case 'large':
           return { state: 'large', refusedBytes: envelope.refusedBytes, token }
+        case 'nothing':
+          return { state: 'missing', token, mark: isFresh(key, envelope) ? 'fresh' : 'old' }
         case 'damaged':
           telemetry.count('damaged')
           telemetry.emit('damaged', { tier: cache.name, reason: envelope.reason })
@@ -259,6 +282,10 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const bytes = encode(key, { kind: 'large', refusedBytes, expiresAt })
       const put = await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
       if (put.outcome === 'missing') await change(key, 'add', () => cache.add(key, bytes, expiresAt))
+    },
+    markNothing: async (key, mark, token) => {
+      const bytes = encode(key, { kind: 'nothing', ...mark })
+      return await change(key, 'cas', () => cache.cas(key, bytes, token, mark.expiresAt))
     },
     putTombstone: async (key, token) => {
       const envelope = tombstone()

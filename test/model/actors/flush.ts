@@ -189,6 +189,11 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
           : then.resume(DURABLE, around)
       case 'tombstone':
         return then.resume(DESTROYED, around)
+      case 'nothing':
+        // Put by who read the backend before the session was there.
+        return steps.onMark === 'leave it'
+          ? then.resume(DURABLE, around)
+          : remove(seen.token, frame(onLeaseRemoved, vars))
       case 'lease':
         return either(get(frame(onLook, vars)), remove(seen.token, frame(onLeaseRemoved, vars)))
       case 'live': {
@@ -238,6 +243,10 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
         return then.resume('consistent', around)
       case 'tombstone':
         return then.resume('destroyed', around)
+      case 'nothing':
+        return steps.onMark === 'leave it'
+          ? then.resume('consistent', around)
+          : remove(seen.token, frame(onLeaseRemovedAfterTakeover, vars))
       case 'lease':
         return either(
           get(frame(onLookAfterTakeover, vars)),
@@ -291,6 +300,7 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
     if (seen === 'unreachable') return then.resume(false, around)
     // Its holder may have read the row too early.
     if (seen.state === 'lease' && steps.repairs !== 'once') return then.resume(false, around)
+    if (seen.state === 'nothing') return remove(seen.token, frame(onSuspectRemoved, { then }))
     if (seen.state !== 'live') return then.resume(true, around)
     return read(frame(onSuspectCompared, { then, envelope: seen.envelope, token: seen.token }))
   }

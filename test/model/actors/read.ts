@@ -16,6 +16,7 @@ import {
   lease,
   mark,
   type PutOutcome,
+  putNothing,
   putTombstone,
   read,
   remove,
@@ -34,8 +35,13 @@ import { hasEnded } from '../world.js'
 export type Standing =
   | InCache
   | InBackend
-  /** `token`: of the entry of a session that has expired. */
-  | { readonly state: 'none'; readonly because: 'absent' | 'destroyed' | 'expired'; readonly token?: Token }
+  /** `token`: of the entry of a session that has expired. `mark`: of the mark that nothing stands in the backend. */
+  | {
+      readonly state: 'none'
+      readonly because: 'absent' | 'destroyed' | 'expired'
+      readonly token?: Token
+      readonly mark?: Token
+    }
   | { readonly state: 'unavailable' }
 
 export interface Reading {
@@ -82,6 +88,13 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
         return then.resume(DESTROYED, around)
       case 'large':
         return read(frame(onReadLarge, { then, token: seen.token }))
+      case 'nothing': {
+        const { token, trustedAt } = seen
+        // A writer holds a session, and is told that it is gone only by the backend.
+        return as === 'reader' && (trustedAt >= around.trustFrom || rules.steps.onOldMark === 'believe')
+          ? then.resume({ ...NONE, mark: token }, around)
+          : lease(frame(onLease, { as, then }), token)
+      }
       case 'missing':
         return fill === 'read, add' ? read(frame(onReadBare, { as, then })) : lease(frame(onLease, { as, then }))
       case 'lease':
@@ -108,13 +121,22 @@ export const reading = (rules: Rules, _settings: Settings): Reading => {
   ): Task => {
     if (copy === 'unavailable') return remove(token, frame(onOver, { then, found: nobody }))
     if (copy.state === 'destroyed') return putTombstone(token, frame(onOver, { then, found: DESTROYED }))
-    if (copy.state === 'absent') return remove(token, frame(onOver, { then, found: NONE }))
+    if (copy.state === 'absent') return putNothing(token, stamp, frame(onNothingPut, { then, token }))
     if (hasEnded(copy.session, around)) return remove(token, frame(onOver, { then, found: EXPIRED }))
     const filled = rules.filled(copy.session, copy.token, around.lineage(), around.now)
     const envelope = rules.trusted(filled, stamp)
     const next = frame(onFilled, { as, then, envelope, session: copy.session, token })
     return fill === 'lease, read, set' ? set(envelope, next) : cas(envelope, token, next)
   }
+
+  const onNothingPut = (
+    put: PutOutcome,
+    { then, token }: { readonly then: Frame<Standing>; readonly token: Token },
+    around: Around,
+  ): Task =>
+    put.outcome === 'stored'
+      ? then.resume({ ...NONE, mark: put.token }, around)
+      : remove(token, frame(onOver, { then, found: NONE }))
 
   const onFilled = (
     put: PutOutcome,

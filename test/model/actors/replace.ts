@@ -145,8 +145,9 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
   const onInTheWay = (found: Standing, { write, looks }: OfPut): Task => {
     if (found.state === 'live') return created(write, 'dropped')
     if (found.state === 'none' && found.because === 'destroyed') return created(write, 'dropped')
-    const over = found.state === 'none' ? found.token : undefined
-    return lease(frame(onLeaseOfPut, { write, looks, isOverEnded: over !== undefined }), over)
+    const { token, mark } = found.state === 'none' ? found : {}
+    const over = token ?? (steps.onMark === 'take its place' ? mark : undefined)
+    return lease(frame(onLeaseOfPut, { write, looks, isOverEnded: token !== undefined }), over)
   }
 
   const onRead = (
@@ -200,8 +201,21 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
         writeIdOf(write),
         frame(onLookedAfterwards, { ...vars, envelope }),
       )
+    if (token !== undefined && vars.isFree !== undefined && steps.creationEnds === 'with a look at the cache')
+      return cas(envelope, token, frame(onPlacedInTurn, { ...vars, envelope }))
     if (token === undefined && steps.create === 'lease, insert, cas') return stands(envelope, write, 'durable')
     return stands(envelope, write, 'durable', { do: 'place', envelope, ...(token === undefined ? {} : { token }) })
+  }
+
+  /**
+   * The entry in the place of the lease proves that nobody has put a mark there. Where the lease is gone, somebody may
+   * have: who read the backend before the insert.
+   */
+  const onPlacedInTurn = (stored: PutOutcome, vars: OfLeased): Task => {
+    const { envelope, write } = vars
+    if (stored.outcome === 'stored') return stands(envelope, write, 'durable')
+    const next = frame(onLookedAfterwards, { envelope, write, token: undefined })
+    return flushes.lookAfterwards(envelope, vars.over?.lineage, writeIdOf(write), next)
   }
 
   /** Without a lease, the entry of a session that has expired may stand in the cache still. */
