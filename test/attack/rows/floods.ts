@@ -1,0 +1,57 @@
+import { connect } from 'node:net'
+import { memcached } from '../../../src/caches/memcached/index.js'
+import { systemRuntime } from '../../../src/runtime.js'
+import { brokenBy, flood, type Known } from '../../flood/flood.js'
+import { held, type Row } from '../attempt.js'
+import type { Ground } from '../ground.js'
+
+/* What robots can do who send more than the application can read. */
+
+/** How many entries the server has, as it says itself. */
+const entriesOf = (port: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    let text = ''
+    const socket = connect(port, '127.0.0.1', () => socket.write('stats\r\n'))
+    socket.setEncoding('utf8').on('error', reject)
+    socket.on('data', (part: string) => {
+      text += part
+      if (!text.includes('END\r\n')) return
+      socket.destroy()
+      resolve(Number(/STAT curr_items (\d+)/.exec(text)?.[1]))
+    })
+  })
+
+/**
+ * Asks for unknown ids, more than the backend can read, while visitors come. `scripts/flood` does it for longer, and judges
+ * how long they wait; here a visitor counts who is served at all, as the machine may have much else to do.
+ */
+const floods = async (ground: Ground, known: Known): Promise<boolean> => {
+  const { memcached: server } = ground
+  const before = await entriesOf(server.port)
+  const report = await flood({
+    runtime: systemRuntime,
+    cache: memcached({ servers: server.address }),
+    entries: async () => (await entriesOf(server.port)) - before,
+    pause: () => new Promise((resolve) => setTimeout(resolve, 2)),
+    ...{ backendMs: 20, durationMs: 3_000, unknownPerSecond: 3_000, visitorsPerSecond: 20 },
+    ...{ inTimeMs: 60_000, seed: ground.random.below(2 ** 31), known },
+  })
+  return brokenBy(report).length > 0
+}
+
+export const FLOODS: readonly Row[] = [
+  {
+    name: 'flood',
+    held: [
+      held(
+        'visitors whose cookies were checked are served beside a flood of unknown ids, and no row is written',
+        floods,
+        'verified',
+        ['the store is told nothing of who asks', 'nothing'],
+      ),
+    ],
+    limits: [
+      { title: 'who is not told apart from the flood waits with it', attempt: (ground) => floods(ground, 'nothing') },
+    ],
+  },
+]
