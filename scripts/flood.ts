@@ -72,7 +72,7 @@ const main = async (seconds: number, seed: number): Promise<number> => {
       rounds.push({ name, ...report, share: Number(report.share.toFixed(4)), broken })
       const served = `${(100 * report.share).toFixed(1)} % of ${report.visitors} visitors within 250 ms`
       console.log(
-        `${name}: ${report.askedPerSecond} unknown ids a second, ${served} (p99 ${report.p99Ms} ms), ${report.backendReads} reads of the backend, ${report.refused} refused, ${report.rowsWritten} rows written, ${report.mostEntries} of ${report.entriesAllowed} entries${isFlood ? '' : '; this machine was too slow to show anything'}`,
+        `${name}: ${report.askedPerSecond} unknown ids a second, ${served} (p99 ${report.p99Ms} ms), ${report.backendReads} reads of the backend, ${report.refused} refused, ${report.failed} failed, ${report.rowsWritten} rows written, ${report.mostEntries} of ${report.entriesAllowed} entries${isFlood ? '' : '; this machine was too slow to show anything'}`,
       )
     } finally {
       await server.stop()

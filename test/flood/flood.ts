@@ -46,7 +46,9 @@ export interface FloodReport {
   /** Unknown ids that were asked for, and how many a second that were. */
   readonly asked: number
   readonly askedPerSecond: number
+  /** Of them, how many were refused as too many waited, and how many met another error. */
   readonly refused: number
+  readonly failed: number
   readonly visitors: number
   readonly servedInTime: number
   /** The share of the visitors who were served in time. */
@@ -100,10 +102,6 @@ const sessionsIn = async (backend: Backend, runtime: Runtime, count: number): Pr
   return ids
 }
 
-/** Refused by the line, or given up at the deadline of the call, where the machine is too slow for all of them. */
-const isTurnedAway = (error: unknown): boolean =>
-  isSessionStoreError(error, 'E_OVERLOADED') || isSessionStoreError(error, 'E_SESSION_UNAVAILABLE')
-
 export const flood = async (options: FloodOptions): Promise<FloodReport> => {
   const { runtime, cache, known, durationMs, unknownPerSecond, visitorsPerSecond, seed } = options
   const backend = memoryBackend({ runtime })
@@ -114,7 +112,9 @@ export const flood = async (options: FloodOptions): Promise<FloodReport> => {
     purgeEveryMs: 0,
     maxBackendReads: MAX_BACKEND_READS,
   })
+  store.on('fault', () => {}) // They are counted.
   let refused = 0
+  let failed = 0
   let servedInTime = 0
   const waits: number[] = []
   const underWay = new Set<Promise<void>>()
@@ -129,17 +129,15 @@ export const flood = async (options: FloodOptions): Promise<FloodReport> => {
     try {
       await store.load(id, { touch: false, ...asker })
     } catch (error) {
-      if (!isTurnedAway(error)) throw error
-      refused += 1
+      if (isSessionStoreError(error, 'E_OVERLOADED')) refused += 1
+      else failed += 1
     }
   }
   const visit = async (n: number): Promise<void> => {
     const asker = { nothing: {}, verified: { verified: true }, caller: { caller: `visitor ${n}` } }[known]
     const beganMs = runtime.monotonicMs()
-    const found = await store.load(ids[n] ?? '', { touch: false, ...asker }).catch((error: unknown) => {
-      if (!isTurnedAway(error)) throw error
-      return undefined
-    })
+    // Whoever is given an error was not served, whatever it says.
+    const found = await store.load(ids[n] ?? '', { touch: false, ...asker }).catch(() => undefined)
     const waitedMs = runtime.monotonicMs() - beganMs
     waits.push(waitedMs)
     if (found !== undefined && waitedMs <= options.inTimeMs) servedInTime += 1
@@ -172,6 +170,7 @@ export const flood = async (options: FloodOptions): Promise<FloodReport> => {
     asked,
     askedPerSecond: Math.round((asked * 1_000) / tookMs),
     refused,
+    failed,
     visitors,
     servedInTime,
     share: servedInTime / visitors,
