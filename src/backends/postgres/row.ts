@@ -108,11 +108,10 @@ export const userValues = ({ namespace, userId }: UserLocator): readonly [string
 }
 
 /**
- * As much as comes back: the server gives bytes in hexadecimal digits, two for each, and a text of Node's has 2^29 of them
- * at most. pg reads the whole of a row before anybody can look at it, so this is the one bound of what an answer has; a
- * page of a listing is bounded in the statement.
+ * As much as can be read at all: the server gives bytes in hexadecimal digits, two for each, and a text of Node's has 2^29
+ * of them at most.
  */
-const LARGEST_DATA_BYTES = 268_000_000
+export const LARGEST_DATA_BYTES = 268_000_000
 
 /** The data is more than could be read again. */
 export class DataTooLarge extends RangeError {
@@ -121,9 +120,11 @@ export class DataTooLarge extends RangeError {
   }
 }
 
-const dataOf = ({ data }: StoredSession): Uint8Array => {
-  if (data.byteLength <= LARGEST_DATA_BYTES) return data
-  throw new DataTooLarge(`${data.byteLength} bytes of data, where at most ${LARGEST_DATA_BYTES} can be read again`)
+/** What could be too large to be read again: all else is of a few bytes. */
+const checkSize = ({ data, userId = '' }: StoredSession, maxDataBytes: number): void => {
+  const bytes = data.byteLength + Buffer.byteLength(userId)
+  if (bytes > maxDataBytes)
+    throw new DataTooLarge(`${bytes} bytes of data, where \`maxDataBytes\` lets ${maxDataBytes} be read again`)
 }
 
 /**
@@ -131,12 +132,17 @@ const dataOf = ({ data }: StoredSession): Uint8Array => {
  *
  * @throws TypeError, RangeError for what has no place in a row; `DataTooLarge`
  */
-export const sessionValues = (session: StoredSession): unknown[] => [
+export const sessionValues = (session: StoredSession, maxDataBytes: number): unknown[] => {
+  checkSize(session, maxDataBytes)
+  return valuesOf(session)
+}
+
+const valuesOf = (session: StoredSession): unknown[] => [
   nameBytes(session.lineage),
   session.version,
   Buffer.concat(session.writeIds.map(nameBytes)),
   session.codecId,
-  dataOf(session),
+  session.data,
   textOf('the name of an application', session.app),
   textOrNull('a user id', session.userId),
   session.userId === undefined ? null : userHashOf(session.userId),
