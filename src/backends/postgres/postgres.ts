@@ -324,10 +324,15 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     // A page may go beyond its bytes by one session, as one alone may have more.
     const dataBytes = withData ? maxBytes + this.#options.maxDataBytes : 0
     const { rows, next } = await this.#list(this.#statements.listOf, options, [maxBytes, withData], { dataBytes })
-    const listed = rows.map((row) => ({
-      locator: { key: keyOf(row, options.namespace) },
-      session: sessionOf(row, withData),
-    }))
+    const listed = rows.map((row): ListedSession => {
+      const locator = { key: keyOf(row, options.namespace) }
+      try {
+        return { locator, session: sessionOf(row, withData) }
+      } catch (unreadable) {
+        if (!isSessionStoreError(unreadable, 'E_SESSION_FORMAT')) throw unreadable
+        return { locator, unreadable }
+      }
+    })
     return { entries: listed, next }
   }
 

@@ -14,6 +14,8 @@ import {
 } from '../../contract/backend.js'
 import { type CacheKey, splitKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
+import { SessionStoreError } from '../../errors.js'
+import { isReadableSession } from '../../tools/readable-session.js'
 import type { PostgresResult } from './pool.js'
 
 export type Row = PostgresResult['rows'][number]
@@ -161,6 +163,7 @@ const valuesOf = (session: StoredSession): unknown[] => [
   endHourOf(session),
 ]
 
+/** @throws SessionStoreError `E_SESSION_FORMAT` for a row that this program cannot read */
 export const copyOf = (row: Row | undefined): BackendCopy => {
   if (row?.['found'] !== true) return { state: 'absent' }
   if (row['destroyed'] === true) return { state: 'destroyed' }
@@ -168,26 +171,30 @@ export const copyOf = (row: Row | undefined): BackendCopy => {
   const live = { state: 'live', session, token: NO_TOKEN } as const
   return session.userId === undefined
     ? live
-    : { ...live, currentEpoch: Number(row['current_epoch'] ?? NO_RECORD.epoch) }
+    : { ...live, currentEpoch: countOf(row['current_epoch'] ?? NO_RECORD.epoch) }
 }
 
+/** @throws SessionStoreError `E_SESSION_FORMAT` */
 export const stateOf = (row: Row | undefined): BackendState => {
   if (row?.['found'] !== true) return { state: 'absent' }
   if (row['destroyed'] === true) return { state: 'destroyed' }
   return {
     state: 'live',
-    lineage: bytesOf(row['lineage']).toString('hex'),
-    version: Number(row['version']),
+    lineage: lineageOf(row),
+    version: countOf(row['version']),
     writeIds: writeIdsOf(row),
     token: NO_TOKEN,
   }
 }
 
-/** @param withData whether the data was asked for; the row has none otherwise, nor has the session */
+/**
+ * @param withData whether the data was asked for; the row has none otherwise, nor has the session
+ * @throws SessionStoreError `E_SESSION_FORMAT`
+ */
 export const sessionOf = (row: Row, withData = true): StoredSession => {
   const data = withData ? bytesOf(row['data']) : NO_DATA
-  return {
-    lineage: bytesOf(row['lineage']).toString('hex'),
+  const session = {
+    lineage: lineageOf(row),
     version: Number(row['version']),
     writeIds: writeIdsOf(row),
     codecId: Number(row['codec']),
@@ -207,13 +214,19 @@ export const sessionOf = (row: Row, withData = true): StoredSession => {
     idleTtlMs: Number(row['idle_ttl_ms']),
     hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
   }
+  if (!isReadableSession(session)) throw unreadableRow()
+  return session
 }
 
-/** What stands there of a user, and which version of it. */
+/**
+ * What stands there of a user, and which version of it.
+ *
+ * @throws SessionStoreError `E_SESSION_FORMAT`
+ */
 export const recordOf = (row: Row | undefined): { readonly record: UserRecord; readonly token: RecordToken } => {
   const revision = row?.['revision'] ?? undefined
   if (row === undefined || revision === undefined) return { record: NO_RECORD, token: '' }
-  return { record: { epoch: Number(row['epoch']), seats: seatsOf(row['seats']) }, token: String(revision) }
+  return { record: { epoch: countOf(row['epoch']), seats: seatsOf(row['seats']) }, token: String(countOf(revision)) }
 }
 
 /** The places as they are kept: each is a key, the moment it was taken, and the birth month where there is one. */
@@ -228,23 +241,63 @@ export const seatsText = (seats: readonly Seat[] | undefined): string | null =>
         })),
       )
 
-interface KeptSeat {
-  readonly key: CacheKey
-  readonly bornMonth?: string
-  readonly takenAt: EpochMs
-}
-
 const seatsOf = (seats: unknown): readonly Seat[] | undefined => {
   if (typeof seats !== 'string') return undefined
-  const kept = JSON.parse(seats) as readonly KeptSeat[]
-  return kept.map(({ takenAt, ...locator }) => ({ locator, takenAt }))
+  const kept = parsed(seats)
+  if (!Array.isArray(kept)) throw unreadableRow()
+  return (kept as readonly unknown[]).map(seatOf)
 }
+
+const seatOf = (seat: unknown): Seat => {
+  const { key, bornMonth, takenAt } = (seat ?? {}) as Readonly<Record<string, unknown>>
+  if (typeof key !== 'string' || typeof takenAt !== 'number' || !Number.isFinite(takenAt)) throw unreadableRow()
+  if (bornMonth === undefined) return { locator: { key }, takenAt }
+  if (typeof bornMonth !== 'string') throw unreadableRow()
+  return { locator: { key, bornMonth }, takenAt }
+}
+
+/** The error of JSON quotes what it could not read. */
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw unreadableRow()
+  }
+}
+
+const unreadableRow = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_FORMAT',
+    'A row of postgres is none that this program can read; it is a newer one’s, perhaps',
+    { tier: 'postgres' },
+  )
+
+/** A number that counts something. */
+const countOf = (value: unknown): number => {
+  if (typeof value !== 'number' && typeof value !== 'string') throw unreadableRow()
+  const count = Number(value)
+  if (!Number.isSafeInteger(count) || count < 0) throw unreadableRow()
+  return count
+}
+
+/** Bytes as the hexadecimal digits of names, each of sixteen. */
+const namesOf = (value: unknown): WriteId[] => {
+  const digits = bytesOf(value).toString('hex')
+  if (digits.length % 16 !== 0) throw unreadableRow()
+  return digits.match(/.{16}/g) ?? []
+}
+
+const lineageOf = (row: Row): Lineage => {
+  const [lineage, ...others] = namesOf(row['lineage'])
+  if (lineage === undefined || others.length > 0) throw unreadableRow()
+  return lineage
+}
+
+const writeIdsOf = (row: Row): WriteId[] => namesOf(row['write_ids'])
 
 const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
-const writeIdsOf = (row: Row): WriteId[] => bytesOf(row['write_ids']).toString('hex').match(/.{16}/g) ?? []
-
 const bytesOf = (value: unknown): Buffer => {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  throw new TypeError('pg was expected to give the bytes of a bytea column as a Buffer')
+  throw unreadableRow()
 }
