@@ -63,7 +63,9 @@ export const withoutDrift = (cookie: StoredCookie, before: unknown): StoredCooki
 export const revivedCookie = (stored: unknown, expiresAt: EpochMs, now: EpochMs): RevivedCookie => {
   const cookie = storedCookie(stored, now)
   const maxAge = cookie.originalMaxAge
-  return { ...cookie, expires: typeof maxAge === 'number' ? new Date(Math.min(expiresAt, now + maxAge)) : maxAge }
+  // A `maxAge` far below zero leads to no moment that a Date could have, and express-session throws over that.
+  const endOf = (ms: number): Date => new Date(Math.max(0, Math.min(expiresAt, now + ms)))
+  return { ...cookie, expires: typeof maxAge === 'number' ? endOf(maxAge) : maxAge }
 }
 
 /** `maxAge = 0` and an `expires` in the past are how an application lets a session end with this response. */

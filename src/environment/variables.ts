@@ -115,6 +115,7 @@ const POSTGRES: Readers<PostgresOptions> = {
   queryTimeoutMs: asMilliseconds,
   statementTimeoutMs: asMilliseconds,
   namedStatements: asBoolean,
+  maxDataBytes: asNumber,
   applicationName: asText,
   runtime: NO_TEXT,
   log: NO_TEXT,

@@ -257,6 +257,11 @@ describe('what is stored of a cookie', () => {
     expect(revivedCookie(undefined, NOW + 9_000, NOW)).toEqual({ originalMaxAge: null, expires: null })
   })
 
+  test('comes back with a moment that a Date can have, however far below zero its maxAge is', () => {
+    const { expires } = revivedCookie({ originalMaxAge: -(2 ** 53) }, NOW + 9_000, NOW)
+    expect(expires).toEqual(new Date(0))
+  })
+
   test('keeps the maxAge it had where that only lags, and takes a change', () => {
     const was = { originalMaxAge: 60_000 }
     const keeps = (originalMaxAge: number | null) => withoutDrift({ originalMaxAge }, was).originalMaxAge

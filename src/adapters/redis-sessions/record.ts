@@ -37,10 +37,11 @@ export const userOf = ({ app, id }: { readonly app: string; readonly id: string 
 /** The record that a session's data is; `undefined` where it is something else, which another part of a program stored. */
 const recordIn = (data: unknown): RedisSessionRecord | undefined => {
   if (!isPlainObject(data)) return undefined
-  const { app, id, ip, ttl, r, w, usedAt } = data as Partial<RedisSessionRecord>
+  const { app, id, ip, ttl, r, w, usedAt, endsAt, d } = data as Partial<RedisSessionRecord>
   const areTexts = [app, id, ip].every((value) => typeof value === 'string')
   const areNumbers = [ttl, r, w, usedAt].every((value) => typeof value === 'number')
-  return areTexts && areNumbers ? (data as unknown as RedisSessionRecord) : undefined
+  const isWhole = (endsAt === undefined || typeof endsAt === 'number') && (d === undefined || isPlainObject(d))
+  return areTexts && areNumbers && isWhole ? (data as unknown as RedisSessionRecord) : undefined
 }
 
 /** redis-sessions counts in whole seconds of the clock, and so do the sessions here. */

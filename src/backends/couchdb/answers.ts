@@ -231,7 +231,11 @@ const found = <Value>(values: readonly (Value | null | undefined)[]): readonly V
 const isMissing = (error: unknown): boolean => isRecord(error) && isNotFound(404, error, NO_DOCUMENT)
 
 const isNotFound = (status: number, body: unknown, reasons: readonly string[]): boolean =>
-  status === 404 && isRecord(body) && body['error'] === 'not_found' && reasons.includes(String(body['reason']))
+  status === 404 &&
+  isRecord(body) &&
+  body['error'] === 'not_found' &&
+  typeof body['reason'] === 'string' &&
+  reasons.includes(body['reason'])
 
 const absence: Reader<Nothing | NoDatabase> = (status, body) =>
   isNotFound(status, body, NO_DOCUMENT) ? { is: 'nothing' } : saysNoDatabase(status, body)

@@ -3,6 +3,7 @@ import type { BackendCopy, BackendState, BackendToken, Lineage, StoredSession } 
 import type { CacheKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { SessionStoreError } from '../../errors.js'
+import { isReadableSession } from '../../tools/readable-session.js'
 import type { Month } from './months.js'
 
 /** A document's revision: CouchDB's own proof of having seen it. */
@@ -189,11 +190,12 @@ const sessionOf = (document: Content): StoredSession | undefined => {
     return undefined
   if (typeof hasOwnIdleTtl !== 'boolean' || !NUMBERS.every((name) => typeof document[name] === 'number'))
     return undefined
+  if (!writeIds.every((writeId) => typeof writeId === 'string')) return undefined
   const numbers = document as Readonly<Record<(typeof NUMBERS)[number], number>>
-  return {
+  const session = {
     lineage,
     version: numbers.version,
-    writeIds: writeIds.map(String),
+    writeIds,
     codecId: numbers.codecId,
     data: new Uint8Array(Buffer.from(data, 'base64')),
     app,
@@ -211,6 +213,7 @@ const sessionOf = (document: Content): StoredSession | undefined => {
     idleTtlMs: numbers.idleTtlMs,
     hasOwnIdleTtl,
   }
+  return isReadableSession(session) ? session : undefined
 }
 
 /**

@@ -2,7 +2,8 @@ import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
 import { type Deadline, DeadlinePassed, deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
-import { type Fault, faultOf, tooLarge, Unfit, valueRefused } from './faults.js'
+import { type AnswerBound, boundOf } from './answer-meter.js'
+import { type Fault, type FaultKind, faultOf, tooLarge, Unfit, valueRefused } from './faults.js'
 import { GivenUp } from './given-up.js'
 import {
   isClient,
@@ -64,6 +65,9 @@ const ATTEMPTS = 3
  */
 const YOUNG_MS = 1_000
 
+/** After these nobody knows what still comes over a connection. */
+const ENDS: ReadonlySet<FaultKind> = new Set(['lost', 'late', 'unread'])
+
 export interface ConnectionsOptions {
   readonly relation: string
   readonly queryTimeoutMs: number
@@ -78,8 +82,8 @@ interface Borrowed {
   readonly done: (destroy?: boolean) => void
 }
 
-/** Sends one statement and waits for its answer, within the call's deadline. */
-export type Ask = (query: PostgresQuery) => Promise<PostgresResult>
+/** Sends one statement and waits for its answer, within the call's deadline. An answer beyond its bound is not read. */
+export type Ask = (query: PostgresQuery, bound?: AnswerBound) => Promise<PostgresResult>
 
 /** Statements over borrowed connections: each within its call's deadline, no connection ever returned in doubt. */
 export class Connections {
@@ -102,11 +106,16 @@ export class Connections {
   }
 
   /** @throws StatementFailed */
-  async run(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
+  async run(
+    call: Call,
+    statement: Statement,
+    values: readonly unknown[],
+    bound: AnswerBound = boundOf(),
+  ): Promise<PostgresResult> {
     let lost: StatementFailed | undefined
     for (let attempt = 1; ; attempt++)
       try {
-        return await this.#runOnce(call, statement, values)
+        return await this.#runOnce(call, statement, values, bound)
       } catch (raised) {
         if (!(raised instanceof StatementFailed)) throw raised
         const { kind } = raised.fault
@@ -141,7 +150,12 @@ export class Connections {
     }
   }
 
-  async #runOnce(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
+  async #runOnce(
+    call: Call,
+    statement: Statement,
+    values: readonly unknown[],
+    bound: AnswerBound,
+  ): Promise<PostgresResult> {
     return this.borrow(call, async (ask, sending) => {
       const { namedStatements, statementTimeoutMs } = this.#options
       const { text, name, unfit } = statement
@@ -153,11 +167,11 @@ export class Connections {
       }
       if (statementTimeoutMs === 0) {
         sending()
-        return checked(await ask(query))
+        return checked(await ask(query, bound))
       }
       // One simple query for both: the server takes no parameters for either, and they need no round trip each.
       await ask({ text: `begin; set local statement_timeout = ${statementTimeoutMs}` })
-      const result = checked(await ask(query))
+      const result = checked(await ask(query, bound))
       sending()
       await ask({ text: 'commit' })
       return result
@@ -180,7 +194,9 @@ export class Connections {
       throw isSessionStoreError(raised) ? raised : new StatementFailed(faultIn(raised))
     })
     let underWay: Promise<PostgresResult> | undefined
-    const ask: Ask = async (query) => {
+    const meter = this.#opened.meterOf(client)
+    const ask: Ask = async (query, bound = boundOf()) => {
+      meter?.expect(bound)
       underWay = client.query(query)
       const result = await call.deadline.race(underWay)
       underWay = undefined
@@ -198,12 +214,12 @@ export class Connections {
         done(true)
         throw raised
       }
-      const fault = faultIn(raised)
+      const fault = faultIn(meter?.unread ?? raised)
       if (fault.kind === 'late' && underWay !== undefined) this.#givenUp.take(client, underWay, done)
       else if (fault.blames === 'connection' && !this.#isYoung(client)) {
         this.#givenUp.dismiss(client, done)
         throw new StatementFailed(fault, true)
-      } else done(fault.kind === 'lost' || fault.kind === 'late' || statementTimeoutMs > 0 || !wasSent)
+      } else done(ENDS.has(fault.kind) || statementTimeoutMs > 0 || !wasSent)
       throw new StatementFailed(fault)
     }
   }
@@ -232,6 +248,7 @@ export class Connections {
       const ignore = (): void => {}
       client.on('error', ignore)
       const done = (destroy?: boolean): void => {
+        this.#opened.meterOf(client)?.expect()
         client.removeListener('error', ignore)
         client.release(destroy)
       }

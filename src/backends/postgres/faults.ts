@@ -1,6 +1,7 @@
 import { type Applied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { DeadlinePassed } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
+import { UnreadAnswer } from './answer-meter.js'
 import { networkReason } from './network-words.js'
 import { SET_UP_CURE } from './schema-version.js'
 import { meaningOf, shownText } from './sqlstates.js'
@@ -21,6 +22,8 @@ export type FaultKind =
   | 'lost'
   /** No answer came in time. */
   | 'late'
+  /** An answer came that was larger than it may be, or none that can be read, and was not read to its end. */
+  | 'unread'
 
 export interface Fault {
   readonly kind: FaultKind
@@ -82,6 +85,7 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const undone = { ...context, wasSent: false }
   if (raised instanceof DeadlinePassed) return unavailable('late', raised, context, 'no answer came in time')
   if (raised instanceof Unfit) return { ...refused(raised, undone, raised.message), blames: 'connection' }
+  if (raised instanceof UnreadAnswer) return unavailable('unread', raised, context, raised.message, true)
   const broken = context.wasSent ? 'lost' : 'unreachable'
   if (sqlState === undefined) return unavailable(broken, raised, context, networkReason(raised))
   const text = isError(raised) ? raised.message : ''

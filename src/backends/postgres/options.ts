@@ -16,6 +16,7 @@ import {
 import { isHost } from './connection-string.js'
 import { type Environment, ownPoolOptions, type ServerOptions } from './own-pool.js'
 import type { PoolSource, PostgresPool } from './pool.js'
+import { LARGEST_DATA_BYTES } from './row.js'
 import { checkTableNames } from './setup-names.js'
 
 /**
@@ -54,6 +55,14 @@ export interface PostgresOptions extends ServerOptions {
    */
   readonly namedStatements?: boolean
 
+  /**
+   * How much data a session may have, in bytes: 1024 to 268000000, its user id counted in. More is refused with
+   * `E_SESSION_TOO_LARGE` before it is sent, and an answer that has more than was asked for may come to is not read; its
+   * connection is ended. Give every process the same, and at least the `maxSessionBytes` of the store.
+   * @default 16_777_216
+   */
+  readonly maxDataBytes?: number
+
   /** Clock and timers of the deadlines. @default systemRuntime */
   readonly runtime?: Runtime
   /** Told of connections that were lost while nobody used them; no ids, no credentials. @default silence */
@@ -68,6 +77,7 @@ export interface ResolvedPostgresOptions {
   readonly queryTimeoutMs: number
   readonly statementTimeoutMs: number
   readonly namedStatements: boolean
+  readonly maxDataBytes: number
   readonly runtime: Runtime
   readonly log: (message: string) => void
 }
@@ -99,6 +109,7 @@ const KINDS: Kinds<PostgresOptions> = {
   queryTimeoutMs: milliseconds(1),
   statementTimeoutMs: milliseconds(0),
   namedStatements: trueOrFalse,
+  maxDataBytes: whole(1_024, LARGEST_DATA_BYTES),
   applicationName: aText('a text that is not empty'),
   runtime: aRuntime,
   log: aFunction(),
@@ -123,6 +134,7 @@ export const resolvePostgresOptions = (
     queryTimeoutMs: options.queryTimeoutMs ?? 2_000,
     statementTimeoutMs: options.statementTimeoutMs ?? 0,
     namedStatements: options.namedStatements ?? false,
+    maxDataBytes: options.maxDataBytes ?? 16_777_216,
     runtime: runtimeOf(options.runtime),
     log: options.log ?? (() => {}),
   })

@@ -2,6 +2,7 @@ import { Pool } from 'pg'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, SessionStoreError } from '../../errors.js'
 import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
+import { type Metered, MeteredClient, meteredByBytes } from './metered-client.js'
 import type { OwnPoolOptions } from './own-pool.js'
 import type { ValueTypes } from './types.js'
 
@@ -68,6 +69,8 @@ export interface OpenedPool {
   readonly tier: string
   /** When a connection was opened, by the monotonic clock; nothing of one that was opened before this pool was ours. */
   openedAt(client: object): number | undefined
+  /** Who counts the answers on a connection that is lent out; nobody where pg is not what reads it. */
+  meterOf(client: object): Metered | undefined
   /** What a new connection is told first, where it is ours alone. */
   readonly limits: ((client: object) => PostgresQuery) | undefined
   /** Closes a pool that was opened here; leaves a given one open, without our listener. */
@@ -94,6 +97,7 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
   // breath as "ready" (that it is shutting down, say) would have none, and would end the process.
   const ignore = (): void => {}
   const openedAt = new WeakMap<object, number>()
+  const meters = new WeakMap<object, Metered | undefined>()
   const onConnect = (client: PostgresClient | undefined): void => {
     // Something else that has an event of this name may tell it without a client, and what throws here ends the process.
     if (typeof client?.on !== 'function') return
@@ -106,6 +110,11 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
     pool,
     tier,
     openedAt: (client) => openedAt.get(client),
+    meterOf: (client) => {
+      if (client instanceof MeteredClient) return client
+      if (!meters.has(client)) meters.set(client, meteredByBytes(client))
+      return meters.get(client)
+    },
     limits: own === undefined ? undefined : (client) => limitsFor(client, queryTimeoutMs),
     close: async () => {
       // Our own pool keeps its listener: its last connections may break while they are being closed.
@@ -119,7 +128,8 @@ export const openPool = ({ source, log, runtime, queryTimeoutMs }: PoolSettings)
 }
 
 /** The pool never keeps a process alive by itself: only a statement under way does. */
-const ownPool = (options: OwnPoolOptions): Pool => new Pool({ ...options, allowExitOnIdle: true, keepAlive: true })
+const ownPool = (options: OwnPoolOptions): Pool =>
+  new Pool({ ...options, Client: MeteredClient, allowExitOnIdle: true, keepAlive: true })
 
 /** What a client has, whichever of its kinds: `pg.Client`, the native one, or one that a pool has lent out. */
 const OF_A_CLIENT = ['escapeLiteral', 'getTransactionStatus', 'processID', 'connectionParameters', 'release'] as const

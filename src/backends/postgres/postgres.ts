@@ -34,6 +34,7 @@ import type { CacheKey, Locator } from '../../contract/locator.js'
 import { butNotApplied, isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { DeadlinePassed, deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
+import { type AnswerBound, boundOf, KEY_ROW_BYTES } from './answer-meter.js'
 import { type Call, Connections, contractError, type Statement, StatementFailed } from './connections.js'
 import { schemaUnfit } from './faults.js'
 import { migrate } from './migrate.js'
@@ -134,7 +135,8 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
   async read(locator: Locator): Promise<BackendCopy> {
     const call = await this.#begin('read', READING)
     const { namespace, idHash } = addressOf(locator.key)
-    const { rows } = await this.#ask(call, this.#statements.read, [namespace, idHash])
+    const bound = boundOf({ rows: 1, dataBytes: this.#options.maxDataBytes })
+    const { rows } = await this.#ask(call, this.#statements.read, [namespace, idHash], bound)
     return copyOf(rows[0])
   }
 
@@ -146,7 +148,12 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     const call = await this.#begin('insert', CHANGING)
     const { namespace, idHash } = addressOf(locator.key)
     const bound = notAfter === undefined ? null : timestampOf(notAfter)
-    const values = [namespace, idHash, ...this.#connections.checked(call, () => sessionValues(session)), bound]
+    const values = [
+      namespace,
+      idHash,
+      ...this.#connections.checked(call, () => sessionValues(session, this.#options.maxDataBytes)),
+      bound,
+    ]
     const { insert, insertOver } = this.#statements
     const ended = over && [nameBytes(over.lineage), over.version, timestampOf(over.endedBy)]
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -180,7 +187,7 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
       valuesOf: ({ guard, session }) => {
         const { lineage, belowVersion, parentLineage, parentVersion } = guard
         const guarding = [nameBytes(lineage), belowVersion, nameBytes(parentLineage), parentVersion]
-        return [...guarding, ...sessionValues(session)]
+        return [...guarding, ...sessionValues(session, this.#options.maxDataBytes)]
       },
       written: { outcome: 'applied', token: NO_TOKEN },
       judge: ({ guard }, standing) =>
@@ -233,7 +240,12 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     const looking = await this.#begin('purge', CHANGING)
     const most = limit + knownToStay
     const values = [lastPurgeHourOf(now, grace), ...moments, most]
-    const { rows } = await this.#ask({ ...looking, ...READING }, this.#statements.ended, values).catch((error) => {
+    const { rows } = await this.#ask(
+      { ...looking, ...READING },
+      this.#statements.ended,
+      values,
+      boundOf({ rows: most, rowBytes: KEY_ROW_BYTES }),
+    ).catch((error) => {
       throw butNotApplied(error)
     })
     const ended = rows
@@ -309,16 +321,23 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
   }
 
   async list({ maxBytes, withData, ...options }: ListOptions): Promise<Page<ListedSession>> {
-    const { rows, next } = await this.#list(this.#statements.listOf, options, [maxBytes, withData])
-    const listed = rows.map((row) => ({
-      locator: { key: keyOf(row, options.namespace) },
-      session: sessionOf(row, withData),
-    }))
+    // A page may go beyond its bytes by one session, as one alone may have more.
+    const dataBytes = withData ? maxBytes + this.#options.maxDataBytes : 0
+    const { rows, next } = await this.#list(this.#statements.listOf, options, [maxBytes, withData], { dataBytes })
+    const listed = rows.map((row): ListedSession => {
+      const locator = { key: keyOf(row, options.namespace) }
+      try {
+        return { locator, session: sessionOf(row, withData) }
+      } catch (unreadable) {
+        if (!isSessionStoreError(unreadable, 'E_SESSION_FORMAT')) throw unreadable
+        return { locator, unreadable }
+      }
+    })
     return { entries: listed, next }
   }
 
   async listKeys(options: KeyListOptions): Promise<Page<Locator>> {
-    const { rows, next } = await this.#list(this.#statements.listKeysOf, options, [])
+    const { rows, next } = await this.#list(this.#statements.listKeysOf, options, [], { rowBytes: KEY_ROW_BYTES })
     return { entries: rows.map((row) => ({ key: keyOf(row, options.namespace) })), next }
   }
 
@@ -327,6 +346,7 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     statementOf: (way: Way) => Statement,
     { limit, after, ...which }: KeyListOptions,
     more: readonly unknown[],
+    sizes: { readonly rowBytes?: number; readonly dataBytes?: number },
   ): Promise<{ readonly rows: readonly Row[]; readonly next: CacheKey | undefined }> {
     const { namespace } = which
     assertCursor({ namespace, after })
@@ -334,7 +354,7 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     const last = after === undefined ? Buffer.alloc(0) : addressOf(after).idHash
     const { way, values } = this.#connections.checked(call, () => pageWayOf(which))
     const page = [...values, last, limit, Math.max(limit, ROWS_PASSED_OVER), ...more]
-    const answer = (await this.#ask(call, statementOf(way), page)).rows
+    const answer = (await this.#ask(call, statementOf(way), page, boundOf({ rows: limit, ...sizes }))).rows
     const rows = answer.filter((row) => row['id_hash'] !== null)
     const living = Number(answer[0]?.['living'] ?? 0)
     const end = rows.at(-1)
@@ -448,8 +468,13 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
   }
 
   /** A call that is one statement: its failure is the call's. */
-  async #ask(call: Call, statement: Statement, values: readonly unknown[]): Promise<PostgresResult> {
-    return this.#connections.run(call, statement, values).catch((raised) => this.#reject(raised))
+  async #ask(
+    call: Call,
+    statement: Statement,
+    values: readonly unknown[],
+    bound?: AnswerBound,
+  ): Promise<PostgresResult> {
+    return this.#connections.run(call, statement, values, bound).catch((raised) => this.#reject(raised))
   }
 
   /** Rejects where rows are hidden from this role: what was not found may be there. */

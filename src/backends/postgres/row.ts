@@ -14,6 +14,8 @@ import {
 } from '../../contract/backend.js'
 import { type CacheKey, splitKey } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
+import { SessionStoreError } from '../../errors.js'
+import { isReadableSession } from '../../tools/readable-session.js'
 import type { PostgresResult } from './pool.js'
 
 export type Row = PostgresResult['rows'][number]
@@ -108,11 +110,10 @@ export const userValues = ({ namespace, userId }: UserLocator): readonly [string
 }
 
 /**
- * As much as comes back: the server gives bytes in hexadecimal digits, two for each, and a text of Node's has 2^29 of them
- * at most. pg reads the whole of a row before anybody can look at it, so this is the one bound of what an answer has; a
- * page of a listing is bounded in the statement.
+ * As much as can be read at all: the server gives bytes in hexadecimal digits, two for each, and a text of Node's has 2^29
+ * of them at most.
  */
-const LARGEST_DATA_BYTES = 268_000_000
+export const LARGEST_DATA_BYTES = 268_000_000
 
 /** The data is more than could be read again. */
 export class DataTooLarge extends RangeError {
@@ -121,9 +122,11 @@ export class DataTooLarge extends RangeError {
   }
 }
 
-const dataOf = ({ data }: StoredSession): Uint8Array => {
-  if (data.byteLength <= LARGEST_DATA_BYTES) return data
-  throw new DataTooLarge(`${data.byteLength} bytes of data, where at most ${LARGEST_DATA_BYTES} can be read again`)
+/** What could be too large to be read again: all else is of a few bytes. */
+const checkSize = ({ data, userId = '' }: StoredSession, maxDataBytes: number): void => {
+  const bytes = data.byteLength + Buffer.byteLength(userId)
+  if (bytes > maxDataBytes)
+    throw new DataTooLarge(`${bytes} bytes of data, where \`maxDataBytes\` lets ${maxDataBytes} be read again`)
 }
 
 /**
@@ -131,12 +134,17 @@ const dataOf = ({ data }: StoredSession): Uint8Array => {
  *
  * @throws TypeError, RangeError for what has no place in a row; `DataTooLarge`
  */
-export const sessionValues = (session: StoredSession): unknown[] => [
+export const sessionValues = (session: StoredSession, maxDataBytes: number): unknown[] => {
+  checkSize(session, maxDataBytes)
+  return valuesOf(session)
+}
+
+const valuesOf = (session: StoredSession): unknown[] => [
   nameBytes(session.lineage),
   session.version,
   Buffer.concat(session.writeIds.map(nameBytes)),
   session.codecId,
-  dataOf(session),
+  session.data,
   textOf('the name of an application', session.app),
   textOrNull('a user id', session.userId),
   session.userId === undefined ? null : userHashOf(session.userId),
@@ -155,6 +163,7 @@ export const sessionValues = (session: StoredSession): unknown[] => [
   endHourOf(session),
 ]
 
+/** @throws SessionStoreError `E_SESSION_FORMAT` for a row that this program cannot read */
 export const copyOf = (row: Row | undefined): BackendCopy => {
   if (row?.['found'] !== true) return { state: 'absent' }
   if (row['destroyed'] === true) return { state: 'destroyed' }
@@ -162,26 +171,30 @@ export const copyOf = (row: Row | undefined): BackendCopy => {
   const live = { state: 'live', session, token: NO_TOKEN } as const
   return session.userId === undefined
     ? live
-    : { ...live, currentEpoch: Number(row['current_epoch'] ?? NO_RECORD.epoch) }
+    : { ...live, currentEpoch: countOf(row['current_epoch'] ?? NO_RECORD.epoch) }
 }
 
+/** @throws SessionStoreError `E_SESSION_FORMAT` */
 export const stateOf = (row: Row | undefined): BackendState => {
   if (row?.['found'] !== true) return { state: 'absent' }
   if (row['destroyed'] === true) return { state: 'destroyed' }
   return {
     state: 'live',
-    lineage: bytesOf(row['lineage']).toString('hex'),
-    version: Number(row['version']),
+    lineage: lineageOf(row),
+    version: countOf(row['version']),
     writeIds: writeIdsOf(row),
     token: NO_TOKEN,
   }
 }
 
-/** @param withData whether the data was asked for; the row has none otherwise, nor has the session */
+/**
+ * @param withData whether the data was asked for; the row has none otherwise, nor has the session
+ * @throws SessionStoreError `E_SESSION_FORMAT`
+ */
 export const sessionOf = (row: Row, withData = true): StoredSession => {
   const data = withData ? bytesOf(row['data']) : NO_DATA
-  return {
-    lineage: bytesOf(row['lineage']).toString('hex'),
+  const session = {
+    lineage: lineageOf(row),
     version: Number(row['version']),
     writeIds: writeIdsOf(row),
     codecId: Number(row['codec']),
@@ -201,13 +214,19 @@ export const sessionOf = (row: Row, withData = true): StoredSession => {
     idleTtlMs: Number(row['idle_ttl_ms']),
     hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
   }
+  if (!isReadableSession(session)) throw unreadableRow()
+  return session
 }
 
-/** What stands there of a user, and which version of it. */
+/**
+ * What stands there of a user, and which version of it.
+ *
+ * @throws SessionStoreError `E_SESSION_FORMAT`
+ */
 export const recordOf = (row: Row | undefined): { readonly record: UserRecord; readonly token: RecordToken } => {
   const revision = row?.['revision'] ?? undefined
   if (row === undefined || revision === undefined) return { record: NO_RECORD, token: '' }
-  return { record: { epoch: Number(row['epoch']), seats: seatsOf(row['seats']) }, token: String(revision) }
+  return { record: { epoch: countOf(row['epoch']), seats: seatsOf(row['seats']) }, token: String(countOf(revision)) }
 }
 
 /** The places as they are kept: each is a key, the moment it was taken, and the birth month where there is one. */
@@ -222,23 +241,63 @@ export const seatsText = (seats: readonly Seat[] | undefined): string | null =>
         })),
       )
 
-interface KeptSeat {
-  readonly key: CacheKey
-  readonly bornMonth?: string
-  readonly takenAt: EpochMs
-}
-
 const seatsOf = (seats: unknown): readonly Seat[] | undefined => {
   if (typeof seats !== 'string') return undefined
-  const kept = JSON.parse(seats) as readonly KeptSeat[]
-  return kept.map(({ takenAt, ...locator }) => ({ locator, takenAt }))
+  const kept = parsed(seats)
+  if (!Array.isArray(kept)) throw unreadableRow()
+  return (kept as readonly unknown[]).map(seatOf)
 }
+
+const seatOf = (seat: unknown): Seat => {
+  const { key, bornMonth, takenAt } = (seat ?? {}) as Readonly<Record<string, unknown>>
+  if (typeof key !== 'string' || typeof takenAt !== 'number' || !Number.isFinite(takenAt)) throw unreadableRow()
+  if (bornMonth === undefined) return { locator: { key }, takenAt }
+  if (typeof bornMonth !== 'string') throw unreadableRow()
+  return { locator: { key, bornMonth }, takenAt }
+}
+
+/** The error of JSON quotes what it could not read. */
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw unreadableRow()
+  }
+}
+
+const unreadableRow = (): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_FORMAT',
+    'A row of postgres is none that this program can read; it is a newer one’s, perhaps',
+    { tier: 'postgres' },
+  )
+
+/** A number that counts something. */
+const countOf = (value: unknown): number => {
+  if (typeof value !== 'number' && typeof value !== 'string') throw unreadableRow()
+  const count = Number(value)
+  if (!Number.isSafeInteger(count) || count < 0) throw unreadableRow()
+  return count
+}
+
+/** Bytes as the hexadecimal digits of names, each of sixteen. */
+const namesOf = (value: unknown): WriteId[] => {
+  const digits = bytesOf(value).toString('hex')
+  if (digits.length % 16 !== 0) throw unreadableRow()
+  return digits.match(/.{16}/g) ?? []
+}
+
+const lineageOf = (row: Row): Lineage => {
+  const [lineage, ...others] = namesOf(row['lineage'])
+  if (lineage === undefined || others.length > 0) throw unreadableRow()
+  return lineage
+}
+
+const writeIdsOf = (row: Row): WriteId[] => namesOf(row['write_ids'])
 
 const textIn = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
-const writeIdsOf = (row: Row): WriteId[] => bytesOf(row['write_ids']).toString('hex').match(/.{16}/g) ?? []
-
 const bytesOf = (value: unknown): Buffer => {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  throw new TypeError('pg was expected to give the bytes of a bytea column as a Buffer')
+  throw unreadableRow()
 }

@@ -28,6 +28,7 @@ test('the defaults are those of the documentation', () => {
     queryTimeoutMs: 2_000,
     statementTimeoutMs: 0,
     namedStatements: false,
+    maxDataBytes: 16_777_216,
   })
   expect(source).toEqual({
     open: {
