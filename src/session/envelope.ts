@@ -40,6 +40,8 @@ export interface LiveEnvelope {
   readonly idleTtlMs: number
   /** Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say. */
   readonly hasOwnIdleTtl: boolean
+  /** See `StoredSession`. Absent where the session still stands under the key that it had first. */
+  readonly origin?: number
   /** How many touches there were, which is roughly the number of uses that changed nothing; it stops at 2^32 - 1. */
   readonly reads: number
   /** How many writes were accepted; it stops at 2^32 - 1. */
@@ -153,7 +155,7 @@ const AT = {
   identifiedAt: 126,
   textsLength: 132,
   sealKeyId: 134,
-  // 138 to 143 are zero, and free.
+  origin: 138,
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -210,6 +212,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     moment(live.trustedAt, AT.trustedAt)
     moment(live.absoluteExpiresAt, AT.absoluteExpiresAt)
     moment(live.idleTtlMs, AT.idleTtlMs)
+    moment(live.origin ?? 0, AT.origin)
     bytes.writeUInt32BE(Math.min(live.reads, MAX_COUNT), AT.reads)
     bytes.writeUInt32BE(Math.min(live.writes, MAX_COUNT), AT.writes)
     bytes.writeUInt32BE(live.userEpoch, AT.userEpoch)
@@ -325,6 +328,7 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   if (textsLength > behind.length) return damaged('malformed')
   const texts = decodeTexts(behind.subarray(0, textsLength))
   if (texts === undefined) return damaged('malformed')
+  const origin = moment(AT.origin)
   return {
     kind: 'live',
     frozen: (flags & FLAG_FROZEN) !== 0,
@@ -343,6 +347,7 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
     absoluteExpiresAt: moment(AT.absoluteExpiresAt),
     idleTtlMs: moment(AT.idleTtlMs),
     hasOwnIdleTtl: (flags & FLAG_OWN_IDLE_TTL) !== 0,
+    ...(origin === 0 ? {} : { origin }),
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),

@@ -67,6 +67,8 @@ export interface Birth {
   /** Whose session it is from the beginning; absent for a session of nobody. */
   readonly becomes?: Identification | undefined
   readonly timings: LifeTimings
+  /** Of a session that goes on under a new id: what it goes by in the audit trail. */
+  readonly origin?: number
   /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
 }
@@ -97,6 +99,7 @@ export const born = (birth: Birth): LiveEnvelope => {
     absoluteExpiresAt,
     idleTtlMs: birth.idleTtlMs,
     hasOwnIdleTtl: birth.hasOwnIdleTtl,
+    ...originOf(birth),
     reads: 0,
     writes: 1,
     ...identified(birth.becomes ?? OF_NOBODY, version),
@@ -206,6 +209,7 @@ export const filled = (
   absoluteExpiresAt: row.absoluteExpiresAt,
   idleTtlMs: row.idleTtlMs,
   hasOwnIdleTtl: row.hasOwnIdleTtl,
+  ...originOf(row),
   reads: row.reads,
   writes: row.writes,
   userEpoch: row.userEpoch,
@@ -317,6 +321,7 @@ export const storedSession = (
   absoluteExpiresAt: envelope.absoluteExpiresAt,
   idleTtlMs: envelope.idleTtlMs,
   hasOwnIdleTtl: envelope.hasOwnIdleTtl,
+  ...originOf(envelope),
 })
 
 /**
@@ -337,6 +342,9 @@ export const takeoverGuard = (base: LiveEnvelope): Guard => ({ ...flushGuard(bas
 
 /** Whether the cache holds writes that the backend is not known to hold. */
 export const isUnflushed = (envelope: LiveEnvelope): boolean => envelope.version > envelope.durableVersion
+
+const originOf = ({ origin }: { readonly origin?: number }): { readonly origin?: number } =>
+  origin === undefined ? {} : { origin }
 
 const ringWith = (ring: readonly WriteId[], writeId: WriteId): readonly WriteId[] =>
   [...ring, writeId].slice(-WRITE_ID_RING_SIZE)

@@ -152,6 +152,7 @@ export const sessionValues = (session: StoredSession): unknown[] => [
   timestampOf(session.absoluteExpiresAt),
   session.idleTtlMs,
   session.hasOwnIdleTtl,
+  session.origin ?? 0,
   endHourOf(session),
 ]
 
@@ -180,6 +181,7 @@ export const stateOf = (row: Row | undefined): BackendState => {
 /** @param withData whether the data was asked for; the row has none otherwise, nor has the session */
 export const sessionOf = (row: Row, withData = true): StoredSession => {
   const data = withData ? bytesOf(row['data']) : NO_DATA
+  const origin = Number(row['origin'])
   return {
     lineage: bytesOf(row['lineage']).toString('hex'),
     version: Number(row['version']),
@@ -200,6 +202,7 @@ export const sessionOf = (row: Row, withData = true): StoredSession => {
     absoluteExpiresAt: Number(row['absolute_expires_ms']),
     idleTtlMs: Number(row['idle_ttl_ms']),
     hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
+    ...(origin === 0 ? {} : { origin }),
   }
 }
 
