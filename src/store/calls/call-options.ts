@@ -6,8 +6,10 @@ import type {
   CountOptions,
   CreateOptions,
   DestroyAllOptions,
+  DestroyByHandleOptions,
   DestroyByUserOptions,
   DestroySessionOptions,
+  EndedBy,
   GivenIdleTtl,
   ListByUserOptions,
   ListSessionsOptions,
@@ -28,6 +30,7 @@ import {
   type Kind,
   kindOf,
   milliseconds,
+  oneOf,
   trueOrFalse,
   whole,
 } from '../../tools/options.js'
@@ -53,7 +56,7 @@ interface OptionsOf {
   readonly countByUser: CallOptions
   readonly exportByUser: CallOptions
   readonly inspect: ListByUserOptions
-  readonly destroyByHandle: CallOptions
+  readonly destroyByHandle: DestroyByHandleOptions
   readonly purge: PurgeSessionsOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
@@ -99,6 +102,8 @@ const client = kindOf<ClientInfo>(
 const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
 const OF_A_WRITE: KindsOf<WriteOptions> = { ...OF_A_CALL, durable: trueOrFalse, idleTtlMs: idleTtl, client }
 
+const endedBy: Kind<EndedBy> = oneOf('request', 'user', 'operator')
+
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
 const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithinMs: span }
@@ -111,18 +116,18 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   put: OF_A_WRITE,
   touch: { ...OF_A_CALL, idleTtlMs: idleTtl },
   regenerate: { ...OF_A_CALL, keepDeadline: trueOrFalse, client },
-  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse, by: endedBy },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,
   activity: { ...OF_A_CALL, app: anApp, withinMs: span },
-  destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
+  destroyAll: { ...OF_A_CALL, app: anApp, by: endedBy, onProgress: aFunction() },
   clear: OF_A_CALL,
   listByUser: { ...OF_A_CALL, data: trueOrFalse },
-  destroyByUser: { ...OF_A_CALL, except: ANYTHING },
+  destroyByUser: { ...OF_A_CALL, except: ANYTHING, by: endedBy },
   countByUser: OF_A_CALL,
   exportByUser: OF_A_CALL,
   inspect: { ...OF_A_CALL, data: trueOrFalse },
-  destroyByHandle: OF_A_CALL,
+  destroyByHandle: { ...OF_A_CALL, by: endedBy },
   purge: { ...OF_A_CALL, limit: whole(1), graceMs: milliseconds(0, TEN_YEARS_MS), onProgress: aFunction() },
   ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },

@@ -66,6 +66,8 @@ const LEASE_GRACE_MS = 20
 /** How often a lease is tried where something stands, and an insert where a session stands that has ended. */
 const ATTEMPTS = 3
 
+const NOBODYS = { by: 'request' } as const
+
 /** What a creation knows of the cache, and holds in it. */
 interface Place {
   /** The lease; `undefined` where the cache cannot be asked, or others are at work there. */
@@ -81,9 +83,24 @@ interface Place {
 const NOWHERE: Place = { lease: undefined, isFree: false, ended: undefined }
 
 export const creating = (context: Context, reads: Reading, flushes: Flushing): Creating => {
-  const { runtime, cache, backend, options } = context
+  const { runtime, cache, backend, audit, options } = context
 
   const create: Creating['create'] = async (creation) => {
+    const { locator, wanted, app, client = NO_CLIENT } = creation
+    const told = wanted.userId === undefined ? NOBODYS : { by: 'request' as const, user: wanted.userId }
+    try {
+      const created = await make(creation)
+      const { envelope } = created.now
+      audit.done(locator.key, envelope, { action: 'created', ...told })
+      if (wanted.userId !== undefined) audit.done(locator.key, envelope, { action: 'identified', ...told })
+      return created
+    } catch (error) {
+      audit.failed(locator.key, { app, ...client }, { action: 'created', ...told }, error)
+      throw error
+    }
+  }
+
+  const make = async (creation: Creation): Promise<Created> => {
     const { locator, wanted, fresh, durable, call } = creation
     const birth: Birth = {
       now: runtime.now(),

@@ -2,6 +2,7 @@ import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { originOf } from '../../session/audit-name.js'
 import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
@@ -20,6 +21,7 @@ import {
 } from '../../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
+import type { Happened } from '../observed/audit.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { LiveCopy, Reading } from '../protocol/read.js'
@@ -64,7 +66,7 @@ export const regenerate = async (
   flushes: Flushing,
   { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
 ): Promise<Regenerated> => {
-  const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  const { runtime, cache, backend, background, ledger, telemetry, audit, options } = context
   /**
    * The name of this call in the tombstones that it puts, so that it never takes the tombstone of another call for its
    * own.
@@ -73,6 +75,8 @@ export const regenerate = async (
   const { maxStaleCount } = options.policy
   let fresh: LiveEnvelope | undefined
   let mayBeThere = false
+  /** For the audit trail: the session as it was found, and whose it is to be. */
+  let found: { readonly old: LiveEnvelope; readonly user: string | undefined } | undefined
 
   /** The step that freezes the old session. Its write id names the frozen version. */
   const halting = (): WriteStep => ({
@@ -146,6 +150,7 @@ export const regenerate = async (
         absoluteTtlMs: options.absoluteTtlMs,
         ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
         app: old.app,
+        origin: originOf(from.key, old),
         client: client ?? { address: old.address, userAgent: old.userAgent },
         becomes,
         timings: options.timings,
@@ -246,16 +251,17 @@ export const regenerate = async (
 
   /** Tries it once. Resolves to `undefined` where another process came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
-    const found = await reads.observeThawed(from, call)
-    if (found.state === 'none' || !isSameSession(found.envelope, of)) throw destroyedMeanwhile()
-    const resolved = resolve(found.envelope, undefined)
+    const standing = await reads.observeThawed(from, call)
+    if (standing.state === 'none' || !isSameSession(standing.envelope, of)) throw destroyedMeanwhile()
+    const resolved = resolve(standing.envelope, undefined)
+    found = { old: standing.envelope, user: resolved.userId }
     const step = halting()
     const thaw = (): Promise<void> =>
-      giveBack(context, from, frozenVersionOf(halted(found.envelope, step.writeId, step.now)), 'thaw')
+      giveBack(context, from, frozenVersionOf(halted(standing.envelope, step.writeId, step.now)), 'thaw')
     let old: LiveEnvelope | undefined
     try {
       call.refuseIfLate()
-      old = await halt(found, step)
+      old = await halt(standing, step)
       if (old !== undefined) {
         call.refuseIfLate()
         fresh = await storeFresh(old, resolved)
@@ -293,23 +299,36 @@ export const regenerate = async (
     }
   }
 
+  const happened = (action: 'regenerated' | 'identified', user: string | undefined, former?: string): Happened => ({
+    ...{ action, by: 'request' },
+    ...(user === undefined ? {} : { user }),
+    ...(former === undefined || former === user ? {} : { formerUser: former }),
+  })
+  const tellDone = ({ now, resolved: { userId, userChanged } }: Regenerated): void => {
+    if (found === undefined || !audit.isHeard()) return
+    const former = userChanged ? userOfEnvelope(context, found.old) : undefined
+    audit.done(to.key, now.envelope, happened('regenerated', userId, former))
+    if (userChanged) audit.done(to.key, now.envelope, happened('identified', userId, former))
+  }
+
   try {
     for (let tried = 0; tried < options.maxAttempts; tried += 1) {
       const regenerated = await attempt()
       if (regenerated === undefined) continue
       await putTombstoneForOld()
+      tellDone(regenerated)
       return regenerated
     }
+    throw new SessionStoreError(
+      'E_SESSION_CONFLICT',
+      `The session could not be regenerated in ${options.maxAttempts} attempts`,
+      { applied: 'unknown' },
+    )
   } catch (error) {
     forgetFresh()
+    if (found !== undefined) audit.failed(from.key, found.old, happened('regenerated', found.user), error)
     throw error
   }
-  forgetFresh()
-  throw new SessionStoreError(
-    'E_SESSION_CONFLICT',
-    `The session could not be regenerated in ${options.maxAttempts} attempts`,
-    { applied: 'unknown' },
-  )
 }
 
 /** The call `regenerate`: moves what the handle holds to a new id, in turn with the other calls of the handle. */

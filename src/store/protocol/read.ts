@@ -1,4 +1,4 @@
-import type { BackendCopy } from '../../contract/backend.js'
+import type { BackendCopy, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import { tierUnavailable } from '../../errors.js'
@@ -8,7 +8,7 @@ import { hasExpired } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, randomName, rowOf } from '../context.js'
+import { type Context, randomName, rowOf, userAudited } from '../context.js'
 import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { EntryState } from '../tiers/cache-tier.js'
 import { lookAt } from './look.js'
@@ -110,7 +110,7 @@ export interface Reading {
 }
 
 export const reading = (context: Context, { flush }: Flusher): Reading => {
-  const { runtime, cache, backend, telemetry, options } = context
+  const { runtime, cache, backend, telemetry, audit, options } = context
   const flights = new Map<CacheKey, Flight>()
   let order = 0
 
@@ -297,8 +297,9 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const now = runtime.now()
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
-      if (verdict === 'destroyed') await cache.putTombstone(key, lease.token)
-      else await cache.remove(key, lease.token)
+      if (verdict === 'destroyed') {
+        if ((await cache.putTombstone(key, lease.token)) && copy.state === 'live') tellOfEnd(key, copy.session)
+      } else await cache.remove(key, lease.token)
       return noneOf(verdict)
     }
     const envelope = trusted(filled(copy.session, copy.token, randomName(runtime), now), stamp)
@@ -314,6 +315,13 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     if (put.outcome !== 'stored') return 'again'
     telemetry.count('fills')
     return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  /** Tells that the user of a session which stands in the backend was logged out everywhere. */
+  const tellOfEnd = (key: CacheKey, session: StoredSession): void => {
+    if (!audit.isHeard()) return
+    const user = userAudited(context, session, session.userId)
+    audit.done(key, session, { action: 'ended', by: 'epoch', ...(user === undefined ? {} : { user }) })
   }
 
   /**
