@@ -80,6 +80,11 @@ export interface TombstoneEnvelope {
   readonly kind: 'tombstone'
   readonly destroyedAt: EpochMs
   readonly expiresAt: EpochMs
+  /**
+   * Set where the session stood in the cache alone, and nobody had begun to bring it to the backend: then the backend needs
+   * no tombstone.
+   */
+  readonly isAlone?: true
 }
 
 /** The session is too large for this cache, and is read and written in the backend. */
@@ -194,6 +199,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   }
   moment(envelope.expiresAt, AT.expiresAt)
   bytes.writeUInt32BE(serverList, AT.serverList)
+  if (envelope.kind === 'tombstone' && envelope.isAlone === true) bytes.writeUInt32BE(1, AT.reads)
   if (envelope.kind === 'large') bytes.writeUInt32BE(Math.min(envelope.refusedBytes, MAX_COUNT), AT.reads)
   if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
@@ -323,7 +329,10 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   const expiresAt = moment(AT.expiresAt)
   if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
   if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
-  if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
+  if (kind === KINDS.tombstone) {
+    const isAlone = bytes.readUInt32BE(AT.reads) === 1
+    return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt, ...(isAlone ? { isAlone } : {}) }
+  }
   const textsLength = bytes.readUInt16BE(AT.textsLength)
   if (textsLength > behind.length) return damaged('malformed')
   const texts = decodeTexts(behind.subarray(0, textsLength))
@@ -430,3 +439,10 @@ export const isUserUnproved = (envelope: LiveEnvelope): boolean => envelope.iden
 
 /** Whether no copy of the session has reached the backend yet, as its creation was deferred. */
 export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE
+
+/**
+ * Whether the session stands in the cache alone, and nobody has begun to bring it to the backend: whoever begins puts a mark
+ * into the entry first (`offered`). So if this very entry is replaced by a tombstone, no row of the session can come any
+ * more.
+ */
+export const isAlone = (envelope: LiveEnvelope): boolean => neverDurable(envelope) && envelope.seenDurableAt === 0

@@ -8,7 +8,7 @@ import {
   type WriteId,
 } from '../contract/backend.js'
 import type { EpochMs } from '../contract/time.js'
-import type { LiveEnvelope } from './envelope.js'
+import { isAlone, type LiveEnvelope } from './envelope.js'
 import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js'
 
 /*
@@ -39,7 +39,8 @@ export interface Identification {
   readonly isProved: boolean
 }
 
-const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
+/** It is nobody's. */
+export const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
 
 /** The fields of an envelope that a version has by which the session becomes a user's. */
 const identified = (
@@ -266,6 +267,13 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   writtenAt: now,
   writeIds: ringWith(base.writeIds, writeId),
 })
+
+/**
+ * The same copy with the mark that somebody brings it to the backend for the first time. It has to stand in the cache before
+ * that is begun: whoever destroys the session leaves a tombstone in the backend where the mark is, as a row may still come.
+ */
+export const offered = (envelope: LiveEnvelope, now: EpochMs): LiveEnvelope =>
+  isAlone(envelope) ? { ...envelope, seenDurableAt: now } : envelope
 
 /** What a write is besides the data that it stores, and how long the session lives with it. */
 export type WriteStep = Omit<Write, 'codecId' | 'data' | 'idleTtlMs' | 'hasOwnIdleTtl'>

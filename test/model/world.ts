@@ -9,7 +9,10 @@ import type { Answer, Around, Command, Held, Op, Task, Token } from './task.js'
  * actor is doing. A command is one atomic step of its tier (rule 0 says which ones there are).
  */
 
-export type Entry = LiveEnvelope | { readonly kind: 'lease' | 'tombstone' | 'large' } | undefined
+export type Entry =
+  | LiveEnvelope
+  | { readonly kind: 'lease' | 'tombstone' | 'large'; readonly isAlone?: true }
+  | undefined
 
 export interface Cache {
   readonly entry: Entry
@@ -191,7 +194,7 @@ const inCache = (
     case 'get':
       if (entry === undefined) return { world, answer: { state: 'missing' } }
       if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
-      return { world, answer: { state: entry.kind, token } }
+      return { world, answer: { state: entry.kind, token, ...(entry.isAlone === true ? { isAlone: true } : {}) } }
     case 'lease': {
       const { over } = command
       const isFree = over === undefined ? entry === undefined : fits(over, cache, rules)
@@ -205,8 +208,10 @@ const inCache = (
       const isAnothers = of !== undefined && of !== value.createdAt
       return stored(changed(isAnothers ? wrong(world, 'A LATE SAVE IS IN A LATER SESSION') : world, value))
     }
-    case 'put tombstone':
-      return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
+    case 'put tombstone': {
+      const isAlone = command.isAlone === true ? ({ isAlone: true } as const) : {}
+      return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone', ...isAlone })) : refused
+    }
     case 'mark': {
       const isFree = command.token === undefined ? entry === undefined : fits(command.token, cache, rules)
       return isFree ? stored(changed(world, { kind: 'large' })) : refused
@@ -263,7 +268,7 @@ const inBackend = (
     case 'extend':
       return { world, answer: row.state === 'live' ? 'extended' : row.state }
     case 'destroy': {
-      const { only, write: by } = command
+      const { only, write: by, leavesNothing } = command
       if (row.state === 'destroyed')
         return { world, answer: by !== undefined && row.by === by ? 'destroyed' : 'already-destroyed' }
       if (
@@ -273,7 +278,8 @@ const inBackend = (
         return { world, answer: 'refused' }
       const isEmpty = row.state === 'absent'
       // The world does not know whose id is new: nobody destroys under one that is.
-      if (isEmpty && rules.steps.onNothing === 'leave nothing') return { world, answer: 'absent' }
+      if (isEmpty && (leavesNothing === true || rules.steps.onNothing === 'leave nothing'))
+        return { world, answer: 'absent' }
       const tombstone = { state: 'destroyed', by, isEmpty } as const
       return { world: { ...world, row: tombstone, past: begunToDestroy(world.past) }, answer: 'destroyed' }
     }

@@ -20,6 +20,7 @@ import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
+import { lookAt } from '../protocol/look.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { becoming, isProved } from '../protocol/users.js'
@@ -301,8 +302,18 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     }
     // A row stands in the backend anyway, so that putting off the insert would spare nothing.
     if (standing !== undefined) return await insertUnder(creation, birth, place)
-    const now = await put(locator, born(birth), lease)
+    const now = (await put(locator, born(birth), lease)) ?? (fresh ? undefined : await placedAfterAll(creation, birth))
     return now === undefined ? undefined : { now, cachedLater: undefined }
+  }
+
+  /**
+   * The entry where the answer to its placing was lost, and it stands there all the same. It must not be brought to the
+   * backend besides, without the mark that says so.
+   */
+  const placedAfterAll = async ({ locator, call }: Creation, { lineage }: Birth): Promise<InCache | undefined> => {
+    const stands = await lookAt(context, locator.key, 'writer', call)
+    const isMine = stands !== 'away' && stands.state === 'live' && stands.envelope.lineage === lineage
+    return isMine ? inCache(stands.envelope, stands.token) : undefined
   }
 
   const takeLease = async (

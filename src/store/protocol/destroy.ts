@@ -4,9 +4,12 @@ import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import type { DestroyReport, DestroySessionOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, isSessionStoreError } from '../../errors.js'
-import type { LiveEnvelope } from '../../session/envelope.js'
+import { isAlone, type LiveEnvelope } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
 import { type Context, randomName, rowOf, userAudited } from '../context.js'
+
+/** How often a session that others write to is tried to be ended in the cache alone. */
+const LOOKS = 5
 
 interface DestroyHow extends Pick<DestroySessionOptions, 'isNew'> {
   /** Who ends it, for the audit trail. */
@@ -43,7 +46,9 @@ interface Destroyed {
  * in the background until both have one.
  *
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
- * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left.
+ * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left. Nor can one be of a session
+ * that stands in the cache alone, unless its entry is marked: then the tombstone in the cache is all that is left, for as
+ * long as the session would have stood there.
  */
 export const destroy = async (context: Context, locator: Locator, how: DestroyHow): Promise<DestroyReport> =>
   (await destroyAndTell(context, locator, how)).report
@@ -64,10 +69,17 @@ export const destroyAndTell = async (
    * Sees to it that the cache gives the session to nobody any more. Where nothing stands there, a lease keeps readers from
    * filling it meanwhile.
    */
-  const stopServing = async (): Promise<CasToken | undefined> => {
-    const entry = await cache.get(key)
-    if (entry.state === 'tombstone') return undefined
-    if (entry.state === 'live') cached ??= entry.envelope
+  const stopServing = async (): Promise<CasToken | 'alone' | undefined> => {
+    let entry = await cache.get(key)
+    for (let looks = 1; entry.state === 'live'; looks += 1) {
+      const { envelope, token } = entry
+      cached ??= envelope
+      const isBelieved = envelope.trustedAt >= cache.trustFrom(key)
+      if (!isAlone(envelope) || !isBelieved || looks > LOOKS) break
+      if ((await cache.endAlone(key, envelope, token)) === 'stored') return 'alone'
+      entry = await cache.get(key) // others may have written to it, or have ended it
+    }
+    if (entry.state === 'tombstone') return entry.isAlone ? 'alone' : undefined
     if (entry.state === 'missing') {
       const lease = await cache.lease(key, randomName(runtime), entry.token)
       if (lease.outcome === 'stored') return lease.token
@@ -75,9 +87,9 @@ export const destroyAndTell = async (
     await setTombstone(isLoggedOut)
     return undefined
   }
-  const tellBackend = async (): Promise<DestroyOutcome> => {
+  const tellBackend = async (leavesNothing = isNew): Promise<DestroyOutcome> => {
     const at = runtime.now()
-    const keepUntilIfAbsent = isNew ? at : at + options.emptyTombstoneTtlMs
+    const keepUntilIfAbsent = leavesNothing ? at : at + options.emptyTombstoneTtlMs
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
   /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
@@ -145,20 +157,20 @@ export const destroyAndTell = async (
   const endIfItStays = async (): Promise<DestroyOutcome | undefined> =>
     rowOf(await backend.read(locator)).state === 'live' ? await tellBackend() : undefined
 
-  let lease: CasToken | undefined
+  let stopped: CasToken | 'alone' | undefined
   let unserved: { readonly error: unknown } | undefined
   try {
-    lease = await stopServing()
+    stopped = await stopServing()
   } catch (error) {
     unserved = { error }
   }
   const found: Found = audit.isHeard() ? await lookForTrail() : 'none'
   if (isLoggedOut && unserved !== undefined)
     return unreachable(unserved.error, await inBackend(found, endIfItStays), found)
-  const outcome = await inBackend(found, tellBackend)
+  const outcome = await inBackend(found, () => tellBackend(isNew || stopped === 'alone'))
   ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
-    const leavesNothing = outcome === 'absent' && (await isEmpty(lease))
+    const leavesNothing = outcome === 'absent' && (stopped === 'alone' || (await isEmpty(stopped)))
     if (!leavesNothing) await setTombstone(true)
   } catch (error) {
     return unreachable(error, outcome, found)

@@ -12,8 +12,8 @@ import {
   owesFlush,
   quarantineVerdict,
 } from '../../session/decisions.js'
-import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
-import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
+import { isAlone, isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
+import { confirmed, flushGuard, isUnflushed, offered, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
@@ -116,13 +116,18 @@ export interface Flushing {
   removeIfDead(locator: Locator): Promise<boolean>
 }
 
+type Entry = Pick<InCache, 'envelope' | 'token'>
+
 const LOOKS = 50
 const PAUSE_MS = 20
 
 export const flushing = (context: Context): Flushing => {
   const { runtime, cache, backend, ledger, options } = context
 
-  const flush: Flushing['flush'] = async (locator, envelope, token, reason, call) => {
+  const flush: Flushing['flush'] = async (locator, found, foundToken, reason, call) => {
+    const entry = await offer(locator, { envelope: found, token: foundToken }, call)
+    if (entry === 'again') return { outcome: 'again' }
+    const { envelope, token } = entry
     const { verdict, backendToken } = await toBackend(locator, envelope, reason)
     switch (verdict) {
       case 'applied':
@@ -140,6 +145,30 @@ export const flushing = (context: Context): Flushing => {
       case 'absent':
         await cache.remove(locator.key, token)
         return { outcome: 'destroyed' }
+    }
+  }
+
+  /**
+   * Marks an entry, before it is brought to the backend for the first time. Where others have changed it, or it is gone, it
+   * has to be looked at again. So it is where no answer came, unless the cache is away: then nobody sees the entry.
+   */
+  const offer = async (locator: Locator, entry: Entry, call: Call | undefined): Promise<Entry | 'again'> => {
+    if (!isAlone(entry.envelope)) return entry
+    const envelope = offered(entry.envelope, runtime.now())
+    const put = await cache.cas(locator.key, envelope, entry.token)
+    switch (put.outcome) {
+      case 'stored':
+        return { envelope, token: put.token }
+      case 'lost':
+        if (cache.isAway(locator.key)) return entry
+        if (call === undefined) throw put.error
+        return 'again'
+      case 'refused':
+      case 'too-large':
+        // Where the mark has no room, the entry goes: whoever destroys the session then leaves a tombstone as well.
+        return (await cache.removeAndTell(locator.key, entry.token)) === 'gone' ? entry : 'again'
+      default:
+        return 'again'
     }
   }
 

@@ -22,6 +22,7 @@ import {
   type Client,
   type Identification,
   isUnflushed,
+  offered,
   takenOver,
   type Write,
   written,
@@ -230,7 +231,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         continue
       }
 
-      const next = written(found.envelope, step)
+      const isCritical = resolved.userChanged || intent.durable
+      const next = isCritical ? offered(written(found.envelope, step), runtime.now()) : written(found.envelope, step)
       const put = await cache.cas(locator.key, next, found.token)
       switch (put.outcome) {
         case 'stored': {
@@ -243,7 +245,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         case 'too-large': {
           // Others may have written since. Only a copy that nobody can write to any more may be taken over from, so it
           // is frozen first.
-          const { outcome } = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
+          const frozen = offered({ ...found.envelope, frozen: true }, runtime.now())
+          const { outcome } = await cache.cas(locator.key, frozen, found.token)
           if (outcome === 'conflict') break
           const thaw = async (how: GiveBack): Promise<void> => {
             if (outcome === 'stored' || outcome === 'lost')

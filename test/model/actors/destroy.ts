@@ -1,5 +1,21 @@
+import { isAlone, neverDurable } from '../../../src/session/envelope.js'
 import type { Rules, Settings } from '../rules.js'
-import { destroyRow, end, frame, type Op, type RowTold, setTombstone, type Task } from '../task.js'
+import {
+  type Around,
+  destroyRow,
+  destroyStanding,
+  type EntryState,
+  end,
+  endAlone,
+  frame,
+  get,
+  type Op,
+  type PutOutcome,
+  type RowTold,
+  setTombstone,
+  type Task,
+  type Vars,
+} from '../task.js'
 
 /*
  * Rule 12: the backend's tombstone, then the cache's, then the acknowledgement; and both again in the
@@ -23,11 +39,38 @@ const DESTROY_AGAIN: Op = { do: 'destroy again' }
 const PUT_TOMBSTONE: Op = { do: 'put tombstone' }
 const NOTHING = { did: 'nothing' } as const
 
-export const destroying = (rules: Rules, _settings: Settings): Destroying => {
+export const destroying = (rules: Rules, { policy }: Settings): Destroying => {
   const { steps } = rules
 
-  const destroy = (): Task =>
-    steps.destroy === 'backend, cache' ? destroyRow(frame(onRow, {})) : setTombstone(frame(onCacheFirst, {}))
+  const destroy = (): Task => {
+    if (steps.destroy === 'cache, backend') return setTombstone(frame(onCacheFirst, {}))
+    // A session that stands in the cache alone is there only where creations are put off.
+    return policy.persistOn === 'create' ? destroyBoth() : get(frame(onEntry, {}))
+  }
+
+  const destroyBoth = (): Task => destroyRow(frame(onRow, {}))
+
+  const onEntry = (seen: EntryState | 'unreachable', _: Vars, around: Around): Task => {
+    if (seen === 'unreachable') return destroyBoth()
+    if (seen.state === 'tombstone' && seen.isAlone === true) return destroyStanding(frame(onStanding, {}))
+    if (seen.state !== 'live' || seen.envelope.trustedAt < around.trustFrom) return destroyBoth()
+    const { envelope, token } = seen
+    const isOfCache =
+      steps.destroyAlone === 'marked or not'
+        ? neverDurable(envelope)
+        : steps.destroyAlone !== 'never' && isAlone(envelope)
+    return isOfCache ? endAlone(token, frame(onEndedAlone, {})) : destroyBoth()
+  }
+
+  const onEndedAlone = (put: PutOutcome): Task =>
+    put.outcome === 'stored' ? destroyStanding(frame(onStanding, {})) : destroyBoth()
+
+  const onStanding = (row: RowTold): Task => {
+    if (row === 'unavailable') return destroyStanding(frame(onStandingAgain, {}))
+    return row === 'absent' ? end(ACKED) : setTombstone(frame(onTombstone, {}))
+  }
+
+  const onStandingAgain = (row: RowTold): Task => (row === 'absent' ? end(ACKED) : onRowAgain(row))
 
   /** The backend is told twice: `BackendTier.destroy` sends again after a lost answer. */
   const onRow = (row: RowTold): Task =>
