@@ -16,7 +16,7 @@ import { isAlone, isUserUnproved, type LiveEnvelope, neverDurable } from '../../
 import { confirmed, flushGuard, isUnflushed, offered, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf, userOfEnvelope } from '../context.js'
 import type { FlushFault } from '../owed/ledger.js'
 import type { Updated } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
@@ -165,8 +165,9 @@ export const flushing = (context: Context): Flushing => {
         return 'again'
       case 'refused':
       case 'too-large':
-        // Where the mark has no room, the entry goes: whoever destroys the session then leaves a tombstone as well.
-        return (await cache.removeAndTell(locator.key, entry.token)) === 'gone' ? entry : 'again'
+        // A cache that takes no mark takes no tombstone either, unless it has room again in the next moment: the look after
+        // the flush sees that.
+        return entry
       default:
         return 'again'
     }
@@ -220,6 +221,7 @@ export const flushing = (context: Context): Flushing => {
       case 'large':
         return { outcome: 'durable', now: undefined }
       case 'tombstone':
+        if (entry.isAlone) await endInBackend(locator)
         return { outcome: 'destroyed' }
       case 'live': {
         const verdict = confirmVerdict(entry.envelope, flushed)
@@ -240,6 +242,20 @@ export const flushing = (context: Context): Flushing => {
         }
       }
     }
+  }
+
+  /**
+   * Ends in the backend what was brought there without a mark in the cache, while somebody ended the session in the cache
+   * alone.
+   */
+  const endInBackend = async (locator: Locator): Promise<void> => {
+    const writeId = randomName(runtime)
+    const end = async (): Promise<boolean> => {
+      const at = runtime.now()
+      await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs })
+      return true
+    }
+    await end().catch(() => context.background.retry(`destroy ${locator.key}`, 'destroy', end))
   }
 
   /**
