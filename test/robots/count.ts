@@ -21,11 +21,17 @@ export interface Counted {
   readonly seconds: number
 }
 
+export interface CountOptions {
+  /** No more visitors come after so many seconds. */
+  readonly seconds?: number
+  readonly onProgress?: (done: number) => void
+}
+
 /** Lets so many visitors come to servers of their own, and counts what they leave. */
 export const countVisitors = async (
   visitors: number,
   seed: number,
-  onProgress: (done: number) => void = () => {},
+  { seconds = Number.POSITIVE_INFINITY, onProgress = () => {} }: CountOptions = {},
 ): Promise<Counted> => {
   const startedMs = performance.now()
   const cache = await startMemcached({ memoryMb: 256 })
@@ -41,11 +47,13 @@ export const countVisitors = async (
           identify: (data) => data['user'] as string | undefined,
         }),
       )
-      const report = await visit({ stores, visitors, seed, onProgress })
+      const openedMs = performance.now()
+      const isOpen = (): boolean => performance.now() - openedMs < seconds * 1_000
+      const report = await visit({ stores, visitors, seed, onProgress, isOpen })
       for (const store of stores) await store.close()
       const entries = await entriesIn(cache.address)
       return {
-        ...{ visitors, seed, report },
+        ...{ visitors: report.came, seed, report },
         ...(await rowsIn(server.adminUrl)),
         entries: entries.length,
         entriesWithoutEnd: entries.filter((line) => / exp=(?:-1|0) /.test(line)).length,

@@ -30,6 +30,8 @@ export interface Visits {
   /** Makes the ids that a program makes itself. @default the library's, by the system's clock */
   readonly newId?: () => string
   readonly onProgress?: (done: number) => void
+  /** Asked before each visitor: whether the next one still comes. @default all come */
+  readonly isOpen?: () => boolean
 }
 
 /** How often each call was made, refused ones included. */
@@ -37,6 +39,8 @@ export type Calls = Readonly<Record<CallName, number>>
 
 /** As often as it was refused, by the code of the error. */
 export interface VisitsReport {
+  /** How many came. */
+  readonly came: number
   readonly calls: Calls
   readonly refused: Readonly<Record<string, number>>
 }
@@ -80,6 +84,7 @@ export const visit = async ({
   atOnce = 64,
   newId = generateSessionId,
   onProgress = () => {},
+  isOpen = () => true,
 }: Visits): Promise<VisitsReport> => {
   const calls = Object.fromEntries(CALLS.map((name) => [name, 0])) as Record<CallName, number>
   const refused: Record<string, number> = {}
@@ -162,7 +167,7 @@ export const visit = async ({
   }
 
   const worker = async (): Promise<void> => {
-    while (next < visitors) {
+    while (next < visitors && isOpen()) {
       const visitor = next
       next += 1
       await one(visitor)
@@ -170,5 +175,5 @@ export const visit = async ({
     }
   }
   await Promise.all(Array.from({ length: atOnce }, worker))
-  return { calls, refused }
+  return { came: next, calls, refused }
 }
