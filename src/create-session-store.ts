@@ -7,11 +7,12 @@ import { runtimeOf } from './runtime.js'
 import { conflictOf } from './store/conflict.js'
 import { valuesOf } from './store/context.js'
 import { idleTtlBy } from './store/idle-ttl.js'
+import { audit } from './store/observed/audit.js'
 import { telemetry } from './store/observed/telemetry.js'
 import { tellingOfCalls, tellingOfFlushes } from './store/observed/telling.js'
 import { resolveOptions, type StoreOptions } from './store/options.js'
 import { background } from './store/owed/background.js'
-import { sealingOf } from './store/sealing.js'
+import { keyBytes, sealingOf } from './store/sealing.js'
 import { sessionStore } from './store/session-store.js'
 import { backendTier } from './store/tiers/backend-tier.js'
 import { cacheTier } from './store/tiers/cache-tier.js'
@@ -35,12 +36,18 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const codec = options.codec ?? msgpackCodec
   const storeTelemetry = telemetry(resolved.namespace)
   const speaker = { runtime, namespace: resolved.namespace }
+  const { auditKey } = options
   const values = valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes)
   const store = sessionStore<Data>(
     {
       options: resolved,
       runtime,
       telemetry: storeTelemetry,
+      audit: audit({
+        ...speaker,
+        telemetry: storeTelemetry,
+        auditKey: auditKey === undefined ? undefined : keyBytes('auditKey', auditKey),
+      }),
       cache: cacheTier(cache, { runtime, telemetry: storeTelemetry, sealing, ...resolved }),
       backend: tellingOfFlushes(
         backendTier(sealedBackend(backend, sealing), { runtime, telemetry: storeTelemetry, ...resolved }),

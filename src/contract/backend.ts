@@ -63,6 +63,11 @@ export interface StoredSession {
    * store whose options have changed since does not go by `idleTtlMs`.
    */
   readonly hasOwnIdleTtl: boolean
+  /**
+   * By what the audit trail goes on naming a session that was given a new id: a number from 1 to 2^48 - 1, made of the key
+   * that it had first. Absent where it still stands under that key.
+   */
+  readonly origin?: number
 }
 
 /** What stands in the backend, without its data. */

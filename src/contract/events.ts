@@ -1,5 +1,6 @@
 import type { SessionStoreError, SessionStoreErrorCode } from '../errors.js'
 import type { BreakerState } from './health.js'
+import type { EpochMs } from './time.js'
 
 /** Why the backend was written. */
 export type FlushReason =
@@ -24,8 +25,73 @@ export type FlushReason =
   /** `close()` is draining. */
   | 'drain'
 
+/** What became of a session, or of many. */
+export type AuditAction =
+  /** A session was made; also one that has a user from the beginning, of which `identified` tells besides. */
+  | 'created'
+  /** A session became a user's (a login), another user's, or nobody's; or it was refused that, at a limit. */
+  | 'identified'
+  /** A session was given a new id. It goes on under the same name in the trail. */
+  | 'regenerated'
+  /** A session was ended. */
+  | 'destroyed'
+  /**
+   * A reader found that a session has ended, as its user had been logged out everywhere. Whoever did that may tell of the
+   * same session in `destroyed`, or may have died before.
+   */
+  | 'ended'
+  /** A user was logged out everywhere. Of each session that is ended for it, `destroyed` tells. */
+  | 'logged-out-everywhere'
+  /** What had expired was removed from the backend. */
+  | 'purged'
+
 /**
- * What a store tells whoever listens. Nothing here carries an id, a key, data or a user: an event may be
+ * Who did it: a request that has the session; a user, beside his sessions; an operator; the limit of sessions of a user;
+ * a purge; or `epoch`, a later reader, who ended what a logout everywhere had left. The first three are as the call says.
+ */
+export type AuditActor = 'request' | 'user' | 'operator' | 'limit' | 'purge' | 'epoch'
+
+/**
+ * A line of the audit trail. Unlike every other event it has a user and his address, so it is personal data. It has no
+ * id, no handle, no key and no data, so it lets nobody in.
+ */
+export interface AuditEvent {
+  /** The store's `namespace`. */
+  readonly namespace: string
+  /** When the store knew of it, by the clock of this process. */
+  readonly at: EpochMs
+  readonly action: AuditAction
+  /**
+   * `refused`: a login that a limit of sessions has refused. `unknown`: no answer came, so nobody knows whether it was done;
+   * the call was rejected.
+   */
+  readonly outcome: 'done' | 'refused' | 'unknown'
+  readonly by: AuditActor
+  /**
+   * The name of the session in the trail, the same one as long as it lives, whatever its id: 22 characters. Absent without
+   * the option `auditKey`, of what is about no single session, and where nobody could find out which session it was.
+   */
+  readonly session?: string
+  /** Whose session it is from now on, or was when it ended; absent for nobody's. */
+  readonly user?: string
+  /** Of `identified` and `regenerated`: whose session it was, where that was another user. */
+  readonly formerUser?: string
+  /** The application within the namespace; absent where none was named. */
+  readonly app?: string
+  /** The address of the client, where a call was given it to record. */
+  readonly address?: string
+  /** What the client calls itself, where a call was given it to record. */
+  readonly userAgent?: string
+  /** Of `purged`: how many rows were removed, sessions and tombstones, of all namespaces in the table. */
+  readonly count?: number
+  /** Of `purged`: sessions that had expired by this moment. */
+  readonly expiredBy?: EpochMs
+  /** The code of the error, where the outcome is `refused` or `unknown`. */
+  readonly code?: SessionStoreErrorCode
+}
+
+/**
+ * What a store tells whoever listens. Nothing here but `audit` carries an id, a key, data or a user: an event may be
  * logged as it is. A listener that throws is the listener's fault and reaches `process.on('uncaughtException')`.
  */
 export interface StoreEvents {
@@ -54,6 +120,8 @@ export interface StoreEvents {
    * is `stats().backendWrites`.
    */
   flush: { readonly reason: FlushReason; readonly count: number }
+  /** What became of a session, for an audit trail. Personal data. */
+  audit: AuditEvent
   /** Work that was acknowledged and could not be finished in the background either; it is counted as left. */
   abandoned: { readonly operation: string; readonly error: SessionStoreError }
 }
@@ -117,7 +185,7 @@ export interface FaultMessage {
 
 /**
  * What a store publishes on the channels of `node:diagnostics_channel`, for all stores of a process. Like the events,
- * no message carries an id, a key, data or a user. Where nobody has subscribed, nothing is measured and no message is
+ * no message but that of `nonstick:audit` carries an id, a key, data or a user. Where nobody has subscribed, nothing is measured and no message is
  * made. A subscriber that throws reaches `process.on('uncaughtException')`.
  */
 export interface ChannelMessages {
@@ -126,6 +194,7 @@ export interface ChannelMessages {
   'nonstick:flush': FlushMessage
   'nonstick:destroy': DestroyMessage
   'nonstick:fault': FaultMessage
+  'nonstick:audit': AuditEvent
 }
 
 /**

@@ -187,6 +187,16 @@ export interface DestroySessionOptions extends CallOptions {
    * @default false
    */
   readonly isNew?: boolean
+  /** Who ends it, for the audit trail. @default 'request' */
+  readonly by?: EndedBy
+}
+
+/** Who ends a session, as a call tells it: a request that has the session, its user from beside, or an operator. */
+export type EndedBy = 'request' | 'user' | 'operator'
+
+export interface DestroyByHandleOptions extends CallOptions {
+  /** Who ends it, for the audit trail. @default 'user', who ends it from a list of his sessions */
+  readonly by?: EndedBy
 }
 
 export interface DestroyReport {
@@ -367,11 +377,15 @@ export interface ListByUserOptions extends CallOptions {
 export interface DestroyByUserOptions extends CallOptions {
   /** A session of the user that stays, for "log out all my other devices": its id, or a session of this store. */
   readonly except?: Pick<Session, 'id'> | string
+  /** Who ends them, for the audit trail. @default 'user' */
+  readonly by?: EndedBy
 }
 
 export interface DestroyAllOptions extends CallOptions {
   /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
   readonly app?: string
+  /** Who ends them, for the audit trail. @default 'operator' */
+  readonly by?: EndedBy
   /** Called after each batch, with how many were destroyed so far. What it throws rejects the call. */
   readonly onProgress?: (progress: { readonly destroyed: number }) => void
 }
@@ -536,7 +550,7 @@ export interface SessionStore<Data = Record<string, unknown>> {
   inspect(handle: string, options?: ListByUserOptions): Promise<SessionInspection<Data> | undefined>
 
   /** `destroy`, by a handle. Rejects with `E_INVALID_ID` for what is no handle. */
-  destroyByHandle(handle: string, options?: CallOptions): Promise<DestroyReport>
+  destroyByHandle(handle: string, options?: DestroyByHandleOptions): Promise<DestroyReport>
 
   /**
    * Removes from the backend what nobody needs any longer: sessions that have expired, and tombstones whose time is over,

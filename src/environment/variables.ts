@@ -60,6 +60,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxSessionsPerUser: asNumber,
   onTooManySessions: asText,
   sealing: 'each of its parts has one',
+  auditKey: asText,
   runtime: NO_TEXT,
 }
 

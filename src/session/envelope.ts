@@ -40,6 +40,8 @@ export interface LiveEnvelope {
   readonly idleTtlMs: number
   /** Whether a call gave the session this idle time-out. If not, it has the one that the options of the store say. */
   readonly hasOwnIdleTtl: boolean
+  /** See `StoredSession`. Absent where the session still stands under the key that it had first. */
+  readonly origin?: number
   /** How many touches there were, which is roughly the number of uses that changed nothing; it stops at 2^32 - 1. */
   readonly reads: number
   /** How many writes were accepted; it stops at 2^32 - 1. */
@@ -78,6 +80,11 @@ export interface TombstoneEnvelope {
   readonly kind: 'tombstone'
   readonly destroyedAt: EpochMs
   readonly expiresAt: EpochMs
+  /**
+   * Set where the session stood in the cache alone, and nobody had begun to bring it to the backend: then the backend needs
+   * no tombstone.
+   */
+  readonly isAlone?: true
 }
 
 /** The session is too large for this cache, and is read and written in the backend. */
@@ -165,7 +172,7 @@ const AT = {
   identifiedAt: 126,
   textsLength: 132,
   sealKeyId: 134,
-  // 138 to 143 are zero, and free.
+  origin: 138,
 } as const
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
@@ -204,6 +211,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   }
   moment(envelope.kind === 'nothing' ? 0 : envelope.expiresAt, AT.expiresAt)
   bytes.writeUInt32BE(serverList, AT.serverList)
+  if (envelope.kind === 'tombstone' && envelope.isAlone === true) bytes.writeUInt32BE(1, AT.reads)
   if (envelope.kind === 'large') bytes.writeUInt32BE(Math.min(envelope.refusedBytes, MAX_COUNT), AT.reads)
   if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
   if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
@@ -226,6 +234,7 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
     moment(live.trustedAt, AT.trustedAt)
     moment(live.absoluteExpiresAt, AT.absoluteExpiresAt)
     moment(live.idleTtlMs, AT.idleTtlMs)
+    moment(live.origin ?? 0, AT.origin)
     bytes.writeUInt32BE(Math.min(live.reads, MAX_COUNT), AT.reads)
     bytes.writeUInt32BE(Math.min(live.writes, MAX_COUNT), AT.writes)
     bytes.writeUInt32BE(live.userEpoch, AT.userEpoch)
@@ -339,11 +348,15 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
     return { kind: 'nothing', trustedAt: moment(AT.trustedAt), expiresAt: nothingUntil }
   if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
   if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
-  if (kind === KINDS.tombstone) return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt }
+  if (kind === KINDS.tombstone) {
+    const isAlone = bytes.readUInt32BE(AT.reads) === 1
+    return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt, ...(isAlone ? { isAlone } : {}) }
+  }
   const textsLength = bytes.readUInt16BE(AT.textsLength)
   if (textsLength > behind.length) return damaged('malformed')
   const texts = decodeTexts(behind.subarray(0, textsLength))
   if (texts === undefined) return damaged('malformed')
+  const origin = moment(AT.origin)
   return {
     kind: 'live',
     frozen: (flags & FLAG_FROZEN) !== 0,
@@ -362,6 +375,7 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
     absoluteExpiresAt: moment(AT.absoluteExpiresAt),
     idleTtlMs: moment(AT.idleTtlMs),
     hasOwnIdleTtl: (flags & FLAG_OWN_IDLE_TTL) !== 0,
+    ...(origin === 0 ? {} : { origin }),
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),
@@ -444,3 +458,10 @@ export const isUserUnproved = (envelope: LiveEnvelope): boolean => envelope.iden
 
 /** Whether no copy of the session has reached the backend yet, as its creation was deferred. */
 export const neverDurable = (envelope: LiveEnvelope): boolean => envelope.durableLineage === NO_LINEAGE
+
+/**
+ * Whether the session stands in the cache alone, and nobody has begun to bring it to the backend: whoever begins puts a mark
+ * into the entry first (`offered`). So if this very entry is replaced by a tombstone, no row of the session can come any
+ * more.
+ */
+export const isAlone = (envelope: LiveEnvelope): boolean => neverDurable(envelope) && envelope.seenDurableAt === 0

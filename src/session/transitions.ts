@@ -8,7 +8,7 @@ import {
   type WriteId,
 } from '../contract/backend.js'
 import type { EpochMs } from '../contract/time.js'
-import type { LiveEnvelope } from './envelope.js'
+import { isAlone, type LiveEnvelope } from './envelope.js'
 import { backendDeadline, deadlineAfterUse, type LifeTimings } from './expiry.js'
 
 /*
@@ -39,7 +39,8 @@ export interface Identification {
   readonly isProved: boolean
 }
 
-const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
+/** It is nobody's. */
+export const OF_NOBODY: Identification = { userEpoch: 0, identifiedAt: 0, isProved: true }
 
 /** The fields of an envelope that a version has by which the session becomes a user's. */
 const identified = (
@@ -67,6 +68,8 @@ export interface Birth {
   /** Whose session it is from the beginning; absent for a session of nobody. */
   readonly becomes?: Identification | undefined
   readonly timings: LifeTimings
+  /** Of a session that goes on under a new id: what it goes by in the audit trail. */
+  readonly origin?: number
   /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
 }
@@ -97,6 +100,7 @@ export const born = (birth: Birth): LiveEnvelope => {
     absoluteExpiresAt,
     idleTtlMs: birth.idleTtlMs,
     hasOwnIdleTtl: birth.hasOwnIdleTtl,
+    ...originOf(birth),
     reads: 0,
     writes: 1,
     ...identified(birth.becomes ?? OF_NOBODY, version),
@@ -206,6 +210,7 @@ export const filled = (
   absoluteExpiresAt: row.absoluteExpiresAt,
   idleTtlMs: row.idleTtlMs,
   hasOwnIdleTtl: row.hasOwnIdleTtl,
+  ...originOf(row),
   reads: row.reads,
   writes: row.writes,
   userEpoch: row.userEpoch,
@@ -263,6 +268,13 @@ export const halted = (base: LiveEnvelope, writeId: WriteId, now: EpochMs): Live
   writeIds: ringWith(base.writeIds, writeId),
 })
 
+/**
+ * The same copy with the mark that somebody brings it to the backend for the first time. It has to stand in the cache before
+ * that is begun: whoever destroys the session leaves a tombstone in the backend where the mark is, as a row may still come.
+ */
+export const offered = (envelope: LiveEnvelope, now: EpochMs): LiveEnvelope =>
+  isAlone(envelope) ? { ...envelope, seenDurableAt: now } : envelope
+
 /** What a write is besides the data that it stores, and how long the session lives with it. */
 export type WriteStep = Omit<Write, 'codecId' | 'data' | 'idleTtlMs' | 'hasOwnIdleTtl'>
 
@@ -317,6 +329,7 @@ export const storedSession = (
   absoluteExpiresAt: envelope.absoluteExpiresAt,
   idleTtlMs: envelope.idleTtlMs,
   hasOwnIdleTtl: envelope.hasOwnIdleTtl,
+  ...originOf(envelope),
 })
 
 /**
@@ -337,6 +350,9 @@ export const takeoverGuard = (base: LiveEnvelope): Guard => ({ ...flushGuard(bas
 
 /** Whether the cache holds writes that the backend is not known to hold. */
 export const isUnflushed = (envelope: LiveEnvelope): boolean => envelope.version > envelope.durableVersion
+
+const originOf = ({ origin }: { readonly origin?: number }): { readonly origin?: number } =>
+  origin === undefined ? {} : { origin }
 
 const ringWith = (ring: readonly WriteId[], writeId: WriteId): readonly WriteId[] =>
   [...ring, writeId].slice(-WRITE_ID_RING_SIZE)

@@ -5,6 +5,7 @@ import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isLoggedOut, type QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { type Sameness, samenessOf } from '../session/sameness.js'
+import type { Audit } from './observed/audit.js'
 import type { Telemetry } from './observed/telemetry.js'
 import type { ResolvedOptions } from './options.js'
 import type { Background } from './owed/background.js'
@@ -19,6 +20,7 @@ export interface Context {
   readonly cache: CacheTier
   readonly backend: BackendTier
   readonly telemetry: Telemetry
+  readonly audit: Audit
   readonly ledger: Ledger
   readonly background: Background
   readonly values: Values
@@ -62,6 +64,23 @@ export const userShown = (
   envelope: LiveEnvelope,
   inBackend: string | undefined,
 ): string | undefined => (context.values.identifies ? userOfEnvelope(context, envelope) : inBackend)
+
+/**
+ * Whose a session was that has ended, for the audit trail: as its data tells or, where that cannot be read or the store
+ * cannot tell, as another process told the backend.
+ */
+export const userAudited = (
+  { values }: Context,
+  stored: { readonly codecId: number; readonly data: Uint8Array },
+  inBackend: string | undefined,
+): string | undefined => {
+  if (!values.identifies) return inBackend
+  try {
+    return values.userOf(values.decode(stored))
+  } catch {
+    return inBackend // the session ends all the same, and its end has to be told
+  }
+}
 
 /** A random name for a lineage or a write. It is never the name that means "none". */
 export const randomName = (runtime: Runtime): Lineage & WriteId => {

@@ -24,7 +24,7 @@ import {
   whole,
 } from '../tools/options.js'
 import { type ConflictPolicy, conflictKind, conflictOf } from './conflict.js'
-import type { SealingOptions } from './sealing.js'
+import { aKey, type SealingKey, type SealingOptions } from './sealing.js'
 
 /** The options of a store, as its user types them. */
 export interface StoreOptions<Data> {
@@ -256,6 +256,13 @@ export interface StoreOptions<Data> {
    */
   readonly sealing?: SealingOptions
 
+  /**
+   * The key by which sessions are named in the audit trail (the event `audit`): 32 bytes, or a text of them in hexadecimal
+   * digits, base64 or base64url. Processes with the same key give a session the same name; with another key, every
+   * session has another name from then on. Absent: the trail tells all else, and does not name sessions.
+   */
+  readonly auditKey?: SealingKey
+
   /** The clock, timers and randomness. @default the system's */
   readonly runtime?: Runtime
 }
@@ -391,6 +398,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxSessionsPerUser: whole(1, MOST_SEATS - 1),
   onTooManySessions: oneOf('end-oldest', 'refuse'),
   sealing: secret(kindOf('an object such as `{ keys: [key] }`', areOptions)),
+  auditKey: aKey,
   runtime: aRuntime,
 }
 

@@ -51,7 +51,7 @@ const bytesOf = (key: unknown): Buffer | undefined => {
 
 const RECIPE = '`openssl rand -base64 32` makes one'
 
-const aKey: Kind<SealingKey> = secret(
+export const aKey: Kind<SealingKey> = secret(
   kindOf(
     'a key of 32 bytes: a Uint8Array, or a text in base64, base64url or 64 hexadecimal digits',
     (value) => bytesOf(value) !== undefined,
@@ -59,7 +59,12 @@ const aKey: Kind<SealingKey> = secret(
   ),
 )
 
-const keyBytes = (name: string, value: unknown): Buffer => {
+/**
+ * The bytes of a key of the options.
+ *
+ * @throws SessionStoreError `E_CONFIG`, which shows nothing of it
+ */
+export const keyBytes = (name: string, value: unknown): Buffer => {
   const bytes = bytesOf(checkedOption(name, value, aKey)) ?? Buffer.alloc(0)
   // What was made room for and never filled looks like a key.
   if (bytes.every((byte) => byte === bytes[0]))

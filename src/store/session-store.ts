@@ -1,7 +1,9 @@
 import type { Locator } from '../contract/locator.js'
 import type {
   CallOptions,
+  DestroyByHandleOptions,
   DestroyByUserOptions,
+  DestroySessionOptions,
   ListByUserOptions,
   Session,
   SessionStore,
@@ -120,9 +122,9 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
         if (isSession(session)) return regenerate(mine(session), regenerateOptions, call)
         return loaded(session, call).then((handle) => regenerate(handle ?? gone(), regenerateOptions, call))
       }),
-    destroy: (session, destroyOptions = NO_OPTIONS) =>
+    destroy: (session, destroyOptions: DestroySessionOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
-        return destroy(context, locatorOfSession(session), destroyOptions)
+        return destroy(context, locatorOfSession(session), { by: 'request', ...destroyOptions })
       }),
     put: (id, data, saveOptions = NO_OPTIONS) =>
       timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),
@@ -147,7 +149,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       const except = await timely('destroyByUser', true, userOptions, async () =>
         userOptions.except === undefined ? undefined : locatorOfSession(userOptions.except as Session<Data> | string),
       )
-      return await ofUser.destroy(checkedUserId(userId), except, stepsOf(userOptions))
+      return await ofUser.destroy(checkedUserId(userId), except, userOptions.by ?? 'user', stepsOf(userOptions))
     },
     exportByUser: async (userId, userOptions: CallOptions = NO_OPTIONS) => {
       checkCallOptions('exportByUser', userOptions)
@@ -158,8 +160,10 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       timely('inspect', false, inspectOptions, () =>
         ofHandle.inspect(locatorOfHandle(namespace, handle), inspectOptions.data === true),
       ),
-    destroyByHandle: (handle, handleOptions = NO_OPTIONS) =>
-      timely('destroyByHandle', true, handleOptions, () => ofHandle.destroy(locatorOfHandle(namespace, handle))),
+    destroyByHandle: (handle, handleOptions: DestroyByHandleOptions = NO_OPTIONS) =>
+      timely('destroyByHandle', true, handleOptions, () =>
+        ofHandle.destroy(locatorOfHandle(namespace, handle), handleOptions.by ?? 'user'),
+      ),
     purge,
     ready: readiness(context, door),
     health: () => health(context),

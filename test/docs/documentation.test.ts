@@ -34,6 +34,43 @@ describe('the documentation', () => {
     expect(printed).toBe("[ 'tea', 'coffee' ]\nundefined\n")
   })
 
+  test('the program of the audit trail prints a line for each event, as its page shows them', () => {
+    const printed = execFileSync(process.execPath, ['--import', 'tsx', 'docs/examples/audit.ts'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const lines = printed
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+    const said = lines.map(({ action, by, user, outcome }) => [action, by, user, outcome].join(' '))
+    expect(said).toEqual([
+      ...['created request  done', 'regenerated request ann done', 'identified request ann done'],
+      ...['destroyed request ann done', 'created request ann done', 'identified request ann done'],
+      ...['logged-out-everywhere operator ann done', 'destroyed operator ann done'],
+    ])
+    const shown = [...read('docs/audit.md').matchAll(/^\{"time".*$/gm)].map(([line]) => JSON.parse(line) as object)
+    expect(shown.map((line) => Object.keys(line))).toEqual(lines.slice(0, 4).map((line) => Object.keys(line)))
+    expect(new Set(lines.map(({ session }) => session).filter((name) => name !== undefined)).size).toBe(2)
+  })
+
+  test('every action, actor and field of the audit trail is on its page', () => {
+    const source = read('src/contract/events.ts')
+    const partOf = (head: string, end: string): string => source.split(head)[1]?.split(end)[0] ?? ''
+    const names = [
+      ...partOf('export type AuditAction =', '\n\n').matchAll(/^ {2}\| '([\w-]+)'/gm),
+      ...partOf('export type AuditActor =', '\n').matchAll(/'(\w+)'/g),
+      ...partOf('export interface AuditEvent {', '\n}').matchAll(/^ {2}readonly (\w+)\??:/gm),
+    ].map(([, name = '']) => name)
+    expect(names.length).toBeGreaterThan(20)
+    const page = read('docs/audit.md')
+    const cells = [...page.matchAll(/^\| (`[^|]*`) \|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`([\w-]+)`/g)].map(([, name = '']) => name),
+    )
+    expect([...new Set(cells)].sort()).toEqual([...new Set([...names, 'action', 'by'])].sort())
+  })
+
   test('the program for those who come from redis-sessions does what its comments say', () => {
     const printed = execFileSync(process.execPath, ['--import', 'tsx', 'docs/examples/redis-sessions.ts'], {
       cwd: root,
@@ -104,7 +141,7 @@ describe('the documentation', () => {
     const source = read('src/contract/events.ts')
     const bodyOf = (head: string, end: string): string => source.split(head)[1]?.split(end)[0] ?? ''
     const told = [
-      ...[...bodyOf('export interface StoreEvents {', '\n}').matchAll(/^ {2}(\w+): \{/gm)],
+      ...[...bodyOf('export interface StoreEvents {', '\n}').matchAll(/^ {2}(\w+): /gm)],
       ...[...bodyOf('export interface StoreStats {', '\n}').matchAll(/^ {2}readonly (\w+):/gm)],
       ...[...bodyOf('export type FlushReason =', '\n\n').matchAll(/^ {2}\| '(\w+)'/gm)],
     ].map(([, name]) => name)

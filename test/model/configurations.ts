@@ -122,6 +122,27 @@ const destroys: readonly Configuration[] = [
     processes: ['C', 'W', 'XP'],
     faults: { lateInBackend: 1 },
   },
+  {
+    ...fresh,
+    name: 'i2.alone',
+    persistOn: 'due',
+    processes: ['C', 'WW', 'XX'],
+    faults: { losses: 1, lateInBackend: 1 },
+  },
+  {
+    ...fresh,
+    name: 'i2.alone-durable',
+    persistOn: 'due',
+    processes: ['C', 'D', 'X'],
+    faults: { losses: 1, lateInBackend: 1, lostInCache: 1 },
+  },
+  {
+    ...fresh,
+    name: 'i2.alone-regenerate',
+    persistOn: 'due',
+    processes: ['C', 'N', 'X'],
+    faults: { losses: 1, lateInBackend: 1 },
+  },
   { ...fresh, name: 'i2.deferred-put', persistOn: 'due', processes: ['K', 'W', 'X'], faults: { losses: 1 } },
 ]
 

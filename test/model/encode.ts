@@ -1,5 +1,5 @@
 import { NO_LINEAGE, type StoredSession, type WriteId } from '../../src/contract/backend.js'
-import type { LiveEnvelope } from '../../src/session/envelope.js'
+import { isAlone, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import { isLive, isStoredSession, lineageNumber, MOST_WRITES, ringMask, writesIn } from './data.js'
 import type { Rules } from './rules.js'
 import { type Frame, IN_BACKGROUND, type Vars } from './task.js'
@@ -107,7 +107,7 @@ const spelling = (ringForgets: boolean): Spelling => {
   const spellEnvelope = (envelope: LiveEnvelope, into: number[]): void => {
     into.push(
       4,
-      (envelope.frozen ? 1 : 0) + (envelope.unflushedAt > 0 ? 2 : 0),
+      (envelope.frozen ? 1 : 0) + (envelope.unflushedAt > 0 ? 2 : 0) + (isOffered(envelope) ? 4 : 0),
       LINEAGE + lineageNumber(envelope.lineage),
       small(envelope.version),
       LINEAGE + lineageNumber(envelope.durableLineage),
@@ -204,6 +204,9 @@ export interface Encoder {
   encode(world: World): number
   readonly numbers: Int32Array
 }
+
+/** Whether a session that stands in the cache alone has the mark that somebody brings it to the backend. */
+const isOffered = (envelope: LiveEnvelope): boolean => neverDurable(envelope) && !isAlone(envelope)
 
 export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encoder => {
   const { codeOf, actor: spellActor } = spelling(ringForgets)
@@ -357,7 +360,7 @@ export const encoder = (first: World, rules: Rules, ringForgets: boolean): Encod
   const writeEntry = (entry: Entry): void => {
     if (entry === undefined) plain(0)
     else if (entry.kind === 'lease') plain(1)
-    else if (entry.kind === 'tombstone') plain(2)
+    else if (entry.kind === 'tombstone') plain(entry.isAlone === true ? 4 : 2)
     else if (entry.kind === 'large') plain(3)
     else if (entry.kind === 'nothing') plain(10, entry.trustedAt)
     else write(codeOf(entry))

@@ -690,6 +690,20 @@ export const MUTATIONS: readonly Mutation[] = [
     { processes: ['K', 'X'], starts: 'new', faults: { lateInBackend: 1 } },
   ),
   mutation(
+    'M98',
+    'a session that stands in the cache alone is brought to the backend without a mark that says so',
+    withSteps({ beforeFirstInsert: 'nothing' }),
+    /^I2/,
+    { processes: ['C', 'D', 'X'], starts: 'new', persistOn: 'due', faults: { losses: 1 } },
+  ),
+  mutation(
+    'M99',
+    'where the cache alone has the session, a destroy leaves nothing, though it is being brought to the backend',
+    withSteps({ destroyAlone: 'marked or not' }),
+    /^I2/,
+    { processes: ['C', 'D', 'X'], starts: 'new', persistOn: 'due', faults: { losses: 1 } },
+  ),
+  mutation(
     'M86',
     'the insert of a creation counts however late it comes, and the tombstone of nobody is over before',
     withSteps({ inserts: { call: 'at any time', life: 'in time' } }),

@@ -23,6 +23,7 @@ import {
   flushGuard,
   halted,
   isUnflushed,
+  offered,
   storedSession,
   takenOver,
   takeoverGuard,
@@ -67,6 +68,7 @@ const transitions = {
   frozen,
   halted,
   isUnflushed,
+  offered,
   takenOver,
   storedSession,
   flushGuard,
@@ -96,6 +98,10 @@ export interface Steps {
   readonly onTombstoneRow: 'refuse' | 'replace'
   readonly destroy: 'cache, backend, cache' | 'backend, cache' | 'cache, backend'
   readonly destroyAgain: 'both' | 'backend'
+  /** When a session that stands in the cache alone is destroyed without a tombstone in the backend. */
+  readonly destroyAlone: 'unless it is marked' | 'marked or not' | 'never'
+  /** What is done before a session is brought to the backend for the first time. */
+  readonly beforeFirstInsert: 'mark the entry' | 'nothing'
   readonly onLostTombstone: 'again' | 'acknowledge'
   readonly create: 'lease, insert, cas' | 'insert, lease, cas' | 'insert, add'
   readonly regenerate: 'freeze' | 'copy'
@@ -183,6 +189,8 @@ const steps: Steps = {
   onTombstoneRow: 'refuse',
   destroy: 'cache, backend, cache',
   destroyAgain: 'both',
+  destroyAlone: 'unless it is marked',
+  beforeFirstInsert: 'mark the entry',
   onLostTombstone: 'again',
   create: 'lease, insert, cas',
   regenerate: 'freeze',

@@ -25,7 +25,7 @@ export type EntryState =
   | { readonly state: 'lease'; readonly token: Token }
   /** The session is in the backend alone: it is too large. */
   | { readonly state: 'large'; readonly token: Token }
-  | { readonly state: 'tombstone' }
+  | { readonly state: 'tombstone'; readonly isAlone?: true }
   /** Somebody found a moment ago that nothing stands in the backend. */
   | { readonly state: 'nothing'; readonly token: Token; readonly trustedAt: number }
   | { readonly state: 'missing' }
@@ -49,7 +49,7 @@ export type Command =
       /** Of a change by a handle: the session that the handle holds, by the era in which it was made. */
       readonly of?: number | undefined
     }
-  | { readonly to: 'cache'; readonly op: 'put tombstone'; readonly token: Token }
+  | { readonly to: 'cache'; readonly op: 'put tombstone'; readonly token: Token; readonly isAlone?: true }
   /** Over the entry that `token` saw, or else where nothing stands. */
   | { readonly to: 'cache'; readonly op: 'mark'; readonly token: Token | undefined }
   /** The mark that nothing stands in the backend, over the lease under which that was found. */
@@ -76,6 +76,8 @@ export type Command =
       /** The regeneration whose tombstone it is, by its write; other destroyers need not be told apart. */
       readonly write: number | undefined
       readonly only?: { lineage: string; version: number }
+      /** Nothing is put where no session stands. */
+      readonly leavesNothing?: true
     }
   | { readonly to: 'backend'; readonly op: 'extend' }
   /** Removes a tombstone whose time is up, or a session that has expired. */
@@ -305,6 +307,12 @@ export const update = (guard: Guard, session: StoredSession, then: Frame<Refusab
   asking<Refusable>()({ to: 'backend', op: 'update', guard, session }, then)
 export const destroyRow = (then: Frame<RowTold>): Task =>
   asking<RowTold>()({ to: 'backend', op: 'destroy', write: undefined }, then)
+/** The same, which leaves nothing where no session stands. */
+export const destroyStanding = (then: Frame<RowTold>): Task =>
+  asking<RowTold>()({ to: 'backend', op: 'destroy', write: undefined, leavesNothing: true }, then)
+/** Over the entry of a session that stands in the cache alone. */
+export const endAlone = (token: Token, then: Frame<PutOutcome>): Task =>
+  asking<PutOutcome>()({ to: 'cache', op: 'put tombstone', token, isAlone: true }, then)
 /** By a regeneration: only this very copy, or whatever stands there. */
 export const replaceRow = (
   write: number,

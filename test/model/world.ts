@@ -11,7 +11,7 @@ import type { Answer, Around, Command, Held, Op, Task, Token } from './task.js'
 
 export type Entry =
   | LiveEnvelope
-  | { readonly kind: 'lease' | 'tombstone' | 'large' }
+  | { readonly kind: 'lease' | 'tombstone' | 'large'; readonly isAlone?: true }
   | { readonly kind: 'nothing'; readonly trustedAt: number }
   | undefined
 
@@ -196,7 +196,7 @@ const inCache = (
       if (entry === undefined) return { world, answer: { state: 'missing' } }
       if (entry.kind === 'live') return { world, answer: { state: 'live', envelope: entry, token } }
       if (entry.kind === 'nothing') return { world, answer: { state: 'nothing', token, trustedAt: entry.trustedAt } }
-      return { world, answer: { state: entry.kind, token } }
+      return { world, answer: { state: entry.kind, token, ...(entry.isAlone === true ? { isAlone: true } : {}) } }
     case 'lease': {
       const { over } = command
       const isFree = over === undefined ? entry === undefined : fits(over, cache, rules)
@@ -210,8 +210,10 @@ const inCache = (
       const isAnothers = of !== undefined && of !== value.createdAt
       return stored(changed(isAnothers ? wrong(world, 'A LATE SAVE IS IN A LATER SESSION') : world, value))
     }
-    case 'put tombstone':
-      return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone' })) : refused
+    case 'put tombstone': {
+      const isAlone = command.isAlone === true ? ({ isAlone: true } as const) : {}
+      return fits(command.token, cache, rules) ? stored(changed(world, { kind: 'tombstone', ...isAlone })) : refused
+    }
     case 'mark': {
       const isFree = command.token === undefined ? entry === undefined : fits(command.token, cache, rules)
       return isFree ? stored(changed(world, { kind: 'large' })) : refused
@@ -272,7 +274,7 @@ const inBackend = (
     case 'extend':
       return { world, answer: row.state === 'live' ? 'extended' : row.state }
     case 'destroy': {
-      const { only, write: by } = command
+      const { only, write: by, leavesNothing } = command
       if (row.state === 'destroyed')
         return { world, answer: by !== undefined && row.by === by ? 'destroyed' : 'already-destroyed' }
       if (
@@ -282,7 +284,8 @@ const inBackend = (
         return { world, answer: 'refused' }
       const isEmpty = row.state === 'absent'
       // The world does not know whose id is new: nobody destroys under one that is.
-      if (isEmpty && rules.steps.onNothing === 'leave nothing') return { world, answer: 'absent' }
+      if (isEmpty && (leavesNothing === true || rules.steps.onNothing === 'leave nothing'))
+        return { world, answer: 'absent' }
       const tombstone = { state: 'destroyed', by, isEmpty } as const
       return { world: { ...world, row: tombstone, past: begunToDestroy(world.past) }, answer: 'destroyed' }
     }

@@ -61,7 +61,7 @@ const anyCount = fc.oneof(fc.integer({ min: 0, max: LAST_32_BITS }), fc.constant
 /** Any text that UTF-8 can carry in at most 255 bytes: control characters and pairs of surrogates among them. */
 const anyText = fc.oneof(fc.constant(''), fc.string({ unit: 'binary', maxLength: 63 }))
 
-export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
+const anyLiveWithItsFirstId: fc.Arbitrary<LiveEnvelope> = fc.record(
   {
     kind: fc.constant('live' as const),
     frozen: fc.boolean(),
@@ -94,6 +94,13 @@ export const anyLive: fc.Arbitrary<LiveEnvelope> = fc.record(
   },
   PLAIN,
 )
+
+/** Some had another id first. */
+const anyOrigin: fc.Arbitrary<Pick<LiveEnvelope, 'origin'>> = anyWide.map((origin) => (origin === 0 ? {} : { origin }))
+
+export const anyLive: fc.Arbitrary<LiveEnvelope> = fc
+  .tuple(anyLiveWithItsFirstId, anyOrigin)
+  .map(([envelope, origin]) => ({ ...envelope, ...origin }))
 
 export const anyLease: fc.Arbitrary<LeaseEnvelope> = fc.record(
   {

@@ -1,6 +1,6 @@
 import type { CasToken, FrontCache } from '../../src/contract/front-cache.js'
 import { isSessionStoreError } from '../../src/errors.js'
-import { encodeEnvelope, type LiveEnvelope } from '../../src/session/envelope.js'
+import { encodeEnvelope, type LiveEnvelope, neverDurable } from '../../src/session/envelope.js'
 import { CacheLink } from './cache-link.js'
 import {
   applied,
@@ -234,6 +234,16 @@ export const CONTROLS: readonly Control[] = [
       },
     })),
     config: where(['entry evicted', 'message delayed'], { persistOn: 'due', maxStaleCount: 2 }),
+  },
+  {
+    ...rewriting(
+      'M98 a session is brought to the backend for the first time without a mark that says so',
+      (envelope) => ({
+        ...envelope,
+        seenDurableAt: neverDurable(envelope) ? 0 : envelope.seenDurableAt,
+      }),
+    ),
+    config: where(['message delayed', 'entry evicted', 'call failed'], { persistOn: 'due', maxStaleCount: 2 }),
   },
   {
     ...rewriting('M43 a write renews the trust stamp', (envelope) => ({

@@ -32,6 +32,7 @@ table nonstick.session -- nonstick: sessions as of their last flush; the cache i
   absolute_expires_at timestamp with time zone not null -- ends then, used or not
   idle_ttl_ms bigint not null default 0 -- how long it lives unused, in milliseconds
   has_own_idle_ttl boolean not null default false -- whether a call gave the session that time-out, so that no option of the store changes it
+  origin bigint not null default 0 -- by what the audit trail goes on naming a session that was given a new id; 0 for one that was not, and in a tombstone
   destroyed_at timestamp with time zone -- set in a tombstone: the session ended then and must not come back
   keep_until timestamp with time zone -- a tombstone is not purged before
   purge_hour integer not null -- hour since 1970 after which the row can be purged, rounded up; coarse on purpose, see the index
@@ -45,6 +46,7 @@ table nonstick.session -- nonstick: sessions as of their last flush; the cache i
   constraint lineage_is_eight_bytes CHECK ((octet_length(lineage) = 8))
   constraint live_has_data_and_a_tombstone_none CHECK (((destroyed_at IS NULL) = (data IS NOT NULL)))
   constraint only_a_tombstone_is_kept CHECK (((destroyed_at IS NULL) = (keep_until IS NULL)))
+  constraint origin_has_six_bytes CHECK (((origin >= 0) AND (origin <= '281474976710655'::bigint)))
   constraint reads_and_writes_are_not_negative CHECK (((reads >= 0) AND (writes >= 0)))
   constraint session_pkey PRIMARY KEY (namespace, id_hash)
   constraint user_hash_is_that_of_the_user CHECK ((((user_hash IS NULL) = (user_id IS NULL)) AND (user_hash = sha256(convert_to(user_id, 'UTF8'::name)))))

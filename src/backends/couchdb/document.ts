@@ -118,6 +118,7 @@ export const contentOf = (session: StoredSession): Content => {
     absoluteExpiresAt: session.absoluteExpiresAt,
     idleTtlMs: session.idleTtlMs,
     hasOwnIdleTtl: session.hasOwnIdleTtl,
+    ...(session.origin === undefined ? {} : { origin: session.origin }),
     codecId: session.codecId,
     data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
   }
@@ -172,7 +173,7 @@ const NUMBERS = [
 
 /** What a listing without data shows of a session: all of its document but the data. */
 export const HEADER: readonly string[] = [
-  ...['_rev', 'kind', 'format', 'lineage', 'writeIds', 'app', 'hasOwnIdleTtl'],
+  ...['_rev', 'kind', 'format', 'lineage', 'writeIds', 'app', 'hasOwnIdleTtl', 'origin'],
   ...Object.keys(OPTIONAL_TEXTS),
   ...NUMBERS,
 ]
@@ -184,13 +185,14 @@ const isTextOrMissing = (value: unknown): value is string | undefined =>
   value === undefined || typeof value === 'string'
 
 const sessionOf = (document: Content): StoredSession | undefined => {
-  const { lineage, writeIds, app, userId, address, userAgent, hasOwnIdleTtl, data } = document
+  const { lineage, writeIds, app, userId, address, userAgent, hasOwnIdleTtl, origin, data } = document
   if (typeof lineage !== 'string' || !Array.isArray(writeIds) || typeof data !== 'string') return undefined
   if (typeof app !== 'string' || !isTextOrMissing(userId) || !isTextOrMissing(address) || !isTextOrMissing(userAgent))
     return undefined
   if (typeof hasOwnIdleTtl !== 'boolean' || !NUMBERS.every((name) => typeof document[name] === 'number'))
     return undefined
   if (!writeIds.every((writeId) => typeof writeId === 'string')) return undefined
+  if (origin !== undefined && typeof origin !== 'number') return undefined
   const numbers = document as Readonly<Record<(typeof NUMBERS)[number], number>>
   const session = {
     lineage,
@@ -212,6 +214,7 @@ const sessionOf = (document: Content): StoredSession | undefined => {
     absoluteExpiresAt: numbers.absoluteExpiresAt,
     idleTtlMs: numbers.idleTtlMs,
     hasOwnIdleTtl,
+    ...(origin === undefined ? {} : { origin }),
   }
   return isReadableSession(session) ? session : undefined
 }

@@ -47,7 +47,7 @@ export const MIGRATIONS: readonly Migration[] = [
     number: 1,
     name: '0001_session',
     compatibleFrom: 1,
-    checksum: 'eacc69fb979a938e276cb4f6e95a4a63b720334c08d4f735a30fcef6ed666fac',
+    checksum: '8945acc738962f987040f313fa4ddcc9688443c157c08ad0afd8068db319b353',
     sql: `-- One row per session: what survives a loss of the cache. Tombstones of destroyed sessions live here too.
 
 create table if not exists :"schema".:"table" (
@@ -75,6 +75,7 @@ create table if not exists :"schema".:"table" (
   absolute_expires_at timestamptz not null,
   idle_ttl_ms bigint not null default 0,
   has_own_idle_ttl boolean not null default false,
+  origin bigint not null default 0,
   destroyed_at timestamptz,
   keep_until timestamptz,
   purge_hour integer not null,
@@ -99,6 +100,7 @@ create table if not exists :"schema".:"table" (
   constraint codec_is_a_byte check (codec between 0 and 255),
   constraint reads_and_writes_are_not_negative check (reads >= 0 and writes >= 0),
   constraint idle_ttl_is_not_negative check (idle_ttl_ms >= 0),
+  constraint origin_has_six_bytes check (origin between 0 and 281474976710655),
   constraint live_has_data_and_a_tombstone_none check ((destroyed_at is null) = (data is not null)),
   constraint only_a_tombstone_is_kept check ((destroyed_at is null) = (keep_until is null)),
   constraint a_tombstone_is_nobodys check (destroyed_at is null or user_id is null)
@@ -190,6 +192,8 @@ comment on column :"schema".:"table".idle_ttl_ms is
   'how long it lives unused, in milliseconds';
 comment on column :"schema".:"table".has_own_idle_ttl is
   'whether a call gave the session that time-out, so that no option of the store changes it';
+comment on column :"schema".:"table".origin is
+  'by what the audit trail goes on naming a session that was given a new id; 0 for one that was not, and in a tombstone';
 comment on column :"schema".:"table".destroyed_at is
   'set in a tombstone: the session ended then and must not come back';
 comment on column :"schema".:"table".keep_until is

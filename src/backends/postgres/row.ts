@@ -160,6 +160,7 @@ const valuesOf = (session: StoredSession): unknown[] => [
   timestampOf(session.absoluteExpiresAt),
   session.idleTtlMs,
   session.hasOwnIdleTtl,
+  session.origin ?? 0,
   endHourOf(session),
 ]
 
@@ -193,6 +194,7 @@ export const stateOf = (row: Row | undefined): BackendState => {
  */
 export const sessionOf = (row: Row, withData = true): StoredSession => {
   const data = withData ? bytesOf(row['data']) : NO_DATA
+  const origin = Number(row['origin'])
   const session = {
     lineage: lineageOf(row),
     version: Number(row['version']),
@@ -213,6 +215,7 @@ export const sessionOf = (row: Row, withData = true): StoredSession => {
     absoluteExpiresAt: Number(row['absolute_expires_ms']),
     idleTtlMs: Number(row['idle_ttl_ms']),
     hasOwnIdleTtl: row['has_own_idle_ttl'] === true,
+    ...(origin === 0 ? {} : { origin }),
   }
   if (!isReadableSession(session)) throw unreadableRow()
   return session

@@ -31,6 +31,7 @@ const SESSION_COLUMNS = [
   ['absolute_expires_at', 'timestamptz'],
   ['idle_ttl_ms', 'bigint'],
   ['has_own_idle_ttl', 'boolean'],
+  ['origin', 'bigint'],
   ['purge_hour', 'integer'],
 ] as const satisfies readonly Column[]
 
@@ -211,7 +212,7 @@ const MOMENTS = ['identified', 'created', 'seen', 'expires', 'absolute_expires']
 
 /** All of a session but its data. */
 const HEADER = `t.lineage, t.version, t.write_ids, t.codec, t.app, t.user_id, t.user_epoch, t.address, t.user_agent,
-  t.reads, t.writes, t.idle_ttl_ms, t.has_own_idle_ttl, ${MOMENTS}`
+  t.reads, t.writes, t.idle_ttl_ms, t.has_own_idle_ttl, t.origin, ${MOMENTS}`
 
 /**
  * One statement sees one state of both tables, so the epoch is not older than the session. The epoch is no join: of a
@@ -318,7 +319,7 @@ const lockedFirst = (relation: string, size: number): string =>
 /** Nothing of the session is left but that it was: no data, no user, no client, no write ids but the destruction's own. */
 const erase = (writeId: string): string =>
   `data = null, app = '', user_id = null, user_hash = null, user_epoch = 0, identified_at = null,
-  address = null, user_agent = null, reads = 0, writes = 0,
+  address = null, user_agent = null, reads = 0, writes = 0, origin = 0,
   write_ids = case when t.destroyed_at is null then ${writeId} else t.write_ids end`
 
 const destroy = (relation: string): string => `

@@ -39,7 +39,7 @@ const destroyUser = async (sessions: Sessions, argument: string, flags: Flags): 
     throw new UsageError('Expected the user as an argument where --except reads an id from standard input')
   const user = await userMeant(argument)
   const except = flags.except === true ? { except: await idFromInput() } : {}
-  const told = await sessions.destroyByUser(user, except)
+  const told = await sessions.destroyByUser(user, { ...except, by: 'operator' })
   report(flags, told, () => [`${told.destroyed} ${told.destroyed === 1 ? 'session has' : 'sessions have'} ended.`])
   refuseHalf(told)
 }

@@ -22,7 +22,7 @@ export const destroyCommand = (): Command =>
   )
 
 const destroy = async (sessions: Sessions, argument: string | undefined, flags: StoreFlags): Promise<void> => {
-  const told = await sessions.destroyByHandle(await handleMeant(sessions, argument))
+  const told = await sessions.destroyByHandle(await handleMeant(sessions, argument), { by: 'operator' })
   report(flags, told, () => ['The session has ended.'])
   refuseHalf(told)
 }

@@ -35,6 +35,7 @@ table nonstick.session
   absolute_expires_at timestamp with time zone not null
   idle_ttl_ms bigint not null default 0
   has_own_idle_ttl boolean not null default false
+  origin bigint not null default 0
   destroyed_at timestamp with time zone
   keep_until timestamp with time zone
   purge_hour integer not null
@@ -48,6 +49,7 @@ table nonstick.session
   constraint lineage_is_eight_bytes CHECK ((octet_length(lineage) = 8))
   constraint live_has_data_and_a_tombstone_none CHECK (((destroyed_at IS NULL) = (data IS NOT NULL)))
   constraint only_a_tombstone_is_kept CHECK (((destroyed_at IS NULL) = (keep_until IS NULL)))
+  constraint origin_has_six_bytes CHECK (((origin >= 0) AND (origin <= '281474976710655'::bigint)))
   constraint reads_and_writes_are_not_negative CHECK (((reads >= 0) AND (writes >= 0)))
   constraint session_pkey PRIMARY KEY (namespace, id_hash)
   constraint user_hash_is_that_of_the_user CHECK ((((user_hash IS NULL) = (user_id IS NULL)) AND (user_hash = sha256(convert_to(user_id, 'UTF8'::name)))))

@@ -1,5 +1,5 @@
 import type { Locator } from '../../contract/locator.js'
-import type { DestroyReport, SessionInspection } from '../../contract/session-store.js'
+import type { DestroyReport, EndedBy, SessionInspection } from '../../contract/session-store.js'
 import { isUnflushed } from '../../session/transitions.js'
 import { type Context, isUnavailable, userShown } from '../context.js'
 import { destroy } from '../protocol/destroy.js'
@@ -9,7 +9,7 @@ import type { Showing } from './shown.js'
 export interface ByHandle<Data> {
   /** `undefined` where neither tier has anything of it. */
   inspect(locator: Locator, withData: boolean): Promise<SessionInspection<Data> | undefined>
-  destroy(locator: Locator): Promise<DestroyReport>
+  destroy(locator: Locator, by: EndedBy): Promise<DestroyReport>
 }
 
 export const byHandle = <Data>(context: Context, shown: Showing<Data>): ByHandle<Data> => {
@@ -45,6 +45,6 @@ export const byHandle = <Data>(context: Context, shown: Showing<Data>): ByHandle
       const isNothing = tiers.cache === 'missing' && tiers.backend === 'absent'
       return isNothing ? undefined : { tiers, unflushed, session: undefined }
     },
-    destroy: (locator) => destroy(context, locator),
+    destroy: (locator, by) => destroy(context, locator, { by }),
   }
 }

@@ -1,6 +1,12 @@
 import type { ListOptions } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
-import type { DestroyManyReport, ListByUserOptions, SessionInfo, UserExport } from '../../contract/session-store.js'
+import type {
+  DestroyManyReport,
+  EndedBy,
+  ListByUserOptions,
+  SessionInfo,
+  UserExport,
+} from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { limiter } from '../../tools/limiter.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
@@ -21,7 +27,7 @@ const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
 export interface ByUser<Data> {
   list(userId: string, options: ListByUserOptions, step: Step): AsyncGenerator<SessionInfo<Data>, void, undefined>
   count(userId: string): Promise<number>
-  destroy(userId: string, except: Locator | undefined, step: Step): Promise<DestroyManyReport>
+  destroy(userId: string, except: Locator | undefined, by: EndedBy, step: Step): Promise<DestroyManyReport>
   export(userId: string, step: Step): Promise<UserExport<Data>>
 }
 
@@ -44,7 +50,7 @@ export const byUser = <Data>(
   shown: Showing<Data>,
   newest: Newest<Data>,
 ): ByUser<Data> => {
-  const { runtime, backend, options } = context
+  const { runtime, backend, audit, options } = context
   const { namespace } = options
 
   /** A session that has become another's is none of this user's. One that cannot be read does not tell whose it is. */
@@ -114,9 +120,17 @@ export const byUser = <Data>(
   return {
     list,
     count: async (userId) => await backend.count({ namespace, userId, now: runtime.now() }),
-    destroy: async (userId, except, step) => {
-      await raise(userId, except, step)
-      return await listed.destroyEach({ userId }, step, { except: except?.key, isLoggedOut: true })
+    destroy: async (userId, except, by, step) => {
+      const happened = { action: 'logged-out-everywhere', by, user: userId } as const
+      try {
+        await raise(userId, except, step)
+      } catch (error) {
+        if (isSessionStoreError(error) && error.applied === 'unknown')
+          audit.ofMany({ ...happened, outcome: 'unknown', code: error.code })
+        throw error
+      }
+      audit.ofMany({ ...happened, outcome: 'done' })
+      return await listed.destroyEach({ userId }, step, { by, except: except?.key, isLoggedOut: true })
     },
     export: async (userId, step) => {
       const exportedAt = runtime.now()

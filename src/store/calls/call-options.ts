@@ -7,8 +7,10 @@ import type {
   CountOptions,
   CreateOptions,
   DestroyAllOptions,
+  DestroyByHandleOptions,
   DestroyByUserOptions,
   DestroySessionOptions,
+  EndedBy,
   GivenIdleTtl,
   ListByUserOptions,
   ListSessionsOptions,
@@ -29,6 +31,7 @@ import {
   type Kind,
   kindOf,
   milliseconds,
+  oneOf,
   trueOrFalse,
   whole,
 } from '../../tools/options.js'
@@ -54,7 +57,7 @@ interface OptionsOf {
   readonly countByUser: CallOptions
   readonly exportByUser: CallOptions
   readonly inspect: ListByUserOptions
-  readonly destroyByHandle: CallOptions
+  readonly destroyByHandle: DestroyByHandleOptions
   readonly purge: PurgeSessionsOptions
   readonly ready: ReadyOptions
   readonly close: CloseOptions
@@ -109,6 +112,8 @@ const OF_A_CALL: KindsOf<CallOptions> = { signal: anAbortSignal }
 const BY_AN_ID: KindsOf<AskerOptions> = { ...OF_A_CALL, verified: trueOrFalse, caller: aCaller }
 const OF_A_WRITE: KindsOf<WriteOptions> = { ...BY_AN_ID, durable: trueOrFalse, idleTtlMs: idleTtl, client }
 
+const endedBy: Kind<EndedBy> = oneOf('request', 'user', 'operator')
+
 const span = milliseconds(1, Number.MAX_SAFE_INTEGER)
 
 const OF_A_COUNT: KindsOf<CountOptions> = { ...OF_A_CALL, app: anApp, seenWithinMs: span }
@@ -121,18 +126,18 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   put: OF_A_WRITE,
   touch: { ...BY_AN_ID, idleTtlMs: idleTtl },
   regenerate: { ...BY_AN_ID, keepDeadline: trueOrFalse, client },
-  destroy: { ...OF_A_CALL, isNew: trueOrFalse },
+  destroy: { ...OF_A_CALL, isNew: trueOrFalse, by: endedBy },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,
   activity: { ...OF_A_CALL, app: anApp, withinMs: span },
-  destroyAll: { ...OF_A_CALL, app: anApp, onProgress: aFunction() },
+  destroyAll: { ...OF_A_CALL, app: anApp, by: endedBy, onProgress: aFunction() },
   clear: OF_A_CALL,
   listByUser: { ...OF_A_CALL, data: trueOrFalse },
-  destroyByUser: { ...OF_A_CALL, except: ANYTHING },
+  destroyByUser: { ...OF_A_CALL, except: ANYTHING, by: endedBy },
   countByUser: OF_A_CALL,
   exportByUser: OF_A_CALL,
   inspect: { ...OF_A_CALL, data: trueOrFalse },
-  destroyByHandle: OF_A_CALL,
+  destroyByHandle: { ...OF_A_CALL, by: endedBy },
   purge: { ...OF_A_CALL, limit: whole(1), graceMs: milliseconds(0, TEN_YEARS_MS), onProgress: aFunction() },
   ready: { ...OF_A_CALL, deadlineMs: milliseconds(0) },
   close: { deadlineMs: milliseconds(0) },

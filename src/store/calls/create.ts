@@ -20,6 +20,7 @@ import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
+import { lookAt } from '../protocol/look.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
 import { becoming, isProved } from '../protocol/users.js'
@@ -68,6 +69,8 @@ const LEASE_GRACE_MS = 20
 /** How often a lease is tried where something stands, and an insert where a session stands that has ended. */
 const ATTEMPTS = 3
 
+const NOBODYS = { by: 'request' } as const
+
 /** What a creation knows of the cache, and holds in it. */
 interface Place {
   /** The lease; `undefined` where the cache cannot be asked, or others are at work there. */
@@ -83,9 +86,24 @@ interface Place {
 const NOWHERE: Place = { lease: undefined, isFree: false, ended: undefined }
 
 export const creating = (context: Context, reads: Reading, flushes: Flushing): Creating => {
-  const { runtime, cache, backend, options } = context
+  const { runtime, cache, backend, audit, options } = context
 
   const create: Creating['create'] = async (creation) => {
+    const { locator, wanted, app, client = NO_CLIENT } = creation
+    const told = wanted.userId === undefined ? NOBODYS : { by: 'request' as const, user: wanted.userId }
+    try {
+      const created = await make(creation)
+      const { envelope } = created.now
+      audit.done(locator.key, envelope, { action: 'created', ...told })
+      if (wanted.userId !== undefined) audit.done(locator.key, envelope, { action: 'identified', ...told })
+      return created
+    } catch (error) {
+      audit.failed(locator.key, { app, ...client }, { action: 'created', ...told }, error)
+      throw error
+    }
+  }
+
+  const make = async (creation: Creation): Promise<Created> => {
     const { locator, wanted, fresh, durable, call } = creation
     const birth: Birth = {
       now: runtime.now(),
@@ -289,8 +307,18 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     }
     // A row stands in the backend anyway, so that putting off the insert would spare nothing.
     if (standing !== undefined) return await insertUnder(creation, birth, place)
-    const now = await put(locator, born(birth), lease)
+    const now = (await put(locator, born(birth), lease)) ?? (fresh ? undefined : await placedAfterAll(creation, birth))
     return now === undefined ? undefined : { now, cachedLater: undefined }
+  }
+
+  /**
+   * The entry where the answer to its placing was lost, and it stands there all the same. It must not be brought to the
+   * backend besides, without the mark that says so.
+   */
+  const placedAfterAll = async ({ locator, call }: Creation, { lineage }: Birth): Promise<InCache | undefined> => {
+    const stands = await lookAt(context, locator.key, 'writer', call)
+    const isMine = stands !== 'away' && stands.state === 'live' && stands.envelope.lineage === lineage
+    return isMine ? inCache(stands.envelope, stands.token) : undefined
   }
 
   const takeLease = async (

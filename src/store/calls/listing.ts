@@ -6,6 +6,7 @@ import type {
   CountOptions,
   DestroyAllOptions,
   DestroyManyReport,
+  EndedBy,
   Lag,
   ListSessionsOptions,
   SessionInfo,
@@ -52,7 +53,9 @@ export interface Listing<Data> {
   destroyEach(
     which: Omit<Which, 'now' | 'namespace'>,
     step: Step,
-    options?: {
+    options: {
+      /** Who ends them, for the audit trail. */
+      readonly by: EndedBy
       readonly except?: CacheKey | undefined
       /** Their user was logged out everywhere. */
       readonly isLoggedOut?: boolean
@@ -92,13 +95,15 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
   const destroyEach: Listing<Data>['destroyEach'] = async (
     meant,
     step,
-    { except, isLoggedOut = false, onProgress } = {},
+    { by, except, isLoggedOut = false, onProgress },
   ) => {
     const atOnce = limiter(DESTROYS_AT_ONCE)
     let destroyed = 0
     let cache: DestroyManyReport['cache'] = 'tombstone'
     const end = async (locator: Locator): Promise<void> => {
-      const report = await step('destroy', true, () => destroy(context, locator, { isLoggedOut }))
+      const report = await step('destroy', true, () =>
+        destroy(context, locator, { isLoggedOut, by, userId: meant.userId }),
+      )
       destroyed += 1
       if (report.cache === 'unreachable') cache = 'unreachable'
     }
@@ -176,6 +181,7 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
       return { sessions, users, lag }
     },
     destroyEach,
-    destroyAll: ({ app, onProgress }, step) => destroyEach(app === undefined ? {} : { app }, step, { onProgress }),
+    destroyAll: ({ app, by = 'operator', onProgress }, step) =>
+      destroyEach(app === undefined ? {} : { app }, step, { by, onProgress }),
   }
 }

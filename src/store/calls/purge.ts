@@ -45,7 +45,7 @@ export interface Purging {
 
 /** The call `purge`. */
 export const purging = (context: Context, { timely }: Pick<Entrance, 'timely'>): Purging => {
-  const { runtime, cache, backend, options } = context
+  const { runtime, cache, backend, audit, options } = context
   const usualGraceMs = purgeGraceOf()
 
   /** Tells the backend that a session is in use, if it lives in the cache. Rejects where nobody can tell. */
@@ -107,6 +107,11 @@ export const purging = (context: Context, { timely }: Pick<Entrance, 'timely'>):
         STEP_MS,
       )
       removed += step.removed
+      if (step.removed > 0)
+        audit.ofMany({
+          ...{ action: 'purged', outcome: 'done', by: 'purge', count: step.removed },
+          expiredBy: batch.now - graceMs,
+        })
       const report: PurgeReport = { removed, inUse, unsure: unsure.size, more: step.more }
       onProgress?.(report)
       if (!step.more || removed >= limit || unsure.size > MOST_UNSURE) return report

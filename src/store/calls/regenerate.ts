@@ -2,9 +2,10 @@ import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
 import type { RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
+import { originOf } from '../../session/audit-name.js'
 import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
-import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
+import { isAlone, isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
 import {
   asDurable,
@@ -12,21 +13,26 @@ import {
   born,
   type Client,
   halted,
+  type Identification,
+  OF_NOBODY,
+  offered,
   storedSession,
   takenOver,
   takeoverGuard,
+  trusted,
   type Write,
   type WriteStep,
 } from '../../session/transitions.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
+import type { Happened } from '../observed/audit.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
-import type { LiveCopy, Reading } from '../protocol/read.js'
+import type { InCache, LiveCopy, Reading } from '../protocol/read.js'
 import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
 import { becoming, isProved } from '../protocol/users.js'
-import { asInBackend, type Resolved, type WriteIntent } from '../protocol/write.js'
+import { asInBackend, inCache, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { basisOf, Handle, type SaveInLine } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
@@ -48,6 +54,8 @@ export interface Regeneration {
 export interface Regenerated {
   readonly now: LiveCopy
   readonly resolved: Resolved
+  /** The session stood in the cache alone, and goes on there. */
+  readonly isInCache?: true
 }
 
 /**
@@ -64,7 +72,7 @@ export const regenerate = async (
   flushes: Flushing,
   { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
 ): Promise<Regenerated> => {
-  const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  const { runtime, cache, backend, background, ledger, telemetry, audit, options } = context
   /**
    * The name of this call in the tombstones that it puts, so that it never takes the tombstone of another call for its
    * own.
@@ -73,6 +81,10 @@ export const regenerate = async (
   const { maxStaleCount } = options.policy
   let fresh: LiveEnvelope | undefined
   let mayBeThere = false
+  /** The old session may have been ended by a try of which nobody knows how it went. */
+  let mayBeEnded = false
+  /** For the audit trail: the session as it was found, and whose it is to be. */
+  let found: { readonly old: LiveEnvelope; readonly user: string | undefined } | undefined
 
   /** The step that freezes the old session. Its write id names the frozen version. */
   const halting = (): WriteStep => ({
@@ -89,7 +101,7 @@ export const regenerate = async (
     let base = found.envelope
     let isUnseen = found.where === 'backend' && found.why === 'unreachable'
     if (found.where === 'cache') {
-      const envelope = halted(base, step.writeId, step.now)
+      const envelope = offered(halted(base, step.writeId, step.now), step.now)
       const put = await cache.cas(from.key, envelope, found.token)
       switch (put.outcome) {
         case 'stored': {
@@ -129,6 +141,23 @@ export const regenerate = async (
     return undefined
   }
 
+  const bornFrom = (old: LiveEnvelope, resolved: Resolved, becomes: Identification): LiveEnvelope =>
+    born({
+      now: runtime.now(),
+      lineage: randomName(runtime),
+      writeId: randomName(runtime),
+      codecId: context.values.codecId,
+      data: resolved.data,
+      ...idleTimeFor(context, undefined, old, resolved.value),
+      absoluteTtlMs: options.absoluteTtlMs,
+      ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
+      app: old.app,
+      origin: originOf(from.key, old),
+      client: client ?? { address: old.address, userAgent: old.userAgent },
+      becomes,
+      timings: options.timings,
+    })
+
   const storeFresh = async (old: LiveEnvelope, resolved: Resolved): Promise<LiveEnvelope> => {
     if (fresh === undefined) {
       // It has the place of the old session among those of its user, unless it becomes another's.
@@ -136,20 +165,7 @@ export const regenerate = async (
         ? await becoming(context, to, resolved.userId, call, from)
         : { userEpoch: old.userEpoch, identifiedAt: old.identifiedAt, isProved: resolved.userId === undefined }
       call.refuseIfLate()
-      const first = born({
-        now: runtime.now(),
-        lineage: randomName(runtime),
-        writeId: randomName(runtime),
-        codecId: context.values.codecId,
-        data: resolved.data,
-        ...idleTimeFor(context, undefined, old, resolved.value),
-        absoluteTtlMs: options.absoluteTtlMs,
-        ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
-        app: old.app,
-        client: client ?? { address: old.address, userAgent: old.userAgent },
-        becomes,
-        timings: options.timings,
-      })
+      const first = bornFrom(old, resolved, becomes)
       mayBeThere = true
       const session = storedSession(first, resolved.userId, options.timings)
       const notAfter = first.createdAt + options.insertMs
@@ -244,18 +260,50 @@ export const regenerate = async (
     background.run('destroy', () => forget().catch(() => background.retry(`destroy ${to.key}`, 'destroy', forget)))
   }
 
+  /**
+   * Gives a new id to a session of nobody that stands in the cache alone. It stays there: the new entry is placed first, and
+   * then the very entry that was read is replaced by a tombstone, so that nothing was written to it in between. Resolves to
+   * `again` where others came between, and to `no room` where the cache takes no new entry.
+   */
+  const moveInCache = async (found: InCache, resolved: Resolved): Promise<InCache | 'again' | 'no room'> => {
+    const lease = await cache.lease(to.key, randomName(runtime))
+    if (lease.outcome !== 'stored') return 'no room'
+    const stamp = Math.max(runtime.now(), cache.trustFrom(to.key))
+    const first = trusted(bornFrom(found.envelope, resolved, OF_NOBODY), stamp)
+    const placed = await cache.cas(to.key, first, lease.token)
+    if (placed.outcome !== 'stored') {
+      await cache.remove(to.key, lease.token)
+      return 'no room'
+    }
+    const ended = call.isLate() ? 'late' : await cache.endAlone(from.key, found.envelope, found.token)
+    if (ended === 'stored') return inCache(first, placed.token)
+    // Nobody knows the new id.
+    await cache.remove(to.key, placed.token)
+    mayBeEnded ||= ended === 'lost'
+    return ended === 'refused' ? 'no room' : 'again'
+  }
+
   /** Tries it once. Resolves to `undefined` where another process came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
-    const found = await reads.observeThawed(from, call)
-    if (found.state === 'none' || !isSameSession(found.envelope, of)) throw destroyedMeanwhile()
-    const resolved = resolve(found.envelope, undefined)
+    const standing = await reads.observeThawed(from, call)
+    if (standing.state === 'none' || !isSameSession(standing.envelope, of))
+      throw mayBeEnded ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
+    const resolved = resolve(standing.envelope, undefined)
+    found = { old: standing.envelope, user: resolved.userId }
+    if (options.policy.persistOn === 'identify' && standing.where === 'cache' && resolved.userId === undefined) {
+      const isBelieved = standing.envelope.trustedAt >= cache.trustFrom(from.key)
+      call.refuseIfLate()
+      const moved = isAlone(standing.envelope) && isBelieved ? await moveInCache(standing, resolved) : 'no room'
+      if (moved === 'again') return undefined
+      if (moved !== 'no room') return { now: moved, resolved, isInCache: true }
+    }
     const step = halting()
     const thaw = (): Promise<void> =>
-      giveBack(context, from, frozenVersionOf(halted(found.envelope, step.writeId, step.now)), 'thaw')
+      giveBack(context, from, frozenVersionOf(halted(standing.envelope, step.writeId, step.now)), 'thaw')
     let old: LiveEnvelope | undefined
     try {
       call.refuseIfLate()
-      old = await halt(found, step)
+      old = await halt(standing, step)
       if (old !== undefined) {
         call.refuseIfLate()
         fresh = await storeFresh(old, resolved)
@@ -293,23 +341,37 @@ export const regenerate = async (
     }
   }
 
+  const happened = (action: 'regenerated' | 'identified', user: string | undefined, former?: string): Happened => ({
+    ...{ action, by: 'request' },
+    ...(user === undefined ? {} : { user }),
+    ...(former === undefined || former === user ? {} : { formerUser: former }),
+  })
+  const tellDone = ({ now, resolved: { userId, userChanged } }: Regenerated): void => {
+    if (found === undefined || !audit.isHeard()) return
+    const former = userChanged ? userOfEnvelope(context, found.old) : undefined
+    audit.done(to.key, now.envelope, happened('regenerated', userId, former))
+    if (userChanged) audit.done(to.key, now.envelope, happened('identified', userId, former))
+  }
+
   try {
     for (let tried = 0; tried < options.maxAttempts; tried += 1) {
       const regenerated = await attempt()
       if (regenerated === undefined) continue
-      await putTombstoneForOld()
+      if (regenerated.isInCache === true) telemetry.count('destroys')
+      else await putTombstoneForOld()
+      tellDone(regenerated)
       return regenerated
     }
+    throw new SessionStoreError(
+      'E_SESSION_CONFLICT',
+      `The session could not be regenerated in ${options.maxAttempts} attempts`,
+      { applied: 'unknown' },
+    )
   } catch (error) {
     forgetFresh()
+    if (found !== undefined) audit.failed(from.key, found.old, happened('regenerated', found.user), error)
     throw error
   }
-  forgetFresh()
-  throw new SessionStoreError(
-    'E_SESSION_CONFLICT',
-    `The session could not be regenerated in ${options.maxAttempts} attempts`,
-    { applied: 'unknown' },
-  )
 }
 
 /** The call `regenerate`: moves what the handle holds to a new id, in turn with the other calls of the handle. */

@@ -10,6 +10,7 @@ const CHANNELS: Readonly<Record<ChannelName, Channel>> = {
   'nonstick:flush': channel('nonstick:flush'),
   'nonstick:destroy': channel('nonstick:destroy'),
   'nonstick:fault': channel('nonstick:fault'),
+  'nonstick:audit': channel('nonstick:audit'),
 }
 
 /** Whether anybody listens to a channel. Where nobody does, this look is all that the channel costs. */

@@ -31,6 +31,8 @@ export interface Telemetry {
   /** Sends out an event. An error in it is shown without its cause. */
   emit<Name extends StoreEventName>(name: Name, event: Raised[Name]): void
   on<Name extends StoreEventName>(name: Name, listener: (event: StoreEvents[Name]) => void): () => void
+  /** Whether anybody listens to the event `audit`, or to its channel. */
+  isAuditHeard(): boolean
   stats(unflushed: Unflushed): StoreStats
 }
 
@@ -42,6 +44,7 @@ const EVENTS: Readonly<Record<StoreEventName, true>> = {
   damaged: true,
   flush: true,
   abandoned: true,
+  audit: true,
 }
 const EVENT_NAMES: ReadonlySet<string> = new Set(Object.keys(EVENTS))
 
@@ -125,7 +128,10 @@ export const telemetry = (namespace: string): Telemetry => {
           'NONSTICK_ABANDONED',
         )
       tell('abandoned', () => ({ operation, error: tellable(error, 'the session store', operation) }))
-    } else tell(name, () => event as never)
+    } else {
+      tell(name, () => event as never)
+      if (name === 'audit') publish('nonstick:audit', () => event as Raised['audit'])
+    }
   }
   return {
     count: (counter, by = 1) => {
@@ -148,6 +154,7 @@ export const telemetry = (namespace: string): Telemetry => {
       listeners.set(name, all.add(own))
       return () => void all.delete(own)
     },
+    isAuditHeard: () => isListenedTo('audit') || isHeard('nonstick:audit'),
     stats: (unflushed) => ({ ...counters, flushes: { ...flushes }, ...unflushed }),
   }
 }

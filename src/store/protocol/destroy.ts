@@ -1,11 +1,21 @@
-import type { DestroyOutcome } from '../../contract/backend.js'
+import type { DestroyOutcome, StoredSession } from '../../contract/backend.js'
+import type { AuditActor } from '../../contract/events.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import type { DestroyReport, DestroySessionOptions } from '../../contract/session-store.js'
-import { isSessionStoreError } from '../../errors.js'
-import { type Context, randomName, rowOf } from '../context.js'
+import { butMayBeApplied, isSessionStoreError } from '../../errors.js'
+import { isAlone, type LiveEnvelope } from '../../session/envelope.js'
+import { hasExpired } from '../../session/expiry.js'
+import { type Context, randomName, rowOf, userAudited } from '../context.js'
 
-interface DestroyHow extends DestroySessionOptions {
+/** How often a session that others write to is tried to be ended in the cache alone. */
+const LOOKS = 5
+
+interface DestroyHow extends Pick<DestroySessionOptions, 'isNew'> {
+  /** Who ends it, for the audit trail. */
+  readonly by: AuditActor
+  /** Whose session it is, where the caller knows. */
+  readonly userId?: string | undefined
   /**
    * The epoch of its user was raised, so that the backend's row counts as destroyed already. Then nothing is done in the
    * backend before the cache was told: whoever logs that user out next still finds the row in a listing.
@@ -13,6 +23,9 @@ interface DestroyHow extends DestroySessionOptions {
    */
   readonly isLoggedOut?: boolean
 }
+
+/** What is to end, for the audit trail: the session itself, that there is none, or that nobody can tell. */
+type Found = LiveEnvelope | StoredSession | 'none' | 'not known'
 
 interface Destroyed {
   readonly report: DestroyReport
@@ -33,28 +46,40 @@ interface Destroyed {
  * in the background until both have one.
  *
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
- * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left.
+ * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left. Nor can one be of a session
+ * that stands in the cache alone, unless its entry is marked: then the tombstone in the cache is all that is left, for as
+ * long as the session would have stood there.
  */
-export const destroy = async (context: Context, locator: Locator, how: DestroyHow = {}): Promise<DestroyReport> =>
+export const destroy = async (context: Context, locator: Locator, how: DestroyHow): Promise<DestroyReport> =>
   (await destroyAndTell(context, locator, how)).report
 
 /** The same, and tells whether the session had ended already. */
 export const destroyAndTell = async (
   context: Context,
   locator: Locator,
-  { isNew = false, isLoggedOut = false }: DestroyHow = {},
+  { isNew = false, isLoggedOut = false, by, userId }: DestroyHow,
 ): Promise<Destroyed> => {
-  const { runtime, cache, backend, background, ledger, telemetry, options } = context
+  const { runtime, cache, backend, background, ledger, telemetry, audit, options } = context
   const { key } = locator
+  /** The session as the cache had it, for the audit trail. */
+  let cached: LiveEnvelope | undefined
 
   const writeId = randomName(runtime)
   /**
    * Sees to it that the cache gives the session to nobody any more. Where nothing stands there, a lease keeps readers from
    * filling it meanwhile.
    */
-  const stopServing = async (): Promise<CasToken | undefined> => {
-    const entry = await cache.get(key)
-    if (entry.state === 'tombstone') return undefined
+  const stopServing = async (): Promise<CasToken | 'alone' | undefined> => {
+    let entry = await cache.get(key)
+    for (let looks = 1; entry.state === 'live'; looks += 1) {
+      const { envelope, token } = entry
+      cached ??= envelope
+      const isBelieved = envelope.trustedAt >= cache.trustFrom(key)
+      if (!isAlone(envelope) || !isBelieved || looks > LOOKS) break
+      if ((await cache.endAlone(key, envelope, token)) === 'stored') return 'alone'
+      entry = await cache.get(key) // others may have written to it, or have ended it
+    }
+    if (entry.state === 'tombstone') return entry.isAlone ? 'alone' : undefined
     if (entry.state === 'missing') {
       const lease = await cache.lease(key, randomName(runtime), entry.token)
       if (lease.outcome === 'stored') return lease.token
@@ -62,9 +87,9 @@ export const destroyAndTell = async (
     await setTombstone(isLoggedOut)
     return undefined
   }
-  const tellBackend = async (): Promise<DestroyOutcome> => {
+  const tellBackend = async (leavesNothing = isNew): Promise<DestroyOutcome> => {
     const at = runtime.now()
-    const keepUntilIfAbsent = isNew ? at : at + options.emptyTombstoneTtlMs
+    const keepUntilIfAbsent = leavesNothing ? at : at + options.emptyTombstoneTtlMs
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
   /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
@@ -88,20 +113,43 @@ export const destroyAndTell = async (
     await cache.setTombstone(key)
     return true
   }
+  const lookForTrail = async (): Promise<Found> => {
+    if (cached !== undefined) return cached
+    try {
+      const copy = await backend.read(locator)
+      return copy.state === 'live' ? copy.session : 'none'
+    } catch {
+      return 'not known' // the tier has told of its fault; the session ends all the same
+    }
+  }
+  const tell = (found: Found, error?: unknown): void => {
+    if (found === 'none' || (typeof found === 'object' && hasExpired(found, runtime.now()))) return
+    const session = found === 'not known' ? undefined : found
+    const inRow = session !== undefined && 'userId' in session ? session.userId : undefined
+    const user = session === undefined ? userId : (userAudited(context, session, inRow) ?? userId)
+    const happened = { action: 'destroyed', by, ...(user === undefined ? {} : { user }) } as const
+    if (error === undefined) audit.done(key, session, happened)
+    else audit.failed(key, session, happened, butMayBeApplied(error))
+  }
   /** Both tiers are tried again from the start: a fill between the two would bring the session back. */
   const retryBoth = (): void => background.retry(`destroy ${key}`, 'destroy', tellBoth)
-  const unreachable = (error: unknown, outcome: DestroyOutcome | undefined): Destroyed => {
+  const unreachable = (error: unknown, outcome: DestroyOutcome | undefined, found: Found): Destroyed => {
     retryBoth()
-    if (options.onCacheUnreachable === 'reject') throw error
+    if (options.onCacheUnreachable === 'reject') {
+      tell(found, error)
+      throw error
+    }
     telemetry.count('destroys')
+    if (outcome !== 'already-destroyed') tell(found)
     return { report: { cache: 'unreachable' }, outcome }
   }
-  const inBackend = async <Told>(tell: () => Promise<Told>): Promise<Told> => {
+  const inBackend = async <Told>(found: Found, ask: () => Promise<Told>): Promise<Told> => {
     try {
-      return await tell()
+      return await ask()
     } catch (error) {
       retryBoth()
       await cache.setTombstone(key, false).catch(() => {})
+      tell(found, error)
       throw error
     }
   }
@@ -109,20 +157,25 @@ export const destroyAndTell = async (
   const endIfItStays = async (): Promise<DestroyOutcome | undefined> =>
     rowOf(await backend.read(locator)).state === 'live' ? await tellBackend() : undefined
 
-  let lease: CasToken | undefined
+  let stopped: CasToken | 'alone' | undefined
+  let unserved: { readonly error: unknown } | undefined
   try {
-    lease = await stopServing()
+    stopped = await stopServing()
   } catch (error) {
-    if (isLoggedOut) return unreachable(error, await inBackend(endIfItStays))
+    unserved = { error }
   }
-  const outcome = await inBackend(tellBackend)
+  const found: Found = audit.isHeard() ? await lookForTrail() : 'none'
+  if (isLoggedOut && unserved !== undefined)
+    return unreachable(unserved.error, await inBackend(found, endIfItStays), found)
+  const outcome = await inBackend(found, () => tellBackend(isNew || stopped === 'alone'))
   ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
-    const leavesNothing = outcome === 'absent' && (await isEmpty(lease))
+    const leavesNothing = outcome === 'absent' && (stopped === 'alone' || (await isEmpty(stopped)))
     if (!leavesNothing) await setTombstone(true)
   } catch (error) {
-    return unreachable(error, outcome)
+    return unreachable(error, outcome, found)
   }
   telemetry.count('destroys')
+  if (outcome !== 'already-destroyed') tell(found)
   return { report: { cache: 'tombstone' }, outcome }
 }

@@ -12,11 +12,11 @@ import {
   owesFlush,
   quarantineVerdict,
 } from '../../session/decisions.js'
-import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
-import { confirmed, flushGuard, isUnflushed, storedSession } from '../../session/transitions.js'
+import { isAlone, isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
+import { confirmed, flushGuard, isUnflushed, offered, storedSession } from '../../session/transitions.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, destroyedMeanwhile, isUnavailable, rowOf, userOfEnvelope } from '../context.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf, userOfEnvelope } from '../context.js'
 import type { FlushFault } from '../owed/ledger.js'
 import type { Updated } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
@@ -116,13 +116,18 @@ export interface Flushing {
   removeIfDead(locator: Locator): Promise<boolean>
 }
 
+type Entry = Pick<InCache, 'envelope' | 'token'>
+
 const LOOKS = 50
 const PAUSE_MS = 20
 
 export const flushing = (context: Context): Flushing => {
   const { runtime, cache, backend, ledger, options } = context
 
-  const flush: Flushing['flush'] = async (locator, envelope, token, reason, call) => {
+  const flush: Flushing['flush'] = async (locator, found, foundToken, reason, call) => {
+    const entry = await offer(locator, { envelope: found, token: foundToken }, call)
+    if (entry === 'again') return { outcome: 'again' }
+    const { envelope, token } = entry
     const { verdict, backendToken } = await toBackend(locator, envelope, reason)
     switch (verdict) {
       case 'applied':
@@ -140,6 +145,31 @@ export const flushing = (context: Context): Flushing => {
       case 'absent':
         await cache.remove(locator.key, token)
         return { outcome: 'destroyed' }
+    }
+  }
+
+  /**
+   * Marks an entry, before it is brought to the backend for the first time. Where others have changed it, or it is gone, it
+   * has to be looked at again. So it is where no answer came, unless the cache is away: then nobody sees the entry.
+   */
+  const offer = async (locator: Locator, entry: Entry, call: Call | undefined): Promise<Entry | 'again'> => {
+    if (!isAlone(entry.envelope)) return entry
+    const envelope = offered(entry.envelope, runtime.now())
+    const put = await cache.cas(locator.key, envelope, entry.token)
+    switch (put.outcome) {
+      case 'stored':
+        return { envelope, token: put.token }
+      case 'lost':
+        if (cache.isAway(locator.key)) return entry
+        if (call === undefined) throw put.error
+        return 'again'
+      case 'refused':
+      case 'too-large':
+        // A cache that takes no mark takes no tombstone either, unless it has room again in the next moment: the look after
+        // the flush sees that.
+        return entry
+      default:
+        return 'again'
     }
   }
 
@@ -191,6 +221,7 @@ export const flushing = (context: Context): Flushing => {
       case 'large':
         return { outcome: 'durable', now: undefined }
       case 'tombstone':
+        if (entry.isAlone) await endInBackend(locator)
         return { outcome: 'destroyed' }
       case 'live': {
         const verdict = confirmVerdict(entry.envelope, flushed)
@@ -211,6 +242,20 @@ export const flushing = (context: Context): Flushing => {
         }
       }
     }
+  }
+
+  /**
+   * Ends in the backend what was brought there without a mark in the cache, while somebody ended the session in the cache
+   * alone.
+   */
+  const endInBackend = async (locator: Locator): Promise<void> => {
+    const writeId = randomName(runtime)
+    const end = async (): Promise<boolean> => {
+      const at = runtime.now()
+      await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs })
+      return true
+    }
+    await end().catch(() => context.background.retry(`destroy ${locator.key}`, 'destroy', end))
   }
 
   /**

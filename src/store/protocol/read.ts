@@ -1,4 +1,4 @@
-import type { BackendCopy } from '../../contract/backend.js'
+import type { BackendCopy, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
@@ -9,7 +9,7 @@ import { hasExpired } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, randomName, rowOf } from '../context.js'
+import { type Context, randomName, rowOf, userAudited } from '../context.js'
 import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { Asker } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
@@ -129,7 +129,7 @@ export interface Reading {
 }
 
 export const reading = (context: Context, { flush }: Flusher): Reading => {
-  const { runtime, cache, backend, telemetry, options } = context
+  const { runtime, cache, backend, telemetry, audit, options } = context
   /** A read that goes before others does not share one that has to wait behind them. */
   const flightsOf = { first: new Map<CacheKey, Flight>(), others: new Map<CacheKey, Flight>() }
   let order = 0
@@ -341,8 +341,9 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
       if (verdict === 'absent') return await markNothing(key, lease)
-      if (verdict === 'destroyed') await cache.putTombstone(key, lease.token)
-      else await cache.remove(key, lease.token)
+      if (verdict === 'destroyed') {
+        if ((await cache.putTombstone(key, lease.token)) && copy.state === 'live') tellOfEnd(key, copy.session)
+      } else await cache.remove(key, lease.token)
       return noneOf(verdict)
     }
     const { stamp } = lease
@@ -359,6 +360,13 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     if (put.outcome !== 'stored') return 'again'
     telemetry.count('fills')
     return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  /** Tells that the user of a session which stands in the backend was logged out everywhere. */
+  const tellOfEnd = (key: CacheKey, session: StoredSession): void => {
+    if (!audit.isHeard()) return
+    const user = userAudited(context, session, session.userId)
+    audit.done(key, session, { action: 'ended', by: 'epoch', ...(user === undefined ? {} : { user }) })
   }
 
   /**

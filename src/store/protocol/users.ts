@@ -82,7 +82,7 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
       case 'refuse':
         throw tooManySessions(seatLimit)
       case 'take': {
-        if (!(await makeRoom(context, seating.leaving, call))) {
+        if (!(await makeRoom(context, seating.leaving, login))) {
           found = await lookUp(context, { user, record, graceMs, call })
           break
         }
@@ -98,11 +98,15 @@ const seated = async (context: Context, login: Login): Promise<Identification> =
  * Ends the sessions that leave. Resolves to `false` where one had ended already: it may live on under a new id, which
  * takes no seat of its own.
  */
-const makeRoom = async (context: Context, leaving: readonly Locator[], call: Call): Promise<boolean> => {
+const makeRoom = async (
+  context: Context,
+  leaving: readonly Locator[],
+  { call, user: { userId } }: Pick<Login, 'call' | 'user'>,
+): Promise<boolean> => {
   let isMade = true
   for (const locator of leaving) {
     call.refuseIfLate()
-    const { outcome } = await destroyAndTell(context, locator)
+    const { outcome } = await destroyAndTell(context, locator, { by: 'limit', userId })
     if (outcome === 'already-destroyed') isMade = false
   }
   return isMade
@@ -173,7 +177,7 @@ const livingOf = async (context: Context, { user, record, call }: Look): Promise
       else if (entry.session.userEpoch >= record.epoch) living.push({ locator, takenAt: entry.session.identifiedAt })
       else {
         call.refuseIfLate()
-        await destroy(context, locator, { isLoggedOut: true })
+        await destroy(context, locator, { isLoggedOut: true, by: 'epoch', userId: user.userId })
       }
     }
     after = page.next
@@ -193,7 +197,7 @@ export const isProved = async (context: Context, locator: Locator, envelope: Liv
   const { record } = await context.backend.readUser(userAt(context, userId))
   if (record.epoch <= envelope.userEpoch) return true
   // Whoever reads the row sees that it has ended, even where the tombstone does not come through.
-  await destroy(context, locator, { isLoggedOut: true }).catch(() => {})
+  await destroy(context, locator, { isLoggedOut: true, by: 'epoch', userId }).catch(() => {})
   return false
 }
 

@@ -22,14 +22,16 @@ import {
   type Client,
   type Identification,
   isUnflushed,
+  offered,
   takenOver,
   type Write,
   written,
 } from '../../session/transitions.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
-import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
+import type { Happened } from '../observed/audit.js'
 import type { Flushing } from './flush.js'
 import { frozenVersionOf, type GiveBack, giveBack } from './give-back.js'
 import type { InCache, LiveCopy, Reading, Standing } from './read.js'
@@ -74,6 +76,12 @@ export interface DoubtfulSave {
 export interface Tries {
   readonly writeId: WriteId
   doubt: Doubt | undefined
+  /** For the audit trail: what the last try found that was to change the user, and whose the session was and became. */
+  replaces?: {
+    readonly base: LiveEnvelope
+    readonly user: string | undefined
+    readonly by: string | undefined
+  }
 }
 
 export const noTries = (runtime: Runtime): Tries => ({ writeId: randomName(runtime), doubt: undefined })
@@ -148,15 +156,32 @@ export interface Writing {
 const PAUSES: Pauses = { firstMs: 2, longestMs: 100 }
 
 export const writing = (context: Context, reads: Reading, flushes: Flushing): Writing => {
-  const { runtime, cache, telemetry, ledger, options } = context
+  const { runtime, cache, telemetry, audit, ledger, options } = context
 
   const write: Writing['write'] = async (intent) => {
+    const { tries, locator, doubtful = [] } = intent
     try {
-      return { ...(await tryToWrite(intent)), writeId: intent.tries.writeId }
+      const ended = await tryToWrite(intent)
+      const { userChanged, userId } = ended.resolved
+      // A save of the same handle that was rejected may have changed the user, and this one is told that it is in.
+      if (userChanged || doubtful.some(({ doubt }) => doubt.userChanged))
+        audit.done(locator.key, ended.stored, identified(userId, tries.replaces?.user))
+      return { ...ended, writeId: tries.writeId }
     } catch (error) {
-      throw intent.tries.doubt === undefined ? error : butMayBeApplied(error)
+      const told = tries.doubt === undefined ? error : butMayBeApplied(error)
+      const { replaces } = tries
+      if (replaces !== undefined) audit.failed(locator.key, replaces.base, identified(replaces.by, replaces.user), told)
+      throw told
     }
   }
+
+  /** A login, as the audit trail has it; or what takes the user away. */
+  const identified = (user: string | undefined, formerUser: string | undefined): Happened => ({
+    action: 'identified',
+    by: 'request',
+    ...(user === undefined ? {} : { user }),
+    ...(formerUser === undefined || formerUser === user ? {} : { formerUser }),
+  })
 
   const tryToWrite = async (intent: WriteIntent): Promise<Ended> => {
     const { locator, call, tries } = intent
@@ -177,6 +202,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       if (await mayBeDead(locator, found, missing)) continue
       const resolved = intent.resolve(found.envelope, basis)
       call.refuseIfLate()
+      if (resolved.userChanged && audit.isHeard())
+        tries.replaces = { base: found.envelope, user: userOfEnvelope(context, found.envelope), by: resolved.userId }
       const becomes = resolved.userChanged
         ? await becoming(context, locator, resolved.userId, call)
         : restamped(intent, found.envelope)
@@ -204,7 +231,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         continue
       }
 
-      const next = written(found.envelope, step)
+      const isCritical = resolved.userChanged || intent.durable
+      const next = isCritical ? offered(written(found.envelope, step), runtime.now()) : written(found.envelope, step)
       const put = await cache.cas(locator.key, next, found.token)
       switch (put.outcome) {
         case 'stored': {
@@ -217,7 +245,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
         case 'too-large': {
           // Others may have written since. Only a copy that nobody can write to any more may be taken over from, so it
           // is frozen first.
-          const { outcome } = await cache.cas(locator.key, { ...found.envelope, frozen: true }, found.token)
+          const frozen = offered({ ...found.envelope, frozen: true }, runtime.now())
+          const { outcome } = await cache.cas(locator.key, frozen, found.token)
           if (outcome === 'conflict') break
           const thaw = async (how: GiveBack): Promise<void> => {
             if (outcome === 'stored' || outcome === 'lost')
@@ -345,7 +374,8 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {
     const value = context.values.decode(found.envelope)
     const { data } = found.envelope
-    const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged: false }
+    const userChanged = intent.tries.doubt?.userChanged === true
+    const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged }
     if (found.where === 'cache') return await flushAndAcknowledge(intent, found, resolved, 'bypass')
     await endInBackend(intent.locator, found.envelope, intent.tries.writeId, intent.call)
     telemetry.count('writes')

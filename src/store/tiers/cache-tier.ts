@@ -27,7 +27,8 @@ import { tierCalls } from './tier-calls.js'
 export type EntryState =
   | { readonly state: 'live'; readonly envelope: LiveEnvelope; readonly token: CasToken }
   | { readonly state: 'lease'; readonly nonce: Lineage; readonly token: CasToken }
-  | { readonly state: 'tombstone' }
+  /** `isAlone`: of a session that stood in the cache alone. */
+  | { readonly state: 'tombstone'; readonly isAlone: boolean }
   /** The session is in the backend alone, as the cache refused an envelope of so many bytes. */
   | { readonly state: 'large'; readonly refusedBytes: number; readonly token: CasToken }
   | { readonly state: 'missing'; readonly token?: CasToken; readonly mark?: 'fresh' | 'old' }
@@ -82,6 +83,11 @@ export interface CacheTier {
    * of it, may still stand there.
    */
   putTombstone(key: CacheKey, token: CasToken): Promise<boolean>
+  /**
+   * Puts a tombstone over the very entry of a session that stands in the cache alone, which was read with `token`. It stands
+   * there no longer than the session would have. Only `stored` says that it stands.
+   */
+  endAlone(key: CacheKey, envelope: LiveEnvelope, token: CasToken): Promise<PutOutcome['outcome']>
   /**
    * Puts a tombstone over whatever stands there. Rejects if the cache could not be asked.
    *
@@ -254,7 +260,7 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
             ? { state: 'missing', token }
             : { state: 'lease', nonce: envelope.nonce, token }
         case 'tombstone':
-          return { state: 'tombstone' }
+          return { state: 'tombstone', isAlone: envelope.isAlone === true }
         case 'large':
           return { state: 'large', refusedBytes: envelope.refusedBytes, token }
         case 'nothing':
@@ -293,6 +299,12 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
       const put = await change(key, 'cas', () => cache.cas(key, bytes, token, envelope.expiresAt))
       if (put.outcome === 'refused') return (await removeAndTell(key, token)) === 'gone'
       return put.outcome === 'stored' || put.outcome === 'missing'
+    },
+    endAlone: async (key, envelope, token) => {
+      const { expiresAt } = envelope
+      const bytes = encode(key, { kind: 'tombstone', destroyedAt: runtime.now(), expiresAt, isAlone: true })
+      const put = await change(key, 'cas', () => cache.cas(key, bytes, token, expiresAt))
+      return put.outcome
     },
     setTombstone: async (key, orRemove = true) => {
       const envelope = tombstone()

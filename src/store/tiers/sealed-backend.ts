@@ -130,6 +130,7 @@ const besideOf = (purpose: SealPurpose, key: CacheKey, session: StoredSession): 
     ...[session.app, session.userId ?? null, session.userEpoch, session.identifiedAt],
     ...[session.reads, session.writes, session.createdAt, session.absoluteExpiresAt],
     ...[session.idleTtlMs, session.hasOwnIdleTtl],
+    ...(session.origin === undefined ? [] : [session.origin]),
   ])
 
 const factsOf = ({ address, userAgent, app, userId }: StoredSession): string =>

@@ -29,6 +29,7 @@ export const KEEPING: readonly Rule[] = [
         seenAt: 1_790_000_000_123,
         idleTtlMs: 1_234,
         hasOwnIdleTtl: true,
+        origin: 281_474_976_710_655,
       })
       await insertNew(backend, locator, session)
       await assertStands(backend, locator, session)
@@ -41,6 +42,7 @@ export const KEEPING: readonly Rule[] = [
       const first = storedSession({
         ...{ app: 'before', userId: 'before', userEpoch: 1, identifiedAt: 1, address: '10.0.0.1', userAgent: 'before' },
         hasOwnIdleTtl: true,
+        origin: 7,
       })
       await insertNew(backend, locator, first)
       const second = storedSession({
@@ -61,6 +63,7 @@ export const KEEPING: readonly Rule[] = [
         expiresAt: first.expiresAt - 5,
         absoluteExpiresAt: first.absoluteExpiresAt + 9,
         hasOwnIdleTtl: false,
+        origin: 8,
         idleTtlMs: 77,
       })
       const [outcome] = await backend.update([nextOf(locator, first, second)])

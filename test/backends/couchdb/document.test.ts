@@ -26,6 +26,7 @@ describe('a document', () => {
   test('gives back the session that was put into it', () => {
     const session = storedSession({
       ...{ userId: 'Žofia', app: 'shop', address: '::1', userAgent: 'größer', identifiedAt: 5, reads: 6, writes: 7 },
+      origin: 8,
       data: Uint8Array.from({ length: 256 }, (_, byte) => byte),
     })
     for (const each of [session, { ...session, userId: undefined, app: '', address: undefined, userAgent: undefined }])
@@ -141,7 +142,7 @@ describe('the page about the format', () => {
     const table = page.slice(page.indexOf(`| ${heading} | who reads it |`)).split('\n\n')[0] ?? ''
     return [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, field = '']) => field)
   }
-  const session = storedSession({ userId: 'ann', address: '::1', userAgent: 'Browser/1.0' })
+  const session = storedSession({ userId: 'ann', address: '::1', userAgent: 'Browser/1.0', origin: 1 })
   const record = { epoch: 1, seats: [] }
 
   test.each<[string, object]>([

@@ -1,8 +1,12 @@
+import { isAlone, type LiveEnvelope, neverDurable } from '../../../src/session/envelope.js'
 import type { Rules, Settings } from '../rules.js'
 import {
+  type Around,
   destroyRow,
+  destroyStanding,
   type EntryState,
   end,
+  endAlone,
   frame,
   get,
   lease,
@@ -53,10 +57,31 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const stopServing = (isAgain: boolean): Task => get(frame(onLook, { isAgain }))
 
   /** Where nothing stands, a lease keeps readers from filling the cache meanwhile. */
-  const onLook = (seen: EntryState | 'unreachable', { isAgain }: { readonly isAgain: boolean }): Task => {
-    if (seen === 'unreachable' || seen.state === 'tombstone') return tellBackend(isAgain)
-    const next = { isAgain }
-    return seen.state === 'missing' ? lease(frame(onLease, next)) : setTombstone(frame(onStopped, next))
+  const onLook = (seen: EntryState | 'unreachable', next: { readonly isAgain: boolean }, around: Around): Task => {
+    if (seen === 'unreachable') return tellBackend(next.isAgain)
+    switch (seen.state) {
+      case 'tombstone':
+        return seen.isAlone === true ? tellStanding(next.isAgain) : tellBackend(next.isAgain)
+      case 'missing':
+        return lease(frame(onLease, next))
+      case 'live':
+        return seen.envelope.trustedAt >= around.trustFrom && isOfCache(seen.envelope)
+          ? endAlone(seen.token, frame(onEndedAlone, next))
+          : setTombstone(frame(onStopped, next))
+      default:
+        return setTombstone(frame(onStopped, next))
+    }
+  }
+
+  const isOfCache = (envelope: LiveEnvelope): boolean => {
+    if (steps.destroyAlone === 'marked or not') return neverDurable(envelope)
+    return steps.destroyAlone !== 'never' && isAlone(envelope)
+  }
+
+  /** Others may have written to it, or have ended it. */
+  const onEndedAlone = ({ outcome }: PutOutcome, { isAgain }: { readonly isAgain: boolean }): Task => {
+    if (outcome === 'stored') return tellStanding(isAgain)
+    return outcome === 'lost' ? tellBackend(isAgain) : stopServing(isAgain)
   }
 
   const onLease = ({ outcome }: PutOutcome, { isAgain }: { readonly isAgain: boolean }): Task =>
@@ -66,6 +91,17 @@ export const destroying = (rules: Rules, _settings: Settings): Destroying => {
   const onStopped = (_told: Told, { isAgain }: { readonly isAgain: boolean }): Task => tellBackend(isAgain)
 
   const tellBackend = (isAgain: boolean): Task => destroyRow(isAgain ? frame(onRowInBackground, {}) : frame(onRow, {}))
+
+  /** Of a session that the cache had alone nothing is left in the backend, but where it was brought there meanwhile. */
+  const tellStanding = (isAgain: boolean): Task =>
+    isAgain ? tellBackend(true) : destroyStanding(frame(onStanding, {}))
+
+  const onStanding = (row: RowTold): Task => {
+    if (row === 'unavailable') return destroyStanding(frame(onStandingAgain, {}))
+    return row === 'absent' ? end(ACKED) : setTombstone(frame(onTombstone, {}))
+  }
+
+  const onStandingAgain = (row: RowTold): Task => (row === 'absent' ? end(ACKED) : onRowAgain(row))
 
   /** The backend is told twice: `BackendTier.destroy` sends again after a lost answer. */
   const onRow = (row: RowTold): Task =>

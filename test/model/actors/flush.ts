@@ -1,6 +1,6 @@
 import type { BackendCopy, BackendState, Guard, InsertOutcome, StoredSession } from '../../../src/contract/backend.js'
 import type { FlushVerdict } from '../../../src/session/decisions.js'
-import { type LiveEnvelope, neverDurable } from '../../../src/session/envelope.js'
+import { isAlone, type LiveEnvelope, neverDurable } from '../../../src/session/envelope.js'
 import { TIMINGS } from '../data.js'
 import type { Rules, Settings } from '../rules.js'
 import {
@@ -62,6 +62,9 @@ interface OfFlush {
   readonly then: Frame<Flushed>
 }
 
+/** Only whether there is one tells something. */
+const ANY_MOMENT = 1
+
 const AGAIN = { outcome: 'again' } as const
 const DESTROYED = { outcome: 'destroyed' } as const
 const UNAVAILABLE = { outcome: 'unavailable' } as const
@@ -97,6 +100,20 @@ export const flushing = (rules: Rules, _settings: Settings): Flushing => {
 
   const flush: Flushing['flush'] = (envelope, token, then) => {
     const vars = { envelope, token, then }
+    if (!isAlone(envelope) || steps.beforeFirstInsert === 'nothing') return bring(vars)
+    const marked = rules.offered(envelope, ANY_MOMENT)
+    return cas(marked, token, frame(onOffered, { ...vars, envelope: marked }))
+  }
+
+  const onOffered = (put: PutOutcome, vars: OfFlush, around: Around): Task => {
+    if (put.outcome === 'stored') return bring({ ...vars, token: put.token })
+    // Nobody sees the entry while the cache is away, so it goes there without the mark.
+    if (put.outcome === 'lost' && put.applied === 'no') return bring(vars)
+    return vars.then.resume(AGAIN, around)
+  }
+
+  const bring = (vars: OfFlush): Task => {
+    const { envelope } = vars
     return neverDurable(envelope)
       ? insert(stored(envelope), 'life', frame(onInserted, vars))
       : updateTwice(rules.flushGuard(envelope), stored(envelope), frame(onUpdated, vars))

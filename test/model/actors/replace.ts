@@ -306,7 +306,8 @@ export const replacing = (rules: Rules, settings: Settings, reads: Reading, flus
       steps.freezes === 'as it stands'
         ? rules.halted(envelope, writeIdOf(vars.write), around.now)
         : rules.frozen(envelope, stepOf(envelope, vars, around))
-    return cas(halted, found.token, frame(onFrozen, { ...vars, base: envelope, token: found.token, envelope: halted }))
+    const marked = steps.beforeFirstInsert === 'mark the entry' ? rules.offered(halted, around.now) : halted
+    return cas(marked, found.token, frame(onFrozen, { ...vars, base: envelope, token: found.token, envelope: marked }))
   }
 
   /** Weak: what is frozen has this request's change, which is resolved anew against what stands. */

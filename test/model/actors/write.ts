@@ -316,11 +316,18 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
     }
     const isFrozen = envelope.frozen && steps.onThaw === 'take over'
     if (found.where === 'backend' || isFrozen) return takeOver(envelope, vars, resolved, around)
-    const step = rules.written(envelope, stepOf(envelope, intent, resolved, around))
+    const written = rules.written(envelope, stepOf(envelope, intent, resolved, around))
+    const isMarked = intent.durable && steps.beforeFirstInsert === 'mark the entry'
+    const step = isMarked ? rules.offered(written, around.now) : written
     const next = envelope.frozen ? { ...step, frozen: false } : step
     const then = frame(onPut, { ...vars, envelope, resolved, next, token: found.token })
     return steps.writeBy === 'set' ? set(next, then) : cas(next, found.token, then, intent.of)
   }
+
+  const frozenAndMarked = (envelope: LiveEnvelope, { now }: Around): LiveEnvelope =>
+    steps.beforeFirstInsert === 'mark the entry'
+      ? rules.offered({ ...envelope, frozen: true }, now)
+      : { ...envelope, frozen: true }
 
   const heldIn = (envelope: LiveEnvelope, { asked }: Own): ReturnType<Rules['heldVerdict']> => {
     const { lineage, version } = asked.seen.envelope
@@ -367,7 +374,7 @@ export const writing = (rules: Rules, settings: Settings, reads: Reading, flushe
       }
       case 'too-large':
         return steps.onTooLarge === 'freeze'
-          ? cas({ ...envelope, frozen: true }, vars.token, frame(onHalted, { ...before, envelope, resolved }))
+          ? cas(frozenAndMarked(envelope, around), vars.token, frame(onHalted, { ...before, envelope, resolved }))
           : takeOver(envelope, before, resolved, around)
       case 'lost':
         if (steps.onLostCas === 'acknowledge') return ended(vars, 'acked')
