@@ -15,6 +15,7 @@ import { createSessionStore } from '../../src/create-session-store.js'
 import { locate } from '../../src/session/key.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import type { SealingOptions } from '../../src/store/sealing.js'
+import { PATIENT } from '../robots/visitors.js'
 import type { Random } from './random.js'
 
 export type Data = Record<string, unknown>
@@ -94,8 +95,8 @@ export const groundOn = (
   const { schema, sql } = servers
   const closers: (() => unknown)[] = []
   const tiers = (): { readonly cache: FrontCache; readonly backend: Backend } => ({
-    cache: memcached({ servers: servers.memcached.address }),
-    backend: postgres({ connectionString: servers.postgres.adminUrl, schema }),
+    cache: memcached({ servers: servers.memcached.address, ...PATIENT.cache }),
+    backend: postgres({ connectionString: servers.postgres.adminUrl, schema, ...PATIENT.postgres }),
   })
   const raw = memcached({ servers: servers.memcached.address })
   closers.push(() => raw.close())

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { memcached } from '../../../src/caches/memcached/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { brokenBy, flood, type Known } from '../../flood/flood.js'
+import { PATIENT, visit } from '../../robots/visitors.js'
 import { held, type Row } from '../attempt.js'
 import type { Ground } from '../ground.js'
 
@@ -39,7 +40,33 @@ const floods = async (ground: Ground, known: Known): Promise<boolean> => {
   return brokenBy(report).length > 0
 }
 
+const VISITORS = 150
+
+/** Comes as many visitors who never log in, from three processes, and calls what he can; looks what is left in the backend. */
+const visits = async (ground: Ground, persistOn: 'identify' | 'create'): Promise<boolean> => {
+  const stores = [1, 2, 3].map(() =>
+    ground.store({ persistOn, identify: (data) => data['user'] as string | undefined, ...PATIENT.store }),
+  )
+  await visit({ stores, visitors: VISITORS, seed: ground.random.below(2 ** 31) })
+  const [found] = await ground.sql(`select count(*)::int as left_behind from ${ground.table} where namespace = $1`, [
+    ground.namespace,
+  ])
+  return Number(found?.['left_behind']) > 0
+}
+
 export const FLOODS: readonly Row[] = [
+  {
+    name: 'robot',
+    held: [
+      held('with `persistOn: identify` visitors who never log in leave no row and no tombstone', visits, 'identify', [
+        'persistOn is `create`',
+        'create',
+      ]),
+    ],
+    limits: [
+      { title: 'with `persistOn: create` each visitor is a row', attempt: (ground) => visits(ground, 'create') },
+    ],
+  },
   {
     name: 'flood',
     held: [
