@@ -159,10 +159,12 @@ const withStack = (error: Error, className: string): Error => {
   return Object.defineProperty(error, 'stack', { value, enumerable: false, writable: true, configurable: true })
 }
 
+const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+
 const restoreRegExp = ([source, flags, lastIndex]: readonly unknown[]): RegExp => {
-  if (typeof source !== 'string' || typeof flags !== 'string' || !Number.isSafeInteger(lastIndex))
+  if (typeof source !== 'string' || typeof flags !== 'string' || !isIndex(lastIndex))
     throw new Error('A regular expression without its parts')
   const expression = new RegExp(source, flags)
-  expression.lastIndex = lastIndex as number
+  expression.lastIndex = lastIndex
   return expression
 }

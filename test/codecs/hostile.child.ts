@@ -45,6 +45,7 @@ const CASES: Record<string, () => readonly number[]> = {
   ],
   'a text of half units': () => [0xd4, 0x6e, 0, 0x92, 2, 0xc4, 1, 0],
   'a regular expression that is none': () => [0xd4, 0x6e, 0, 0x94, 6, 0xa1, 0x28, 0xa0, 0],
+  'a regular expression that begins before its text': () => [0xd4, 0x6e, 0, 0x94, 6, 0xa1, 0x61, 0xa0, 0xff],
   'the token that is never used': () => [0xc1],
   'the token that is never used, inside': () => [0x92, 0x01, 0xc1],
   'floats of three bytes': () => [0xc7, 4, 0x74, 8, 1, 2, 3],

@@ -69,6 +69,19 @@ const LENGTH_BYTES = 4
 const LISTS: ReadonlySet<number> = new Set([0x45, 0x4e])
 
 /**
+ * How much there must at least be of some kinds: of a shorter one pg reads on, into what its buffer held before. Rows and
+ * descriptions have a count, a sign-in its way, a key two numbers, and "ready" one letter.
+ */
+const LEAST_BYTES: ReadonlyMap<number, number> = new Map([
+  [0x44, 2],
+  [0x54, 2],
+  [0x74, 2],
+  [0x52, 4],
+  [0x4b, 8],
+  [0x5a, 1],
+])
+
+/**
  * Counts the bytes and the messages of one connection from its first byte on. A message is counted by the length that it
  * claims, so that nothing of one that is too long is kept.
  */
@@ -109,11 +122,13 @@ export class AnswerMeter {
     const length = this.#head.readUInt32BE(1)
     this.#headBytes = 0
     this.#messages += 1
-    this.#isList = LISTS.has(this.#head.readUInt8(0))
+    const kind = this.#head.readUInt8(0)
+    this.#isList = LISTS.has(kind)
     this.#leftBytes = length - LENGTH_BYTES
     this.#zeros = 0
     // Two zeros end a list: that of its last text, and that of the list. An empty one has its own alone.
-    if (length < LENGTH_BYTES || (this.#isList && this.#leftBytes === 0)) throw unreadable()
+    if (length < LENGTH_BYTES + (LEAST_BYTES.get(kind) ?? 0) || (this.#isList && this.#leftBytes === 0))
+      throw unreadable()
     if (this.#isList && this.#leftBytes === 1) this.#zeros = 1
     const behind = chunk.length - at - there.length
     if (this.#bytes - behind + this.#leftBytes > this.#bound.bytes) throw tooMuch(this.#bound)

@@ -129,6 +129,7 @@ describe.each(WAYS)('over %s an answer that is larger than what was asked for is
 describe('over a pool of our own nothing that a server says stops or ends the process', () => {
   test.each<readonly [what: string, bytes: Buffer, because: RegExp]>([
     ['a row with less than no columns', message('D', Buffer.from([0xff, 0xfb])), UNREADABLE],
+    ['a row without a count', message('D'), UNREADABLE],
     ['a row that breaks off', message('D', Buffer.from([0, 9, 0, 0])), UNREADABLE],
     ['an error whose fields do not end', message('E', 'SERROR'), UNREADABLE],
     ['an error whose last field does not end the list', message('E', 'SERROR\0'), UNREADABLE],
