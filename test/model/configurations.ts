@@ -203,7 +203,7 @@ const others: readonly Configuration[] = [
   { ...warm, name: 'regenerate', processes: ['N', 'W', 'W'] },
   { ...warm, name: 'regenerate.loss', processes: ['N', 'W'], faults: { losses: 1, lostInCache: 1, lostInBackend: 1 } },
   { ...warm, name: 'regenerate.outage', processes: ['N', 'D'], faults: { outages: 1 } },
-  { ...warm, name: 'regenerate.read', processes: ['N', 'R', 'W'], faults: { crashes: 1, losses: 1 } },
+  { ...warm, name: 'regenerate.read', processes: ['N', 'R', 'W'], faults: { crashes: 1 } },
   { ...warm, name: 'regenerate.two', processes: ['N', 'N'], faults: { lostInBackend: 1 } },
   { ...warm, name: 'regenerate.destroy', processes: ['N', 'X'], faults: { lostInBackend: 1, losses: 1 } },
   { ...warm, name: 'regenerate.two-destroy', processes: ['N', 'N', 'X'] },
