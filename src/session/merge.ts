@@ -48,9 +48,8 @@ export const mergeThreeWay = (
 ): MergeOutcome => {
   const merging: Merging = { sameness, descends, isWhole: true }
   if (isPlainObject(base) && isPlainObject(mine) && isPlainObject(current)) {
-    const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
-    const merged = mergeEntries(merging, rules, sides, { unmergedKeys, deletionWinsKeys })
-    return { outcome: 'merged', data: objectLike(mine, merged), isWhole: merging.isWhole }
+    const data = mergeObjects(merging, rules, { base, mine, current }, { unmergedKeys, deletionWinsKeys })
+    return { outcome: 'merged', data, isWhole: merging.isWhole }
   }
   const { isSame } = sameness
   if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine, isWhole: true }
@@ -70,13 +69,23 @@ interface Sides<Value> {
   readonly current: Value
 }
 
-interface Entry {
-  readonly key: unknown
-  readonly value: unknown
+/**
+ * The entries of an object or a Map, each under the token that tells its key from others. A token of an object is the
+ * key itself.
+ */
+interface Entries {
+  readonly tokens: Iterable<unknown>
+  has(token: unknown): boolean
+  /** `undefined` where there is none. */
+  valueOf(token: unknown): unknown
+  keyOf(token: unknown): unknown
 }
 
-/** The entries of an object or a Map, each under the token that tells its key from others. */
-type Entries = ReadonlyMap<unknown, Entry>
+/** What a merge makes: a copy of what stands, in which entries are changed. */
+interface Merged {
+  set(token: unknown, key: unknown, value: unknown): void
+  delete(token: unknown): void
+}
 
 type Exceptions = Pick<MergeOptions, 'unmergedKeys' | 'deletionWinsKeys'>
 
@@ -86,34 +95,36 @@ const mergeEntries = (
   merging: Merging,
   { rest, keys }: Rules,
   { base, mine, current }: Sides<Entries>,
+  merged: Merged,
   { unmergedKeys, deletionWinsKeys }: Exceptions,
-): Entries => {
+): void => {
   const { isSame } = merging.sameness
-  const differsIn = (token: unknown, a: Entries, b: Entries): boolean => {
-    const [one, other] = [a.get(token), b.get(token)]
-    return one === undefined || other === undefined ? one !== other : !isSame(one.value, other.value)
-  }
+  const differsIn = (token: unknown, a: Entries, b: Entries): boolean =>
+    a.has(token) && b.has(token) ? !isSame(a.valueOf(token), b.valueOf(token)) : a.has(token) !== b.has(token)
   const isIn = (token: unknown, of: ReadonlySet<unknown>): boolean => of.has(token)
 
-  const merged = new Map(current)
-  for (const token of new Set([...base.keys(), ...mine.keys(), ...unmergedKeys])) {
+  const mergeEntry = (token: unknown): void => {
     const unmerged = isIn(token, unmergedKeys)
-    if (!unmerged && !differsIn(token, base, mine)) continue
+    if (!unmerged && !differsIn(token, base, mine)) return
     const changedByThem = !unmerged && differsIn(token, base, current)
     const deletionWins = changedByThem && isIn(token, deletionWinsKeys)
-    const [own, theirs] = [mine.get(token), current.get(token)]
+    const [isOwn, isTheirs] = [mine.has(token), current.has(token)]
+    const key = mine.keyOf(token)
+    const own = mine.valueOf(token)
 
-    if (own !== undefined && theirs !== undefined && changedByThem) {
-      const sides = { base: base.get(token)?.value, mine: own.value, current: theirs.value }
-      merged.set(token, { key: own.key, value: combine(merging, keys.get(own.key) ?? rest, sides) })
-      continue
+    if (isOwn && isTheirs && changedByThem) {
+      const sides = { base: base.valueOf(token), mine: own, current: current.valueOf(token) }
+      merged.set(token, key, combine(merging, keys.get(key) ?? rest, sides))
+      return
     }
-    if (changedByThem && (own === undefined) !== (theirs === undefined)) merging.isWhole = false
-    if (own !== undefined) {
-      if (!deletionWins) merged.set(token, own)
+    if (changedByThem && isOwn !== isTheirs) merging.isWhole = false
+    if (isOwn) {
+      if (!deletionWins) merged.set(token, key, own)
     } else if (!changedByThem || deletionWins) merged.delete(token)
   }
-  return merged
+  for (const token of base.tokens) mergeEntry(token)
+  for (const token of mine.tokens) if (!base.has(token)) mergeEntry(token)
+  for (const token of unmergedKeys) if (!base.has(token) && !mine.has(token)) mergeEntry(token)
 }
 
 /** Merges a value that both sides changed, also where they changed it alike. */
@@ -150,29 +161,73 @@ const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<
   if (isPlainObject(mine) && isPlainObject(current)) {
     const from = base ?? {}
     if (!isPlainObject(from)) return undefined
-    const sides = { base: entriesOf(from), mine: entriesOf(mine), current: entriesOf(current) }
-    return { value: objectLike(mine, mergeEntries(merging, rules, sides, NO_EXCEPTIONS)) }
+    return { value: mergeObjects(merging, rules, { base: from, mine, current }, NO_EXCEPTIONS) }
   }
   if (!(mine instanceof Map && current instanceof Map)) return undefined
   const from: unknown = base ?? new Map()
   if (!(from instanceof Map)) return undefined
-  const entriesIn = (map: ReadonlyMap<unknown, unknown>): Entries =>
-    new Map([...map].map(([key, value]) => [merging.sameness.tokenOf(key), { key, value }]))
-  const sides = { base: entriesIn(from), mine: entriesIn(mine), current: entriesIn(current) }
-  const merged = mergeEntries(merging, rules, sides, NO_EXCEPTIONS)
-  return { value: new Map([...merged.values()].map(({ key, value }) => [key, value])) }
+  return { value: mergeMaps(merging, rules, { base: from, mine, current }) }
 }
 
-const entriesOf = (object: Record<string, unknown>): Entries =>
-  new Map(Object.entries(object).map(([key, value]) => [key, { key, value }]))
+type AnObject = Record<string, unknown>
 
-/** Makes an object with these entries and with the prototype of another, which may have none. */
-const objectLike = (object: object, entries: Entries): unknown => {
-  const made = Object.create(Object.getPrototypeOf(object) as object | null) as object
-  // The entries are defined and not assigned, as a key called `__proto__` must stay a key.
-  for (const { key, value } of entries.values())
-    Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true })
+/** Merges objects by their keys. What is made has the prototype of mine, which may have none. */
+const mergeObjects = (
+  merging: Merging,
+  rules: Rules,
+  { base, mine, current }: Sides<AnObject>,
+  exceptions: Exceptions,
+): unknown => {
+  const made: AnObject = { ...current }
+  const prototype = Object.getPrototypeOf(mine) as object | null
+  if (prototype !== Object.prototype) Object.setPrototypeOf(made, prototype)
+  const merged: Merged = {
+    // The entry is defined and not assigned, as a key called `__proto__` must stay a key.
+    set: (key, _key, value) =>
+      Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true }),
+    delete: (key) => Reflect.deleteProperty(made, String(key)),
+  }
+  const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
+  mergeEntries(merging, rules, sides, merged, exceptions)
   return made
+}
+
+const entriesOf = (object: AnObject): Entries => {
+  const has = (key: unknown): boolean => Object.hasOwn(object, String(key))
+  return {
+    tokens: Object.keys(object),
+    has,
+    valueOf: (key) => (has(key) ? object[String(key)] : undefined),
+    keyOf: (key) => key,
+  }
+}
+
+const mergeMaps = (
+  merging: Merging,
+  rules: Rules,
+  { base, mine, current }: Sides<ReadonlyMap<unknown, unknown>>,
+): ReadonlyMap<unknown, unknown> => {
+  interface Entry {
+    readonly key: unknown
+    readonly value: unknown
+  }
+  const byToken = (map: ReadonlyMap<unknown, unknown>): Map<unknown, Entry> =>
+    new Map([...map].map(([key, value]) => [merging.sameness.tokenOf(key), { key, value }]))
+  const entriesIn = (map: ReadonlyMap<unknown, Entry>): Entries => ({
+    tokens: map.keys(),
+    has: (token) => map.has(token),
+    valueOf: (token) => map.get(token)?.value,
+    keyOf: (token) => map.get(token)?.key,
+  })
+  const standing = byToken(current)
+  const made = new Map(standing)
+  const merged: Merged = {
+    set: (token, key, value) => made.set(token, { key, value }),
+    delete: (token) => made.delete(token),
+  }
+  const sides = { base: entriesIn(byToken(base)), mine: entriesIn(byToken(mine)), current: entriesIn(standing) }
+  mergeEntries(merging, rules, sides, merged, NO_EXCEPTIONS)
+  return new Map([...made.values()].map(({ key, value }) => [key, value]))
 }
 
 /**
