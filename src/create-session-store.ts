@@ -1,6 +1,7 @@
 import { memoryBackend } from './backends/memory/index.js'
 import { memoryCache } from './caches/memory/index.js'
 import { jsonCodec, msgpackCodec } from './codecs/index.js'
+import { largestPart } from './codecs/largest-part.js'
 import type { SessionStore } from './contract/session-store.js'
 import { SessionStoreError } from './errors.js'
 import { runtimeOf } from './runtime.js'
@@ -35,7 +36,13 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const codec = options.codec ?? msgpackCodec
   const storeTelemetry = telemetry(resolved.namespace)
   const speaker = { runtime, namespace: resolved.namespace }
-  const values = valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes)
+  const values = valuesOf(
+    codec,
+    [msgpackCodec, jsonCodec],
+    options.identify as never,
+    resolved.maxSessionBytes,
+    largestPart,
+  )
   const store = sessionStore<Data>(
     {
       options: resolved,

@@ -51,6 +51,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   leaseWaitMs: asMilliseconds,
   maxBackendReads: asNumber,
   maxSessionBytes: asNumber,
+  maxSessionValues: asNumber,
   maxAttempts: asNumber,
   maxUnflushed: asNumber,
   tombstoneTtlMs: asMilliseconds,

@@ -27,26 +27,40 @@ const MEASURED = 4
 /**
  * Encodes the data as the tiers shall keep it.
  *
- * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes` or
+ *   `maxSessionValues`
  */
-const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unknown): Uint8Array => {
-  const tooLarge = (got: string): SessionStoreError =>
-    new SessionStoreError(
+const encoded = ({ values, options: { maxSessionBytes, maxSessionValues } }: Context, value: unknown): Uint8Array => {
+  const tooLarge = (limit: string, got: string, by: 'values' | 'bytes'): SessionStoreError => {
+    const { path, place } = values.largestPart(value, by)
+    const where =
+      place === '' ? 'the data itself' : `by positions from 0, ${place}; \`path\` of this error has the names`
+    return new SessionStoreError(
       'E_SESSION_TOO_LARGE',
-      `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${got}`,
-      { applied: 'no' },
+      `Expected session data of at most ${limit}, got ${got}: store less, and large things elsewhere under an id (the largest part: ${where})`,
+      { path, applied: 'no' },
     )
+  }
   // Data that is not far above the limit is encoded all the same, so that the error can name its size.
   const maxBytes = MEASURED * maxSessionBytes
   let data: Uint8Array
   try {
-    data = values.encode(value, maxBytes)
+    data = values.encode(value, { maxBytes, maxValues: maxSessionValues })
   } catch (error) {
     if (!isSessionStoreError(error, 'E_SESSION_TOO_LARGE')) throw error
-    throw tooLarge(`more than ${maxBytes}, counting an object once for each place that refers to it`)
+    const { size } = values.largestPart(value, 'values')
+    // Each value has a byte at least, so that the codec may have met the other limit first.
+    const holdsTooMany = maxSessionValues < maxBytes && size > maxSessionValues + 1
+    throw holdsTooMany
+      ? tooLarge(`${maxSessionValues} values (maxSessionValues)`, `at least ${size - 1}`, 'values')
+      : tooLarge(
+          `${maxSessionBytes} bytes (maxSessionBytes)`,
+          `more than ${maxBytes}, counting an object once for each place that refers to it`,
+          'bytes',
+        )
   }
   if (data.length <= maxSessionBytes) return data
-  throw tooLarge(String(data.length))
+  throw tooLarge(`${maxSessionBytes} bytes (maxSessionBytes)`, String(data.length), 'bytes')
 }
 
 /**
