@@ -18,6 +18,7 @@ import {
   type Write,
   type WriteStep,
 } from '../../session/transitions.js'
+import { inTurns } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
@@ -248,7 +249,8 @@ export const regenerate = async (
   const attempt = async (): Promise<Regenerated | undefined> => {
     const found = await reads.observeThawed(from, call)
     if (found.state === 'none' || !isSameSession(found.envelope, of)) throw destroyedMeanwhile()
-    const resolved = resolve(found.envelope, undefined)
+    const resolving = inTurns(resolve(found.envelope, undefined))
+    const resolved = resolving instanceof Promise ? await resolving : resolving
     const step = halting()
     const thaw = (): Promise<void> =>
       giveBack(context, from, frozenVersionOf(halted(found.envelope, step.writeId, step.now)), 'thaw')
@@ -328,7 +330,9 @@ export const regenerating = <Data>(
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
     const known = basisOf(handle, before)
-    const wanted = rebased(context, customs, { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] })
+    const change = { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] }
+    const rebasing = inTurns(rebased(context, customs, change))
+    const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)

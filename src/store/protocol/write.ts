@@ -26,6 +26,7 @@ import {
   type Write,
   written,
 } from '../../session/transitions.js'
+import { inTurns, isLarge, ownTurn, type Steps } from '../../tools/turns.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
@@ -92,11 +93,11 @@ export interface WriteIntent {
    */
   readonly of?: Pick<LiveEnvelope, 'createdAt'> | undefined
   /**
-   * Decides what to store. It is called again whenever something else stands there, and what it throws is what the
+   * Decides what to store, in steps. It is called again whenever something else stands there, and what it throws is what the
    * write rejects with. `basis` is given where an earlier save of the same handle rejected and turns out to be in: it
    * is the data that the request held then.
    */
-  readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
+  readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Steps<Resolved>
   /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
   readonly idleTtlMs: GivenIdleTtl | undefined
   readonly durable: boolean
@@ -175,7 +176,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       }
       const { basis, missing } = earlierSaves(intent, found)
       if (await mayBeDead(locator, found, missing)) continue
-      const resolved = intent.resolve(found.envelope, basis)
+      const resolving = inTurns(intent.resolve(found.envelope, basis))
+      const resolved = resolving instanceof Promise ? await resolving : resolving
+      // What was just encoded is copied and summed up once more on its way into a tier.
+      if (isLarge(resolved)) await ownTurn()
       call.refuseIfLate()
       const becomes = resolved.userChanged
         ? await becoming(context, locator, resolved.userId, call)
@@ -343,8 +347,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
 
   /** Ends a write that is in what stands already: only its acknowledgement is missing. */
   const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {
-    const value = context.values.decode(found.envelope)
     const { data } = found.envelope
+    if (isLarge(found.envelope)) await ownTurn()
+    const value = context.values.decode(found.envelope)
     const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged: false }
     if (found.where === 'cache') return await flushAndAcknowledge(intent, found, resolved, 'bypass')
     await endInBackend(intent.locator, found.envelope, intent.tries.writeId, intent.call)
