@@ -1,4 +1,5 @@
 import { isPlainObject } from '../tools/is-plain-object.js'
+import { atOnce, LARGE_BYTES, type Steps } from '../tools/turns.js'
 import { append, type Combined, sum, union } from './combine.js'
 import { IN_DEPTH, type Rule, type Rules } from './merge-rules.js'
 import type { Sameness } from './sameness.js'
@@ -40,15 +41,19 @@ export type MergeOutcome =
  * fit the value, the later write, mine, stands. A change beats a deletion. Data that is no plain object is one single
  * value, and is merged only where one side did not change it.
  */
-export const mergeThreeWay = (
+export const mergeThreeWay = (base: unknown, mine: unknown, current: unknown, options: MergeOptions): MergeOutcome =>
+  atOnce(mergingThreeWay(base, mine, current, options))
+
+/** The same in steps, of which each compares large parts of the data. */
+export function* mergingThreeWay(
   base: unknown,
   mine: unknown,
   current: unknown,
   { sameness, rules, unmergedKeys, deletionWinsKeys, descends }: MergeOptions,
-): MergeOutcome => {
-  const merging: Merging = { sameness, descends, isWhole: true }
+): Steps<MergeOutcome> {
+  const merging: Merging = { sameness, descends, isWhole: true, comparedBytes: sameness.comparedBytes }
   if (isPlainObject(base) && isPlainObject(mine) && isPlainObject(current)) {
-    const data = mergeObjects(merging, rules, { base, mine, current }, { unmergedKeys, deletionWinsKeys })
+    const data = yield* mergeObjects(merging, rules, { base, mine, current }, { unmergedKeys, deletionWinsKeys })
     return { outcome: 'merged', data, isWhole: merging.isWhole }
   }
   const { isSame } = sameness
@@ -61,6 +66,16 @@ interface Merging {
   readonly sameness: Sameness
   readonly descends: boolean
   isWhole: boolean
+  /** What `sameness` had compared when the last step began. */
+  comparedBytes: number
+}
+
+/** Ends a step where enough was compared since it began. */
+function* afterComparing(merging: Merging): Steps<void> {
+  const bytes = merging.sameness.comparedBytes - merging.comparedBytes
+  if (bytes < LARGE_BYTES) return
+  yield bytes
+  merging.comparedBytes = merging.sameness.comparedBytes
 }
 
 interface Sides<Value> {
@@ -91,30 +106,29 @@ type Exceptions = Pick<MergeOptions, 'unmergedKeys' | 'deletionWinsKeys'>
 
 const NO_EXCEPTIONS: Exceptions = { unmergedKeys: new Set(), deletionWinsKeys: new Set() }
 
-const mergeEntries = (
+function* mergeEntries(
   merging: Merging,
   { rest, keys }: Rules,
   { base, mine, current }: Sides<Entries>,
   merged: Merged,
   { unmergedKeys, deletionWinsKeys }: Exceptions,
-): void => {
+): Steps<void> {
   const { isSame } = merging.sameness
   const differsIn = (token: unknown, a: Entries, b: Entries): boolean =>
     a.has(token) && b.has(token) ? !isSame(a.valueOf(token), b.valueOf(token)) : a.has(token) !== b.has(token)
   const isIn = (token: unknown, of: ReadonlySet<unknown>): boolean => of.has(token)
 
-  const mergeEntry = (token: unknown): void => {
-    const unmerged = isIn(token, unmergedKeys)
-    if (!unmerged && !differsIn(token, base, mine)) return
+  function* mergeChanged(token: unknown, unmerged: boolean): Steps<void> {
+    yield* afterComparing(merging)
     const changedByThem = !unmerged && differsIn(token, base, current)
+    yield* afterComparing(merging)
     const deletionWins = changedByThem && isIn(token, deletionWinsKeys)
     const [isOwn, isTheirs] = [mine.has(token), current.has(token)]
-    const key = mine.keyOf(token)
-    const own = mine.valueOf(token)
+    const [key, own] = [mine.keyOf(token), mine.valueOf(token)]
 
     if (isOwn && isTheirs && changedByThem) {
       const sides = { base: base.valueOf(token), mine: own, current: current.valueOf(token) }
-      merged.set(token, key, combine(merging, keys.get(key) ?? rest, sides))
+      merged.set(token, key, yield* combine(merging, keys.get(key) ?? rest, sides))
       return
     }
     if (changedByThem && isOwn !== isTheirs) merging.isWhole = false
@@ -122,20 +136,25 @@ const mergeEntries = (
       if (!deletionWins) merged.set(token, key, own)
     } else if (!changedByThem || deletionWins) merged.delete(token)
   }
-  for (const token of base.tokens) mergeEntry(token)
-  for (const token of mine.tokens) if (!base.has(token)) mergeEntry(token)
-  for (const token of unmergedKeys) if (!base.has(token) && !mine.has(token)) mergeEntry(token)
+
+  for (const token of base.tokens) {
+    const unmerged = isIn(token, unmergedKeys)
+    if (unmerged || differsIn(token, base, mine)) yield* mergeChanged(token, unmerged)
+    else if (merging.sameness.comparedBytes > merging.comparedBytes) yield* afterComparing(merging)
+  }
+  for (const token of mine.tokens) if (!base.has(token)) yield* mergeChanged(token, isIn(token, unmergedKeys))
+  for (const token of unmergedKeys) if (!base.has(token) && !mine.has(token)) yield* mergeChanged(token, true)
 }
 
 /** Merges a value that both sides changed, also where they changed it alike. */
-const combine = (merging: Merging, rule: Rule, sides: Sides<unknown>): unknown => {
-  const combined = combinedBy(rule, merging, sides)
+function* combine(merging: Merging, rule: Rule, sides: Sides<unknown>): Steps<unknown> {
+  const combined = yield* combinedBy(rule, merging, sides)
   if (combined !== undefined) return combined.value
   if (!merging.sameness.isSame(sides.mine, sides.current)) merging.isWhole = false
   return sides.mine
 }
 
-const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides<unknown>): Combined => {
+function* combinedBy(rule: Rule, merging: Merging, { base, mine, current }: Sides<unknown>): Steps<Combined> {
   const appended = (): Combined => append(base, mine, current, merging)
   switch (rule) {
     case 'merge':
@@ -150,34 +169,34 @@ const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides
       // Where nobody has said what the value is, two equal changes are one.
       if (merging.sameness.isSame(mine, current)) return { value: mine }
       if (mine instanceof Set) return union(base, mine, current, merging.sameness)
-      return inParts(merging, IN_DEPTH, { base, mine, current }) ?? appended()
+      return (yield* inParts(merging, IN_DEPTH, { base, mine, current })) ?? appended()
     default:
-      return inParts(merging, rule, { base, mine, current })
+      return yield* inParts(merging, rule, { base, mine, current })
   }
 }
 
 /** Merges a plain object or a Map entry by entry. One that was not there counts as empty. */
-const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Combined => {
+function* inParts(merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Steps<Combined> {
   if (isPlainObject(mine) && isPlainObject(current)) {
     const from = base ?? {}
     if (!isPlainObject(from)) return undefined
-    return { value: mergeObjects(merging, rules, { base: from, mine, current }, NO_EXCEPTIONS) }
+    return { value: yield* mergeObjects(merging, rules, { base: from, mine, current }, NO_EXCEPTIONS) }
   }
   if (!(mine instanceof Map && current instanceof Map)) return undefined
   const from: unknown = base ?? new Map()
   if (!(from instanceof Map)) return undefined
-  return { value: mergeMaps(merging, rules, { base: from, mine, current }) }
+  return { value: yield* mergeMaps(merging, rules, { base: from, mine, current }) }
 }
 
 type AnObject = Record<string, unknown>
 
 /** Merges objects by their keys. What is made has the prototype of mine, which may have none. */
-const mergeObjects = (
+function* mergeObjects(
   merging: Merging,
   rules: Rules,
   { base, mine, current }: Sides<AnObject>,
   exceptions: Exceptions,
-): unknown => {
+): Steps<unknown> {
   const made: AnObject = { ...current }
   const prototype = Object.getPrototypeOf(mine) as object | null
   if (prototype !== Object.prototype) Object.setPrototypeOf(made, prototype)
@@ -188,7 +207,7 @@ const mergeObjects = (
     delete: (key) => Reflect.deleteProperty(made, String(key)),
   }
   const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
-  mergeEntries(merging, rules, sides, merged, exceptions)
+  yield* mergeEntries(merging, rules, sides, merged, exceptions)
   return made
 }
 
@@ -202,11 +221,11 @@ const entriesOf = (object: AnObject): Entries => {
   }
 }
 
-const mergeMaps = (
+function* mergeMaps(
   merging: Merging,
   rules: Rules,
   { base, mine, current }: Sides<ReadonlyMap<unknown, unknown>>,
-): ReadonlyMap<unknown, unknown> => {
+): Steps<ReadonlyMap<unknown, unknown>> {
   interface Entry {
     readonly key: unknown
     readonly value: unknown
@@ -226,7 +245,7 @@ const mergeMaps = (
     delete: (token) => made.delete(token),
   }
   const sides = { base: entriesIn(byToken(base)), mine: entriesIn(byToken(mine)), current: entriesIn(standing) }
-  mergeEntries(merging, rules, sides, merged, NO_EXCEPTIONS)
+  yield* mergeEntries(merging, rules, sides, merged, NO_EXCEPTIONS)
   return new Map([...made.values()].map(({ key, value }) => [key, value]))
 }
 

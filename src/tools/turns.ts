@@ -8,7 +8,7 @@ export type Steps<T> = Generator<number, T, undefined>
  * From so many bytes of encoded data on, each step has a turn of its own. What is smaller takes less time than a turn is
  * worth.
  */
-const LARGE_BYTES = 16 * 1024
+export const LARGE_BYTES: number = 16 * 1024
 
 /** Whether each step of the work on these data has a turn of its own. */
 export const isLarge = ({ data }: { readonly data: Uint8Array }): boolean => data.length >= LARGE_BYTES

@@ -4,7 +4,7 @@ import { clientOf } from '../../session/client.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import { asDurable, isUnflushed } from '../../session/transitions.js'
-import { inTurns, type Steps } from '../../tools/turns.js'
+import { atOnce, inTurns, type Steps } from '../../tools/turns.js'
 import { changesIdleTime } from '../idle-ttl.js'
 import type { LiveCopy } from '../protocol/read.js'
 import {
@@ -103,7 +103,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const after = yield* decoded(context, stored)
     const onto = yield* decoded(context, anchor)
     yield stored.data.length
-    const merged = carriedOver(context, customs, before, after, onto)
+    const merged = yield* carriedOver(context, customs, before, after, onto)
     if (merged === undefined) return stored
     yield stored.data.length
     return { codecId, data: encode(merged) }
@@ -124,7 +124,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   /** What is stored, with the changes that the request has made since it called `save`. */
   const withChangesSince = ({ before }: { readonly before: unknown }, held: Data, stored: unknown): unknown =>
-    carriedOver(context, customs, before, held, stored) ?? stored
+    atOnce(carriedOver(context, customs, before, held, stored)) ?? stored
 
   const isAs = (data: Data, view: Encoded): boolean => {
     try {

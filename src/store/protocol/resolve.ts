@@ -1,5 +1,5 @@
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
-import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
+import { keysRead, type MergeOutcome, mergingThreeWay } from '../../session/merge.js'
 import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import type { Steps } from '../../tools/turns.js'
@@ -180,7 +180,7 @@ export function* restored<Data>(
   const before = yield* decoded(context, anchor)
   const after = yield* decoded(context, held)
   yield current.data.length
-  const merged = carried(context, customs, before, theirs, after)
+  const merged = yield* carried(context, customs, before, theirs, after)
   if (merged.outcome === 'conflict' || values.userOf(merged.data) !== values.userOf(theirs)) return undefined
   yield current.data.length
   return { view: { codecId: values.codecId, data: values.encode(merged.data) }, whole: merged.isWhole }
@@ -190,14 +190,14 @@ export function* restored<Data>(
  * Makes the changes from `before` to `after` to another copy, `onto`. Gives `undefined` where the data is no plain
  * object, as its parts cannot be compared then.
  */
-export const carriedOver = <Data>(
+export function* carriedOver<Data>(
   context: Context,
   customs: Customs<Data>,
   before: unknown,
   after: unknown,
   onto: unknown,
-): unknown => {
-  const merged = carried(context, customs, before, after, onto)
+): Steps<unknown> {
+  const merged = yield* carried(context, customs, before, after, onto)
   return merged.outcome === 'conflict' ? undefined : merged.data
 }
 
@@ -209,9 +209,9 @@ const carried = <Data>(
   before: unknown,
   after: unknown,
   onto: unknown,
-): MergeOutcome => {
+): Steps<MergeOutcome> => {
   const exceptions = { unmergedKeys: NONE, deletionWinsKeys: NONE }
-  return mergeThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
+  return mergingThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
 }
 
 /** The rules by which parts of the data are merged. A policy that has no rules merges key by key. */
@@ -224,13 +224,13 @@ interface Terms {
   readonly descends: boolean
 }
 
-const merge = <Data>(
+function* merge<Data>(
   { values: { sameness } }: Context,
   { identify, conflict }: Customs<Data>,
   { base, mine, current }: ConflictSides<Data>,
   { unmergedKeys, descends }: Terms,
-): unknown => {
-  const merged = mergeThreeWay(base, mine, current, {
+): Steps<unknown> {
+  const merged = yield* mergingThreeWay(base, mine, current, {
     sameness,
     rules: rulesOf(conflict),
     unmergedKeys: new Set(unmergedKeys),
@@ -280,7 +280,7 @@ function* decided<Data>(
   }
   yield Math.max(base.data.length, mine.data.length)
   const { conflict } = customs
-  if (typeof conflict !== 'function') return merge(context, customs, sides, terms)
+  if (typeof conflict !== 'function') return yield* merge(context, customs, sides, terms)
   const own = sides.mine
   return givenBy('conflict', conflict(sides), own)
 }
