@@ -146,7 +146,11 @@ const callsOn = async (
     [
       `${WRITERS} updates`,
       async () => {
-        await writers((store, at) => store.update(id, (current) => void (current[`u${at}`] = at)))
+        await writers((store, at) =>
+          store.update(id, (current) => {
+            current[`u${at}`] = at
+          }),
+        )
         await isWhole('u')
       },
     ],
