@@ -1,6 +1,7 @@
 import { memoryBackend } from './backends/memory/index.js'
 import { memoryCache } from './caches/memory/index.js'
 import { jsonCodec, msgpackCodec } from './codecs/index.js'
+import { largestPart } from './codecs/largest-part.js'
 import type { SessionStore } from './contract/session-store.js'
 import { SessionStoreError } from './errors.js'
 import { runtimeOf } from './runtime.js'
@@ -37,7 +38,13 @@ export const createSessionStore = <Data = Record<string, unknown>>(
   const storeTelemetry = telemetry(resolved.namespace)
   const speaker = { runtime, namespace: resolved.namespace }
   const { auditKey } = options
-  const values = valuesOf(codec, [msgpackCodec, jsonCodec], options.identify as never, resolved.maxSessionBytes)
+  const values = valuesOf(
+    codec,
+    [msgpackCodec, jsonCodec],
+    options.identify as never,
+    resolved.maxSessionBytes,
+    largestPart,
+  )
   const store = sessionStore<Data>(
     {
       options: resolved,

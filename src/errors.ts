@@ -182,13 +182,14 @@ export const butNotApplied = (error: unknown): unknown => withApplied(error, 'no
 
 const withApplied = (error: unknown, applied: Applied): unknown => {
   if (!isSessionStoreError(error) || error.applied === applied) return error
-  const { code, message, cause, tier, operation, answered } = error
+  const { code, message, cause, tier, operation, answered, path } = error
   return new SessionStoreError(code, message, {
     applied,
     answered,
     ...(cause === undefined ? {} : { cause }),
     ...(tier === undefined ? {} : { tier }),
     ...(operation === undefined ? {} : { operation }),
+    ...(path === undefined ? {} : { path }),
   })
 }
 

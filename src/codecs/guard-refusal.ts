@@ -85,6 +85,14 @@ export const tooLarge = (maxBytes: number): SessionStoreError =>
     { path: pathOf([]) },
   )
 
+/** It holds more values than it may, wherever they stand. */
+export const tooManyValues = (maxValues: number): SessionStoreError =>
+  new SessionStoreError(
+    'E_SESSION_TOO_LARGE',
+    `Expected session data of at most ${maxValues} values, got more, counting an object once for each place that refers to it: store less, and large or shared things elsewhere under an id`,
+    { path: pathOf([]) },
+  )
+
 export const refused = (refusal: Refusal, steps: readonly Step[], cause?: unknown): SessionStoreError => {
   const where =
     steps.length === 0

@@ -22,6 +22,7 @@ import {
   SYMBOL_KEY,
   TOO_DEEP,
   tooLarge,
+  tooManyValues,
   UNREADABLE,
 } from './guard-refusal.js'
 import { ownPrototype, VIEW_CLASSES } from './realms.js'
@@ -54,10 +55,11 @@ export type Dialect = 'msgpack' | 'json'
 
 /**
  * @returns true if the value holds something that must be substituted before msgpackr sees it.
- * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it certainly comes to more than `maxBytes`
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it certainly comes to more than `maxBytes`, or
+ *   holds more than `maxValues`
  */
-export const examine = (value: unknown, dialect: Dialect, { maxBytes }: Partial<EncodeLimits> = {}): boolean => {
-  const walk = newWalk(dialect, maxBytes)
+export const examine = (value: unknown, dialect: Dialect, limits: Partial<EncodeLimits> = {}): boolean => {
+  const walk = newWalk(dialect, limits)
   let fine: boolean
   try {
     // A text is charged for when it has been met, so the last one is only noticed here.
@@ -71,11 +73,14 @@ export const examine = (value: unknown, dialect: Dialect, { maxBytes }: Partial<
 
 /** For decoders: could this value have been encoded? */
 export const isStorable = (value: unknown, dialect: Dialect): boolean =>
-  visit(newWalk(dialect, Number.POSITIVE_INFINITY), value, 0)
+  visit(newWalk(dialect, { maxBytes: Number.POSITIVE_INFINITY }), value, 0)
 
 interface Walk {
   readonly json: boolean
   readonly maxBytes: number
+  readonly maxValues: number
+  /** How many values more it may hold. */
+  valuesLeft: number
   /** How many bytes more the encoding may have, counting no more than it will surely have. */
   bytesLeft: number
   /** How much more is looked at. */
@@ -87,9 +92,15 @@ interface Walk {
   readonly owners: object[]
 }
 
-const newWalk = (dialect: Dialect, maxBytes?: number): Walk => ({
+const newWalk = (
+  dialect: Dialect,
+  { maxBytes, maxValues = Number.POSITIVE_INFINITY }: Partial<EncodeLimits>,
+): Walk => ({
   json: dialect === 'json',
   maxBytes: maxBytes ?? USUAL_BYTES,
+  maxValues,
+  // The data itself is none of the values in it.
+  valuesLeft: maxValues + 1,
   bytesLeft: maxBytes ?? USUAL_BYTES,
   effortLeft: maxBytes === undefined ? LEAST_EFFORT : Math.max(LEAST_EFFORT, EFFORT_PER_BYTE * maxBytes),
   unusual: false,
@@ -104,11 +115,12 @@ const count = (walk: Walk, bytes: number): void => {
   walk.effortLeft -= bytes
 }
 
-const hasRoom = (walk: Walk): boolean => walk.bytesLeft >= 0 && walk.effortLeft >= 0
+const hasRoom = (walk: Walk): boolean => walk.bytesLeft >= 0 && walk.effortLeft >= 0 && walk.valuesLeft >= 0
 
 /** False once something was refused: `walk.refusal` then says what, unless there is no room left. */
 const visit = (walk: Walk, value: unknown, depth: number): boolean => {
   count(walk, 1)
+  walk.valuesLeft -= 1
   if (!hasRoom(walk)) return false
   switch (typeof value) {
     case 'string':
@@ -211,7 +223,8 @@ const refuseHidden = (walk: Walk, value: object): boolean => {
 const visitArray = (walk: Walk, value: readonly unknown[], depth: number): boolean => {
   const { length } = value
   // Checked before its elements are looked at: `new Array(4e9)` costs nothing to make and minutes to walk.
-  if (length > Math.min(walk.bytesLeft, walk.effortLeft)) return giveUp(walk)
+  if (length > walk.valuesLeft) return giveUp(walk, 'valuesLeft')
+  if (length > Math.min(walk.bytesLeft, walk.effortLeft)) return giveUp(walk, 'bytesLeft')
   for (let index = 0; index < length; index += 1) {
     const element: unknown = value[index]
     if (element === undefined && !Object.hasOwn(value, index)) return refuse(walk, HOLES)
@@ -324,8 +337,8 @@ const refuse = (walk: Walk, refusal: Refusal): boolean => {
 }
 
 /** There is more than there is room for. */
-const giveUp = (walk: Walk): boolean => {
-  walk.bytesLeft = -1
+const giveUp = (walk: Walk, room: 'bytesLeft' | 'valuesLeft'): boolean => {
+  walk[room] = -1
   return false
 }
 
@@ -342,6 +355,7 @@ const unwind = (walk: Walk, owner: object, step: Step): boolean => {
 
 /** What came too deep may have gone in a circle: then the place where the circle closes is the offender. */
 const complaint = (walk: Walk): SessionStoreError => {
+  if (walk.refusal === undefined && walk.valuesLeft < 0) return tooManyValues(walk.maxValues)
   if (walk.refusal === undefined && !hasRoom(walk)) return tooLarge(walk.maxBytes)
   const steps = walk.steps.toReversed()
   const refusal = walk.refusal ?? UNREADABLE

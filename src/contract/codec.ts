@@ -5,6 +5,12 @@ export interface EncodeLimits {
    * throws `E_SESSION_TOO_LARGE`; one that does not look may give more bytes, which the store refuses.
    */
   readonly maxBytes: number
+  /**
+   * How many values it may hold: the values of properties, elements, members of a Set, and keys and values of a Map, all
+   * that stand in the value, at whatever depth. Left out: as many as there are. A codec that counts them gives up where
+   * there are more and throws `E_SESSION_TOO_LARGE`; a codec need not count them.
+   */
+  readonly maxValues?: number
 }
 
 /**

@@ -53,6 +53,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxWaitingReads: asNumber,
   unknownIdTtlMs: asMilliseconds,
   maxSessionBytes: asNumber,
+  maxSessionValues: asNumber,
   maxAttempts: asNumber,
   maxUnflushed: asNumber,
   tombstoneTtlMs: asMilliseconds,

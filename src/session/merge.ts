@@ -1,4 +1,5 @@
 import { isPlainObject } from '../tools/is-plain-object.js'
+import { atOnce, LARGE_BYTES, type Steps } from '../tools/turns.js'
 import { append, type Combined, sum, union } from './combine.js'
 import { IN_DEPTH, type Rule, type Rules } from './merge-rules.js'
 import type { Sameness } from './sameness.js'
@@ -40,17 +41,20 @@ export type MergeOutcome =
  * fit the value, the later write, mine, stands. A change beats a deletion. Data that is no plain object is one single
  * value, and is merged only where one side did not change it.
  */
-export const mergeThreeWay = (
+export const mergeThreeWay = (base: unknown, mine: unknown, current: unknown, options: MergeOptions): MergeOutcome =>
+  atOnce(mergingThreeWay(base, mine, current, options))
+
+/** The same in steps, of which each compares large parts of the data. */
+export function* mergingThreeWay(
   base: unknown,
   mine: unknown,
   current: unknown,
   { sameness, rules, unmergedKeys, deletionWinsKeys, descends }: MergeOptions,
-): MergeOutcome => {
-  const merging: Merging = { sameness, descends, isWhole: true }
+): Steps<MergeOutcome> {
+  const merging: Merging = { sameness, descends, isWhole: true, comparedBytes: sameness.comparedBytes }
   if (isPlainObject(base) && isPlainObject(mine) && isPlainObject(current)) {
-    const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
-    const merged = mergeEntries(merging, rules, sides, { unmergedKeys, deletionWinsKeys })
-    return { outcome: 'merged', data: objectLike(mine, merged), isWhole: merging.isWhole }
+    const data = yield* mergeObjects(merging, rules, { base, mine, current }, { unmergedKeys, deletionWinsKeys })
+    return { outcome: 'merged', data, isWhole: merging.isWhole }
   }
   const { isSame } = sameness
   if (isSame(base, current) || isSame(mine, current)) return { outcome: 'merged', data: mine, isWhole: true }
@@ -62,6 +66,16 @@ interface Merging {
   readonly sameness: Sameness
   readonly descends: boolean
   isWhole: boolean
+  /** What `sameness` had compared when the last step began. */
+  comparedBytes: number
+}
+
+/** Ends a step where enough was compared since it began. */
+function* afterComparing(merging: Merging): Steps<void> {
+  const bytes = merging.sameness.comparedBytes - merging.comparedBytes
+  if (bytes < LARGE_BYTES) return
+  yield bytes
+  merging.comparedBytes = merging.sameness.comparedBytes
 }
 
 interface Sides<Value> {
@@ -70,61 +84,77 @@ interface Sides<Value> {
   readonly current: Value
 }
 
-interface Entry {
-  readonly key: unknown
-  readonly value: unknown
+/**
+ * The entries of an object or a Map, each under the token that tells its key from others. A token of an object is the
+ * key itself.
+ */
+interface Entries {
+  readonly tokens: Iterable<unknown>
+  has(token: unknown): boolean
+  /** `undefined` where there is none. */
+  valueOf(token: unknown): unknown
+  keyOf(token: unknown): unknown
 }
 
-/** The entries of an object or a Map, each under the token that tells its key from others. */
-type Entries = ReadonlyMap<unknown, Entry>
+/** What a merge makes: a copy of what stands, in which entries are changed. */
+interface Merged {
+  set(token: unknown, key: unknown, value: unknown): void
+  delete(token: unknown): void
+}
 
 type Exceptions = Pick<MergeOptions, 'unmergedKeys' | 'deletionWinsKeys'>
 
 const NO_EXCEPTIONS: Exceptions = { unmergedKeys: new Set(), deletionWinsKeys: new Set() }
 
-const mergeEntries = (
+function* mergeEntries(
   merging: Merging,
   { rest, keys }: Rules,
   { base, mine, current }: Sides<Entries>,
+  merged: Merged,
   { unmergedKeys, deletionWinsKeys }: Exceptions,
-): Entries => {
+): Steps<void> {
   const { isSame } = merging.sameness
-  const differsIn = (token: unknown, a: Entries, b: Entries): boolean => {
-    const [one, other] = [a.get(token), b.get(token)]
-    return one === undefined || other === undefined ? one !== other : !isSame(one.value, other.value)
-  }
+  const differsIn = (token: unknown, a: Entries, b: Entries): boolean =>
+    a.has(token) && b.has(token) ? !isSame(a.valueOf(token), b.valueOf(token)) : a.has(token) !== b.has(token)
   const isIn = (token: unknown, of: ReadonlySet<unknown>): boolean => of.has(token)
 
-  const merged = new Map(current)
-  for (const token of new Set([...base.keys(), ...mine.keys(), ...unmergedKeys])) {
-    const unmerged = isIn(token, unmergedKeys)
-    if (!unmerged && !differsIn(token, base, mine)) continue
+  function* mergeChanged(token: unknown, unmerged: boolean): Steps<void> {
+    yield* afterComparing(merging)
     const changedByThem = !unmerged && differsIn(token, base, current)
+    yield* afterComparing(merging)
     const deletionWins = changedByThem && isIn(token, deletionWinsKeys)
-    const [own, theirs] = [mine.get(token), current.get(token)]
+    const [isOwn, isTheirs] = [mine.has(token), current.has(token)]
+    const [key, own] = [mine.keyOf(token), mine.valueOf(token)]
 
-    if (own !== undefined && theirs !== undefined && changedByThem) {
-      const sides = { base: base.get(token)?.value, mine: own.value, current: theirs.value }
-      merged.set(token, { key: own.key, value: combine(merging, keys.get(own.key) ?? rest, sides) })
-      continue
+    if (isOwn && isTheirs && changedByThem) {
+      const sides = { base: base.valueOf(token), mine: own, current: current.valueOf(token) }
+      merged.set(token, key, yield* combine(merging, keys.get(key) ?? rest, sides))
+      return
     }
-    if (changedByThem && (own === undefined) !== (theirs === undefined)) merging.isWhole = false
-    if (own !== undefined) {
-      if (!deletionWins) merged.set(token, own)
+    if (changedByThem && isOwn !== isTheirs) merging.isWhole = false
+    if (isOwn) {
+      if (!deletionWins) merged.set(token, key, own)
     } else if (!changedByThem || deletionWins) merged.delete(token)
   }
-  return merged
+
+  for (const token of base.tokens) {
+    const unmerged = isIn(token, unmergedKeys)
+    if (unmerged || differsIn(token, base, mine)) yield* mergeChanged(token, unmerged)
+    else if (merging.sameness.comparedBytes > merging.comparedBytes) yield* afterComparing(merging)
+  }
+  for (const token of mine.tokens) if (!base.has(token)) yield* mergeChanged(token, isIn(token, unmergedKeys))
+  for (const token of unmergedKeys) if (!base.has(token) && !mine.has(token)) yield* mergeChanged(token, true)
 }
 
 /** Merges a value that both sides changed, also where they changed it alike. */
-const combine = (merging: Merging, rule: Rule, sides: Sides<unknown>): unknown => {
-  const combined = combinedBy(rule, merging, sides)
+function* combine(merging: Merging, rule: Rule, sides: Sides<unknown>): Steps<unknown> {
+  const combined = yield* combinedBy(rule, merging, sides)
   if (combined !== undefined) return combined.value
   if (!merging.sameness.isSame(sides.mine, sides.current)) merging.isWhole = false
   return sides.mine
 }
 
-const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides<unknown>): Combined => {
+function* combinedBy(rule: Rule, merging: Merging, { base, mine, current }: Sides<unknown>): Steps<Combined> {
   const appended = (): Combined => append(base, mine, current, merging)
   switch (rule) {
     case 'merge':
@@ -139,40 +169,84 @@ const combinedBy = (rule: Rule, merging: Merging, { base, mine, current }: Sides
       // Where nobody has said what the value is, two equal changes are one.
       if (merging.sameness.isSame(mine, current)) return { value: mine }
       if (mine instanceof Set) return union(base, mine, current, merging.sameness)
-      return inParts(merging, IN_DEPTH, { base, mine, current }) ?? appended()
+      return (yield* inParts(merging, IN_DEPTH, { base, mine, current })) ?? appended()
     default:
-      return inParts(merging, rule, { base, mine, current })
+      return yield* inParts(merging, rule, { base, mine, current })
   }
 }
 
 /** Merges a plain object or a Map entry by entry. One that was not there counts as empty. */
-const inParts = (merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Combined => {
+function* inParts(merging: Merging, rules: Rules, { base, mine, current }: Sides<unknown>): Steps<Combined> {
   if (isPlainObject(mine) && isPlainObject(current)) {
     const from = base ?? {}
     if (!isPlainObject(from)) return undefined
-    const sides = { base: entriesOf(from), mine: entriesOf(mine), current: entriesOf(current) }
-    return { value: objectLike(mine, mergeEntries(merging, rules, sides, NO_EXCEPTIONS)) }
+    return { value: yield* mergeObjects(merging, rules, { base: from, mine, current }, NO_EXCEPTIONS) }
   }
   if (!(mine instanceof Map && current instanceof Map)) return undefined
   const from: unknown = base ?? new Map()
   if (!(from instanceof Map)) return undefined
-  const entriesIn = (map: ReadonlyMap<unknown, unknown>): Entries =>
-    new Map([...map].map(([key, value]) => [merging.sameness.tokenOf(key), { key, value }]))
-  const sides = { base: entriesIn(from), mine: entriesIn(mine), current: entriesIn(current) }
-  const merged = mergeEntries(merging, rules, sides, NO_EXCEPTIONS)
-  return { value: new Map([...merged.values()].map(({ key, value }) => [key, value])) }
+  return { value: yield* mergeMaps(merging, rules, { base: from, mine, current }) }
 }
 
-const entriesOf = (object: Record<string, unknown>): Entries =>
-  new Map(Object.entries(object).map(([key, value]) => [key, { key, value }]))
+type AnObject = Record<string, unknown>
 
-/** Makes an object with these entries and with the prototype of another, which may have none. */
-const objectLike = (object: object, entries: Entries): unknown => {
-  const made = Object.create(Object.getPrototypeOf(object) as object | null) as object
-  // The entries are defined and not assigned, as a key called `__proto__` must stay a key.
-  for (const { key, value } of entries.values())
-    Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true })
+/** Merges objects by their keys. What is made has the prototype of mine, which may have none. */
+function* mergeObjects(
+  merging: Merging,
+  rules: Rules,
+  { base, mine, current }: Sides<AnObject>,
+  exceptions: Exceptions,
+): Steps<unknown> {
+  const made: AnObject = { ...current }
+  const prototype = Object.getPrototypeOf(mine) as object | null
+  if (prototype !== Object.prototype) Object.setPrototypeOf(made, prototype)
+  const merged: Merged = {
+    // The entry is defined and not assigned, as a key called `__proto__` must stay a key.
+    set: (key, _key, value) =>
+      Object.defineProperty(made, String(key), { value, configurable: true, enumerable: true, writable: true }),
+    delete: (key) => Reflect.deleteProperty(made, String(key)),
+  }
+  const sides = { base: entriesOf(base), mine: entriesOf(mine), current: entriesOf(current) }
+  yield* mergeEntries(merging, rules, sides, merged, exceptions)
   return made
+}
+
+const entriesOf = (object: AnObject): Entries => {
+  const has = (key: unknown): boolean => Object.hasOwn(object, String(key))
+  return {
+    tokens: Object.keys(object),
+    has,
+    valueOf: (key) => (has(key) ? object[String(key)] : undefined),
+    keyOf: (key) => key,
+  }
+}
+
+function* mergeMaps(
+  merging: Merging,
+  rules: Rules,
+  { base, mine, current }: Sides<ReadonlyMap<unknown, unknown>>,
+): Steps<ReadonlyMap<unknown, unknown>> {
+  interface Entry {
+    readonly key: unknown
+    readonly value: unknown
+  }
+  const byToken = (map: ReadonlyMap<unknown, unknown>): Map<unknown, Entry> =>
+    new Map([...map].map(([key, value]) => [merging.sameness.tokenOf(key), { key, value }]))
+  const entriesIn = (map: ReadonlyMap<unknown, Entry>): Entries => ({
+    tokens: map.keys(),
+    has: (token) => map.has(token),
+    valueOf: (token) => map.get(token)?.value,
+    keyOf: (token) => map.get(token)?.key,
+  })
+  const standing = byToken(current)
+  const made = new Map(standing)
+  const merged: Merged = {
+    set: (token, key, value) => made.set(token, { key, value }),
+    delete: (token) => made.delete(token),
+  }
+  const sides = { base: entriesIn(byToken(base)), mine: entriesIn(byToken(mine)), current: entriesIn(standing) }
+  yield* mergeEntries(merging, rules, sides, merged, NO_EXCEPTIONS)
+  return new Map([...made.values()].map(({ key, value }) => [key, value]))
 }
 
 /**

@@ -16,6 +16,8 @@ export interface Sameness {
   isSame(a: unknown, b: unknown): boolean
   /** Gives a token under which a Map can keep the value. Two values that are stored alike have the same token. */
   tokenOf(value: unknown): unknown
+  /** How many bytes were made so far to compare them. */
+  readonly comparedBytes: number
 }
 
 export const sameBytes = (a: Encoded, b: Encoded): boolean =>
@@ -31,10 +33,13 @@ export const sameBytes = (a: Encoded, b: Encoded): boolean =>
  * @param encoders the store's own codec first, then those that wrote what others have stored
  */
 export const samenessOf = (encoders: readonly Encoder[]): Sameness => {
+  let comparedBytes = 0
   const encodedOf = (value: unknown): Encoded | undefined => {
     for (const encoder of encoders)
       try {
-        return { codecId: encoder.id, data: encoder.encode(value) }
+        const data = encoder.encode(value)
+        comparedBytes += data.length
+        return { codecId: encoder.id, data }
       } catch {
         // The next codec may take what this one refuses.
       }
@@ -53,6 +58,9 @@ export const samenessOf = (encoders: readonly Encoder[]): Sameness => {
       if (isPrimitive(value)) return value
       const encoded = encodedOf(value)
       return encoded === undefined ? Symbol('like no other') : tokenOfBytes(encoded)
+    },
+    get comparedBytes() {
+      return comparedBytes
     },
   }
 }

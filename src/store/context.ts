@@ -1,5 +1,5 @@
 import type { BackendCopy, Lineage, WriteId } from '../contract/backend.js'
-import type { Codec } from '../contract/codec.js'
+import type { Codec, EncodeLimits } from '../contract/codec.js'
 import type { Runtime } from '../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isLoggedOut, type QuarantineRow } from '../session/decisions.js'
@@ -31,10 +31,12 @@ export interface Context {
 export interface Values {
   readonly codecId: number
   /**
-   * @param maxBytes how large the data may become, as far as the codec sees it. It is left out for data that stands in
+   * @param limits how large the data may become, as far as the codec sees it. They are left out for data that stands in
    *   a tier already, or is only compared with such data, as another process may allow more.
    */
-  encode(data: unknown, maxBytes?: number): Uint8Array
+  encode(data: unknown, limits?: EncodeLimits): Uint8Array
+  /** How large data is that was refused, at least, and which part of it is the largest. */
+  largestPart: LargestPartOf
   decode(envelope: { readonly codecId: number; readonly data: Uint8Array }): unknown
   /** `undefined` for an anonymous session, or where no `identify` was given. */
   userOf(data: unknown): string | undefined
@@ -43,6 +45,12 @@ export interface Values {
   /** How two parts of the data are compared. */
   readonly sameness: Sameness
 }
+
+/** Finds the part that makes data large, by the number of its values or by its bytes. */
+export type LargestPartOf = (
+  data: unknown,
+  by: 'values' | 'bytes',
+) => { readonly size: number; readonly path: string; readonly place: string }
 
 /** The idle time-out, in ms, of a session that was given none of its own. */
 export interface IdleTtl {
@@ -102,11 +110,14 @@ export const valuesOf = (
   readable: readonly Codec[],
   identify: ((data: never) => string | number | undefined | null) | undefined,
   maxSessionBytes: number,
+  largestPart: LargestPartOf,
 ): Values => {
+  const usualLimits: EncodeLimits = { maxBytes: Math.max(USUAL_BYTES, maxSessionBytes) }
   const codecs = new Map([...readable, codec].map((each) => [each.id, each]))
   return {
     codecId: codec.id,
-    encode: (data, maxBytes = Math.max(USUAL_BYTES, maxSessionBytes)) => codec.encode(data, { maxBytes }),
+    encode: (data, limits = usualLimits) => codec.encode(data, limits),
+    largestPart,
     decode: ({ codecId, data }) => {
       const reader = codecs.get(codecId)
       if (reader === undefined)

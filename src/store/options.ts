@@ -196,6 +196,16 @@ export interface StoreOptions<Data> {
   readonly maxSessionBytes?: number
 
   /**
+   * How many values the data of a session may hold, 100 to 1_000_000: the values of properties, elements, members of a
+   * Set, and keys and values of a Map, at whatever depth. Data with more is refused with `E_SESSION_TOO_LARGE`, and what
+   * stood there stands. It bounds for how long a load or a save can keep the event loop of the process, which every
+   * visitor waits for. A session that holds more already, as another process stored it, can be loaded, and is refused at
+   * the next save that leaves it so. A codec of one's own need not count.
+   * @default 10_000
+   */
+  readonly maxSessionValues?: number
+
+  /**
    * How many sessions this process reads from the backend at once, 1 to 10_000. Further reads wait in line, for
    * `backendTimeoutMs` at most, and for no longer than leaves the call time to answer.
    * @default 16
@@ -301,6 +311,7 @@ export interface ResolvedOptions {
   /** 0: the cache does not remember that nothing stands under an id. */
   readonly unknownIdTtlMs: number
   readonly maxSessionBytes: number
+  readonly maxSessionValues: number
   readonly maxAttempts: number
   readonly maxUnflushed: number
   /**
@@ -391,6 +402,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
     (value) => value === 0 || milliseconds(1_000, LONGEST_UNKNOWN_ID_MS).accepts(value),
   ),
   maxSessionBytes: whole(1_024, 1_073_741_824),
+  maxSessionValues: whole(100, 1_000_000),
   maxAttempts: whole(1, 1_000),
   maxUnflushed: whole(1, 10_000_000),
   tombstoneTtlMs: milliseconds(1_000, LONGEST_MS + DAY_MS),
@@ -476,6 +488,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     leaseMs,
     leaseWaitMs: options.leaseWaitMs ?? 1_000,
     maxSessionBytes: options.maxSessionBytes ?? 4_194_304,
+    maxSessionValues: options.maxSessionValues ?? 10_000,
     maxBackendReads,
     maxWaitingReads: options.maxWaitingReads ?? 64 * maxBackendReads,
     unknownIdTtlMs: options.unknownIdTtlMs ?? 3_000,

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { msgpackCodec } from '../../src/codecs/index.js'
+import type { Codec } from '../../src/contract/codec.js'
 import { tierUnavailable } from '../../src/errors.js'
 import { calls, change, expectCode, loaded, settled, world } from './world.js'
 
@@ -183,4 +185,101 @@ describe('maxSessionBytes', () => {
     await expectCode(other.save(theirs), 'E_SESSION_TOO_LARGE')
     expect(Object.keys((await loaded(one, id)).data)).toEqual(['mine'])
   })
+})
+
+describe('maxSessionValues', () => {
+  const MANY = 101
+
+  const many = <Value>(value: (at: number) => Value): Value[] => Array.from({ length: MANY }, (_, at) => value(at))
+
+  const TOO_MANY: readonly (readonly [what: string, data: Record<string, unknown>, path: string])[] = [
+    ['properties', Object.fromEntries(many((at) => [`key${at}`, at])), 'data'],
+    ['nested properties', { user: { seen: Object.fromEntries(many((at) => [`key${at}`, at])) } }, 'data.user.seen'],
+    ['elements', { few: [1, 2, 3], list: many((at) => at) }, 'data.list'],
+    ['elements of elements', { list: many(() => [[]]) }, 'data.list'],
+    ['entries of a Map', { map: new Map(many((at) => [at, at])) }, 'data.map'],
+    ['members of a Set', { set: new Set(many((at) => at)) }, 'data.set'],
+    ['objects', { cart: { items: many((at) => ({ at })) } }, 'data.cart.items'],
+  ]
+
+  test.each(TOO_MANY)(
+    'refuses too many %s, with the path of the largest part and the size',
+    async (_what, data, path) => {
+      const store = world().process({ maxSessionValues: 100 })
+      const { id } = await store.create({ n: 1 })
+      const refused = { code: 'E_SESSION_TOO_LARGE', applied: 'no', path }
+      const said = /at most 100 values \(maxSessionValues\), got at least [12]\d\d:/
+      for (const call of [
+        () => store.create(data),
+        () => store.put(id, data),
+        () => change(store, id, (held) => Object.assign(held, data)),
+        () => store.update(id, () => data),
+        async () => {
+          const session = await loaded(store, id)
+          session.data = data
+          return await store.regenerate(session)
+        },
+      ])
+        await expect(call()).rejects.toMatchObject({ ...refused, message: expect.stringMatching(said) })
+      expect((await loaded(store, id)).data).toEqual({ n: 1 })
+    },
+  )
+
+  test('takes as many as it says, the data itself not counted', async () => {
+    const store = world().process({ maxSessionValues: 100 })
+    await store.create({ list: many((at) => at).slice(2) })
+    await expectCode(store.create({ list: many((at) => at).slice(1) }), 'E_SESSION_TOO_LARGE')
+  })
+
+  test('is 10,000, also where far more come', async () => {
+    const store = world().process()
+    const keys = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`key${at}`, at]))
+    await store.create(keys(10_000))
+    await expect(store.create({ deep: { map: keys(100_000) } })).rejects.toMatchObject({
+      path: 'data.deep.map',
+      message: expect.stringMatching(/at most 10000 values \(maxSessionValues\), got at least 10000\d:.*property 0/),
+    })
+  })
+
+  test('is no reason to refuse a read: what stands there is served, and may be made smaller', async () => {
+    const { process } = world()
+    const [strict, generous] = [process({ maxSessionValues: 100 }), process()]
+    const { id } = await generous.create({ list: many((at) => at) })
+    const session = await loaded(strict, id)
+    expect(session.data['list']).toHaveLength(MANY)
+    session.data['one'] = 1
+    await expectCode(strict.save(session), 'E_SESSION_TOO_LARGE')
+    session.data['list'] = [1]
+    await strict.save(session)
+    expect((await loaded(generous, id)).data).toEqual({ list: [1], one: 1 })
+  })
+
+  test('refuses two changes that fit alone and not together', async () => {
+    const { process } = world()
+    const [one, other] = [process({ maxSessionValues: 100 }), process({ maxSessionValues: 100 })]
+    const { id } = await one.create({})
+    const [mine, theirs] = [await loaded(one, id), await loaded(other, id)]
+    mine.data['mine'] = many((at) => at).slice(0, 60)
+    theirs.data['theirs'] = many((at) => at).slice(0, 60)
+    await one.save(mine)
+    await expect(other.save(theirs)).rejects.toMatchObject({ code: 'E_SESSION_TOO_LARGE' })
+    expect(Object.keys((await loaded(one, id)).data)).toEqual(['mine'])
+  })
+
+  test('is not counted by a codec that does not count', async () => {
+    const codec: Codec = { ...msgpackCodec, id: 200, encode: (value) => msgpackCodec.encode(value) }
+    const store = world().process({ maxSessionValues: 100, codec })
+    const { id } = await store.create({ list: many((at) => at) })
+    expect((await loaded(store, id)).data['list']).toHaveLength(MANY)
+  })
+})
+
+test('data of too many bytes is refused with the path of its largest part', async () => {
+  const store = world().process({ maxSessionBytes: 2_000 })
+  const carts = [{ note: 'x'.repeat(100) }, { note: 'x'.repeat(2_000), bytes: Buffer.alloc(500) }]
+  for (const size of [1, 10])
+    await expect(store.create({ carts, more: 'x'.repeat(1_500 * (size - 1)) })).rejects.toMatchObject({
+      code: 'E_SESSION_TOO_LARGE',
+      path: size === 1 ? 'data.carts[1].note' : 'data.more',
+    })
 })

@@ -104,8 +104,8 @@ export const byUser = <Data>(
   /** Writes the session that is to stay under another epoch. Nothing is done where it is not this user's, or is gone. */
   const restamp = async (locator: Locator, userId: string, userEpoch: number, call: Call): Promise<void> => {
     const keep = keeping(context)
-    const resolve: typeof keep = (current, basis) => {
-      const resolved = keep(current, basis)
+    const resolve: typeof keep = function* (current, basis) {
+      const resolved = yield* keep(current, basis)
       if (resolved.userId !== userId) throw destroyedMeanwhile() // for this user it is not there
       return resolved
     }

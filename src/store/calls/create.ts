@@ -16,6 +16,7 @@ import {
   storedSession,
   trusted,
 } from '../../session/transitions.js'
+import { isLarge, ownTurn } from '../../tools/turns.js'
 import { sleep } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
 import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
@@ -400,6 +401,7 @@ export const creatingHandles = <Data>({
 
   const make = async (id: string, creation: Creation): Promise<Handle<Data>> => {
     const { locator, wanted } = creation
+    if (isLarge(wanted)) await ownTurn()
     const { now, cachedLater } = await creations.create(creation)
     const handle = handles.give(new Handle(id, locator, wanted.value as Data, now, wanted.userId))
     if (cachedLater !== undefined) handles.beside(handle, 'place', () => cachedLater)

@@ -1,5 +1,6 @@
 import type { LoadOptions } from '../../contract/session-store.js'
 import { readerShouldFlush } from '../../session/decisions.js'
+import { isLarge, ownTurn } from '../../tools/turns.js'
 import type { Call } from './call.js'
 import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
@@ -32,6 +33,7 @@ export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>)
       if (found.because === 'absent') context.telemetry.count('unknownIds')
       return undefined
     }
+    if (isLarge(found.envelope)) await ownTurn()
     const handle = handles.open(id, locator, found)
     afterRead(handle, loadOptions)
     return handle

@@ -2,6 +2,7 @@ import type { Locator } from '../../contract/locator.js'
 import type { WriteOptions } from '../../contract/session-store.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
+import { inTurns } from '../../tools/turns.js'
 import { destroyedMeanwhile } from '../context.js'
 import type { Standing } from '../protocol/read.js'
 import { overwriting, wantedOf } from '../protocol/resolve.js'
@@ -19,7 +20,7 @@ export type Put<Data> = (id: string, data: Data, options: WriteOptions, call: Ca
 export const putting = <Data>(
   { context, customs, reads, writes, handles, queue }: CallParts<Data>,
   createUnder: CreateUnder<Data>,
-  { adopt }: Pick<Saving<Data>, 'adopt'>,
+  { adopting }: Pick<Saving<Data>, 'adopting'>,
 ): Put<Data> => {
   const { runtime, options } = context
 
@@ -59,7 +60,8 @@ export const putting = <Data>(
           return await writes.write({ locator, base: found, resolve, idleTtlMs, client, durable, tries, call })
         })
         const handle = handles.give(new Handle(id, locator, data, written.now, wanted.userId))
-        adopt(handle, wanted, written)
+        const adopted = inTurns(adopting(handle, wanted, written))
+        if (adopted instanceof Promise) await adopted
         return handle
       } catch (error) {
         // Somebody else created the session in between, so the next attempt writes over it.

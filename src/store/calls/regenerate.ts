@@ -23,6 +23,7 @@ import {
   type Write,
   type WriteStep,
 } from '../../session/transitions.js'
+import { inTurns } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Happened } from '../observed/audit.js'
@@ -288,7 +289,8 @@ export const regenerate = async (
     const standing = await reads.observeThawed(from, call)
     if (standing.state === 'none' || !isSameSession(standing.envelope, of))
       throw mayBeEnded ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
-    const resolved = resolve(standing.envelope, undefined)
+    const resolving = inTurns(resolve(standing.envelope, undefined))
+    const resolved = resolving instanceof Promise ? await resolving : resolving
     found = { old: standing.envelope, user: resolved.userId }
     if (options.policy.persistOn === 'identify' && standing.where === 'cache' && resolved.userId === undefined) {
       const isBelieved = standing.envelope.trustedAt >= cache.trustFrom(from.key)
@@ -390,7 +392,9 @@ export const regenerating = <Data>(
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
     const known = basisOf(handle, before)
-    const wanted = rebased(context, customs, { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] })
+    const change = { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] }
+    const rebasing = inTurns(rebased(context, customs, change))
+    const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)

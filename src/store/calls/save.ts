@@ -4,11 +4,13 @@ import { clientOf } from '../../session/client.js'
 import { type HeldVersion, heldVerdict } from '../../session/decisions.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import { asDurable, isUnflushed } from '../../session/transitions.js'
+import { atOnce, inTurns, type Steps } from '../../tools/turns.js'
 import { changesIdleTime } from '../idle-ttl.js'
 import type { LiveCopy } from '../protocol/read.js'
 import {
   type Change,
   carriedOver,
+  decoded,
   keeping,
   rebased,
   resolving,
@@ -42,8 +44,11 @@ export interface Saving<Data> {
   save(handle: Handle<Data>, options: SaveOptions, call: Call): Promise<SaveReport>
   /** Extends the session, in turn with the other calls of this handle. Does nothing where the session is gone. */
   touch(handle: Handle<Data>, idleTtlMs: GivenIdleTtl | undefined, call: Call): Promise<void>
-  /** Makes what was acknowledged what the handle takes for stored. Its data, its base and its user change together. */
-  adopt(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): void
+  /**
+   * Makes what was acknowledged what the handle takes for stored, in steps. Its data, its base and its user change
+   * together, in the last of them.
+   */
+  adopting(handle: Handle<Data>, wanted: Wanted, written: WriteResult, how?: Adoption): Steps<void>
   /** Gives what was found last in the tiers, after waiting for what runs in the background for this handle. */
   newestOf(handle: Handle<Data>): Promise<LiveCopy>
   viewOf(wanted: Wanted): Encoded
@@ -61,22 +66,27 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const viewOf = ({ data }: Wanted): Encoded => ({ codecId: context.values.codecId, data })
 
-  const adopt: Saving<Data>['adopt'] = (handle, wanted, written, how = {}) => {
+  const adopting: Saving<Data>['adopting'] = function* (handle, wanted, written, how = {}) {
     const { asked = wanted, isolated = false, isReplaced = false } = how
     const { stored, now, resolved, durability, writeId } = written
     const isDurable = durability === 'backend'
-    handle.anchor = isDurable ? stored : anchorAfter(handle, viewOf(wanted), stored)
+    const anchor = isDurable ? stored : yield* anchorAfter(handle, viewOf(wanted), stored)
+    // If no changes of others came in, the request's own object stays in place, as others may refer to it.
+    const isAsAsked = sameBytes(stored, viewOf(asked))
+    const staysInPlace = isolated || (isAsAsked && !(isReplaced && isGivenInstead(asked)))
+    const onto = staysInPlace ? undefined : yield* laterChanges(handle, asked)
+    // The request may change its data between two steps, so that from here on there is only one.
+    if (!staysInPlace) {
+      handle.data = (onto === undefined ? resolved.value : withChangesSince(onto, handle.data, resolved.value)) as Data
+      handle.replaced += 1
+    }
+    handle.anchor = anchor
     handle.unflushedWriteId = isDurable ? undefined : writeId
     handle.base = stored
     handle.userId = resolved.userId
     handle.newest = now
     handle.doubtful = []
-    // If no changes of others came in, the request's own object stays in place, as others may refer to it.
-    const isAsAsked = sameBytes(stored, viewOf(asked))
     handle.held = isAsAsked || !isolated ? undefined : viewOf(asked)
-    if (isolated || (isAsAsked && !(isReplaced && isGivenInstead(asked)))) return
-    handle.data = withLaterChanges(handle.data, asked, resolved.value) as Data
-    handle.replaced += 1
   }
 
   /** Whether `beforeSave` returned something in place of the data, which tells nothing about the changes of the request. */
@@ -86,21 +96,35 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
    * The anchor after a save that only the cache has: the old anchor, with the changes of others that the save merged
    * in, as those are not changes of this request.
    */
-  const anchorAfter = ({ anchor }: Handle<Data>, wanted: Encoded, stored: Encoded): Encoded => {
+  function* anchorAfter({ anchor }: Handle<Data>, wanted: Encoded, stored: Encoded): Steps<Encoded> {
     if (sameBytes(stored, wanted)) return anchor
-    const { codecId, decode, encode } = context.values
-    const merged = carriedOver(context, customs, decode(wanted), decode(stored), decode(anchor))
-    return merged === undefined ? stored : { codecId, data: encode(merged) }
+    const { codecId, encode } = context.values
+    const before = yield* decoded(context, wanted)
+    const after = yield* decoded(context, stored)
+    const onto = yield* decoded(context, anchor)
+    yield stored.data.length
+    const merged = yield* carriedOver(context, customs, before, after, onto)
+    if (merged === undefined) return stored
+    yield stored.data.length
+    return { codecId, data: encode(merged) }
+  }
+
+  /**
+   * Whether the request has changed its data since it called `save`: a copy of the data as it was then, or `undefined`
+   * where it has not.
+   */
+  function* laterChanges(handle: Handle<Data>, asked: Wanted): Steps<{ readonly before: unknown } | undefined> {
+    if (isGivenInstead(asked)) return undefined
+    yield asked.data.length
+    if (isAs(handle.data, viewOf(asked))) return undefined
+    const before = yield* decoded(context, viewOf(asked))
+    yield asked.data.length
+    return { before }
   }
 
   /** What is stored, with the changes that the request has made since it called `save`. */
-  const withLaterChanges = (held: Data, wanted: Wanted, stored: unknown): unknown => {
-    if (isGivenInstead(wanted)) return stored
-    const asked = viewOf(wanted)
-    return isAs(held, asked)
-      ? stored
-      : (carriedOver(context, customs, context.values.decode(asked), held, stored) ?? stored)
-  }
+  const withChangesSince = ({ before }: { readonly before: unknown }, held: Data, stored: unknown): unknown =>
+    atOnce(carriedOver(context, customs, before, held, stored)) ?? stored
 
   const isAs = (data: Data, view: Encoded): boolean => {
     try {
@@ -153,7 +177,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       mine.isStored = true
       return report
     }
-    const wanted = rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys })
+    const rebasing = inTurns(rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys }))
+    const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const change = { basis: base, basisUser: userId, wanted, unmergedKeys }
     const isReplaced = handle.replaced !== mine.replaced
     const how = { asked: handle.held === undefined ? wanted : asked, isolated, isReplaced }
@@ -165,7 +190,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const resolve = withWhatWasLost(handle, change, { durable, proves: false })
     const written = await writeOf(handle, viewOf(wanted), { base: newest, resolve, idleTtlMs, durable, call })
     mine.isStored = true
-    adopt(handle, wanted, written, how)
+    const adopted = inTurns(adopting(handle, wanted, written, how))
+    if (adopted instanceof Promise) await adopted
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
   }
 
@@ -210,15 +236,15 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const held = heldBy(handle)
     const { base, anchor } = handle
     if (held === undefined || sameBytes(base, anchor)) return resolve
-    return (current, newerBasis) => {
+    return function* (current, newerBasis) {
       const verdict = newerBasis === undefined ? heldVerdict(current, held) : 'in'
       if (verdict === 'cannot tell' && durable) throw unknownOutcome()
-      if (verdict !== 'not in') return resolve(current, newerBasis)
-      const back = restored(context, customs, { anchor, held: base, current })
+      if (verdict !== 'not in') return yield* resolve(current, newerBasis)
+      const back = yield* restored(context, customs, { anchor, held: base, current })
       const isAllowed = customs.conflict !== 'reject' || sameBytes(current, anchor)
       if (proves && (back?.whole !== true || !isAllowed)) throw lostMeanwhile()
-      if (back === undefined || !isAllowed) return resolve(current, undefined)
-      return { ...resolve({ ...current, ...back.view }, undefined), isRestored: true }
+      if (back === undefined || !isAllowed) return yield* resolve(current, undefined)
+      return { ...(yield* resolve({ ...current, ...back.view }, undefined)), isRestored: true }
     }
   }
 
@@ -250,7 +276,8 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const resolve = withWhatWasLost(handle, change, { durable: true, proves: true })
     const intent = { base: undefined, resolve, idleTtlMs: undefined, durable: true, call }
     const written = await writeOf(handle, viewOf(change.wanted), intent)
-    adopt(handle, change.wanted, written, how)
+    const adopted = inTurns(adopting(handle, change.wanted, written, how))
+    if (adopted instanceof Promise) await adopted
     return { changed: false, merged: !sameBytes(written.stored, viewOf(how.asked)), durability: 'backend' }
   }
 
@@ -282,7 +309,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
       const given = givenIdleTtl(idleTtlMs, context.options)
       return handle.inTurn(() => touchInTurn(handle, given, call))
     },
-    adopt,
+    adopting,
     newestOf,
     viewOf,
   }

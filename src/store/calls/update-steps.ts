@@ -1,6 +1,7 @@
 import { isSessionStoreError } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
 import { sameBytes } from '../../session/sameness.js'
+import { inTurns, isLarge, ownTurn } from '../../tools/turns.js'
 import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
 import { Handle } from './handle.js'
@@ -19,7 +20,7 @@ const LONGEST_CHANGE_MS = 1_000
 export const updateSteps = <Data>(
   { context, customs, writes, handles }: CallParts<Data>,
   load: Load<Data>,
-  { adopt, newestOf, viewOf }: Pick<Saving<Data>, 'adopt' | 'newestOf' | 'viewOf'>,
+  { adopting, newestOf, viewOf }: Pick<Saving<Data>, 'adopting' | 'newestOf' | 'viewOf'>,
 ): UpdateSteps<Data> => {
   const { runtime, options, values } = context
   return {
@@ -28,6 +29,7 @@ export const updateSteps = <Data>(
     write: async (handle, { durable = false, idleTtlMs: asked, client: info }, tries, call) => {
       const idleTtlMs = givenIdleTtl(asked, options)
       const client = info && clientOf(info)
+      if (isLarge(handle.base)) await ownTurn()
       const wanted = wantedOf(context, customs, handle.data)
       const newest = await newestOf(handle)
       const { locator, base, userId } = handle
@@ -35,11 +37,9 @@ export const updateSteps = <Data>(
       const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
       const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
-        adopt(
-          handle,
-          wanted,
-          await writes.write({ locator, base: newest, resolve, idleTtlMs, client, durable, tries, call }),
-        )
+        const intent = { locator, base: newest, resolve, idleTtlMs, client, durable, tries, call }
+        const adopted = inTurns(adopting(handle, wanted, await writes.write(intent)))
+        if (adopted instanceof Promise) await adopted
         return true
       } catch (error) {
         if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false
@@ -47,14 +47,15 @@ export const updateSteps = <Data>(
       }
     },
     fresh: (handle) => values.decode(handle.base) as Data,
-    copyOf: (handle) => {
-      const { id, locator, newest, base } = handle
-      const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, newest, handle.userId))
-      copy.base = base
-      copy.anchor = handle.anchor
-      copy.unflushedWriteId = handle.unflushedWriteId
-      return copy
-    },
+    copierOf:
+      ({ id, locator, newest, base, anchor, unflushedWriteId, userId }) =>
+      () => {
+        const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, newest, userId))
+        copy.base = base
+        copy.anchor = anchor
+        copy.unflushedWriteId = unflushedWriteId
+        return copy
+      },
     maxAttempts: options.maxAttempts,
     patienceMs: Math.min(LONGEST_CHANGE_MS, options.deadlineMs / 4),
   }

@@ -1,6 +1,7 @@
 import type { WriteOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { isLarge, ownTurn } from '../../tools/turns.js'
 import { within } from '../../tools/waiting.js'
 import { noTries, type Tries } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -17,8 +18,11 @@ export interface UpdateSteps<Data> {
   readonly write: (handle: Handle<Data>, options: WriteOptions, tries: Tries, call: Call) => Promise<boolean>
   /** Gives a new copy of the data as it was loaded. */
   readonly fresh: (handle: Handle<Data>) => Data
-  /** Gives the same session in another handle, with its own copy of the data. */
-  readonly copyOf: (handle: Handle<Data>) => Handle<Data>
+  /**
+   * Gives a function that makes further handles of the same session, each with its own copy of the data, as the session
+   * is known now.
+   */
+  readonly copierOf: (handle: Handle<Data>) => () => Handle<Data>
   readonly maxAttempts: number
   /** How long a change may take before other changes of the session no longer wait for it, in ms. */
   readonly patienceMs: number
@@ -84,7 +88,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
         removeLate(round)
         if (round.length === 0) return
         if (await steps.write(handle, together(round), tries, earliestOf(round))) {
-          for (const [at, { resolve }] of round.entries()) resolve(at === 0 ? handle : steps.copyOf(handle))
+          await answer(handle, round)
           return
         }
       } catch (error) {
@@ -95,6 +99,15 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
       }
     }
     throw tooOften(steps.maxAttempts, tries)
+  }
+
+  /** Gives each caller of a round a handle of its own. */
+  const answer = async (handle: Handle<Data>, round: readonly Waiting<Data>[]): Promise<void> => {
+    const copy = steps.copierOf(handle)
+    for (const [at, { resolve }] of round.entries()) {
+      if (at > 0 && isLarge(handle.base)) await ownTurn()
+      resolve(at === 0 ? handle : copy())
+    }
   }
 
   /**
@@ -118,6 +131,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     for (let index = 0; index < round.length; index += 1) {
       const waiting = round[index]
       if (waiting === undefined) continue
+      if (isLarge(handle.base)) await ownTurn()
       const stay = await apply(id, handle, waiting)
       if (stay) continue
       round.splice(index, 1)
@@ -150,7 +164,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
         return true
       }
       // The change goes on with the object that it was given, and the others get another one.
-      const own = steps.copyOf(handle)
+      const own = steps.copierOf(handle)()
       own.data = handle.data
       void runAlone(id, waiting, { handle: own, was, changing })
     } catch (error) {

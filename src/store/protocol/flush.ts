@@ -14,6 +14,7 @@ import {
 } from '../../session/decisions.js'
 import { isAlone, isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { confirmed, flushGuard, isUnflushed, offered, storedSession } from '../../session/transitions.js'
+import { isLarge, ownTurn } from '../../tools/turns.js'
 import { jittered, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf, userOfEnvelope } from '../context.js'
@@ -179,6 +180,7 @@ export const flushing = (context: Context): Flushing => {
     envelope: LiveEnvelope,
     reason: FlushReason,
   ): Promise<{ readonly verdict: FlushVerdict; readonly backendToken: BackendToken }> => {
+    if (isLarge(envelope)) await ownTurn()
     const session = storedSession(envelope, userOfEnvelope(context, envelope), options.timings)
     if (neverDurable(envelope)) {
       const outcome = await backend.insert(locator, session, reason, {

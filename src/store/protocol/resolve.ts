@@ -1,7 +1,8 @@
 import { isSessionStoreError, SessionStoreError } from '../../errors.js'
-import { keysRead, type MergeOutcome, mergeThreeWay } from '../../session/merge.js'
+import { keysRead, type MergeOutcome, mergingThreeWay } from '../../session/merge.js'
 import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
+import type { Steps } from '../../tools/turns.js'
 import type { Conflict, ConflictSides } from '../conflict.js'
 import type { Context } from '../context.js'
 import type { StoreOptions } from '../options.js'
@@ -27,26 +28,40 @@ const MEASURED = 4
 /**
  * Encodes the data as the tiers shall keep it.
  *
- * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes`
+ * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes` or
+ *   `maxSessionValues`
  */
-const encoded = ({ values, options: { maxSessionBytes } }: Context, value: unknown): Uint8Array => {
-  const tooLarge = (got: string): SessionStoreError =>
-    new SessionStoreError(
+const encoded = ({ values, options: { maxSessionBytes, maxSessionValues } }: Context, value: unknown): Uint8Array => {
+  const tooLarge = (limit: string, got: string, by: 'values' | 'bytes'): SessionStoreError => {
+    const { path, place } = values.largestPart(value, by)
+    const where =
+      place === '' ? 'the data itself' : `by positions from 0, ${place}; \`path\` of this error has the names`
+    return new SessionStoreError(
       'E_SESSION_TOO_LARGE',
-      `Expected session data of at most ${maxSessionBytes} bytes (maxSessionBytes), got ${got}`,
-      { applied: 'no' },
+      `Expected session data of at most ${limit}, got ${got}: store less, and large things elsewhere under an id (the largest part: ${where})`,
+      { path, applied: 'no' },
     )
+  }
   // Data that is not far above the limit is encoded all the same, so that the error can name its size.
   const maxBytes = MEASURED * maxSessionBytes
   let data: Uint8Array
   try {
-    data = values.encode(value, maxBytes)
+    data = values.encode(value, { maxBytes, maxValues: maxSessionValues })
   } catch (error) {
     if (!isSessionStoreError(error, 'E_SESSION_TOO_LARGE')) throw error
-    throw tooLarge(`more than ${maxBytes}, counting an object once for each place that refers to it`)
+    const { size } = values.largestPart(value, 'values')
+    // Each value has a byte at least, so that the codec may have met the other limit first.
+    const holdsTooMany = maxSessionValues < maxBytes && size > maxSessionValues + 1
+    throw holdsTooMany
+      ? tooLarge(`${maxSessionValues} values (maxSessionValues)`, `at least ${size - 1}`, 'values')
+      : tooLarge(
+          `${maxSessionBytes} bytes (maxSessionBytes)`,
+          `more than ${maxBytes}, counting an object once for each place that refers to it`,
+          'bytes',
+        )
   }
   if (data.length <= maxSessionBytes) return data
-  throw tooLarge(String(data.length))
+  throw tooLarge(`${maxSessionBytes} bytes (maxSessionBytes)`, String(data.length), 'bytes')
 }
 
 /**
@@ -82,19 +97,25 @@ export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, 
 /** How a write decides what to store when it sees what stands; see `WriteIntent`. */
 type Resolve = WriteIntent['resolve']
 
+/** Decodes what a tier has, as a step of its own. */
+export function* decoded({ values }: Context, view: Encoded): Steps<unknown> {
+  yield view.data.length
+  return values.decode(view)
+}
+
 /** Stores what is wanted over whatever stands there. */
-export const overwriting =
-  (context: Context, wanted: Wanted): Resolve =>
-  (current) => ({
-    ...wanted,
-    userChanged: wanted.userId !== context.values.userOf(context.values.decode(current)),
-  })
+export const overwriting = (context: Context, wanted: Wanted): Resolve =>
+  function* (current) {
+    const standing = yield* decoded(context, current)
+    return { ...wanted, userChanged: wanted.userId !== context.values.userOf(standing) }
+  }
 
 /** Stores what stands there as it is. This is for a change of the header alone. */
-export const keeping =
-  ({ values }: Context): Resolve =>
-  (current) => {
-    const value = values.decode(current)
+export const keeping = (context: Context): Resolve =>
+  function* (current) {
+    const { values } = context
+    const value = yield* decoded(context, current)
+    yield current.data.length
     return { data: values.encode(value), value, userId: values.userOf(value), userChanged: false }
   }
 
@@ -112,31 +133,35 @@ export interface Change {
  * Stores what is wanted, if the copy that the request knew still stands. Where another request has stored something
  * else meanwhile, the conflict policy decides.
  */
-export const resolving =
-  <Data>(context: Context, customs: Customs<Data>, { basis, basisUser, wanted, unmergedKeys }: Change): Resolve =>
-  (current, newerBasis) => {
+export const resolving = <Data>(
+  context: Context,
+  customs: Customs<Data>,
+  { basis, basisUser, wanted, unmergedKeys }: Change,
+): Resolve =>
+  function* (current, newerBasis) {
     const { values, telemetry } = context
-    const userOfView = (view: Encoded): string | undefined => values.userOf(values.decode(view))
     const known = newerBasis ?? basis
-    const knownUser = newerBasis === undefined ? basisUser : userOfView(newerBasis)
+    const knownUser = newerBasis === undefined ? basisUser : values.userOf(yield* decoded(context, newerBasis))
     if (sameBytes(current, known)) return { ...wanted, userChanged: wanted.userId !== knownUser }
     const { conflict } = customs
-    const currentUser = userOfView(current)
-    if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
     const mine: Encoded = { codecId: values.codecId, data: wanted.data }
     const isStored = sameBytes(current, mine)
     // Under `reject`, what stands was stored by another request, unless an earlier save of the same handle turned out
     // to be in.
     const isOneChange = conflict === 'reject' ? newerBasis !== undefined : !combines(rulesOf(conflict))
-    if (isStored && isOneChange) return { ...wanted, userChanged: false }
+    if (isStored && isOneChange && conflict !== 'overwrite') return { ...wanted, userChanged: false }
     if (conflict === 'reject') throw conflicted('another request changed it')
+    const standing = yield* decoded(context, current)
+    const currentUser = values.userOf(standing)
+    if (conflict === 'overwrite') return { ...wanted, userChanged: wanted.userId !== currentUser }
     // The data of one user must not be merged into the session of another.
     if (!isStored && (wanted.userId !== knownUser || currentUser !== knownUser)) throw conflicted('its user changed')
 
     const descends = newerBasis === undefined
-    const merged = decided(context, customs, { base: known, mine, current }, { unmergedKeys, descends })
+    const merged = yield* decided(context, customs, { base: known, mine, standing }, { unmergedKeys, descends })
     telemetry.count('merges')
     const userId = values.userOf(merged)
+    yield current.data.length
     return { data: encoded(context, merged), value: merged, userId, userChanged: userId !== currentUser }
   }
 
@@ -145,15 +170,19 @@ export const resolving =
  * `held`. A key that others have changed since then keeps their change, as it came later; then `whole` is false. Gives
  * `undefined` where the data is no plain object, or where the session is another user's by now.
  */
-export const restored = <Data>(
+export function* restored<Data>(
   context: Context,
   customs: Customs<Data>,
   { anchor, held, current }: { readonly anchor: Encoded; readonly held: Encoded; readonly current: Encoded },
-): { readonly view: Encoded; readonly whole: boolean } | undefined => {
+): Steps<{ readonly view: Encoded; readonly whole: boolean } | undefined> {
   const { values } = context
-  const theirs = values.decode(current)
-  const merged = carried(context, customs, values.decode(anchor), theirs, values.decode(held))
+  const theirs = yield* decoded(context, current)
+  const before = yield* decoded(context, anchor)
+  const after = yield* decoded(context, held)
+  yield current.data.length
+  const merged = yield* carried(context, customs, before, theirs, after)
   if (merged.outcome === 'conflict' || values.userOf(merged.data) !== values.userOf(theirs)) return undefined
+  yield current.data.length
   return { view: { codecId: values.codecId, data: values.encode(merged.data) }, whole: merged.isWhole }
 }
 
@@ -161,14 +190,14 @@ export const restored = <Data>(
  * Makes the changes from `before` to `after` to another copy, `onto`. Gives `undefined` where the data is no plain
  * object, as its parts cannot be compared then.
  */
-export const carriedOver = <Data>(
+export function* carriedOver<Data>(
   context: Context,
   customs: Customs<Data>,
   before: unknown,
   after: unknown,
   onto: unknown,
-): unknown => {
-  const merged = carried(context, customs, before, after, onto)
+): Steps<unknown> {
+  const merged = yield* carried(context, customs, before, after, onto)
   return merged.outcome === 'conflict' ? undefined : merged.data
 }
 
@@ -180,9 +209,9 @@ const carried = <Data>(
   before: unknown,
   after: unknown,
   onto: unknown,
-): MergeOutcome => {
+): Steps<MergeOutcome> => {
   const exceptions = { unmergedKeys: NONE, deletionWinsKeys: NONE }
-  return mergeThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
+  return mergingThreeWay(before, after, onto, { sameness, rules: rulesOf(conflict), ...exceptions, descends: false })
 }
 
 /** The rules by which parts of the data are merged. A policy that has no rules merges key by key. */
@@ -195,13 +224,13 @@ interface Terms {
   readonly descends: boolean
 }
 
-const merge = <Data>(
+function* merge<Data>(
   { values: { sameness } }: Context,
   { identify, conflict }: Customs<Data>,
   { base, mine, current }: ConflictSides<Data>,
   { unmergedKeys, descends }: Terms,
-): unknown => {
-  const merged = mergeThreeWay(base, mine, current, {
+): Steps<unknown> {
+  const merged = yield* mergingThreeWay(base, mine, current, {
     sameness,
     rules: rulesOf(conflict),
     unmergedKeys: new Set(unmergedKeys),
@@ -216,36 +245,44 @@ const merge = <Data>(
  * What a request wants to be stored over `onto`. The request knows `basis`. If an earlier save of the same handle
  * merged in changes of others, `basis` lacks them, and storing the data as the request holds it would undo them.
  */
-export const rebased = <Data>(
+export function* rebased<Data>(
   context: Context,
   customs: Customs<Data>,
   { basis, wanted, onto, unmergedKeys }: Omit<Change, 'basisUser'> & { readonly onto: Encoded },
-): Wanted => {
+): Steps<Wanted> {
   if (sameBytes(basis, onto) || customs.conflict === 'overwrite') return wanted
   const { values } = context
   const mine: Encoded = { codecId: values.codecId, data: wanted.data }
-  const sides = { base: basis, mine, current: onto }
-  const value = decided(context, customs, sides, { unmergedKeys, descends: false })
+  const sides = { base: basis, mine, standing: yield* decoded(context, onto) }
+  const value = yield* decided(context, customs, sides, { unmergedKeys, descends: false })
   const source = wanted.source === wanted.value ? value : wanted.source
+  yield onto.data.length
   return { data: encoded(context, value), value, source, userId: values.userOf(value) }
 }
 
-/** Makes one change of two: by the conflict function of the application where there is one, or else by merging. */
-const decided = <Data>(
+/**
+ * Makes one change of two: by the conflict function of the application where there is one, or else by merging.
+ *
+ * @param standing a copy of what stands, which nobody else has
+ */
+function* decided<Data>(
   context: Context,
   customs: Customs<Data>,
-  views: { readonly [Side in keyof ConflictSides<Data>]: Encoded },
+  { base, mine, standing }: { readonly base: Encoded; readonly mine: Encoded; readonly standing: unknown },
   terms: Terms,
-): unknown => {
-  const { values } = context
+): Steps<unknown> {
   // The copies are made anew each time. A conflict function may change what it is given, and that must not reach the
   // data that the request holds, nor what is stored.
-  const copyOf = (view: Encoded): Data => values.decode(view) as Data
-  const sides = { base: copyOf(views.base), mine: copyOf(views.mine), current: copyOf(views.current) }
+  const sides: ConflictSides<Data> = {
+    base: (yield* decoded(context, base)) as Data,
+    mine: (yield* decoded(context, mine)) as Data,
+    current: standing as Data,
+  }
+  yield Math.max(base.data.length, mine.data.length)
   const { conflict } = customs
-  if (typeof conflict !== 'function') return merge(context, customs, sides, terms)
-  const { mine } = sides
-  return givenBy('conflict', conflict(sides), mine)
+  if (typeof conflict !== 'function') return yield* merge(context, customs, sides, terms)
+  const own = sides.mine
+  return givenBy('conflict', conflict(sides), own)
 }
 
 const conflicted = (why: string): SessionStoreError =>

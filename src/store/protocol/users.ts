@@ -4,6 +4,7 @@ import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import type { LiveEnvelope } from '../../session/envelope.js'
 import { type Living, type SeatLimit, seatFor, underWay } from '../../session/seats.js'
 import type { Identification } from '../../session/transitions.js'
+import { isLarge, ownTurn } from '../../tools/turns.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, rowOf, userOfEnvelope } from '../context.js'
@@ -192,6 +193,7 @@ const livingOf = async (context: Context, { user, record, call }: Look): Promise
  * Rejects if the backend cannot be asked; then nobody knows, and nobody may be served.
  */
 export const isProved = async (context: Context, locator: Locator, envelope: LiveEnvelope): Promise<boolean> => {
+  if (isLarge(envelope)) await ownTurn()
   const userId = userOfEnvelope(context, envelope)
   if (userId === undefined || !context.backend.knowsUsers) return true
   const { record } = await context.backend.readUser(userAt(context, userId))

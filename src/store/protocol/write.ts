@@ -27,6 +27,7 @@ import {
   type Write,
   written,
 } from '../../session/transitions.js'
+import { inTurns, isLarge, ownTurn, type Steps } from '../../tools/turns.js'
 import { type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName, userOfEnvelope } from '../context.js'
@@ -100,11 +101,11 @@ export interface WriteIntent {
    */
   readonly of?: Pick<LiveEnvelope, 'createdAt'> | undefined
   /**
-   * Decides what to store. It is called again whenever something else stands there, and what it throws is what the
+   * Decides what to store, in steps. It is called again whenever something else stands there, and what it throws is what the
    * write rejects with. `basis` is given where an earlier save of the same handle rejected and turns out to be in: it
    * is the data that the request held then.
    */
-  readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Resolved
+  readonly resolve: (current: LiveEnvelope, basis: Encoded | undefined) => Steps<Resolved>
   /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
   readonly idleTtlMs: GivenIdleTtl | undefined
   readonly durable: boolean
@@ -200,7 +201,10 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
       }
       const { basis, missing } = earlierSaves(intent, found)
       if (await mayBeDead(locator, found, missing)) continue
-      const resolved = intent.resolve(found.envelope, basis)
+      const resolving = inTurns(intent.resolve(found.envelope, basis))
+      const resolved = resolving instanceof Promise ? await resolving : resolving
+      // What was just encoded is copied and summed up once more on its way into a tier.
+      if (isLarge(resolved)) await ownTurn()
       call.refuseIfLate()
       if (resolved.userChanged && audit.isHeard())
         tries.replaces = { base: found.envelope, user: userOfEnvelope(context, found.envelope), by: resolved.userId }
@@ -372,8 +376,9 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
 
   /** Ends a write that is in what stands already: only its acknowledgement is missing. */
   const endWithWhatStands = async (intent: WriteIntent, found: LiveCopy): Promise<Ended | 'again'> => {
-    const value = context.values.decode(found.envelope)
     const { data } = found.envelope
+    if (isLarge(found.envelope)) await ownTurn()
+    const value = context.values.decode(found.envelope)
     const userChanged = intent.tries.doubt?.userChanged === true
     const resolved: Resolved = { data, value, userId: context.values.userOf(value), userChanged }
     if (found.where === 'cache') return await flushAndAcknowledge(intent, found, resolved, 'bypass')
