@@ -58,6 +58,13 @@ const keepReachable = (from: string, to: string): void => {
   for (const entry of entries) keep(entry)
 }
 
+/** Indents by tabs, in longer lines: packed, that is three in a hundred less, and a stack still reads like the source. */
+const shorten = async (): Promise<void> => {
+  const biome = join(root, 'node_modules/@biomejs/biome/bin/biome')
+  const args = ['format', '--write', '--config-path=scripts/dist.json', 'dist']
+  await promisify(execFile)(process.execPath, [biome, ...args], { cwd: root })
+}
+
 const write = (path: string, text: string): void => {
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, text)
@@ -84,6 +91,7 @@ const main = async (): Promise<void> => {
     const up = posix.relative(posix.dirname(entry), '.') || '.'
     write(join(dist, `${entry}.d.ts`), `export * from '${up}/types/${entry}.cjs'\n`)
   }
+  await shorten()
 }
 
 await main()

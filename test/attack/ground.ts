@@ -12,6 +12,7 @@ import type { Backend } from '../../src/contract/backend.js'
 import type { FrontCache } from '../../src/contract/front-cache.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
+import { systemRuntime } from '../../src/runtime.js'
 import { locate } from '../../src/session/key.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import type { SealingOptions } from '../../src/store/sealing.js'
@@ -119,7 +120,7 @@ export const groundOn = (
       return found === undefined ? undefined : Buffer.from(found.value)
     },
     plant: async (id, bytes, of) => {
-      await raw.set(keyOf(id, of), bytes, Date.now() + 600_000)
+      await raw.set(keyOf(id, of), bytes, systemRuntime.now() + 600_000)
     },
     removeEntry: async (id) => {
       const found = await raw.get(keyOf(id))

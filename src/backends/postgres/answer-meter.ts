@@ -148,3 +148,11 @@ export class AnswerMeter {
     return there.length
   }
 }
+
+/** Who counts the answers that come over a connection. */
+export interface Metered {
+  /** The next answer may have so much. Without a bound none is awaited any more. */
+  expect(bound?: AnswerBound): void
+  /** Why the connection was ended by whoever counts: pg may tell of something that went wrong before. */
+  readonly unread: UnreadAnswer | undefined
+}

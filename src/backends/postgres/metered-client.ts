@@ -1,7 +1,15 @@
 /** How the answers on pg's connections are held against what they may have, and the connection ended where they have more. */
 import type { Readable } from 'node:stream'
 import { Client, type ClientConfig } from 'pg'
-import { type AnswerBound, AnswerMeter, boundOf, tooMuch, UnreadAnswer, unreadable } from './answer-meter.js'
+import {
+  type AnswerBound,
+  AnswerMeter,
+  boundOf,
+  type Metered,
+  tooMuch,
+  UnreadAnswer,
+  unreadable,
+} from './answer-meter.js'
 
 /** What pg reads a connection by: it listens to `data` and `end`. */
 interface Source {
@@ -11,14 +19,6 @@ interface Source {
 /** The part of pg's connection that is used. It begins to read a stream when it is given one, at the end of TLS if need be. */
 interface PgConnection {
   attachListeners(stream: Source): void
-}
-
-/** Who counts the answers that come over a connection. */
-export interface Metered {
-  /** The next answer may have so much. Without a bound none is awaited any more. */
-  expect(bound?: AnswerBound): void
-  /** Why the connection was ended by whoever counts: pg may tell of something that went wrong before. */
-  readonly unread: UnreadAnswer | undefined
 }
 
 /**

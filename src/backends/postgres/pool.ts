@@ -1,8 +1,9 @@
 import { Pool } from 'pg'
 import type { Runtime } from '../../contract/time.js'
 import { invalidOption, SessionStoreError } from '../../errors.js'
+import type { Metered } from './answer-meter.js'
 import { type ConnectionString, isHost, readConnectionString } from './connection-string.js'
-import { type Metered, MeteredClient, meteredByBytes } from './metered-client.js'
+import { MeteredClient, meteredByBytes } from './metered-client.js'
 import type { OwnPoolOptions } from './own-pool.js'
 import type { ValueTypes } from './types.js'
 

@@ -59,7 +59,7 @@ const makes: Plants = (ground, { id }) =>
     live({
       data: Buffer.from('{"balance":99}'),
       codecId: 2,
-      createdAt: Date.now() - 1_000,
+      createdAt: systemRuntime.now() - 1_000,
       expiresAt: FAR,
       absoluteExpiresAt: FAR,
     }),

@@ -7,6 +7,7 @@ import { NonstickStore } from '../../../src/adapters/express.js'
 import { postgres } from '../../../src/backends/postgres/index.js'
 import { memcached } from '../../../src/caches/memcached/index.js'
 import type { FrontCache } from '../../../src/contract/front-cache.js'
+import { systemRuntime } from '../../../src/runtime.js'
 import { Authority } from '../../support/certificates.js'
 import { held, type Row } from '../attempt.js'
 import type { Data, Ground } from '../ground.js'
@@ -88,7 +89,7 @@ const pretends = async (ground: Ground, isVerified: boolean): Promise<boolean> =
   const tls = isVerified ? { ca: trusted.ca } : { rejectUnauthorized: false }
   const cache = memcached({ servers: `127.0.0.1:${port}`, tls, operationTimeoutMs: 1_000 })
   ground.afterwards(() => cache.close())
-  await cache.set('attack', Buffer.from('number 4711'), Date.now() + 60_000).catch(() => {})
+  await cache.set('attack', Buffer.from('number 4711'), systemRuntime.now() + 60_000).catch(() => {})
   return Buffer.concat(heard).length > 0
 }
 
