@@ -85,13 +85,8 @@ const countIn = ({ counts }: Look, value: unknown): number => {
   if (Array.isArray(value)) return value.length
   if (value instanceof Map) return 2 * value.size
   if (value instanceof Set) return value.size
-  let count = counts.get(value)
-  if (count === undefined) {
-    count = 0
-    // This takes half as long as to make a list of the keys.
-    for (const key in value) if (Object.hasOwn(value, key)) count += 1
-    counts.set(value, count)
-  }
+  const count = counts.get(value) ?? Object.keys(value).length
+  counts.set(value, count)
   return count
 }
 
