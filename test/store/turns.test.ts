@@ -57,11 +57,19 @@ const SHAPES: readonly (readonly [what: string, data: () => Data])[] = [
 
 const WRITERS = 30
 
+const DEADLINE_MS = 600_000
+
 /** Two processes of a store with a large session, and what counts the work of their codec. */
 const withLarge = async (data: Data) => {
   const here = world()
   const { codec, mostIn } = countingCodec()
-  const options = { codec, maxAttempts: 200, identify: ({ user }: Data) => user as string | undefined }
+  // On a busy machine a deadline must not end what is only counted here.
+  const options = {
+    codec,
+    deadlineMs: DEADLINE_MS,
+    maxAttempts: 200,
+    identify: ({ user }: Data) => user as string | undefined,
+  }
   const [one, other] = [here.process(options), here.process(options)]
   const { id } = await one.create(data)
   await settled()
@@ -105,7 +113,8 @@ test('a part that three requests have changed is merged with two pieces of work 
   for (const conflict of ['merge', 'deep'] as const) {
     const { process } = world()
     const { codec, mostIn } = countingCodec()
-    const [one, other] = [process({ codec, conflict }), process({ codec, conflict })]
+    const options = { codec, conflict, deadlineMs: DEADLINE_MS }
+    const [one, other] = [process(options), process(options)]
     const { id } = await one.create({ map: map() })
     await settled()
     const [mine, theirs] = [await loaded(one, id), await loaded(other, id)]
@@ -221,7 +230,7 @@ describe('the turns between the steps of a save', () => {
     const late = other.save(third)
     late.catch(() => {})
     await new Promise((resolve) => setImmediate(resolve))
-    runtime.advance(20_000)
+    runtime.advance(DEADLINE_MS)
     await expectCode(late, 'E_SESSION_UNAVAILABLE')
     await settled()
     expect((await loaded(one, id)).data).toEqual({ text: TEXT, theirs: 1 })
