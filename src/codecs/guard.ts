@@ -62,7 +62,7 @@ export const examine = (value: unknown, dialect: Dialect, limits: Partial<Encode
   const walk = newWalk(dialect, limits)
   let fine: boolean
   try {
-    // A text is charged for when it has been met, so the last one is only noticed here.
+    // Keys and bigints are charged for when they have been met, so that the last of them is only noticed here.
     fine = visit(walk, value, 0) && hasRoom(walk)
   } catch (cause) {
     throw refused(UNREADABLE, [], cause)
@@ -125,6 +125,7 @@ const visit = (walk: Walk, value: unknown, depth: number): boolean => {
   switch (typeof value) {
     case 'string':
       count(walk, value.length)
+      if (!hasRoom(walk)) return false
       if (!walk.json && isUnusualText(value)) walk.unusual = true
       return true
     case 'number':

@@ -27,6 +27,8 @@ interface Child {
 interface Look {
   readonly by: Measure
   left: number
+  /** How many values stand in each object that was met: to list the keys of a huge one takes long. */
+  readonly counts: Map<object, number>
 }
 
 /**
@@ -37,7 +39,7 @@ export const largestPart = (data: unknown, by: Measure): LargestPart => {
   const steps: Step[] = []
   let size = 0
   try {
-    const look: Look = { by, left: LOOKED_AT }
+    const look: Look = { by, left: LOOKED_AT, counts: new Map() }
     let around = sizeOf(look, data)
     size = around
     for (let part = heaviestIn(look, data); part !== undefined; part = heaviestIn(look, part.value)) {
@@ -52,11 +54,11 @@ export const largestPart = (data: unknown, by: Measure): LargestPart => {
 }
 
 const heaviestIn = (look: Look, value: unknown): (Child & { readonly size: number }) | undefined => {
-  if (countIn(value) > look.left) return undefined
+  if (countIn(look, value) > look.left) return undefined
   let heaviest: (Child & { readonly size: number }) | undefined
   for (const child of childrenOf(value)) {
     const size = sizeOf(look, child.value)
-    if (look.by === 'values' && countIn(child.value) === 0) continue
+    if (look.by === 'values' && countIn(look, child.value) === 0) continue
     if (size > (heaviest?.size ?? 0)) heaviest = { ...child, size }
   }
   return heaviest
@@ -65,7 +67,7 @@ const heaviestIn = (look: Look, value: unknown): (Child & { readonly size: numbe
 /** How large a value is, what stands in it included. */
 const sizeOf = (look: Look, value: unknown, depth = 0): number => {
   look.left -= 1
-  const count = countIn(value)
+  const count = countIn(look, value)
   if (count > look.left || depth > DEEPEST) return count + 1
   let size = look.by === 'values' ? 1 : bytesOf(value)
   for (const child of childrenOf(value)) size += sizeOf(look, child.value, depth + 1)
@@ -73,16 +75,19 @@ const sizeOf = (look: Look, value: unknown, depth = 0): number => {
 }
 
 const bytesOf = (value: unknown): number => {
-  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (typeof value === 'string') return value.length
   return ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? value.byteLength : 1
 }
 
 /** How many values stand in a value directly: the elements of an array, or the keys and values of a Map. */
-const countIn = (value: unknown): number => {
+const countIn = ({ counts }: Look, value: unknown): number => {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return 0
   if (Array.isArray(value)) return value.length
   if (value instanceof Map) return 2 * value.size
-  return value instanceof Set ? value.size : Object.keys(value).length
+  if (value instanceof Set) return value.size
+  const count = counts.get(value) ?? Object.keys(value).length
+  counts.set(value, count)
+  return count
 }
 
 function* childrenOf(value: unknown): Generator<Child> {

@@ -154,6 +154,28 @@ describe('The bounds', () => {
     },
   )
 
+  test.each([msgpackCodec, jsonCodec])(
+    'more values than were said are refused as too large, and as many are stored: $name',
+    (codec) => {
+      const limits = { maxBytes: 1_000_000, maxValues: 10 }
+      for (const of of [
+        (count: number) => Object.fromEntries(new Array(count).fill(0).map((_, at) => [`key${at}`, at])),
+        (count: number) => new Array(count).fill(null),
+        (count: number) => [new Array(count - 2).fill(''), true],
+      ]) {
+        expect(codec.decode(codec.encode(of(10), limits))).toEqual(of(10))
+        for (const count of [11, 100])
+          expect(() => codec.encode(of(count), limits)).toThrow(
+            expect.objectContaining({
+              code: 'E_SESSION_TOO_LARGE',
+              path: 'data',
+              message: expect.stringContaining('at most 10 values'),
+            }),
+          )
+      }
+    },
+  )
+
   test('what is stored can be read, however large it is', () => {
     const value = ['x'.repeat(70_000_000)]
     expect(jsonCodec.decode(jsonCodec.encode(value, { maxBytes: 100_000_000 }))).toEqual(value)

@@ -4,7 +4,7 @@ import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
 import type { Steps } from '../../tools/turns.js'
 import type { Conflict, ConflictSides } from '../conflict.js'
-import type { Context } from '../context.js'
+import type { Context, LargestPartOf } from '../context.js'
 import type { StoreOptions } from '../options.js'
 import type { WriteIntent } from './write.js'
 
@@ -31,9 +31,9 @@ const MEASURED = 4
  * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it is more than `maxSessionBytes` or
  *   `maxSessionValues`
  */
-const encoded = ({ values, options: { maxSessionBytes, maxSessionValues } }: Context, value: unknown): Uint8Array => {
-  const tooLarge = (limit: string, got: string, by: 'values' | 'bytes'): SessionStoreError => {
-    const { path, place } = values.largestPart(value, by)
+const encoded = ({ values, options }: Context, value: unknown): Uint8Array => {
+  const { maxSessionBytes, maxSessionValues } = options
+  const tooLarge = (limit: string, got: string, { path, place }: ReturnType<LargestPartOf>): SessionStoreError => {
     const where =
       place === '' ? 'the data itself' : `by positions from 0, ${place}; \`path\` of this error has the names`
     return new SessionStoreError(
@@ -42,6 +42,8 @@ const encoded = ({ values, options: { maxSessionBytes, maxSessionValues } }: Con
       { path, applied: 'no' },
     )
   }
+  const tooManyBytes = (got: string): SessionStoreError =>
+    tooLarge(`${maxSessionBytes} bytes (maxSessionBytes)`, got, values.largestPart(value, 'bytes'))
   // Data that is not far above the limit is encoded all the same, so that the error can name its size.
   const maxBytes = MEASURED * maxSessionBytes
   let data: Uint8Array
@@ -49,19 +51,16 @@ const encoded = ({ values, options: { maxSessionBytes, maxSessionValues } }: Con
     data = values.encode(value, { maxBytes, maxValues: maxSessionValues })
   } catch (error) {
     if (!isSessionStoreError(error, 'E_SESSION_TOO_LARGE')) throw error
-    const { size } = values.largestPart(value, 'values')
+    const largest = values.largestPart(value, 'values')
+    // The data itself is none of the values in it.
+    const count = largest.size - 1
     // Each value has a byte at least, so that the codec may have met the other limit first.
-    const holdsTooMany = maxSessionValues < maxBytes && size > maxSessionValues + 1
-    throw holdsTooMany
-      ? tooLarge(`${maxSessionValues} values (maxSessionValues)`, `at least ${size - 1}`, 'values')
-      : tooLarge(
-          `${maxSessionBytes} bytes (maxSessionBytes)`,
-          `more than ${maxBytes}, counting an object once for each place that refers to it`,
-          'bytes',
-        )
+    if (maxSessionValues < maxBytes && count > maxSessionValues)
+      throw tooLarge(`${maxSessionValues} values (maxSessionValues)`, `at least ${count}`, largest)
+    throw tooManyBytes(`more than ${maxBytes}, counting an object once for each place that refers to it`)
   }
   if (data.length <= maxSessionBytes) return data
-  throw tooLarge(`${maxSessionBytes} bytes (maxSessionBytes)`, String(data.length), 'bytes')
+  throw tooManyBytes(String(data.length))
 }
 
 /**
