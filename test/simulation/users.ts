@@ -322,11 +322,19 @@ export class Users {
   #mayLive(user: string, { session: mine, operation }: Change): number {
     const until = operation.outcome.is === 'unknown' ? Number.POSITIVE_INFINITY : (operation.completed ?? 0)
     let count = 0
+    /** A login that was refused in the end may have had a seat before: it had no answer, and looked again. */
+    const hadASeat = ({ becomes, outcome, process, invoked, completed = until }: Operation): boolean =>
+      becomes === user &&
+      isSurelyOut(outcome) &&
+      (this.#written.get(`${process} ${user}`) ?? []).some(
+        ({ at, isRaised }) => !isRaised && at >= invoked && at <= Math.min(completed, until),
+      )
     for (const session of this.#world.sessions.values()) {
       // A regeneration that failed, or fails later, may have a session that nobody knows.
       count += session.operations.filter(
         (each) => each !== operation && each.kind === 'regenerate' && each.outcome.is !== 'ok' && each.invoked <= until,
       ).length
+      count += session.operations.filter((each) => each !== operation && hadASeat(each)).length
       if (session === mine || this.#changesOf(session, user).every((each) => each.operation.invoked > until)) continue
       const isOver = session.operations.some(
         ({ kind, outcome, completed = until }) =>
