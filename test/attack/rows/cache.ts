@@ -68,6 +68,12 @@ const makes: Plants = (ground, { id }) =>
 const makesTombstone: Plants = (ground, { id }) =>
   encodeEnvelope(keyOf(ground, id), { kind: 'tombstone', destroyedAt: 1, expiresAt: FAR })
 
+/** Says that nothing stands in the backend, as a reader says who has found nothing. */
+const makesMark: Plants = (ground, { id }) => {
+  const now = systemRuntime.now()
+  return encodeEnvelope(keyOf(ground, id), { kind: 'nothing', trustedAt: now, expiresAt: now + 2_000 })
+}
+
 /** Moves the other session's entry here, with the key check and the checksum of this place. */
 const moves: Plants = (ground, { id }, other) =>
   forged(other, (copy) => copy.set(encodeEnvelope(keyOf(ground, id), live()).subarray(8, 16), 8), keyOf(ground, id))
@@ -205,6 +211,7 @@ export const CACHE: readonly Row[] = [
         [
           ['no session that he makes is believed', makes],
           ['no tombstone that he makes is believed', makesTombstone],
+          ['no mark of his, that nothing stands there, is believed', makesMark],
           ["another session's entry is not believed in this one's place", moves],
         ] as const
       ).map(([title, plants]) =>

@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { memcached } from '../../../src/caches/memcached/index.js'
+import { generateSessionId } from '../../../src/generate-session-id.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { brokenBy, flood, type Known } from '../../flood/flood.js'
 import { PATIENT, visit } from '../../robots/visitors.js'
@@ -40,6 +41,18 @@ const floods = async (ground: Ground, known: Known): Promise<boolean> => {
   return brokenBy(report).length > 0
 }
 
+/** Asks for an id before its session is created, so that those who come for the session find nothing. */
+const hides = async (ground: Ground, doesMarkStay: boolean): Promise<boolean> => {
+  const store = ground.store()
+  const id = generateSessionId()
+  await ground.store().load(id)
+  const mark = await ground.entry(id)
+  if (mark === undefined) throw new Error('there is a mark that nothing stands under the id')
+  await store.put(id, { balance: 1 })
+  if (doesMarkStay) await ground.plant(id, mark)
+  return (await ground.store().load(id)) === undefined
+}
+
 const VISITORS = 150
 
 /** Comes as many visitors who never log in, from three processes, and calls what he can; looks what is left in the backend. */
@@ -70,6 +83,10 @@ export const FLOODS: readonly Row[] = [
   {
     name: 'flood',
     held: [
+      held('a session is found at once, though its id was asked for before', hides, false, [
+        'the mark that nothing stands there survives the creation',
+        true,
+      ]),
       held(
         'visitors whose cookies were checked are served beside a flood of unknown ids, and no row is written',
         floods,
