@@ -145,13 +145,12 @@ export const tierUnavailable = (
     },
   )
 
-/** A read for which there is no room in the line before a tier, or whose turn there did not come in time. */
+/**
+ * A read for which there is no room in the line before a tier, or whose turn there did not come in time. It does not say
+ * whether a change was applied: the read may have come after one.
+ */
 export const overloaded = (tier: string, operation: string, because: string): SessionStoreError =>
-  new SessionStoreError('E_OVERLOADED', `${tier} was not asked to ${operation}: ${because}`, {
-    tier,
-    operation,
-    applied: 'no',
-  })
+  new SessionStoreError('E_OVERLOADED', `${tier} was not asked to ${operation}: ${because}`, { tier, operation })
 
 /**
  * A call whose caller has given it up.

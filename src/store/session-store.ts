@@ -124,7 +124,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     destroy: (session, destroyOptions: DestroySessionOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
-        return destroy(context, locatorOfSession(session), { by: 'request', ...destroyOptions })
+        return destroy(context, locatorOfSession(session), { ...destroyOptions, by: destroyOptions.by ?? 'request' })
       }),
     put: (id, data, saveOptions = NO_OPTIONS) =>
       timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),

@@ -267,7 +267,6 @@ describe('many reads of the backend at once', () => {
       message: 'memory was not asked to read: 3 other reads wait in line',
       tier: 'memory',
       operation: 'read',
-      applied: 'no',
     })
     expect(await cached('one more')).toBeUndefined()
     // Only the one whose turn it is has a lease.

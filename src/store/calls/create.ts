@@ -175,7 +175,9 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     if (placed !== undefined) return { now: placed, cachedLater: undefined }
     // Somebody may have put one if the lease was lost. And what kept the lease away may be the entry of a session that
     // has ended. Both would hide the new session.
-    const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call)
+    const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call).catch((error: unknown) => {
+      throw butMayBeApplied(error)
+    })
     if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
     return { now, cachedLater: undefined }
   }

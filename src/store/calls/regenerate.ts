@@ -52,6 +52,9 @@ export interface Regeneration {
   readonly call: Call
 }
 
+/** How often it is tried to take an entry out that only this call knows of. */
+const LOOKS_TO_CLEAR = 10
+
 export interface Regenerated {
   readonly now: LiveCopy
   readonly resolved: Resolved
@@ -273,22 +276,50 @@ export const regenerate = async (
     const first = trusted(bornFrom(found.envelope, resolved, OF_NOBODY), stamp)
     const placed = await cache.cas(to.key, first, lease.token)
     if (placed.outcome !== 'stored') {
-      await cache.remove(to.key, lease.token)
+      await clearNew()
       return 'no room'
     }
     const ended = call.isLate() ? 'late' : await cache.endAlone(from.key, found.envelope, found.token)
-    if (ended === 'stored') return inCache(first, placed.token)
-    // Nobody knows the new id.
-    await cache.remove(to.key, placed.token)
+    if (ended === 'stored') {
+      await endOldRow()
+      return inCache(first, placed.token)
+    }
     mayBeEnded ||= ended === 'lost'
+    await clearNew()
     return ended === 'refused' ? 'no room' : 'again'
+  }
+
+  /**
+   * Takes out of the cache what this call has put under the new id, which nobody knows. Rejects where it may still stand
+   * there: then the session must not go on under this id, beside an entry that does not descend from its row.
+   */
+  const clearNew = async (): Promise<void> => {
+    for (let looks = 0; looks < LOOKS_TO_CLEAR; looks += 1) {
+      const stands = await cache.get(to.key)
+      if (!('token' in stands) || stands.token === undefined) return
+      if ((await cache.removeAndTell(to.key, stands.token)) === 'gone') return
+    }
+    throw tierUnavailable(cache.name, 'regenerate', { because: 'the answers to its changes were lost' })
+  }
+
+  /**
+   * Ends the row of the old session, if it has one all the same: one that was brought to the backend by who could not mark
+   * the entry. Where it has none, nothing is left.
+   */
+  const endOldRow = async (): Promise<void> => {
+    const end = async (): Promise<boolean> => {
+      const at = runtime.now()
+      const tombstone = { writeId: destruction, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent: at }
+      await backend.destroy(from, tombstone)
+      return true
+    }
+    await end().catch(() => background.retry(`destroy ${from.key}`, 'destroy', end))
   }
 
   /** Tries it once. Resolves to `undefined` where another process came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
     const standing = await reads.observeThawed(from, call)
-    if (standing.state === 'none' || !isSameSession(standing.envelope, of))
-      throw mayBeEnded ? butMayBeApplied(destroyedMeanwhile()) : destroyedMeanwhile()
+    if (standing.state === 'none' || !isSameSession(standing.envelope, of)) throw destroyedMeanwhile()
     const resolving = inTurns(resolve(standing.envelope, undefined))
     const resolved = resolving instanceof Promise ? await resolving : resolving
     found = { old: standing.envelope, user: resolved.userId }
@@ -371,8 +402,9 @@ export const regenerate = async (
     )
   } catch (error) {
     forgetFresh()
-    if (found !== undefined) audit.failed(from.key, found.old, happened('regenerated', found.user), error)
-    throw error
+    const told = mayBeEnded ? butMayBeApplied(error) : error
+    if (found !== undefined) audit.failed(from.key, found.old, happened('regenerated', found.user), told)
+    throw told
   }
 }
 

@@ -79,7 +79,10 @@ export const destroyAndTell = async (
       if ((await cache.endAlone(key, envelope, token)) === 'stored') return 'alone'
       entry = await cache.get(key) // others may have written to it, or have ended it
     }
-    if (entry.state === 'tombstone') return entry.isAlone ? 'alone' : undefined
+    if (entry.state === 'tombstone') {
+      cached = undefined // somebody else has ended it
+      return entry.isAlone ? 'alone' : undefined
+    }
     if (entry.state === 'missing') {
       const lease = await cache.lease(key, randomName(runtime), entry.token)
       if (lease.outcome === 'stored') return lease.token
@@ -176,6 +179,7 @@ export const destroyAndTell = async (
     return unreachable(error, outcome, found)
   }
   telemetry.count('destroys')
-  if (outcome !== 'already-destroyed') tell(found)
+  const wasNothing = outcome === 'absent' && found === 'not known'
+  if (outcome !== 'already-destroyed' && !wasNothing) tell(found)
   return { report: { cache: 'tombstone' }, outcome }
 }

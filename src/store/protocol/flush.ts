@@ -254,7 +254,7 @@ export const flushing = (context: Context): Flushing => {
     const writeId = randomName(runtime)
     const end = async (): Promise<boolean> => {
       const at = runtime.now()
-      await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs })
+      await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent: at })
       return true
     }
     await end().catch(() => context.background.retry(`destroy ${locator.key}`, 'destroy', end))
@@ -273,7 +273,8 @@ export const flushing = (context: Context): Flushing => {
     for (let looks = 0; ; looks += 1) {
       const entry = await lookAt(context, locator.key, 'writer', call)
       if (entry === 'away') return entry
-      if (entry.state === 'missing' && entry.mark !== undefined && entry.token !== undefined) {
+      // It is the mark that nothing stands there, or a lease that is over, whose holder may still put such a mark in its place.
+      if (entry.state === 'missing' && entry.token !== undefined) {
         if (looks > 2 * LOOKS) return 'away'
         await cache.remove(locator.key, entry.token)
         continue
@@ -307,7 +308,10 @@ export const flushing = (context: Context): Flushing => {
         return 'unseen'
       }
       if (entry.state === 'missing' || entry.state === 'large') return 'consistent'
-      if (entry.state === 'tombstone') return 'destroyed'
+      if (entry.state === 'tombstone') {
+        if (entry.isAlone) await endInBackend(locator)
+        return 'destroyed'
+      }
       if (afterwardsVerdict(entry.envelope, row, writeId) === 'contained') return 'consistent'
       // Others may have changed the row since: only the backend, as it stands now, tells whether the entry is dead.
       if (entry.envelope.lineage === replaced) await cache.remove(locator.key, entry.token)
@@ -356,6 +360,7 @@ export const flushing = (context: Context): Flushing => {
     if (entry === 'away' || entry.state === 'lease') return false
     if (entry.state === 'missing' && entry.mark !== undefined && entry.token !== undefined)
       return (await cache.removeAndTell(locator.key, entry.token)) === 'gone'
+    if (entry.state === 'tombstone' && entry.isAlone) await endInBackend(locator)
     if (entry.state !== 'live') return true
     try {
       const verdict = quarantineVerdict(entry.envelope, rowOf(await backend.read(locator)))

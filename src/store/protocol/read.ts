@@ -2,7 +2,7 @@ import type { BackendCopy, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
-import { tierUnavailable } from '../../errors.js'
+import { isSessionStoreError, tierUnavailable } from '../../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
 import { hasExpired } from '../../session/expiry.js'
@@ -192,7 +192,11 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
           })
           if (result !== 'again') return result
         } else {
-          const result = await flight.result
+          const result = await flight.result.catch((error: unknown) => {
+            // Another caller's place in the line was refused, which says nothing about this one's.
+            if (!isSessionStoreError(error, 'E_OVERLOADED') || flight.readFrom > 0) throw error
+            return 'again' as const
+          })
           if (result !== 'again' && flight.readFrom > began) return result
         }
       }

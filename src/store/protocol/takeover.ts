@@ -1,6 +1,7 @@
 import type { BackendState } from '../../contract/backend.js'
 import type { FlushReason } from '../../contract/events.js'
 import type { Locator } from '../../contract/locator.js'
+import { butMayBeApplied } from '../../errors.js'
 import { flushVerdict, insertVerdict } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope, neverDurable } from '../../session/envelope.js'
 import { storedSession, takeoverGuard } from '../../session/transitions.js'
@@ -47,9 +48,11 @@ export const putIntoBackend = async (
 ): Promise<TakeoverOutcome> => {
   const { locator, taken } = takeover
   const result = await send(context, takeover, reason)
-  return result.outcome === 'in' && isUserUnproved(taken) && !(await isProved(context, locator, taken))
-    ? { outcome: 'refused', row: { state: 'destroyed' }, mayBeIn: false }
-    : result
+  if (result.outcome !== 'in' || !isUserUnproved(taken)) return result
+  const isHis = await isProved(context, locator, taken).catch((error: unknown) => {
+    throw butMayBeApplied(error)
+  })
+  return isHis ? result : { outcome: 'refused', row: { state: 'destroyed' }, mayBeIn: false }
 }
 
 const send = async (
