@@ -55,6 +55,8 @@ const NO_DATA = new Uint8Array(0)
  */
 export class BackendServer {
   readonly rows = new Map<CacheKey, Row>()
+  /** The ids of which a destroy has left nothing, as nothing stood there. */
+  readonly leftNothing = new Set<CacheKey>()
   /** The records of the users, each with the number of its version. */
   readonly #users = new Map<string, { readonly record: UserRecord; readonly version: number }>()
   readonly #watcher: BackendWatcher
@@ -137,7 +139,11 @@ export class BackendServer {
     }
     const fits = row?.session.lineage === only?.lineage && row?.session.version === only?.version
     if (only !== undefined && !fits) return 'refused'
-    if (row === undefined && keepUntilIfAbsent <= at) return 'absent'
+    if (row === undefined && keepUntilIfAbsent <= at) {
+      this.leftNothing.add(key)
+      return 'absent'
+    }
+    this.leftNothing.delete(key)
     const kept = row === undefined ? keepUntilIfAbsent : keepUntil
     this.#put(key, { state: 'destroyed', writeId, keepUntil: kept }, 'no')
     return 'destroyed'

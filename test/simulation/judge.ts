@@ -41,6 +41,11 @@ export interface Judged {
   comparesSince?(process: string, server: string | undefined, moment: number, now: number): boolean
   /** Calls beside the session's own that may end it at some moment. Without it: there are none. */
   endsOf?(session: SessionHistory): readonly Operation[]
+  /**
+   * Whether the session was ended where the cache alone had it, so that only the cache knows that its id is not to be used
+   * again. Without it: none was.
+   */
+  isKnownToTheCacheAlone?(session: SessionHistory): boolean
   violated(promise: string, session: string, what: string): void
   /** Told of acknowledged writes that are gone in the end, and how many the losses may have cost. */
   lost?(session: string, writes: readonly Operation[], allowed: number): void
@@ -195,6 +200,16 @@ export const mustSee = (
   (server === change.server && isRepaired(world, change, invoked)) ||
   world.comparesSince?.(process, server, change.completed ?? 0, invoked) === true
 
+/** When somebody began to make another session under the id of one that had ended, as the cache had lost that it had. */
+const isUsedAgain = (world: Judged, session: SessionHistory, { invoked: from }: Operation): number => {
+  if (world.isKnownToTheCacheAlone?.(session) !== true) return Number.POSITIVE_INFINITY
+  const again = session.operations.find(
+    ({ kind, invoked, completed }) =>
+      kind === 'put' && invoked > from && isDisturbed(session.disturbances, from, completed ?? invoked),
+  )
+  return again?.invoked ?? Number.POSITIVE_INFINITY
+}
+
 /**
  * I2: once `destroy` (or `regenerate`, of the old id) resolved, no read gives the session and no write is
  * acknowledged. Without one view of the cache, no write is acknowledged as durable, and nothing is given by who
@@ -203,8 +218,9 @@ export const mustSee = (
 const noResurrection = (world: Judged, { session, operations, ends }: View): void => {
   for (const end of ends) {
     if (end.outcome.is !== 'ok' || end.completed === undefined) continue
+    const usedAgainAt = isUsedAgain(world, session, end)
     for (const operation of operations) {
-      if (operation.invoked <= end.completed) continue
+      if (operation.invoked <= end.completed || operation.invoked >= usedAgainAt) continue
       const isSeen = mustSee(world, end, end.outcome.cacheToldOfEnd !== false, operation)
       if (operation.sight !== undefined && operation.kind === 'load' && isSeen)
         world.violated(

@@ -417,6 +417,10 @@ export class World {
   }
 
   /** The calls about users that may end this session. */
+  isKnownToTheCacheAlone({ key }: SessionHistory): boolean {
+    return this.backendServer.leftNothing.has(key)
+  }
+
   endsOf(session: SessionHistory): readonly Operation[] {
     return this.users.endsOf(session)
   }
