@@ -407,12 +407,18 @@ const neverNothing = (world: Judged, view: View): void => {
   }
 }
 
+const isUnderWay = (operation: Operation, kind: Operation['kind'], at: number): boolean =>
+  operation.kind === kind && operation.invoked < at && !completedBefore(operation, at)
+
 /**
  * Not in the backend yet, on purpose, a session is lost whole with its entry, and it is nowhere but on the server that it
  * was made on.
  */
 const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Operation): boolean => {
   if (session.deferredUntil === undefined) return false
+  // A put that makes it anew may be in the backend, and takes the mark that nothing stands there away before it resolves.
+  const isMadeAnew = (session.lostWhole?.size ?? 0) > 0 && operations.some((put) => isUnderWay(put, 'put', invoked))
+  if (isMadeAnew) return true
   if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < invoked) return false
   return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
 }
@@ -585,7 +591,10 @@ const endsWell = (world: Judged, view: View): void => {
   const { ends } = view
   const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
-  const hidden = ends.some(({ kind, outcome }) => kind === 'destroy' && outcome.is !== 'ok')
+  const hidden = ends.some(
+    ({ kind, outcome, invoked }) =>
+      kind === 'destroy' && (outcome.is !== 'ok' || invoked < (heir?.completed ?? Number.NEGATIVE_INFINITY)),
+  )
   if (ends.length > 0 && (heir === undefined || hidden)) return
   const finals =
     heir !== undefined ? [heir] : operations.filter(({ kind, client }) => kind === 'load' && client.startsWith('end'))
