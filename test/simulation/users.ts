@@ -302,13 +302,28 @@ export class Users {
     )
   }
 
+  /** How many other logins, which were refused in the end, may have had a seat before: they had no answer, and looked again. */
+  #hadSeats(user: string, { operation: mine }: Change): number {
+    const until = mine.completed ?? 0
+    const hadOne = ({ becomes, outcome, process, invoked, completed = until }: Operation): boolean =>
+      becomes === user &&
+      isSurelyOut(outcome) &&
+      (this.#written.get(`${process} ${user}`) ?? []).some(
+        ({ at, isRaised }) => !isRaised && at >= invoked && at <= Math.min(completed, until),
+      )
+    const others = [...this.#world.sessions.values()].flatMap(({ operations }) => operations)
+    return others.filter((each) => each !== mine && hadOne(each)).length
+  }
+
   /** Nobody is refused for the sake of sessions that have ended. */
   #refused(session: SessionHistory): void {
     const { limit } = this.#world.config.users ?? {}
     for (const operation of session.operations) {
       const { becomes, outcome, kind, order } = operation
       if (outcome.is !== 'failed' || outcome.code !== 'E_SESSION_LIMIT') continue
-      const others = becomes === null || becomes === undefined ? 0 : this.#mayLive(becomes, { session, operation })
+      const change = { session, operation }
+      const others =
+        becomes === null || becomes === undefined ? 0 : this.#mayLive(becomes, change) + this.#hadSeats(becomes, change)
       if (limit?.onTooMany === 'refuse' && others >= limit.most) continue
       this.#world.violated(
         'limit',
@@ -322,19 +337,11 @@ export class Users {
   #mayLive(user: string, { session: mine, operation }: Change): number {
     const until = operation.outcome.is === 'unknown' ? Number.POSITIVE_INFINITY : (operation.completed ?? 0)
     let count = 0
-    /** A login that was refused in the end may have had a seat before: it had no answer, and looked again. */
-    const hadASeat = ({ becomes, outcome, process, invoked, completed = until }: Operation): boolean =>
-      becomes === user &&
-      isSurelyOut(outcome) &&
-      (this.#written.get(`${process} ${user}`) ?? []).some(
-        ({ at, isRaised }) => !isRaised && at >= invoked && at <= Math.min(completed, until),
-      )
     for (const session of this.#world.sessions.values()) {
       // A regeneration that failed, or fails later, may have a session that nobody knows.
       count += session.operations.filter(
         (each) => each !== operation && each.kind === 'regenerate' && each.outcome.is !== 'ok' && each.invoked <= until,
       ).length
-      count += session.operations.filter((each) => each !== operation && hadASeat(each)).length
       if (session === mine || this.#changesOf(session, user).every((each) => each.operation.invoked > until)) continue
       const isOver = session.operations.some(
         ({ kind, outcome, completed = until }) =>
