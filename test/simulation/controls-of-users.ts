@@ -23,6 +23,9 @@ const ofOneUser = (
     ...changed,
   })
 
+/** So many that logins meet one, which few would. */
+const MANY_LOGOUTS = { traps: 14, share: 0.95 } as const
+
 const TWO_AT_MOST = { limit: { most: 2, onTooMany: 'end-oldest' } } as const
 
 /** In a world with users each process's backend knows of them. */
@@ -101,7 +104,7 @@ export const CONTROLS_OF_USERS: readonly Control[] = [
   ),
   {
     ...rewriting('U02 a login that nobody has proved is served', (envelope) => ({ ...envelope, identifiedVersion: 0 })),
-    config: ofOneUser(['message delayed', 'backend slow', 'process died']),
+    config: ofOneUser(['message delayed', 'backend slow', 'process died'], MANY_LOGOUTS, { thinkMs: 1, sessions: 2 }),
   },
   ofUsers(
     'U03 whoever fills the cache does not ask whether the user was logged out',
@@ -150,7 +153,11 @@ export const CONTROLS_OF_USERS: readonly Control[] = [
   ),
   ofUsers(
     'U06 the epoch is raised over whatever stands there',
-    ofOneUser(['message delayed', 'backend slow'], TWO_AT_MOST),
+    ofOneUser(
+      ['message delayed', 'backend slow'],
+      { ...TWO_AT_MOST, traps: 14, share: 0.9 },
+      { thinkMs: 1, sessions: 4 },
+    ),
     (backend) => {
       const { readUser, isRaise } = watchingRaises(backend)
       return {

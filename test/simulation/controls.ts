@@ -250,7 +250,10 @@ export const CONTROLS: readonly Control[] = [
       ...envelope,
       trustedAt: Math.max(envelope.trustedAt, envelope.writtenAt),
     })),
-    config: where(['server cut off'], { ...QUICK, maxStaleCount: 6, sessions: 3, shortSessions: false }),
+    config: where(['server cut off'], {
+      ...QUICK,
+      ...{ maxStaleCount: 6, sessions: 3, shortSessions: false, thinkMs: 10, operations: 90 },
+    }),
   },
   {
     ...ofCache('M46b a destroy of which the cache could not be told is acknowledged as if it had been', (cache) => ({
