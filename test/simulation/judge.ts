@@ -592,8 +592,10 @@ const endsWell = (world: Judged, view: View): void => {
   const heir = ends.find(({ kind, outcome }) => kind === 'regenerate' && outcome.is === 'ok')
   // An end that was begun hides the session in the cache, also where it failed in the backend and it comes back.
   const hidden = ends.some(
-    ({ kind, outcome, invoked }) =>
-      kind === 'destroy' && (outcome.is !== 'ok' || invoked < (heir?.completed ?? Number.NEGATIVE_INFINITY)),
+    ({ kind, outcome, invoked, completed = Number.POSITIVE_INFINITY }) =>
+      kind === 'destroy' &&
+      (outcome.is !== 'ok' ||
+        (heir?.completed !== undefined && invoked < heir.completed && completed > heir.completed)),
   )
   if (ends.length > 0 && (heir === undefined || hidden)) return
   const finals =
