@@ -1,7 +1,7 @@
 /** Runs what `scripts/flood` promises; `HELP` is the promise. */
-import { connect } from 'node:net'
 import { memcached } from '../src/caches/memcached/index.js'
 import { systemRuntime } from '../src/runtime.js'
+import { entriesOf } from '../test/flood/entries.js'
 import { brokenBy, flood, type Known } from '../test/flood/flood.js'
 import { startMemcached } from './servers/index.js'
 
@@ -20,21 +20,6 @@ const UNKNOWN_PER_SECOND = 5_000
 const PAUSE_MS = 2
 /** A machine that makes fewer of the calls than this share of them shows nothing. */
 const LEAST_RATE = 0.9
-
-/** How many entries a server has, as it says itself. */
-const entriesOf = (port: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    let text = ''
-    const socket = connect(port, '127.0.0.1', () => socket.write('stats\r\n'))
-    socket.setEncoding('utf8')
-    socket.on('error', reject)
-    socket.on('data', (part: string) => {
-      text += part
-      if (!text.includes('END\r\n')) return
-      socket.destroy()
-      resolve(Number(/STAT curr_items (\d+)/.exec(text)?.[1]))
-    })
-  })
 
 interface Round {
   readonly name: string

@@ -3,18 +3,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { jsonCodec, msgpackCodec } from '../../src/codecs/index.js'
+import { mulberry32 } from '../support/mulberry32.js'
 import { seed } from '../support/seed.js'
-
-/** mulberry32, so that a failure can be had again from the seed it prints. */
-const numbersFrom = (seed: number): (() => number) => {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return (mixed ^ (mixed >>> 14)) >>> 0
-  }
-}
 
 const sample: unknown = {
   user: { id: 7, name: 'Jane', roles: new Set(['a', 'b']) },
@@ -70,7 +60,7 @@ describe('Bytes that encode did not write', () => {
   })
 
   test('twenty thousand random buffers give errors or values that can be stored', () => {
-    const next = numbersFrom(seed)
+    const next = mulberry32(seed)
     const before = shapeOfPrototypes()
     // Half of them are drawn from the tokens that lead somewhere.
     const leading = [

@@ -1,3 +1,5 @@
+import { mulberry32 } from '../support/mulberry32.js'
+
 /** What the cases of the fuzz targets are drawn from: the same numbers for the same seed, target and case. */
 export interface Chance {
   /** A whole number from 0 to `below - 1`. */
@@ -14,15 +16,8 @@ const hashOf = (text: string): number => {
   return hash | 0
 }
 
-/** mulberry32 */
 export const chanceOf = (seed: number, target: string, number: number): Chance => {
-  let state = hashOf(`${seed} ${target} ${number}`)
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return (mixed ^ (mixed >>> 14)) >>> 0
-  }
+  const next = mulberry32(hashOf(`${seed} ${target} ${number}`))
   const below = (limit: number): number => next() % limit
   return {
     below,

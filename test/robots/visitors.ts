@@ -1,4 +1,5 @@
 import { generateSessionId, isSessionStoreError, type SessionStore } from '../../src/index.js'
+import { mulberry32 } from '../support/mulberry32.js'
 
 /*
  * Visitors who never log in: robots, and people who only look. Each of them makes calls that a seed draws, from any of
@@ -62,15 +63,10 @@ export type CallName =
   | ('destroy again' | 'destroy at once' | 'save what has ended' | 'put what has ended' | 'load unknown')
   | ('update unknown' | 'touch unknown' | 'destroy new')
 
-/** A generator of numbers from 0 to below 1: mulberry32. */
+/** Draws numbers from 0 to below 1. */
 const lots = (seed: number): (() => number) => {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+  const draw = mulberry32(seed)
+  return () => draw() / 2 ** 32
 }
 
 /** What becomes of a visitor who changes what others have ended or changed meanwhile. */

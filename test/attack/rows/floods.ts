@@ -1,27 +1,13 @@
-import { connect } from 'node:net'
 import { memcached } from '../../../src/caches/memcached/index.js'
 import { generateSessionId } from '../../../src/generate-session-id.js'
 import { systemRuntime } from '../../../src/runtime.js'
+import { entriesOf } from '../../flood/entries.js'
 import { brokenBy, flood, type Known } from '../../flood/flood.js'
 import { PATIENT, visit } from '../../robots/visitors.js'
 import { held, type Row } from '../attempt.js'
 import type { Ground } from '../ground.js'
 
 /* What robots can do who send more than the application can read. */
-
-/** How many entries the server has, as it says itself. */
-const entriesOf = (port: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    let text = ''
-    const socket = connect(port, '127.0.0.1', () => socket.write('stats\r\n'))
-    socket.setEncoding('utf8').on('error', reject)
-    socket.on('data', (part: string) => {
-      text += part
-      if (!text.includes('END\r\n')) return
-      socket.destroy()
-      resolve(Number(/STAT curr_items (\d+)/.exec(text)?.[1]))
-    })
-  })
 
 /**
  * Asks for unknown ids, more than the backend can read, while visitors come. `scripts/flood` does it for longer, and judges
