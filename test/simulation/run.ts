@@ -23,7 +23,7 @@ export interface CaughtControl {
 }
 
 /** A control that is not caught within so many schedules goes unnoticed. */
-export const SEEDS_OF_A_CONTROL = 6_000
+export const SEEDS_OF_A_CONTROL = 3_000
 /** Small enough that no process waits long for the last of another. */
 const SEEDS_OF_A_JOB = 250
 
