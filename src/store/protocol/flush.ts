@@ -261,10 +261,10 @@ export const flushing = (context: Context): Flushing => {
   }
 
   /**
-   * Gives what stands in the cache once nobody is filling it. The mark that nothing stands in the backend is removed: it
-   * was put by who had read the backend before what was just written there. The holder of a lease may have read the row before the
-   * change that was just written to it, so the caller has to see what the holder puts there. If the holder never comes,
-   * its lease is removed.
+   * Gives what stands in the cache once nobody is filling it. The mark that nothing stands in the backend is removed: who
+   * put it had read the backend before the write that comes before this look. The holder of a lease may have read the row
+   * before that write as well, so the caller has to see what the holder puts there. If the holder never comes, its lease is
+   * removed.
    */
   const lookPastLease = async (
     locator: Locator,
