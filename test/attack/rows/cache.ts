@@ -47,8 +47,14 @@ const believes = async (
   const [mine, his] = [await ground.entry(victim.id), await ground.entry(other.id)]
   if (mine === undefined || his === undefined) throw new Error('there are entries to change')
   await ground.plant(victim.id, plants(ground, { id: victim.id, bytes: mine }, his))
-  const found = await ground.store({ maxStaleCount: 1, ...options }).load(victim.id)
-  return found?.data['balance'] !== 1
+  try {
+    const found = await ground.store({ maxStaleCount: 1, ...options }).load(victim.id)
+    return found?.data['balance'] !== 1
+  } catch (error) {
+    // What says that it is of another release, or sealed with a key of later, is refused, and not believed.
+    if (isSessionStoreError(error, 'E_SESSION_FORMAT') || isSessionStoreError(error, 'E_SESSION_SEAL')) return false
+    throw error
+  }
 }
 
 const keyOf = ({ namespace }: Ground, id: string): string => locate(namespace, id).key
@@ -115,6 +121,22 @@ const changesBytes: Plants = (ground, { id, bytes }) =>
     keyOf(ground, id),
   )
 
+/** Makes a genuine entry one of a release that this program does not know; the call fails. */
+const refuses = async (ground: Ground): Promise<boolean> => {
+  const store = ground.store({ ...sealed, maxStaleCount: 1 })
+  const { id } = await store.create({ balance: 1 })
+  const bytes = await ground.entry(id)
+  if (bytes === undefined) throw new Error('there is an entry to change')
+  const strange = forged(bytes, (copy) => copy.writeUInt8(255, FORMAT_AT), keyOf(ground, id))
+  await ground.plant(id, strange)
+  try {
+    await store.load(id)
+    return false
+  } catch (error) {
+    return isSessionStoreError(error, 'E_SESSION_FORMAT')
+  }
+}
+
 /** Collects what is sealed for one session, and looks for a nonce that came twice: then two of them tell about each other. */
 const findsNonceTwice = async (ground: Ground, runtime: Runtime): Promise<boolean> => {
   const store = ground.store({ runtime, sealing: { keys: [keyNamed('current')] }, maxStaleCount: 100 })
@@ -134,6 +156,7 @@ const findsNonceTwice = async (ground: Ground, runtime: Runtime): Promise<boolea
 }
 
 /** Of the layout of `docs/data-format.md`. */
+const FORMAT_AT = 3
 const HEADER_BYTES = 144
 const WRITE_ID_COUNT_AT = 120
 const TOKEN_LENGTH_AT = 121
@@ -241,6 +264,10 @@ export const CACHE: readonly Row[] = [
       {
         title: 'he can remove an entry, and with it up to maxStaleCount - 1 changes',
         attempt: (ground) => removes(ground, 10),
+      },
+      {
+        title: 'he can make the calls of a session fail, for as long as his entry stands',
+        attempt: (ground) => refuses(ground),
       },
     ],
   },
