@@ -7,7 +7,6 @@ import type {
   EpochMs,
   GivenIdleTtl,
   SaveOptions,
-  Session,
   SessionStore,
 } from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
@@ -22,6 +21,7 @@ import {
   type ResolvedExpressOptions,
   resolveExpressOptions,
 } from './express-options.js'
+import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
 
 export type {
   ExpressData,
@@ -72,7 +72,7 @@ export class NonstickStore extends Store {
   readonly #clientOf: ResolvedExpressOptions['clientOf']
   #hasWarned = false
   /** Which copy each session object of a request came from. */
-  readonly #ties = new WeakMap<object, Tie>()
+  readonly #copies = new WeakMap<object, Copy>()
   /** Ids that express-session has just made for requests, and under which nothing was stored yet. */
   readonly #newIds = new LRUCache<string, true>({ max: MOST_NEW_IDS })
   #generate: Generate | undefined
@@ -198,8 +198,8 @@ export class NonstickStore extends Store {
   /** The live session of a request, tied to the copy that the data came from. */
   override createSession(req: ExpressRequest, data: SessionData): LiveSession {
     const live = super.createSession(req, data)
-    const tie = this.#ties.get(data)
-    if (tie !== undefined) this.#ties.set(live, tie)
+    const copy = this.#copies.get(data)
+    if (copy !== undefined) this.#copies.set(live, copy)
     return live
   }
 
@@ -212,21 +212,16 @@ export class NonstickStore extends Store {
   }
 
   async #get(sid: string): Promise<SessionData | undefined> {
-    const handle = await this.#handle(sid)
-    if (handle === undefined) return undefined
-    const data = revived(handle.data, handle.expiresAt, clock.now())
-    this.#ties.set(data, new Tie(sid, handle))
+    const copy = await this.#loadCopy(sid)
+    if (copy?.session === undefined) return undefined
+    const data = revived(copy.session.data, copy.session.expiresAt, clock.now())
+    this.#copies.set(data, copy)
     return data
   }
 
-  /**
-   * Loading is not yet use: express-session ends each request with a `touch` or a `set`, and one is enough. It has checked
-   * the signature of the cookie before it asks. What another part of the program stored without an object as its data is no
-   * session of express's.
-   */
-  async #handle(sid: string): Promise<Session<ExpressData> | undefined> {
-    const handle = await unlessInvalidId(async () => await this.sessions.load(sid, { touch: false, verified: true }))
-    return handle !== undefined && isPlainObject(handle.data) ? handle : undefined
+  /** express-session has checked the signature of the cookie before it asks. */
+  async #loadCopy(sid: string): Promise<Copy | undefined> {
+    return await loadCopy(this.sessions, sid, { verified: true })
   }
 
   /** By way of `get` and `createSession`, like express-session's own. */
@@ -241,26 +236,27 @@ export class NonstickStore extends Store {
 
   async #set(sid: string, live: SessionData): Promise<void> {
     refuseUnlessSession(live)
-    const known = this.#tieTo(sid, live)
-    const tie = known ?? new Tie(sid, undefined, requestOf(live) !== undefined)
-    if (known === undefined) this.#ties.set(live, tie)
-    await this.#save(tie, live, () => mayEndQuietly(tie, live))
+    const copy = this.#copyOf(sid, live) ?? new RequestCopy<ExpressData>(sid)
+    // An object that a program made by hand, and that came from no `get`, is stored whole each time.
+    if (requestOf(live) !== undefined) this.#copies.set(live, copy)
+    await this.#save(copy, live, () => mayEndQuietly(copy, live))
   }
 
   async #touch(sid: string, live: SessionData): Promise<void> {
-    const tie = this.#tieTo(sid, live)
-    if (tie !== undefined) return await this.#save(tie, live, () => true)
+    const copy = this.#copyOf(sid, live)
+    if (copy !== undefined) return await this.#save(copy, live, () => true)
     // A session object that this request did not load says nothing about the data, only about the cookie.
-    const handle = await this.#handle(sid)
-    if (handle === undefined) return
+    const stored = await this.#loadCopy(sid)
+    if (stored?.session === undefined) return
+    const { data } = stored.session
     const given: unknown = (live as Partial<SessionData> | null | undefined)?.cookie
-    const cookie = typeof given === 'object' && given !== null ? storedCookie(given, clock.now()) : handle.data.cookie
-    await this.#save(new Tie(sid, handle), { ...handle.data, cookie } as unknown as SessionData, () => true)
+    const cookie = typeof given === 'object' && given !== null ? storedCookie(given, clock.now()) : data.cookie
+    await this.#save(stored, { ...data, cookie } as unknown as SessionData, () => true)
   }
 
-  #tieTo(sid: string, live: object): Tie | undefined {
-    const tie = this.#ties.get(live)
-    return tie?.id === sid ? tie : undefined
+  #copyOf(sid: string, live: object): Copy | undefined {
+    const copy = this.#copies.get(live)
+    return copy?.id === sid ? copy : undefined
   }
 
   /**
@@ -268,61 +264,26 @@ export class NonstickStore extends Store {
    *
    * @param isQuiet asked where the session is gone: whether the caller shall not hear of it
    */
-  async #save(tie: Tie, live: SessionData, isQuiet: () => boolean): Promise<void> {
+  async #save(copy: Copy, live: SessionData, isQuiet: () => boolean): Promise<void> {
     const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
     const req = requestOf(live)
     const client = req && this.#clientOf(req)
-    if (!isSpent(mine.cookie)) this.#newIds.delete(tie.id)
-    await tie.inTurn(async () => {
-      if (isSpent(mine.cookie)) return await this.#destroy(tie.id)
-      await this.#unlessDestroyed(async () => await this.#store(tie, mine, client), isQuiet)
+    if (!isSpent(mine.cookie)) this.#newIds.delete(copy.id)
+    await copy.inTurn(async () => {
+      if (isSpent(mine.cookie)) return await this.#destroy(copy.id)
+      await this.#unlessDestroyed(async () => await this.#store(copy, mine, client), isQuiet)
     })
   }
 
-  async #store(tie: Tie, mine: StoredExpressData, client: ClientInfo | undefined): Promise<void> {
-    if (tie.handle === undefined) {
-      const handle = await this.#storeWhole(tie.id, mine, client)
-      if (tie.isOfRequest) tie.handle = handle
-    } else await this.#saveOver(tie.handle, mine, client)
-  }
-
-  /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */
-  async #storeWhole(
-    id: string,
-    mine: StoredExpressData,
-    client: ClientInfo | undefined,
-  ): Promise<Session<ExpressData>> {
-    const options = this.#optionsFor(mine.cookie, client)
-    // In place of an id that is missing, `create` would make one up; `put` refuses it.
-    if (typeof id !== 'string') return await this.sessions.put(id, asData(mine), options)
-    try {
-      return await this.sessions.create(asData(mine), { id, ...options })
-    } catch (error) {
-      if (!isSessionStoreError(error, 'E_SESSION_CONFLICT')) throw error
-      return await this.sessions.put(id, asData(mine), options)
-    }
-  }
-
   /**
-   * Leaves it to the store to compare what would be stored with what was loaded, since express-session's hash
-   * sees only JSON; where both are equal, the store takes it as a touch. Others' changes that come in are stored, while
-   * the request's session object goes on without them: hence `isolated`.
+   * It is left to the store to compare what would be stored with what was loaded, since express-session's hash sees only
+   * JSON; where both are equal, the store takes it as a touch.
    */
-  async #saveOver(
-    handle: Session<ExpressData>,
-    mine: StoredExpressData,
-    client: ClientInfo | undefined,
-  ): Promise<void> {
-    const before = handle.data
-    const cookie = withoutDrift(mine.cookie, before.cookie)
-    handle.data = asData({ ...mine, cookie })
-    try {
-      const options = this.#optionsFor(cookie, client)
-      await this.sessions.save(handle, { ...options, unmergedKeys: UNMERGED_KEYS, isolated: true })
-    } catch (error) {
-      handle.data = before
-      throw error
-    }
+  async #store(copy: Copy, mine: StoredExpressData, client: ClientInfo | undefined): Promise<void> {
+    const before = copy.session?.data
+    const cookie = before === undefined ? mine.cookie : withoutDrift(mine.cookie, before.cookie)
+    const options = { ...this.#optionsFor(cookie, client), unmergedKeys: UNMERGED_KEYS }
+    await storeCopy(this.sessions, copy, asData({ ...mine, cookie }), options)
   }
 
   /** What a session gets with a write beside the data: its idle time-out, and the client. */
@@ -383,31 +344,10 @@ export class NonstickStore extends Store {
   }
 }
 
+type Copy = RequestCopy<ExpressData>
+
 /** What is stored of a request's session. */
 type StoredExpressData = Readonly<Record<string, unknown>> & { readonly cookie: StoredCookie }
-
-/** The thread between a request's session object and the copy that it came from. */
-class Tie {
-  readonly id: string
-  /** Absent until a session that is new has been stored; and for good where no request has it, and it came from no `get`. */
-  handle: Session<ExpressData> | undefined
-  /** Whether it is the session of a request, and no object that a program made by hand. */
-  readonly isOfRequest: boolean
-  #last: Promise<unknown> = Promise.resolve()
-
-  constructor(id: string, handle: Session<ExpressData> | undefined, isOfRequest = false) {
-    this.id = id
-    this.handle = handle
-    this.isOfRequest = isOfRequest
-  }
-
-  /** One at a time and in order: `req.session.save()` need not have ended when the response does. */
-  inTurn(work: () => Promise<void>): Promise<void> {
-    const run = this.#last.then(work)
-    this.#last = run.catch(() => undefined)
-    return run
-  }
-}
 
 /**
  * What a session object holds under names. Libraries mark it for the time of a request by properties whose keys are
@@ -425,8 +365,8 @@ const named = (live: SessionData): Record<string, unknown> => {
  * well, and the answer has begun by the time it hears: an error would break off an answer that is right. Of a framework
  * that gives the request no `res` nobody can tell; there, and with a copy that came from `get`, it ends quietly.
  */
-const mayEndQuietly = ({ handle }: Tie, live: object): boolean =>
-  handle !== undefined && (requestOf(live)?.res?.headersSent ?? true)
+const mayEndQuietly = ({ session }: Copy, live: object): boolean =>
+  session !== undefined && (requestOf(live)?.res?.headersSent ?? true)
 
 /** The request whose session this is; `undefined` for an object that came from `get`, or that a program made by hand. */
 const requestOf = (live: object): ExpressRequest | undefined => (live as { readonly req?: ExpressRequest }).req
@@ -446,13 +386,3 @@ const revived = (data: ExpressData, expiresAt: EpochMs, now: EpochMs): SessionDa
   ({ ...data, cookie: revivedCookie(data.cookie, expiresAt, now) }) as unknown as SessionData
 
 const asData = (stored: StoredExpressData): ExpressData => stored as unknown as ExpressData
-
-/** At a framework's edge an id that cannot be one is some visitor's mistake, and simply has no session. */
-const unlessInvalidId = async <Value>(work: () => Promise<Value>): Promise<Value | undefined> => {
-  try {
-    return await work()
-  } catch (error) {
-    if (isSessionStoreError(error, 'E_INVALID_ID')) return undefined
-    throw error
-  }
-}
