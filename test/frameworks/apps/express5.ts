@@ -1,0 +1,66 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import session from 'express-session'
+import { NonstickStore } from '../../../src/adapters/express.js'
+import type { Framework, RequestSession } from '../framework.js'
+
+const sessionOf = (req: Request): RequestSession => {
+  const bag = (): Record<string, unknown> => req.session as unknown as Record<string, unknown>
+  const done = (call: (callback: (error: unknown) => void) => unknown): Promise<void> =>
+    new Promise((resolve, reject) => void call((error) => (error ? reject(error) : resolve())))
+  return {
+    data: () => {
+      const { cookie: _, ...data } = bag()
+      return data
+    },
+    set: (key, value) => {
+      bag()[key] = value
+    },
+    delete: (key) => {
+      delete bag()[key]
+    },
+    regenerate: async () => await done((callback) => req.session.regenerate(callback)),
+    destroy: async () => await done((callback) => req.session.destroy(callback)),
+  }
+}
+
+export const express5: Framework = {
+  name: 'express 5',
+  subpath: 'nonstick/express',
+  packages: ['express', 'express-session'],
+  limits: {},
+  costs: { reading: { cache: 1, backend: 0 }, changing: { cache: 2, backend: 0 } },
+  start: async (routes, { sessions, secrets, maxAgeMs, rolling = false }) => {
+    const app = express()
+    app.use(express.json({ limit: '1mb' }))
+    app.use(
+      session({
+        store: new NonstickStore({ sessions }),
+        secret: [...secrets],
+        resave: false,
+        saveUninitialized: false,
+        rolling,
+        cookie: maxAgeMs === undefined ? {} : { maxAge: maxAgeMs },
+      }),
+    )
+    for (const [name, route] of Object.entries(routes))
+      app.post(`/${name}`, async (req, res) => {
+        res.json(await route(sessionOf(req), req.body as Record<string, unknown>))
+      })
+    app.use((error: { readonly code?: string }, _req: Request, res: Response, next: NextFunction) => {
+      if (res.headersSent) return next(error)
+      res.status(500).json({ code: error.code ?? String(error) })
+    })
+    const server = app.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      close: async () => {
+        server.closeAllConnections()
+        server.close()
+        await once(server, 'close')
+      },
+    }
+  },
+}

@@ -1,0 +1,5 @@
+import type { Framework } from '../framework.js'
+import { express5 } from './express5.js'
+
+/** Every adapter, in the order of the table of the frameworks. */
+export const FRAMEWORKS: readonly Framework[] = [express5]
