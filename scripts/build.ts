@@ -79,12 +79,24 @@ const keepCommand = (from: string): void => {
   }
 }
 
-/** Writes the door by which `import` comes in. Each export by its name, so that every loader sees which there are. */
+/**
+ * Writes the door by which `import` comes in. Each export by its name, so that every loader sees which there are. What a
+ * module of CommonJS exports as its default is a part of what `import` takes for its default.
+ */
 const writeDoor = (entry: string): void => {
   const up = posix.relative(posix.dirname(entry), '.') || '.'
+  const [code, types] = [`${up}/cjs/${entry}.js`, `${up}/types/${entry}.cjs`]
   const names = Object.keys(createRequire(import.meta.url)(join(dist, 'cjs', `${entry}.js`)) as object).sort()
-  write(join(dist, `${entry}.js`), `export { ${names.join(', ')} } from '${up}/cjs/${entry}.js'\n`)
-  write(join(dist, `${entry}.d.ts`), `export * from '${up}/types/${entry}.cjs'\n`)
+  const hasDefault = names.includes('default')
+  const door = [
+    ...(hasDefault ? [`import all from '${code}'`, 'export default all.default'] : []),
+    `export { ${names.filter((name) => name !== 'default').join(', ')} } from '${code}'`,
+  ]
+  write(join(dist, `${entry}.js`), door.map((line) => `${line}\n`).join(''))
+  write(
+    join(dist, `${entry}.d.ts`),
+    `export * from '${types}'\n${hasDefault ? `declare const it: typeof import('${types}').default\nexport default it\n` : ''}`,
+  )
 }
 
 /** Indents by tabs, in longer lines: packed, that is three in a hundred less, and a stack still reads like the source. */
