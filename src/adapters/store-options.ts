@@ -2,6 +2,7 @@ import type { SessionStore } from '../contract/index.js'
 import { createSessionStore } from '../create-session-store.js'
 import { areOptions, invalidOption } from '../errors.js'
 import type { StoreOptions } from '../store/options.js'
+import { checkedOption, having, type Kind, milliseconds, secret } from '../tools/options.js'
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
 export interface GivenStoreOptions<Data> {
@@ -35,25 +36,31 @@ export interface ResolvedStore<Data> {
 }
 
 const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'close'] as const
+const A_STORE = secret(having<unknown>('a session store, such as createSessionStore({ … }) gives', USED))
+const AN_IDLE_TTL = milliseconds(1_000, Number.MAX_SAFE_INTEGER)
 const BESIDE_A_GIVEN_STORE: ReadonlySet<string> = new Set(['sessions', 'idleTtlMs'])
 
-/** @throws SessionStoreError `E_CONFIG` */
-export const resolveStore = <Data>(options: AdapterOptions<Data>): ResolvedStore<Data> => {
+/**
+ * @param own what the adapter's own options may be, which may stand beside either kind of store
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const resolveStore = <Data>(
+  options: AdapterOptions<Data>,
+  own: Readonly<Record<string, Kind<unknown>>> = {},
+): ResolvedStore<Data> => {
   if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  for (const [name, value] of given) if (own[name] !== undefined) checkedOption(name, value, own[name])
+  const ofStore = given.filter(([name]) => own[name] === undefined)
   if (options.sessions === undefined) {
-    const { sessions: _, ...storeOptions } = options
-    return { sessions: createSessionStore<Data>(storeOptions), owned: true, idleTtlMs: undefined }
+    const sessions = createSessionStore<Data>(Object.fromEntries(ofStore) as StoreOptions<Data>)
+    return { sessions, owned: true, idleTtlMs: undefined }
   }
-  const { sessions, idleTtlMs } = options
-  for (const [name, value] of Object.entries(options))
+  for (const [name, value] of ofStore)
     if (!BESIDE_A_GIVEN_STORE.has(name))
       throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  const methods = sessions as unknown as Readonly<Record<string, unknown>> | null
-  if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
-    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions, {
-      secret: true,
-    })
-  if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && idleTtlMs >= 1_000))
-    throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
+  const { sessions, idleTtlMs } = options
+  checkedOption('sessions', sessions, A_STORE)
+  if (idleTtlMs !== undefined) checkedOption('idleTtlMs', idleTtlMs, AN_IDLE_TTL)
   return { sessions, owned: false, idleTtlMs }
 }

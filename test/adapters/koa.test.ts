@@ -398,7 +398,14 @@ describe('the options', () => {
   test('a bad option is refused when the store is made', () => {
     const { sessions } = world()
     const made = (options: object): unknown => new NonstickStore(options as never)
-    for (const options of [{ sessions: {} }, { sessions, idleTtlMs: 10 }, { sessions, cache: memoryCache() }, [], null])
+    for (const options of [
+      { sessions: {} },
+      { sessions, idleTtlMs: 10 },
+      { sessions: [] },
+      { sessions, cache: memoryCache() },
+      [],
+      null,
+    ])
       expect(() => made(options as object)).toThrow(expect.objectContaining({ code: 'E_CONFIG' }))
   })
 
