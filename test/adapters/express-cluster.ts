@@ -153,7 +153,7 @@ export const gate = (): { readonly wait: () => Promise<void>; readonly reached: 
 
 /** The session id in a signed cookie. */
 export const idOf = (browser: Browser): string => {
-  const signed = decodeURIComponent((browser.cookie ?? '').slice('connect.sid=s%3A'.length))
+  const signed = decodeURIComponent((browser.cookie ?? '').slice('connect.sid='.length)).slice('s:'.length)
   return signed.slice(0, signed.lastIndexOf('.'))
 }
 
