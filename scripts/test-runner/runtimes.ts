@@ -41,7 +41,7 @@ const PROGRAMS: readonly (readonly [file: string, says: RegExp])[] = [
   ['out/nodenext/either.js', /^either ok$/m],
   ['out/nodenext/every-subpath.mjs', /^$/],
   ['out/nodenext/every-subpath-required.cjs', /^$/],
-  ['both-builds.mjs', /^both builds ok$/m],
+  ['both-ways.mjs', /^both ways ok$/m],
   ['runners/plain.mjs', /^plain ok$/m],
 ]
 const SUITE = 'runners/suite.mjs'
