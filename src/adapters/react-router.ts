@@ -1,35 +1,37 @@
 import type { CloseOptions, CloseReport, SessionStore } from '../contract/index.js'
-import { SessionStoreError } from '../errors.js'
+import { areOptions, SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
-import { kindOf } from '../tools/options.js'
+import { checkedOption, kindOf } from '../tools/options.js'
+import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
 import { untilExpiry } from './idle-ttl-until.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
-import { type AdapterOptions, resolveStore } from './store-options.js'
 
-export type { AdapterOptions, GivenStoreOptions, OwnStoreOptions } from './store-options.js'
+export type { GivenStore, OwnStore } from './given-store.js'
 
-/** What React Router's `createSessionStorage` is given. */
-export interface SessionIdStrategy {
-  readonly cookie?: object
-  readonly createData: (data: never, expires?: Date) => Promise<string>
-  readonly readData: (id: string) => Promise<unknown>
-  readonly updateData: (id: string, data: never, expires?: Date) => Promise<void>
-  readonly deleteData: (id: string) => Promise<void>
+/** A session of React Router's, as far as it matters here. */
+export interface AnySession {
+  /** Empty for a session that is new. */
+  readonly id: string
+  readonly data: object
 }
 
 /** What React Router's `createSessionStorage` gives. */
 export interface AnySessionStorage {
-  readonly getSession: (cookieHeader?: string | null, options?: never) => Promise<unknown>
+  readonly getSession: (cookieHeader?: string | null, options?: never) => Promise<AnySession>
   readonly commitSession: (session: never, options?: never) => Promise<string>
   readonly destroySession: (session: never, options?: never) => Promise<string>
 }
 
 /** What is stored of a session: the data, and each flash value under `__flash_<name>__`, as React Router has it. */
-export type StoredData<Strategy extends SessionIdStrategy> = NonNullable<Awaited<ReturnType<Strategy['readData']>>>
+export type StoredData<Storage extends AnySessionStorage> = Awaited<ReturnType<Storage['getSession']>>['data']
 
-export type SessionStorageOptions<Strategy extends SessionIdStrategy> = AdapterOptions<StoredData<Strategy>> &
-  /** As for React Router's own storages: a cookie that `createCookie` made, or the options of one, with `secrets`. */
-  Pick<Strategy, 'cookie'>
+/** As for React Router's own storages: a cookie that `createCookie` made, or the options of one, with `secrets`. */
+export type CookieOption<Strategy> = Strategy extends { readonly cookie?: infer Cookie }
+  ? { readonly cookie?: Cookie }
+  : never
+
+export type SessionStorageOptions<Strategy, Storage extends AnySessionStorage> = CookieOption<Strategy> &
+  (GivenStore<StoredData<Storage>> | OwnStore<StoredData<Storage>>)
 
 /** What the storage has beside React Router's three functions. */
 export interface NonstickSessions<Data> {
@@ -56,21 +58,18 @@ export interface NonstickSessions<Data> {
  * @param options the `cookie`, and `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`
  * @throws SessionStoreError `E_CONFIG`
  */
-export const nonstickSessionStorage = <Strategy extends SessionIdStrategy, Storage extends AnySessionStorage>(
+export const nonstickSessionStorage = <Strategy, Storage extends AnySessionStorage>(
   createSessionStorage: (strategy: Strategy) => Storage,
-  options: SessionStorageOptions<Strategy>,
-): Storage & NonstickSessions<StoredData<Strategy>> => {
-  type Data = StoredData<Strategy>
-  const { sessions, owned, idleTtlMs } = resolveStore<Data>(options, { cookie: A_COOKIE })
-  const { cookie } = options
+  options: SessionStorageOptions<Strategy, Storage>,
+): Storage & NonstickSessions<StoredData<Storage>> => {
+  type Data = StoredData<Storage>
+  const cookie = cookieOf(options)
+  const { sessions, owned, idleTtlMs } = resolveStore<Data>(options, ['cookie'])
   const verified = isSigned(cookie)
   const copies = new WeakMap<object, RequestCopy<Data>>()
 
-  const load = async (id: string): Promise<RequestCopy<Data> | undefined> => {
-    const copy = await loadCopy(sessions, id, { verified })
-    if (copy?.session !== undefined) await sessions.touch(copy.session)
-    return copy
-  }
+  const load = async (id: string): Promise<RequestCopy<Data> | undefined> =>
+    await loadCopy(sessions, id, { verified, touch: true })
 
   const save = async (copy: RequestCopy<Data>, data: Data, expires: Date | undefined): Promise<void> => {
     const life = untilExpiry(expires, clock.now())
@@ -114,9 +113,9 @@ export const nonstickSessionStorage = <Strategy extends SessionIdStrategy, Stora
       },
     } as unknown as Strategy)
 
-  const getSession = async (cookieHeader?: string | null, parseOptions?: never): Promise<object> => {
+  const getSession = async (cookieHeader?: string | null, parseOptions?: never): Promise<AnySession> => {
     const call: Call<Data> = { copy: undefined }
-    const session = (await storageFor(call).getSession(cookieHeader, parseOptions)) as { readonly id: unknown }
+    const session = await storageFor(call).getSession(cookieHeader, parseOptions)
     if (call.copy !== undefined) copies.set(session, call.copy)
     // The framework would keep an id that nobody has, and store under it what is committed.
     else if (session.id !== '') return await getSession()
@@ -149,6 +148,12 @@ const A_COOKIE = kindOf<object>(
   'a cookie of createCookie, or the options of one',
   (value) => typeof value === 'object' && value !== null,
 )
+
+/** @throws SessionStoreError `E_CONFIG` */
+const cookieOf = (options: { readonly cookie?: unknown }): object | undefined => {
+  if (!areOptions(options) || options.cookie === undefined) return undefined
+  return checkedOption('cookie', options.cookie, A_COOKIE)
+}
 
 /** Whether React Router checks a signature before it asks for the session. */
 const isSigned = (cookie: object | undefined): boolean => {
