@@ -6,6 +6,7 @@ import { honoSession } from './hono-session.js'
 import { honoSessions } from './hono-sessions.js'
 import { koa } from './koa.js'
 import { koaContextStore } from './koa-context-store.js'
+import { reactRouter } from './react-router.js'
 import { web } from './web.js'
 
 /** Every adapter, in the order of the table of the frameworks. */
@@ -17,5 +18,6 @@ export const FRAMEWORKS: readonly Framework[] = [
   koaContextStore,
   honoSessions,
   honoSession,
+  reactRouter,
   web,
 ]
