@@ -3,15 +3,16 @@
  *
  * | | |
  * |---|---|
- * | `dist/` | the ECMAScript modules, and for each entry point a line that names its types |
- * | `dist/cjs/` | the same modules as CommonJS |
- * | `dist/types/` | the declarations that users of either can reach, once |
- * | `dist/cli/` | the command `nonstick`, as ECMAScript modules alone |
+ * | `dist/cjs/` | all modules but those of the command, as CommonJS |
+ * | `dist/` | for each entry point an ECMAScript module that hands on what is in `dist/cjs`, and a line that names its types |
+ * | `dist/types/` | the declarations that users can reach, once |
+ * | `dist/cli/` | the command `nonstick`, as ECMAScript modules on top of `dist/cjs` |
  *
- * `docs/decisions/0027-two-builds-and-one-set-of-types.md` says why it is so.
+ * `docs/decisions/0027-one-build-and-a-door-for-each-way-in.md` says why it is so.
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -42,8 +43,8 @@ const tsc = async (...args: readonly string[]): Promise<void> => {
   }
 }
 
-/** What a declaration imports from another: `from './errors.js'` and `import('./errors.js')`, as tsc writes them. */
-const RELATIVE = /(?<=(?:from |import\()["'])(\.[^"']+)\.js(?=["'])/g
+/** What a module imports from another of ours: `from './errors.js'` and `import('./errors.js')`, as tsc writes them. */
+const RELATIVE = /(?<=(?:from |import |import\()["'])(\.[^"']+)\.js(?=["'])/g
 
 /** Writes the declarations that the entries' own lead to as `.d.cts`, whose modules name each other with `.cjs`. */
 const keepReachable = (from: string, to: string): void => {
@@ -56,6 +57,46 @@ const keepReachable = (from: string, to: string): void => {
     for (const [, other = ''] of declarations.matchAll(RELATIVE)) keep(posix.join(posix.dirname(module), other))
   }
   for (const entry of entries) keep(entry)
+}
+
+/** Writes the modules of the command, which take all that is not theirs from `cjs`. */
+const keepCommand = (from: string): void => {
+  const files = readdirSync(join(from, 'cli'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.js'),
+  )
+  for (const name of files) {
+    const module = `cli/${name}`
+    const elsewhere = (imported: string): string => {
+      const path = posix.join(posix.dirname(module), imported)
+      if (path.startsWith('cli/')) return `${imported}.js`
+      return `${posix.relative(posix.dirname(module), posix.join('cjs', path))}.js`
+    }
+    const code = readFileSync(join(from, module), 'utf8')
+    write(
+      join(dist, module),
+      code.replace(RELATIVE, (_, imported: string) => elsewhere(imported)),
+    )
+  }
+}
+
+/**
+ * Writes the door by which `import` comes in. Each export by its name, so that every loader sees which there are. What a
+ * module of CommonJS exports as its default is a part of what `import` takes for its default.
+ */
+const writeDoor = (entry: string): void => {
+  const up = posix.relative(posix.dirname(entry), '.') || '.'
+  const [code, types] = [`${up}/cjs/${entry}.js`, `${up}/types/${entry}.cjs`]
+  const names = Object.keys(createRequire(import.meta.url)(join(dist, 'cjs', `${entry}.js`)) as object).sort()
+  const hasDefault = names.includes('default')
+  const door = [
+    ...(hasDefault ? [`import all from '${code}'`, 'export default all.default'] : []),
+    `export { ${names.filter((name) => name !== 'default').join(', ')} } from '${code}'`,
+  ]
+  write(join(dist, `${entry}.js`), door.map((line) => `${line}\n`).join(''))
+  write(
+    join(dist, `${entry}.d.ts`),
+    `export * from '${types}'\n${hasDefault ? `declare const it: typeof import('${types}').default\nexport default it\n` : ''}`,
+  )
 }
 
 /** Indents by tabs, in longer lines: packed, that is three in a hundred less, and a stack still reads like the source. */
@@ -73,24 +114,23 @@ const write = (path: string, text: string): void => {
 const main = async (): Promise<void> => {
   // A file that was renamed would otherwise stay in the package for ever.
   rmSync(dist, { recursive: true, force: true })
-  const declarations = mkdtempSync(join(tmpdir(), 'nonstick-declarations-'))
+  const made = mkdtempSync(join(tmpdir(), 'nonstick-build-'))
+  const [modules, declarations] = [join(made, 'modules'), join(made, 'declarations')]
   try {
     await Promise.all([
-      tsc('-p', 'scripts/tsconfig.esm.json'),
+      tsc('-p', 'scripts/tsconfig.command.json', '--outDir', modules),
       tsc('-p', 'scripts/tsconfig.commonjs.json'),
       tsc('-p', 'tsconfig.json', '--emitDeclarationOnly', '--outDir', declarations),
     ])
     keepReachable(declarations, join(dist, 'types'))
+    keepCommand(modules)
   } finally {
-    rmSync(declarations, { recursive: true, force: true })
+    rmSync(made, { recursive: true, force: true })
   }
   // npm makes it executable where it installs the package; this is for who runs it in a checkout.
   chmodSync(join(dist, 'cli/main.js'), 0o755)
   write(join(dist, 'cjs/package.json'), '{ "type": "commonjs" }\n')
-  for (const entry of entries) {
-    const up = posix.relative(posix.dirname(entry), '.') || '.'
-    write(join(dist, `${entry}.d.ts`), `export * from '${up}/types/${entry}.cjs'\n`)
-  }
+  entries.forEach(writeDoor)
   await shorten()
 }
 

@@ -221,8 +221,9 @@ export interface StoreOptions<Data> {
   readonly maxWaitingReads?: number
 
   /**
-   * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then whoever asks for
-   * the id once more is answered without a read of the backend. 0: it does not remember it.
+   * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then, but at least for
+   * half of it, whoever asks for the id once more is answered without a read of the backend. How long it is for each id is a
+   * matter of chance, so that many are not forgotten at once. 0: it does not remember it.
    *
    * A session that is created under such an id takes the place of what the cache remembers. Only where its process cannot
    * reach the cache, and others can, may these be told for so long that there is no such session.
@@ -331,7 +332,7 @@ const AWAY_AFTER_MS = 500
 /** Every call is over long before that, even if the clock of a process, or of the backend, is an hour off. */
 const INSERT_MS = 7_200_000
 /** Moments are stored as 48-bit numbers. Ten years are longer than any session needs. */
-const LONGEST_MS = 3_650 * DAY_MS
+export const LONGEST_MS: number = 3_650 * DAY_MS
 
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000
