@@ -18,6 +18,7 @@ Packs the package and uses it, in temporary folders with packages from npm, unde
     programs of test/consumer are compiled, and where code comes out that Node loads by itself, they are run
   Jest, with require and with import, and Mocha, with both
   Bun and Deno
+  @auth0/nextjs-auth0, which needs Next: logins and logouts over HTTP, with an Auth0 of the program's own
 Prints a table in Markdown. With words, only the lines whose names begin with one of them: scripts/matrix typescript@5 jest
 It takes some minutes, most of them for npm. The exit code is 1 if something failed.`
 
@@ -83,6 +84,12 @@ const RUNNERS = [
     packages: ['deno'],
     command: ['node_modules/.bin/deno', 'run', '--allow-all', '--node-modules-dir=manual', 'runners/plain.mjs'],
     says: /plain ok/,
+  },
+  {
+    name: 'nextjs-auth0@4',
+    packages: ['@auth0/nextjs-auth0@4', 'next@16', 'react@19', 'react-dom@19'],
+    command: ['node', 'runners/auth0.mjs'],
+    says: /auth0 ok/,
   },
 ] as const
 
