@@ -1,4 +1,4 @@
-import type { StoredSession } from '../contract/backend.js'
+import type { Lineage, StoredSession } from '../contract/backend.js'
 import type { EpochMs } from '../contract/time.js'
 import type { LiveEnvelope } from './envelope.js'
 
@@ -123,3 +123,10 @@ export const cacheDeadline = (envelope: LiveEnvelope, timings: LifeTimings): Epo
       ? backendDeadline(envelope.seenDurableAt, envelope.idleTtlMs, envelope.absoluteExpiresAt, timings)
       : 0,
   )
+
+/**
+ * How long a mark stands that nothing is in the backend: between half of `longestMs` and all of it, as the nonce of the lease
+ * says by chance under which nothing was found.
+ */
+export const markLifeMs = (longestMs: number, nonce: Lineage): number =>
+  Math.round(longestMs * (0.5 + Number.parseInt(nonce.slice(0, 4), 16) / 2 / 0xffff))

@@ -221,8 +221,9 @@ export interface StoreOptions<Data> {
   readonly maxWaitingReads?: number
 
   /**
-   * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then whoever asks for
-   * the id once more is answered without a read of the backend. 0: it does not remember it.
+   * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then, but at least for
+   * half of it, whoever asks for the id once more is answered without a read of the backend. How long it is for each id is a
+   * matter of chance, so that many are not forgotten at once. 0: it does not remember it.
    *
    * A session that is created under such an id takes the place of what the cache remembers. Only where its process cannot
    * reach the cache, and others can, may these be told for so long that there is no such session.

@@ -34,6 +34,8 @@ export interface FloodOptions {
   readonly unknownPerSecond: number
   /** How many different ones there are. @default each is asked for once */
   readonly differentIds?: number
+  /** After how many ms the visitors begin to come. @default 0 */
+  readonly visitorsFromMs?: number
   /** How many visitors come in a second, each with a session that is in the backend alone. */
   readonly visitorsPerSecond: number
   /** A visitor is served in time who is served within this, in ms. */
@@ -103,9 +105,13 @@ const sessionsIn = async (backend: Backend, runtime: Runtime, count: number): Pr
 }
 
 export const flood = async (options: FloodOptions): Promise<FloodReport> => {
-  const { runtime, cache, known, durationMs, unknownPerSecond, visitorsPerSecond, seed } = options
+  const { runtime, cache, known, durationMs, unknownPerSecond, visitorsPerSecond, visitorsFromMs = 0, seed } = options
   const backend = memoryBackend({ runtime })
-  const ids = await sessionsIn(backend, runtime, Math.floor((durationMs * visitorsPerSecond) / 1_000))
+  const ids = await sessionsIn(
+    backend,
+    runtime,
+    Math.floor(((durationMs - visitorsFromMs) * visitorsPerSecond) / 1_000),
+  )
   const { slow, written } = slowed(backend, runtime, options.backendMs)
   const store = createSessionStore({
     ...{ cache, backend: slow, runtime },
@@ -151,7 +157,8 @@ export const flood = async (options: FloodOptions): Promise<FloodReport> => {
   for (;;) {
     const passedMs = Math.min(runtime.monotonicMs() - beganMs, durationMs)
     for (; asked < (passedMs * unknownPerSecond) / 1_000; asked += 1) track(askForUnknown(asked))
-    for (; visitors < ids.length && visitors < (passedMs * visitorsPerSecond) / 1_000; visitors += 1)
+    const comingMs = passedMs - visitorsFromMs
+    for (; visitors < ids.length && visitors < (comingMs * visitorsPerSecond) / 1_000; visitors += 1)
       track(visit(visitors))
     if (passedMs - countedAtMs >= COUNT_EVERY_MS) {
       countedAtMs = passedMs

@@ -18,14 +18,26 @@ describe('an unknown id', () => {
     expect(other.store.stats()).toMatchObject({ unknownIds: 3, cacheHits: 3, cacheMisses: 0, backendReads: 0 })
   })
 
-  test('is looked for again when the mark is over', async () => {
+  test('is looked for again when the mark is over: not before half of its longest life, and then at last', async () => {
     const { process, backend, runtime } = world()
     const store = process({ unknownIdTtlMs: 5_000 })
     await store.load(ID)
-    runtime.advance(4_999)
+    runtime.advance(2_499)
     expect(await calls(backend, () => store.load(ID))).toEqual([])
-    runtime.advance(1)
+    runtime.advance(2_501)
     expect(await calls(backend, () => store.load(ID))).toEqual(['read'])
+  })
+
+  test('is not forgotten at the same moment as others that were asked for with it', async () => {
+    const { process, backend, runtime } = world()
+    const store = process({ unknownIdTtlMs: 5_000, maxBackendReads: 100 })
+    const ids = Array.from({ length: 100 }, (_, n) => `${ID} ${n}`)
+    const askForAll = async (): Promise<unknown> => await Promise.all(ids.map((id) => store.load(id)))
+    await askForAll()
+    runtime.advance(3_750)
+    const forgotten = (await calls(backend, askForAll)).length
+    expect(forgotten).toBeGreaterThan(20)
+    expect(forgotten).toBeLessThan(80)
   })
 
   test('is looked for each time where the store is told to remember none', async () => {

@@ -1,11 +1,11 @@
-import type { BackendCopy, StoredSession } from '../../contract/backend.js'
+import type { BackendCopy, Lineage, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { isSessionStoreError, tierUnavailable } from '../../errors.js'
 import { type CopyVerdict, copyVerdict, quarantineVerdict } from '../../session/decisions.js'
 import { isUserUnproved, type LiveEnvelope, LONGEST_HEADER_BYTES } from '../../session/envelope.js'
-import { hasExpired } from '../../session/expiry.js'
+import { hasExpired, markLifeMs } from '../../session/expiry.js'
 import { filled, trusted, usedSince } from '../../session/transitions.js'
 import { jittered, type Pauses, pauseAfter, sleep } from '../../tools/waiting.js'
 import type { Call } from '../calls/call.js'
@@ -80,6 +80,7 @@ interface Reader {
 
 /** A lease in the cache under which the backend was read. */
 interface Lease {
+  readonly nonce: Lineage
   readonly token: CasToken
   /** The stamp of trust from before the read. */
   readonly stamp: EpochMs
@@ -324,7 +325,8 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   ): Promise<Standing | 'again'> => {
     const { key } = locator
     const read = await backend.inTurn(asker, async (readNow) => {
-      const lease = await cache.lease(key, randomName(runtime), over)
+      const nonce = randomName(runtime)
+      const lease = await cache.lease(key, nonce, over)
       if (lease.outcome !== 'stored' && lease.outcome !== 'refused') return 'again'
       const readAt = runtime.now()
       const stamp = trustStamp(key)
@@ -332,7 +334,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       if (lease.outcome === 'refused') return { copy: limitedCopy(context, await readNow(locator)), lease: undefined }
       const { token } = lease
       try {
-        return { copy: limitedCopy(context, await readNow(locator)), lease: { token, stamp, readAt } }
+        return { copy: limitedCopy(context, await readNow(locator)), lease: { nonce, token, stamp, readAt } }
       } catch (error) {
         await cache.remove(key, token) // so that the next reader can fill the cache at once
         throw error
@@ -376,10 +378,11 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   /**
    * Puts the mark that nothing stands in the backend in the place of the lease under which that was found, so that the
    * next who ask for the id are answered by the cache. Its life is counted from before the read: so it is over soon after
-   * any creation that the read did not see.
+   * any creation that the read did not see. Marks that were made at once end one after the other, so that somebody who asks
+   * for the same thousand ids over and over does not fill the line of reads each time that they end.
    */
-  const markNothing = async (key: CacheKey, { token, stamp, readAt }: Lease): Promise<None> => {
-    const expiresAt = readAt + options.unknownIdTtlMs
+  const markNothing = async (key: CacheKey, { nonce, token, stamp, readAt }: Lease): Promise<None> => {
+    const expiresAt = readAt + markLifeMs(options.unknownIdTtlMs, nonce)
     if (expiresAt <= runtime.now()) {
       await cache.remove(key, token)
       return none('absent')
