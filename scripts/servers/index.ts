@@ -5,3 +5,4 @@ export { type MemcachedOptions, type MemcachedServer, memcachedServers, startMem
 export { type PostgresOptions, type PostgresServer, postgresUrl, startPostgres } from './postgres.js'
 export { freePort } from './process.js'
 export { type RedisServer, type RedisServerOptions, startRedis } from './redis.js'
+export { type RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.js'

@@ -181,8 +181,10 @@ export class Calls {
     for (;;) {
       const settled = await this.#sendOnce(call, command, signal, fate)
       if (!('fault' in settled) || settled.fault.kind !== 'moving' || signal.aborted) return settled
+      // A last attempt right before the deadline could be on its way when that passes, and nobody would know of it.
+      if (call.deadline.leftMs() < 2 * MOVING_PAUSE_MS) return settled
+      fate.wasSent = false
       await sleep(this.#options.runtime, MOVING_PAUSE_MS)
-      if (call.deadline.leftMs() === 0) return settled
     }
   }
 

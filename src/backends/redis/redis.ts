@@ -240,7 +240,7 @@ export class RedisBackend implements Backend, Enumerable, ForeseesPurge, KnowsUs
   async setUp(): Promise<void> {
     await this.#told(async () => {
       for (const { tier, facts, weaknesses } of await this.#lookAtAll()) {
-        const because = unfitBecause(facts, { throughCluster: this.#isCluster || facts.isInCluster })
+        const because = unfitBecause(facts, { throughCluster: this.#isCluster })
         if (because !== undefined)
           throw new SessionStoreError('E_BACKEND_SCHEMA', `${tier} cannot be used: ${because}`, {
             tier,
@@ -419,7 +419,9 @@ export class RedisBackend implements Backend, Enumerable, ForeseesPurge, KnowsUs
     return factsOf(await this.#infoBy(call, key))
   }
 
+  /** A cluster sends a function to the node of a key; by itself it would ask any node, or all of them. */
   async #infoBy(call: Call, key: string): Promise<string> {
+    if (!this.#isCluster) return textIn(await this.#calls.ask(call, undefined, 'INFO')) ?? ''
     return textIn(await this.#calls.run(call, { function: FACTS, keys: [key], args: [] })) ?? ''
   }
 
