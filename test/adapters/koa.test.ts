@@ -277,6 +277,27 @@ describe('koa-session', () => {
     expect((await ada.get(`${app.url}/maxAge`)).body).toBe(30 * 24 * 60 * MINUTE_MS)
   })
 
+  test('a session that was told to end with the browser does so from then on, in an application whose sessions have a maxAge', async () => {
+    const { sessions } = world({ idleTtlMs: 30 * MINUTE_MS })
+    await using app = await serve(
+      {
+        ...ROUTES,
+        forget: (session) => {
+          session.maxAge = 'session'
+        },
+        maxAge: (session) => session.maxAge,
+      },
+      { store: new NonstickStore({ sessions }) },
+    )
+    const ada = visitor()
+    await ada.get(`${app.url}/visit`)
+    await ada.get(`${app.url}/forget`)
+    expect((await ada.get(`${app.url}/maxAge`)).body).toBe('session')
+    expect((await ada.get(`${app.url}/visit`)).setCookie[0]).not.toMatch(/expires|max-age/i)
+    const stored = await sessions.load(String((await ada.get(`${app.url}/id`)).body))
+    expect([stored?.data, stored?.idleTtlMs]).toEqual([{ visits: 2, _maxAge: 'session' }, 30 * MINUTE_MS])
+  })
+
   test('a negative maxAge ends the session', async () => {
     const { store, sessions } = world()
     await using app = await serve(

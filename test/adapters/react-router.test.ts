@@ -1,4 +1,4 @@
-import { createCookie, createSessionStorage, type Session } from 'react-router'
+import { createCookie, createSession, createSessionStorage, type Session } from 'react-router'
 import { describe, expect, test } from 'vitest'
 import { nonstickSessionStorage } from '../../src/adapters/react-router.js'
 import type { SessionStore } from '../../src/contract/index.js'
@@ -168,6 +168,8 @@ describe('React Router', () => {
     await one.destroySession(again)
     await expect(other.commitSession(again)).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
     await expect(one.commitSession(again)).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
+    const madeUp = createSession<Data>({ user: 'eve' }, 'an id that nobody has')
+    await expect(one.commitSession(madeUp)).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
     expect(await sessions.count()).toBe(0)
   })
 
