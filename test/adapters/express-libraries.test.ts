@@ -5,6 +5,8 @@ import flash from 'connect-flash'
 import { csrfSync } from 'csrf-sync'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import session from 'express-session'
+import nextSession from 'next-session'
+import { promisifyStore } from 'next-session/lib/compat'
 import passport from 'passport'
 import { Strategy } from 'passport-local'
 import { Server } from 'socket.io'
@@ -166,4 +168,43 @@ test('socket.io shares the session of the pages: it reads it, changes it, and se
   expect(await json(browser, url)).toEqual({ user: 'ada', count: 3 })
   await browser.get(`${url}/logout`)
   expect(await socket.emitWithAck('count')).toBe('logged out')
+})
+
+test('next-session keeps its sessions in the store: each process reads and changes them, and a logout ends them', async () => {
+  await using cluster = openCluster()
+  const open = async (): Promise<string> => {
+    const store = cluster.store()
+    const getSession = nextSession({
+      name: 'connect.sid',
+      store: promisifyStore(store as never),
+      cookie: { maxAge: 3_600 },
+    })
+    const server = createServer(async (req, res) => {
+      const session = await getSession(req, res)
+      const [, call, key = '', value] = (req.url ?? '').split('/')
+      if (call === 'set') session[key] = value
+      if (call === 'logout') await session.destroy()
+      const { cookie: _, ...data } = session
+      res.end(JSON.stringify(data))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    cluster.closeAfterwards(async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    })
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const [one, other] = [await open(), await open()]
+  const browser = new Browser()
+  await browser.get(`${one}/set/user/ada`)
+  await browser.get(`${other}/set/cart/tea`)
+  for (const url of [one, other]) expect(await json(browser, `${url}/show`)).toEqual({ user: 'ada', cart: 'tea' })
+  const id = (browser.cookie ?? '').slice('connect.sid='.length)
+  const { idleTtlMs = 0 } = (await cluster.store().sessions.load(id)) ?? {}
+  expect(Math.round(idleTtlMs / 1_000), 'its maxAge is in seconds').toBeCloseTo(3_600, -2)
+  const inside = browser.tab()
+  await browser.get(`${other}/logout`)
+  expect(await json(inside, `${one}/show`)).toEqual({})
 })
