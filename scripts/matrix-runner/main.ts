@@ -21,6 +21,7 @@ Packs the package and uses it, in temporary folders with packages from npm, unde
   Bun and Deno
   SvelteKit, Astro, Next, Bun and Deno, with the programs of docs/frameworks/web.md: each is built, started twice on a
     real Memcached and a real PostgreSQL, and visited
+  @auth0/nextjs-auth0, which needs Next: logins and logouts over HTTP, with an Auth0 of the program's own
 Prints a table in Markdown. With words, only the lines whose names begin with one of them: scripts/matrix typescript@5 jest
 It takes some minutes, most of them for npm. The exit code is 1 if something failed.`
 
@@ -86,6 +87,12 @@ const RUNNERS = [
     packages: ['deno'],
     command: ['node_modules/.bin/deno', 'run', '--allow-all', '--node-modules-dir=manual', 'runners/plain.mjs'],
     says: /plain ok/,
+  },
+  {
+    name: 'nextjs-auth0@4',
+    packages: ['@auth0/nextjs-auth0@4', 'next@16', 'react@19', 'react-dom@19'],
+    command: ['node', 'runners/auth0.mjs'],
+    says: /auth0 ok/,
   },
 ] as const
 
