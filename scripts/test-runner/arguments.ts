@@ -7,7 +7,8 @@ started. With paths: only the tests under them.
 
   --long                  random and chaos tests run their long counts
   --runtimes              nothing but the packed package on Node 20.19, 22, 24 and 26, Bun and Deno, as far as npm can
-                          install them: the programs of test/consumer and the contract suites, a line for each
+                          install them: the programs of test/consumer and the contract suites, a line for each; with words
+                          after it, such as deno, only those whose names begin so
   --at MOMENT             the tests run as if it were that moment, such as 2028-02-29T12:00:00Z; without scripts/chaos,
                           which compares its clock with that of the servers
   --tz ZONE               everything runs in that time zone, such as Pacific/Kiritimati

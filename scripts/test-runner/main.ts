@@ -41,7 +41,7 @@ const main = async (): Promise<void> => {
     console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} (ran before)`)
   }
 
-  if (wanted.runtimes) await runRuntimes(tally, evidence)
+  if (wanted.runtimes) await runRuntimes(tally, evidence, wanted.forVitest)
   else await runEverything(tally, evidence, wanted)
 
   if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
@@ -68,7 +68,7 @@ const runEverything = async (tally: Tally, evidence: string, wanted: Arguments):
 }
 
 /** A runtime that npm cannot install here counts as skipped, and its line says why. */
-const runRuntimes = async (tally: Tally, evidence: string): Promise<void> => {
+const runRuntimes = async (tally: Tally, evidence: string, names: readonly string[]): Promise<void> => {
   const desk = await openServerDesk({ logFolder: evidence })
   try {
     await announceServers(desk)
@@ -77,7 +77,7 @@ const runRuntimes = async (tally: Tally, evidence: string): Promise<void> => {
       if (complaint !== undefined) console.log(complaint)
       console.log(line)
     }
-    await tryRuntimes({ desk, evidence, signal, tell })
+    await tryRuntimes({ names, desk, evidence, signal, tell })
   } finally {
     await desk.close()
   }

@@ -61,6 +61,8 @@ export interface RuntimeOutcome {
 }
 
 export interface RuntimesOptions {
+  /** With what the names of the wanted ones begin, in any case; none for all. */
+  readonly names: readonly string[]
   readonly desk: ServerDesk
   /** Where the logs are kept. */
   readonly evidence: string
@@ -74,13 +76,19 @@ export interface RuntimesOptions {
  * desk's servers. A runtime that npm cannot install here is absent, and its line says why.
  */
 export const tryRuntimes = async (options: RuntimesOptions): Promise<void> => {
+  const { names } = options
+  const isWanted = ({ name }: Runtime): boolean =>
+    names.length === 0 || names.some((word) => name.toLowerCase().startsWith(word.toLowerCase()))
+  const wanted = RUNTIMES.filter(isWanted)
+  if (wanted.length === 0)
+    throw new Error(`There is no runtime of that name; there are: ${RUNTIMES.map(({ name }) => name).join(', ')}`)
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-runtimes-'))
   try {
     const consumer = join(folder, 'consumer')
     await install(consumer, [await packPackage(folder), ...COMMON])
     writeConsumer(consumer)
     await run(process.execPath, [tool('typescript/bin/tsc'), '-p', writeProject(consumer, 'nodenext')], consumer)
-    for (const runtime of RUNTIMES)
+    for (const runtime of wanted)
       if (!options.signal.aborted) options.tell(await tryRuntime(runtime, consumer, folder, options))
   } finally {
     await removeFolder(folder)
@@ -89,7 +97,8 @@ export const tryRuntimes = async (options: RuntimesOptions): Promise<void> => {
 
 const install = async (at: string, packages: readonly string[]): Promise<void> => {
   mkdirSync(at)
-  writeFileSync(join(at, 'package.json'), '{ "private": true }\n')
+  // Deno takes a `.js` for CommonJS only where it is told so.
+  writeFileSync(join(at, 'package.json'), '{ "private": true, "type": "commonjs" }\n')
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], at)
 }
 
