@@ -1,11 +1,15 @@
 import type { Framework } from '../framework.js'
+import { adonis } from './adonis.js'
+import { betterAuthApp } from './better-auth.js'
 import { express4 } from './express4.js'
 import { express5 } from './express5.js'
 import { fastify5 } from './fastify.js'
 import { honoSession } from './hono-session.js'
 import { honoSessions } from './hono-sessions.js'
+import { keyv5, keyv6 } from './keyv.js'
 import { koa } from './koa.js'
 import { koaContextStore } from './koa-context-store.js'
+import { unstorage } from './unstorage.js'
 import { web } from './web.js'
 
 /** Every adapter, in the order of the table of the frameworks. */
@@ -18,4 +22,9 @@ export const FRAMEWORKS: readonly Framework[] = [
   honoSessions,
   honoSession,
   web,
+  adonis,
+  betterAuthApp,
+  unstorage,
+  keyv5,
+  keyv6,
 ]
