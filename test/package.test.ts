@@ -28,7 +28,7 @@ const specifiers = entryPoints.map(({ specifier }) => specifier)
 const HANGING_MS = 300_000
 
 /** Which libraries that speak to the world a subpath may load. The rest of the subpaths load none. */
-const CLIENTS = ['memjs', 'pg', 'nano', 'undici', 'express', 'express-session']
+const CLIENTS = ['memjs', 'pg', 'nano', 'undici', 'redis', '@redis/client', 'express', 'express-session']
 const LOADS: Readonly<Record<string, readonly string[]>> = {
   'nonstick/memcached': ['memjs'],
   'nonstick/postgres': ['pg'],

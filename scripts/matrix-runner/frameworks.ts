@@ -1,6 +1,6 @@
 /** The programs that the page about `nonstick/web` shows, installed, built and run as two processes each. */
 import { randomBytes } from 'node:crypto'
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { postgres } from '../../src/backends/postgres/index.js'
@@ -117,12 +117,11 @@ export const tryProgram = async (
   ground: Ground,
 ): Promise<void> => {
   await install(folder, packages)
+  const manifest = join(folder, 'package.json')
+  const installed = readJson(manifest)
   const from = join(examples, source)
-  cpSync(from, source.endsWith('.ts') ? join(folder, source) : folder, {
-    recursive: true,
-    // What npm has just written there names what is installed.
-    filter: (path) => !path.endsWith('package.json'),
-  })
+  cpSync(from, source.endsWith('.ts') ? join(folder, source) : folder, { recursive: true })
+  writeFileSync(manifest, JSON.stringify({ ...readJson(manifest), ...installed }))
   // Without its keys, and without any tier: what is built knows no credentials.
   if (build !== undefined) await run(join(folder, build[0] ?? ''), build.slice(1), folder, QUIET)
 
@@ -154,6 +153,8 @@ export const tryProgram = async (
     for (const program of started) await program.end('SIGTERM')
   }
 }
+
+const readJson = (file: string): object => JSON.parse(readFileSync(file, 'utf8')) as object
 
 const START_MS = 120_000
 

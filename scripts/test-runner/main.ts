@@ -9,7 +9,7 @@ import { movedCalendar } from './calendar.js'
 import { type Outcome, runCommand } from './command.js'
 import { interruption } from './interruption.js'
 import { untilStandstill } from './patience.js'
-import { tryRuntimes } from './runtimes.js'
+import { type RuntimeOutcome, tryRuntimes } from './runtimes.js'
 import { type AllowedSkip, type Share, unexpectedSkips } from './vitest-report.js'
 import { runVitest } from './vitest-run.js'
 
@@ -72,11 +72,12 @@ const runRuntimes = async (tally: Tally, evidence: string): Promise<void> => {
   const desk = await openServerDesk({ logFolder: evidence })
   try {
     await announceServers(desk)
-    await tryRuntimes(desk, ({ state, line, complaint }) => {
+    const tell = ({ state, line, complaint }: RuntimeOutcome): void => {
       tally[state === 'ok' ? 'passed' : state === 'failed' ? 'failed' : 'skipped'] += 1
       if (complaint !== undefined) console.log(complaint)
       console.log(line)
-    })
+    }
+    await tryRuntimes({ desk, evidence, signal, tell })
   } finally {
     await desk.close()
   }

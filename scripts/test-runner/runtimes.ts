@@ -1,10 +1,13 @@
 /** `scripts/test --runtimes`: the packed package on other runtimes, as far as npm can install them here. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { ServerDesk } from '../../test/support/desk.js'
 import { packPackage, run, tool, writeConsumer, writeProject } from '../../test/support/packed-package.js'
 import { freshSchema } from '../../test/support/servers.js'
+import { removeFolder } from '../servers/process.js'
+import { runCommand } from './command.js'
+import { untilStandstill } from './patience.js'
 
 interface Runtime {
   readonly name: string
@@ -34,17 +37,19 @@ const RUNTIMES: readonly Runtime[] = [
   },
 ]
 
-/** The consumer programs, with what each of them prints. */
+/** The consumer programs, with what each of them prints; those of every subpath print nothing. */
 const PROGRAMS: readonly (readonly [file: string, says: RegExp])[] = [
   ['out/nodenext/esm.mjs', /^esm ok$/m],
   ['out/nodenext/commonjs.cjs', /^commonjs ok$/m],
   ['out/nodenext/either.js', /^either ok$/m],
-  ['out/nodenext/every-subpath.mjs', /^$/],
-  ['out/nodenext/every-subpath-required.cjs', /^$/],
-  ['both-builds.mjs', /^both builds ok$/m],
+  ['out/nodenext/every-subpath.mjs', /^/],
+  ['out/nodenext/every-subpath-required.cjs', /^/],
+  ['both-ways.mjs', /^both ways ok$/m],
   ['runners/plain.mjs', /^plain ok$/m],
 ]
-const SUITE = 'runners/suite.mjs'
+const SUITE = ['runners/suite.mjs', /^suite ok: \d+ rules$/m] as const
+/** The suites say nothing until they are done. */
+const STANDSTILL_MS = 20 * 60_000
 const COMMON = ['express@5', 'express-session@1', '@types/express@5', '@types/express-session@1', '@types/node@20']
 
 /** How one runtime did; its line is printed as soon as it is known. */
@@ -55,20 +60,30 @@ export interface RuntimeOutcome {
   readonly complaint?: string
 }
 
+export interface RuntimesOptions {
+  readonly desk: ServerDesk
+  /** Where the logs are kept. */
+  readonly evidence: string
+  /** Ends what runs, and begins nothing more, when it is aborted. */
+  readonly signal: AbortSignal
+  readonly tell: (outcome: RuntimeOutcome) => void
+}
+
 /**
  * Runs the programs of `test/consumer` and the contract suites on each runtime: the suites on the embedded tiers and on the
  * desk's servers. A runtime that npm cannot install here is absent, and its line says why.
  */
-export const tryRuntimes = async (desk: ServerDesk, tell: (outcome: RuntimeOutcome) => void): Promise<void> => {
+export const tryRuntimes = async (options: RuntimesOptions): Promise<void> => {
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-runtimes-'))
   try {
     const consumer = join(folder, 'consumer')
     await install(consumer, [await packPackage(folder), ...COMMON])
     writeConsumer(consumer)
     await run(process.execPath, [tool('typescript/bin/tsc'), '-p', writeProject(consumer, 'nodenext')], consumer)
-    for (const runtime of RUNTIMES) tell(await tryRuntime(runtime, consumer, folder, desk))
+    for (const runtime of RUNTIMES)
+      if (!options.signal.aborted) options.tell(await tryRuntime(runtime, consumer, folder, options))
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    await removeFolder(folder)
   }
 }
 
@@ -82,7 +97,7 @@ const tryRuntime = async (
   { name, package: wanted, program, args }: Runtime,
   consumer: string,
   folder: string,
-  desk: ServerDesk,
+  { desk, evidence, signal }: RuntimesOptions,
 ): Promise<RuntimeOutcome> => {
   const at = join(folder, name.replace(' ', '-'))
   const command = join(at, program)
@@ -93,24 +108,24 @@ const tryRuntime = async (
   } catch (error) {
     return { state: 'absent', line: `${name}: absent, as ${firstLine(error)}` }
   }
-  const titled = `${name} (${version})`
-  const failures: string[] = []
-  const attempt = async (file: string, says: RegExp, env: NodeJS.ProcessEnv = {}): Promise<string> => {
-    try {
-      const printed = await run(command, [...args, file], consumer, env)
-      if (!says.test(printed)) throw new Error(`${file} did not print ${says}:\n${printed}`)
-      return printed.trimEnd()
-    } catch (error) {
-      failures.push(error instanceof Error ? error.message : String(error))
-      return 'suite failed'
-    }
-  }
-  for (const [file, says] of PROGRAMS) await attempt(file, says)
   const servers = await serversFor(desk)
-  const suite = await attempt(SUITE, /^suite ok: \d+ rules$/m, servers.env)
+  const failures: string[] = []
+  let suite = ''
+  for (const [file, says] of [...PROGRAMS, SUITE]) {
+    const { ok, output } = await runCommand(command, [...args, file], {
+      root: consumer,
+      patience: untilStandstill(STANDSTILL_MS),
+      signal,
+      logFile: join(evidence, `${name} ${basename(file)}.log`),
+      env: servers.env,
+    })
+    suite = says.exec(output)?.[0] ?? ''
+    if (!ok || !says.test(output)) failures.push(`${name}, ${file}:\n${output}`)
+  }
   await servers.drop()
+  const titled = `${name} (${version})`
   if (failures.length > 0) return { state: 'failed', line: `${titled}: failed`, complaint: failures.join('\n') }
-  const words = `${PROGRAMS.length} programs ok, ${suite.split('\n').at(-1)} on ${servers.names.join(', ')}`
+  const words = `${PROGRAMS.length} programs ok, ${suite} on ${servers.names.join(', ')}`
   return { state: 'ok', line: `${titled}: ${words}` }
 }
 

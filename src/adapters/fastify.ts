@@ -35,9 +35,9 @@ const COPY = Symbol('nonstick.copy')
  * top-level key. With `rolling: true` @fastify/session stores each session at each request; where nothing has changed, that
  * is a touch and no write.
  *
- * A session that was destroyed or expired meanwhile is not brought back. Its request ends normally, as a request that only
- * reads must not fail for it, and `'dropped'` is emitted with the error `E_SESSION_DESTROYED` (where nobody listens, a
- * warning of the process says so, once for each store).
+ * A session that was destroyed or expired meanwhile is not brought back. A request that has changed it is told so by the
+ * error `E_SESSION_DESTROYED`, with which it ends unless its error handler answers otherwise; `'dropped'` is then emitted as
+ * well (where nobody listens, a warning of the process says so, once for each store). One that only reads ends normally.
  */
 export class NonstickStore<Data extends object = Record<string, unknown>> extends EventEmitter {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
@@ -46,6 +46,8 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
   readonly #objects: SessionObjects<Data>
   /** Which copy each session object came from, or became. */
   readonly #copies = new WeakMap<object, RequestCopy<Data>>()
+  /** Copies whose request has heard that its session is gone. The answer of its error handler is saved as well. */
+  readonly #told = new WeakSet<RequestCopy<Data>>()
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
@@ -123,7 +125,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
     if (copy.session === undefined && isSpent(mine.cookie)) throw cookieOfThePast(endedMs(cookie, now))
     await this.#objects.save(copy, mine, {
       end: async () => await this.#destroy(id),
-      isQuiet: ({ code }) => code === 'E_SESSION_DESTROYED' && copy.session !== undefined,
+      isQuiet: ({ code }) => code === 'E_SESSION_DESTROYED' && this.#hasHeard(copy),
     })
   }
 
@@ -134,6 +136,13 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
   #copyOf(id: string, live: object): RequestCopy<Data> | undefined {
     const copy = this.#copies.get(live) ?? carriedBy<Data>(live)
     return copy?.id === id ? copy : undefined
+  }
+
+  /** Whether this is not the first time that the copy's request hears of it. */
+  #hasHeard(copy: RequestCopy<Data>): boolean {
+    if (this.#told.has(copy)) return true
+    this.#told.add(copy)
+    return false
   }
 
   async #destroy(id: string): Promise<void> {

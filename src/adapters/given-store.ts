@@ -4,8 +4,8 @@ import { areOptions, invalidOption } from '../errors.js'
 import type { StoreOptions } from '../store/options.js'
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
-export interface GivenStore {
-  readonly sessions: SessionStore<unknown>
+export interface GivenStore<Data = unknown> {
+  readonly sessions: SessionStore<Data>
 
   /**
    * How long a session lives untouched whose cookie has no `maxAge` (it ends with the browser, of which the

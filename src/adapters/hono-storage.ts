@@ -1,6 +1,6 @@
-import type { CloseOptions, CloseReport, SessionStore } from '../contract/index.js'
+import type { CloseOptions, CloseReport, GivenIdleTtl, SessionStore } from '../contract/index.js'
+import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
-import { type AdapterOptions, resolveStore } from './store-options.js'
 
 /**
  * The storage of @hono/session, on a nonstick session store.
@@ -18,14 +18,14 @@ export class NonstickStorage<Data extends object = Record<string, unknown>> {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<Data>
   readonly #owned: boolean
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl | undefined
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
    *   all gives the embedded store, in this process only.
    * @throws SessionStoreError `E_CONFIG`
    */
-  constructor(options: AdapterOptions<Data> = {}) {
+  constructor(options: GivenStore<Data> | OwnStore<Data> = {}) {
     const { sessions, owned, idleTtlMs } = resolveStore<Data>(options)
     this.sessions = sessions
     this.#owned = owned
@@ -61,14 +61,14 @@ interface Failed {
 /** The storage of one request. */
 class RequestStorage<Data extends object> {
   readonly #sessions: SessionStore<Data>
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl | undefined
   readonly #copies = new Map<string, RequestCopy<Data>>()
   /** Ids that came with the request, or under which it stored something. */
   readonly #known = new Set<string>()
   /** How each `set` and `delete` ended; none of these rejects. */
   readonly #asked: Promise<Failed | undefined>[] = []
 
-  constructor(sessions: SessionStore<Data>, idleTtlMs: number | undefined) {
+  constructor(sessions: SessionStore<Data>, idleTtlMs: GivenIdleTtl | undefined) {
     this.#sessions = sessions
     this.#idleTtlMs = idleTtlMs
   }
@@ -104,10 +104,8 @@ class RequestStorage<Data extends object> {
 
   async #load(sid: string): Promise<RequestCopy<Data> | undefined> {
     // @hono/session has opened the cookie before it asks.
-    const copy = await loadCopy(this.#sessions, sid, { verified: true })
-    if (copy?.session === undefined) return undefined
-    await this.#sessions.touch(copy.session)
-    this.#copies.set(sid, copy)
+    const copy = await loadCopy(this.#sessions, sid, { verified: true, touch: true })
+    if (copy !== undefined) this.#copies.set(sid, copy)
     return copy
   }
 

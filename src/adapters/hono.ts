@@ -1,13 +1,22 @@
 import { LRUCache } from 'lru-cache'
-import type { CloseOptions, CloseReport, EpochMs, SaveOptions, Session, SessionStore } from '../contract/index.js'
+import type {
+  CloseOptions,
+  CloseReport,
+  EpochMs,
+  GivenIdleTtl,
+  SaveOptions,
+  Session,
+  SessionStore,
+} from '../contract/index.js'
+import { areOptions } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
-import { trueOrFalse } from '../tools/options.js'
+import { checkedOption, trueOrFalse } from '../tools/options.js'
+import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
 import { untilExpiry } from './idle-ttl-until.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
-import { type AdapterOptions, resolveStore } from './store-options.js'
 
+export type { GivenStore, OwnStore } from './given-store.js'
 export { NonstickStorage } from './hono-storage.js'
-export type { AdapterOptions, GivenStoreOptions, OwnStoreOptions } from './store-options.js'
 
 /** A value of a session as hono-sessions keeps it. One that is `flash` goes when it was read. */
 export interface HonoEntry {
@@ -34,7 +43,7 @@ export interface SignedIdOptions {
   readonly encrypted?: boolean
 }
 
-export type NonstickStoreOptions<Data> = AdapterOptions<Data> & SignedIdOptions
+export type NonstickStoreOptions<Data> = (GivenStore<Data> | OwnStore<Data>) & SignedIdOptions
 
 /** A request is over long before so many others begin. */
 const MOST_NEW_IDS = 10_000
@@ -53,7 +62,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<Data>
   readonly #owned: boolean
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl | undefined
   readonly #verified: boolean
   /** Which copy each session of a request came from. */
   readonly #copies = new WeakMap<object, RequestCopy<Data>>()
@@ -66,7 +75,8 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
    * @throws SessionStoreError `E_CONFIG`
    */
   constructor(options: NonstickStoreOptions<Data> = {}) {
-    const { sessions, owned, idleTtlMs } = resolveStore<Data>(options, { encrypted: trueOrFalse })
+    if (areOptions(options)) checkedOption('encrypted', options.encrypted ?? false, trueOrFalse)
+    const { sessions, owned, idleTtlMs } = resolveStore<Data>(options, ['encrypted'])
     this.sessions = sessions
     this.#owned = owned
     this.#idleTtlMs = idleTtlMs

@@ -1,9 +1,9 @@
-import type { CloseOptions, CloseReport, SaveOptions, Session, SessionStore } from '../contract/index.js'
+import type { CloseOptions, CloseReport, GivenIdleTtl, SaveOptions, Session, SessionStore } from '../contract/index.js'
 import { systemRuntime as clock } from '../runtime.js'
+import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
-import { type AdapterOptions, resolveStore } from './store-options.js'
 
-export type { AdapterOptions, GivenStoreOptions, OwnStoreOptions } from './store-options.js'
+export type { GivenStore, OwnStore } from './given-store.js'
 
 /** How long koa-session lets a session live: in ms, or with the browser. */
 export type KoaMaxAge = number | 'session'
@@ -70,7 +70,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
    */
   readonly sessions: SessionStore<Data>
   readonly #owned: boolean
-  readonly #idleTtlMs: number | undefined
+  readonly #idleTtlMs: GivenIdleTtl
   /** Of each request: under which ids it asked for a session or stored one, and the copies that it works on. */
   readonly #requests = new WeakMap<object, Map<string, RequestCopy<Data> | undefined>>()
 
@@ -79,11 +79,11 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
    *   all gives the embedded store, in this process only.
    * @throws SessionStoreError `E_CONFIG`
    */
-  constructor(options: AdapterOptions<Data> = {}) {
-    const { sessions, owned, idleTtlMs } = resolveStore(options)
+  constructor(options: GivenStore<Data> | OwnStore<Data> = {}) {
+    const { sessions, owned, idleTtlMs } = resolveStore<Data>(options)
     this.sessions = sessions
     this.#owned = owned
-    this.#idleTtlMs = idleTtlMs
+    this.#idleTtlMs = idleTtlMs ?? 'default'
   }
 
   /**
@@ -156,7 +156,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
   #lifeOf(life: KoaMaxAge | undefined, before: Data | undefined): Pick<SaveOptions, 'idleTtlMs'> {
     if (before !== undefined && maxAgeOf(before) === life) return {}
     const isNumber = typeof life === 'number' && Number.isFinite(life)
-    return { idleTtlMs: isNumber ? Math.max(LEAST_IDLE_TTL_MS, Math.ceil(life)) : (this.#idleTtlMs ?? 'default') }
+    return { idleTtlMs: isNumber ? Math.max(LEAST_IDLE_TTL_MS, Math.ceil(life)) : this.#idleTtlMs }
   }
 }
 

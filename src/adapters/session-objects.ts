@@ -82,7 +82,7 @@ export class SessionObjects<Data> {
     if (this.#teller.emit('dropped', error)) return
     this.warnOnce(
       'NONSTICK_DROPPED',
-      `${error.message}. A change of a session was dropped; nobody listens to the store's event 'dropped', so no further one will be told`,
+      `${error.message}. A request had changed the session; nobody listens to the store's event 'dropped', so no further change that is dropped will be told`,
     )
   }
 

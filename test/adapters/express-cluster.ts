@@ -26,6 +26,8 @@ export interface Cluster extends AsyncDisposable {
   process(routes: (app: Express) => void, options?: AppOptions): Promise<App>
   /** A store of its own, without an app. */
   store(options?: OwnStoreOptions): NonstickStore
+  /** What is to be closed with the cluster. */
+  closeAfterwards(close: () => Promise<unknown>): void
   /** From now on neither tier answers, or both do again. */
   cutOff(isCutOff: boolean): void
   /** All of the cache is gone, as after a restart. */
@@ -53,6 +55,7 @@ export const openCluster = (): Cluster => {
     cache,
     backend,
     store,
+    closeAfterwards: (close) => void closing.push(close),
     cutOff: (isCutOff) => {
       cache.unreachable = isCutOff
       backend.unreachable = isCutOff

@@ -251,25 +251,36 @@ describe('concurrent requests', () => {
     expect(await json(browser, `${url}/show`)).toEqual({ user: 'ada', cart: ['tea'], colour: 'blue' })
   })
 
-  test.for(['slow/set/cart/tea', 'slow/show'])(
-    'one whose session was logged out meanwhile ends normally, and brings nothing back: %s',
-    async (path) => {
-      const place = open()
-      const { url, store, place: waiting } = await place.process()
-      const dropped: SessionStoreError[] = []
-      store.on('dropped', (error: SessionStoreError) => dropped.push(error))
-      const browser = new Browser()
-      await browser.get(`${url}/set/user/ada`)
-      const slow = browser.tab().get(`${url}/${path}`)
-      await waiting.reached
-      const before = browser.tab()
-      await browser.get(`${url}/logout`)
-      waiting.open()
-      expect((await slow).status).toBe(200)
-      expect(await json(before, `${url}/show`)).toEqual({})
-      expect(dropped.map(({ code }) => code)).toEqual(path === 'slow/show' ? [] : ['E_SESSION_DESTROYED'])
-    },
-  )
+  test('one that changed a session that was logged out meanwhile is told so once, and brings nothing back', async () => {
+    const place = open()
+    const { url, store, place: waiting } = await place.process()
+    const dropped: SessionStoreError[] = []
+    store.on('dropped', (error: SessionStoreError) => dropped.push(error))
+    const browser = new Browser()
+    await browser.get(`${url}/set/user/ada`)
+    const slow = browser.tab().get(`${url}/slow/set/cart/tea`)
+    await waiting.reached
+    const before = browser.tab()
+    await browser.get(`${url}/logout`)
+    waiting.open()
+    expect(await slow, 'as the error handler answers').toMatchObject({ status: 500, body: 'E_SESSION_DESTROYED' })
+    expect(await json(before, `${url}/show`)).toEqual({})
+    expect(dropped.map(({ code }) => code)).toContain('E_SESSION_DESTROYED')
+  })
+
+  test('one that only read it ends normally, and brings nothing back either', async () => {
+    const place = open()
+    const { url, place: waiting } = await place.process({ session: { rolling: true } })
+    const browser = new Browser()
+    await browser.get(`${url}/set/user/ada`)
+    const slow = browser.tab().get(`${url}/slow/show`)
+    await waiting.reached
+    const before = browser.tab()
+    await browser.get(`${url}/logout`)
+    waiting.open()
+    expect((await slow).status).toBe(200)
+    expect(await json(before, `${url}/show`)).toEqual({})
+  })
 })
 
 describe('a session', () => {

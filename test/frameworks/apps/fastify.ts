@@ -4,7 +4,7 @@ import fastify, { type FastifyRequest } from 'fastify'
 import { NonstickStore } from '../../../src/adapters/fastify.js'
 import type { Framework, RequestSession } from '../framework.js'
 
-const sessionOf = (request: FastifyRequest): RequestSession => {
+export const sessionOf = (request: FastifyRequest): RequestSession => {
   const bag = (): Record<string, unknown> => request.session as unknown as Record<string, unknown>
   return {
     data: () => {

@@ -9,6 +9,7 @@ import { honoSessions } from './hono-sessions.js'
 import { keyv5, keyv6 } from './keyv.js'
 import { koa } from './koa.js'
 import { koaContextStore } from './koa-context-store.js'
+import { reactRouter } from './react-router.js'
 import { unstorage } from './unstorage.js'
 import { web } from './web.js'
 
@@ -21,6 +22,7 @@ export const FRAMEWORKS: readonly Framework[] = [
   koaContextStore,
   honoSessions,
   honoSession,
+  reactRouter,
   web,
   adonis,
   betterAuthApp,
