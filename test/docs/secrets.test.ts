@@ -55,7 +55,8 @@ describe('no program that a reader may copy', () => {
 const examples = filesIn('docs/examples').filter((path) => read(path).includes('SESSION_SECRET'))
 
 /** Where a program makes what signs or encrypts its cookies. */
-const SIGNS = /\b(?:session|sessionMiddleware|useSession<\w+>|createCookie|register)\((?:'\w+', |fastifySession, )?\{/
+const SIGNS =
+  /\b(?:session|sessionMiddleware|useSession<\w+>|createCookie|betterAuth|register)\((?:'\w+', |fastifySession, )?\{/
 
 describe('without SESSION_SECRET', () => {
   test('there are programs that need one', () => {
