@@ -23,6 +23,7 @@ import {
 } from './express-options.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
 
+export { type ExpressStoreToLeave, type FromExpressStoreOptions, fromExpressStore } from './express-legacy.js'
 export type {
   ExpressData,
   ExpressRequest,

@@ -60,6 +60,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxClockSkewMs: asMilliseconds,
   maxSessionsPerUser: asNumber,
   onTooManySessions: asText,
+  legacy: NO_TEXT,
   sealing: 'each of its parts has one',
   auditKey: asText,
   runtime: NO_TEXT,
