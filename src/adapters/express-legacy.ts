@@ -1,8 +1,8 @@
-import type { LegacySession, LegacyStore } from '../contract/index.js'
+import type { EpochMs, LegacySession, LegacyStore } from '../contract/index.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 import { checkOptions, having, trueOrFalse } from '../tools/options.js'
-import { idleTtlMsOf, momentOf, storedCookie } from './express-cookie.js'
+import { idleTtlMsOf, storedCookie } from './express-cookie.js'
 
 /** As much of a store of express-session as a change-over needs: `get` and `destroy`, with their callbacks. */
 export interface ExpressStoreToLeave {
@@ -22,8 +22,9 @@ export interface FromExpressStoreOptions {
  * The store of express-session that an application leaves, for the option `legacy`: `legacy: fromExpressStore(oldStore)`.
  * The sessions keep their ids, so that the cookies go on, as long as the `secret` and the name of the cookie stay.
  *
- * A session keeps its data, its cookie with the `maxAge`, and the moment at which it ends. Of a cookie without a `maxAge`
- * the old store tells no such moment; then the session lives as the options of the new store say, from its next use.
+ * A session keeps its data and its cookie with the `maxAge`, which is its idle time-out from then on. Whether it has ended is
+ * for the old store to say; one that it gives is in use, and its life is counted from now. Without a `maxAge` it lives as the
+ * options of the new store say.
  *
  * The old store stays the caller's: he opens it and closes it.
  *
@@ -46,23 +47,16 @@ export const fromExpressStore = (store: ExpressStoreToLeave, options: FromExpres
 }
 
 /**
- * A session of express-session, as it stands in some store of it; `undefined` where it is none, or has ended.
+ * A session of express-session, as it stands in some store of it; `undefined` where it is none. Of its age only the `maxAge`
+ * is taken: the `expires` of a cookie is as old as the last change, since most stores write down a use beside the session.
  *
  * @param session what the store gave: its `cookie` may be of any of the forms that such stores have
  */
-export const legacySessionOf = (session: unknown, now: number): LegacySession | undefined => {
+export const legacySessionOf = (session: unknown, now: EpochMs): LegacySession | undefined => {
   if (!isPlainObject(session)) return undefined
   const cookie = storedCookie(session['cookie'], now)
-  const ends = momentOf((session['cookie'] as { readonly expires?: unknown } | undefined)?.expires)
-  if (ends <= now) return undefined
   const idleTtlMs = idleTtlMsOf(cookie)
-  const isKnown = !Number.isNaN(ends)
-  return {
-    data: { ...session, cookie },
-    ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
-    ...(isKnown ? { expiresAt: ends } : {}),
-    ...(isKnown && idleTtlMs !== undefined ? { seenAt: Math.min(now, ends - idleTtlMs) } : {}),
-  }
+  return { data: { ...session, cookie }, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) }
 }
 
 /** What a call with a callback comes to. Some stores give a promise besides, and some throw. */

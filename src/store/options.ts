@@ -361,6 +361,16 @@ const idleTtl: Kind<number | ((data: unknown) => number | undefined)> = {
   ),
 }
 
+const oldStore = having<LegacyStore>('an old store, such as fromExpressStore(store) gives', ['get', 'destroy'])
+/** A store of express-session has both calls as well, but with callbacks. */
+const isOfExpress = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && typeof Reflect.get(value, 'createSession') === 'function'
+const anOldStore: Kind<LegacyStore> = kindOf(
+  oldStore.expected,
+  (value) => oldStore.accepts(value) && !isOfExpress(value),
+  (value) => (isOfExpress(value) ? 'give `fromExpressStore(store)` of nonstick/express' : oldStore.cure?.(value)),
+)
+
 /** What each option may be. Some have narrower bounds as well, which depend on other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
   cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
@@ -418,7 +428,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxClockSkewMs: milliseconds(0, HOUR_MS),
   maxSessionsPerUser: whole(1, MOST_SEATS - 1),
   onTooManySessions: oneOf('end-oldest', 'refuse'),
-  legacy: having('an old store, such as fromExpressStore(store) gives', ['get', 'destroy']),
+  legacy: anOldStore,
   sealing: secret(kindOf('an object such as `{ keys: [key] }`', areOptions)),
   auditKey: aKey,
   runtime: aRuntime,

@@ -175,7 +175,12 @@ describe('the age of a session that is taken over', () => {
     const old = oldStore()
     const { process, runtime } = movingWorld(old, { absoluteTtlMs: 10 * DAY_MS })
     const now = runtime.now()
-    const past = { createdAt: now - 9 * DAY_MS, seenAt: now - HOUR_MS, expiresAt: now + HOUR_MS, idleTtlMs: 2 * HOUR_MS }
+    const past = {
+      createdAt: now - 9 * DAY_MS,
+      seenAt: now - HOUR_MS,
+      expiresAt: now + HOUR_MS,
+      idleTtlMs: 2 * HOUR_MS,
+    }
     old.sessions.set(ID, { data: {}, ...past })
     const session = await process().load(ID, { touch: false })
     expect(session).toMatchObject({ ...past, absoluteExpiresAt: now + DAY_MS })
@@ -417,7 +422,10 @@ describe('what was taken over', () => {
 })
 
 test.each([
-  [{ legacy: {} }, 'Expected `legacy` to be an old store, such as fromExpressStore(store) gives, got an object: it lacks'],
+  [
+    { legacy: {} },
+    'Expected `legacy` to be an old store, such as fromExpressStore(store) gives, got an object: it lacks',
+  ],
   [{ legacy: 'redis://' }, 'Expected `legacy` to be an old store'],
 ])('an old store that is none is refused: %j', (options, complaint) => {
   expect(() => createSessionStore(options as never)).toThrow(complaint)
