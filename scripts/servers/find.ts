@@ -33,6 +33,10 @@ const isExecutable = (path: string): boolean => {
 export const findMemcached = (): string | undefined =>
   process.env['NONSTICK_TEST_MEMCACHED'] === 'none' ? undefined : findExecutable('memcached')
 
+/** The path of a redis-server, or `undefined`. `NONSTICK_TEST_REDIS=none` pretends that there is none. */
+export const findRedis = (): string | undefined =>
+  process.env['NONSTICK_TEST_REDIS'] === 'none' ? undefined : findExecutable('redis-server')
+
 /** The path of a psql that works: Debian's postgresql-client-common has one that only asks for a client to be installed. */
 export const findPsql = (): string | undefined => {
   const path = findExecutable('psql')

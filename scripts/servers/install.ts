@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { findExecutable, findMemcached, findPsql } from './find.js'
+import { findExecutable, findMemcached, findPsql, findRedis } from './find.js'
 
 /** A program that the system's package manager can bring. */
 interface Wanted {
@@ -15,6 +15,7 @@ const MEMCACHED: Wanted = { name: 'memcached', find: findMemcached, debian: ['me
 
 /** What some tests need and no user of the library. */
 const FOR_TESTS: readonly Wanted[] = [
+  { name: 'redis-server', find: findRedis, debian: ['redis-server'] },
   { name: 'pgbouncer', find: () => findExecutable('pgbouncer'), debian: ['pgbouncer'] },
   { name: 'saslpasswd2', find: () => findExecutable('saslpasswd2'), debian: ['sasl2-bin', 'libsasl2-modules'] },
   { name: 'openssl', find: () => findExecutable('openssl'), debian: ['openssl'] },
@@ -48,7 +49,7 @@ export const ensureMemcached = (say: Say = toStandardError): string | undefined 
 }
 
 /**
- * Installs pgbouncer, saslpasswd2, openssl and psql where they are missing and this program is root on Debian; starts none
+ * Installs redis-server, pgbouncer, saslpasswd2, openssl and psql where they are missing and this program is root on Debian; starts none
  * of their services. Elsewhere it does nothing: the tests that lack a program say so when they are skipped.
  *
  * @param say receives one sentence per step; standard error by default

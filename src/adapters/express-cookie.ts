@@ -93,7 +93,7 @@ const maxAgeOf = ({ originalMaxAge, maxAge, expires }: Readonly<Record<string, u
 const wholeMs = (maxAge: unknown): number | null => (Number.isFinite(maxAge) ? Math.ceil(Number(maxAge)) : null)
 
 /** A Date, also of another realm, or the text that JSON makes of one; of anything else NaN. */
-const momentOf = (expires: unknown): number => {
+export const momentOf = (expires: unknown): number => {
   if (types.isDate(expires)) return Date.prototype.getTime.call(expires)
   return typeof expires === 'string' ? new Date(expires).getTime() : Number.NaN
 }

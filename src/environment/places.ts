@@ -12,6 +12,7 @@ export type BackendPlace =
   | { readonly kind: 'memory' }
   | { readonly kind: 'postgres'; readonly connectionString: string }
   | { readonly kind: 'couchdb'; readonly urls: readonly string[] }
+  | { readonly kind: 'redis'; readonly url: string }
 
 export interface Login {
   readonly username: string
@@ -23,8 +24,8 @@ const A_CACHE =
   'login `memcached://user:password@cache1:11211`, through TLS `memcacheds://cache1:11211`, or `memory`'
 
 const A_BACKEND =
-  'a URL of the database, `postgres://user:password@host:5432/database` or `couchdb+https://user:password@host:6984`, ' +
-  'or `memory`'
+  'a URL of the database, `postgres://user:password@host:5432/database`, `couchdb+https://user:password@host:6984` or ' +
+  '`redis://user:password@host:6379/0`, or `memory`'
 
 const refused = (variable: string, expected: string, text: string, cure?: string): SessionStoreError =>
   invalidOption(variable, expected, text, { secret: true, ...(cure === undefined ? {} : { cure }) })
@@ -82,6 +83,7 @@ export const backendPlaceOf = (variable: string, text: string): BackendPlace => 
       kind: 'couchdb',
       urls: text.split(/,(?=(?:couchdb\+)?https?:\/\/)/i).map((url) => url.trim().replace(/^couchdb\+/i, '')),
     }
+  if (/^(?:rediss?(?:\+cluster|\+sentinel)?|unix):/i.test(text)) return { kind: 'redis', url: text }
   throw refused(variable, A_BACKEND, text)
 }
 

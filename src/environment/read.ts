@@ -41,6 +41,7 @@ export const readEnvironment = (env: Environment, { backendIsGiven = false }: Re
     memcached: {},
     postgres: {},
     couchdb: {},
+    redis: {},
   }
   const variables = new Map<string, string>()
   for (const variable of VARIABLES) {

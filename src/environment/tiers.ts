@@ -41,12 +41,18 @@ export const memcachedOptionsOf = (
 
 /** Options of TLS ask for TLS, as they do in a program: `tls: { ca }`. */
 const withTls = (given: Given): Given => {
-  const isOfTls = ([option]: readonly [string, unknown]): boolean => option.startsWith('tls.')
+  if (given['tls'] === false && Object.keys(given).some((option) => option.startsWith('tls.')))
+    throw invalidOption('tls', 'true or left out where an option of TLS is given', false)
+  return nested(given, 'tls')
+}
+
+/** What is called `tls.ca` stands as `ca` in an object `tls`, in place of what `tls` itself says. */
+const nested = (given: Given, name: string): Given => {
+  const isInside = ([option]: readonly [string, unknown]): boolean => option.startsWith(`${name}.`)
   const all = Object.entries(given)
-  const tls = all.filter(isOfTls).map(([option, value]) => [option.slice('tls.'.length), value] as const)
-  if (tls.length === 0) return given
-  if (given['tls'] === false) throw invalidOption('tls', 'true or left out where an option of TLS is given', false)
-  return { ...Object.fromEntries(all.filter((each) => !isOfTls(each))), tls: Object.fromEntries(tls) }
+  const inside = all.filter(isInside).map(([option, value]) => [option.slice(name.length + 1), value] as const)
+  if (inside.length === 0) return given
+  return { ...Object.fromEntries(all.filter((each) => !isInside(each))), [name]: Object.fromEntries(inside) }
 }
 
 /**
@@ -63,6 +69,11 @@ export const backendFrom = async (read: FromEnvironment, parts: TierParts): Prom
     const { postgres } = await import('../backends/postgres/index.js')
     const { connectionString } = backend
     return named('postgres', read, () => postgres({ connectionString, ...options.postgres, ...clock } as never))
+  }
+  if (backend.kind === 'redis') {
+    const { redis } = await import('../backends/redis/index.js')
+    const { url } = backend
+    return named('redis', read, () => redis({ url, ...nested(options.redis, 'wait'), ...clock } as never))
   }
   const { couchdb } = await import('../backends/couchdb/index.js')
   const { urls } = backend

@@ -1,6 +1,7 @@
 /** The environment variables, and which option each of them gives. */
 import type { CouchdbOptions } from '../backends/couchdb/options.js'
 import type { PostgresOptions } from '../backends/postgres/options.js'
+import type { RedisOptions, WaitOptions } from '../backends/redis/options.js'
 import type { MemcachedOptions } from '../caches/memcached/options.js'
 import type { MemcachedTls } from '../caches/memcached/tls.js'
 import type { StoreOptions } from '../store/options.js'
@@ -146,8 +147,26 @@ const COUCHDB: Readers<CouchdbOptions> = {
   log: NO_TEXT,
 }
 
+const REDIS: Readers<RedisOptions> = {
+  url: BY_PLACE,
+  client: NO_TEXT,
+  username: asText,
+  password: asText,
+  tls: NO_TEXT,
+  prefix: asText,
+  wait: 'each of its parts has one',
+  purgeGraceMs: asMilliseconds,
+  maxDataBytes: asNumber,
+  connectTimeoutMs: asMilliseconds,
+  queryTimeoutMs: asMilliseconds,
+  runtime: NO_TEXT,
+  log: NO_TEXT,
+}
+
+const REDIS_WAIT: Readers<WaitOptions> = { replicas: asNumber, timeoutMs: asMilliseconds }
+
 /** What a variable gives an option to. */
-export type Owner = 'store' | 'sealing' | 'memcached' | 'postgres' | 'couchdb'
+export type Owner = 'store' | 'sealing' | 'memcached' | 'postgres' | 'couchdb' | 'redis'
 
 export interface Variable {
   readonly name: string
@@ -188,6 +207,8 @@ export const VARIABLES: readonly Variable[] = [
   ...variablesOf('memcached', within('tls', MEMCACHED_TLS)),
   ...variablesOf('postgres', POSTGRES),
   ...variablesOf('couchdb', COUCHDB),
+  ...variablesOf('redis', REDIS),
+  ...variablesOf('redis', within('wait', REDIS_WAIT)),
 ]
 
 /** Variables that the command `nonstick` reads, and a store does not. */

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findRedis, type RedisServer, startRedis } from '../../scripts/servers/index.js'
 import { pauseMs } from '../../scripts/servers/process.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import {
+  absent,
   type FreshSchema,
   freshSchema,
   type MemcachedServer,
@@ -12,17 +14,16 @@ import {
 } from '../support/servers.js'
 import { type AppProcess, startApp, userBehind, Visitor } from './fleet.js'
 import { makePgSimpleTable, type OldPlace } from './old-stores.js'
-import { ownRedis } from './redis-server.js'
 
-const [postgresFound, memcachedFound, redisFound] = [await sharedPostgres(), await ownMemcached(), await ownRedis()]
+const [postgresFound, memcachedFound] = [await sharedPostgres(), await ownMemcached()]
 const servers =
   typeof memcachedFound !== 'function'
     ? memcachedFound
     : postgresFound.kind === 'absent'
       ? postgresFound
-      : redisFound.kind === 'absent'
-        ? redisFound
-        : { shared: postgresFound, start: memcachedFound, redis: redisFound }
+      : findRedis() === undefined
+        ? absent('no redis-server on this machine (Debian: apt-get install redis-server)')
+        : { shared: postgresFound, start: memcachedFound }
 
 const PROCESSES = 3
 const VISITORS = 24
@@ -31,11 +32,13 @@ const STEPS_BETWEEN = 8
 /** Twelve processes start for these tests, on a machine that may have much else to do. */
 const PATIENCE_MS = 600_000
 
-skipUnless('a fleet of three express processes that changes over under load', servers, ({ shared, start, redis }) => {
+skipUnless('a fleet of three express processes that changes over under load', servers, ({ shared, start }) => {
+  let redis: RedisServer
   let cache: MemcachedServer
   let place: FreshSchema
 
   beforeAll(async () => {
+    redis = await startRedis()
     cache = await start()
     place = await freshSchema(shared)
     await postgres({ connectionString: place.connectionString, schema: place.schema, migrate: true }).setUp()

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { RedisBackend } from '../../backends/redis/redis.js'
 import { readEnvironment } from '../../environment/read.js'
 import { configModule, environmentWith, inFlags, storeOptions, withJson } from '../configuration.js'
 import { UsageError } from '../exits.js'
@@ -19,6 +20,7 @@ Run it as the postgres user, or give it the URL of an administrator:
   npx nonstick setup --print | sudo -u postgres psql
   NONSTICK_ADMIN_URL=postgres://postgres:...@db.example.net/postgres npx nonstick setup
   NONSTICK_BACKEND=couchdb+https://admin:...@couch.example.net:6984 npx nonstick setup
+  NONSTICK_BACKEND=redis://:...@redis.example.net:6379 npx nonstick setup
 
 docs/set-up.md tells all of it.`
 
@@ -32,11 +34,12 @@ const HOW = 'How:'
 /** `nonstick setup`: makes what the backend needs and lacks. May run twice, and at once in several places. */
 export const setupCommand = (): Command => {
   const command = new Command('setup')
-    .summary('make the table of PostgreSQL, or the databases of CouchDB')
+    .summary('make the table of PostgreSQL, or the databases of CouchDB, or look whether a Redis is fit')
     .description(
       'Makes what the backend needs, as far as it is missing, and brings an older table up to date. May run twice, and at ' +
         'once in several places. For PostgreSQL that is a role, a database, a schema and a table; for CouchDB (where ' +
-        '--backend or NONSTICK_BACKEND names one) the databases of the months.',
+        '--backend or NONSTICK_BACKEND names one) the databases of the months. A Redis needs nothing to be made, and is ' +
+        'looked at.',
     )
     .version(version(), '--version', 'print the version')
   for (const each of [
@@ -86,6 +89,7 @@ const setUp = async (given: Given): Promise<void> => {
   if (config !== undefined && given.backend === undefined) return setUpOwn(config, given)
   const backend = backendNamed(given)
   if (backend?.kind === 'couchdb') return setUpCouchdb(given)
+  if (backend?.kind === 'redis') return setUpRedis(given)
   if (backend?.kind === 'memory')
     throw new UsageError('Expected a backend that is to be set up, got `memory`, which needs nothing')
   await setUpPostgres(resolveSetUp(given, process.env, backend?.connectionString))
@@ -120,6 +124,30 @@ const setUpCouchdb = async (given: Given): Promise<void> => {
     await backend.close()
   }
   report(given, { backend: 'couchdb', databases }, () => [`the databases are there: ${databases.join(', ')}`])
+}
+
+/** There is nothing to make. A server that cannot be used is an error; what is weak about one that can is told. */
+const setUpRedis = async (given: Given): Promise<void> => {
+  refuseForOthers(given)
+  if (given.print === true)
+    throw new UsageError('Expected --print without a Redis: it needs nothing that could be written down')
+  const env = environmentWith(given, { ...process.env, NONSTICK_CACHE: 'memory', NODE_ENV: undefined })
+  const { options } = await storeOptions('setup', {}, env)
+  const { backend } = options
+  if (backend === undefined) return
+  try {
+    await backend.setUp()
+    const servers = (await RedisBackend.lookAt(backend)) ?? []
+    const weak = servers.flatMap(({ tier, weaknesses }) =>
+      weaknesses.map(({ check, severity, finding, cure }) => ({ check, severity, tier, finding, cure })),
+    )
+    report(given, { backend: 'redis', findings: weak }, () => [
+      'redis needs nothing to be made',
+      ...weak.map(({ tier, finding, cure }) => `${tier}: ${finding} ${cure}`),
+    ])
+  } finally {
+    await backend.close()
+  }
 }
 
 /** The backend of a config module is set up as the user that it connects as: only it knows how to. */

@@ -1,4 +1,5 @@
 import type { ServerOptions } from '../../backends/postgres/own-pool.js'
+import { RedisBackend } from '../../backends/redis/redis.js'
 import { MemcachedCache } from '../../caches/memcached/memcached-cache.js'
 import { type ResolvedMemcachedOptions, resolveOptions as resolveMemcached } from '../../caches/memcached/options.js'
 import type { TierHealth } from '../../contract/health.js'
@@ -14,6 +15,7 @@ import { judgeMemcached } from './judge-memcached.js'
 import { judgePostgres } from './judge-postgres.js'
 import { statisticsOf } from './memcached-statistics.js'
 import { postgresFacts } from './postgres-facts.js'
+import { examineRedis } from './redis-facts.js'
 import { examineServerLists } from './server-lists.js'
 
 export interface Examination {
@@ -130,6 +132,7 @@ const waits = (
       'cacheTimeoutMs',
     ),
     ...waiting('postgres', given.postgres['queryTimeoutMs'], 'queryTimeoutMs', backendTimeoutMs, 'backendTimeoutMs'),
+    ...waiting('redis', given.redis['queryTimeoutMs'], 'queryTimeoutMs', backendTimeoutMs, 'backendTimeoutMs'),
     ...waiting('couchdb', given.couchdb['requestTimeoutMs'], 'requestTimeoutMs', backendTimeoutMs, 'backendTimeoutMs'),
   ]
 }
@@ -172,6 +175,9 @@ const memcachedFindings = async ({ options, read }: Patient, health: TierHealth)
   return (await Promise.all(groups)).flat()
 }
 
+const redisFindings = async (backend: RedisBackend, { tier, state }: TierHealth): Promise<readonly Finding[]> =>
+  state === 'down' ? examineRedis(backend).catch(() => []) : lookedAt(tier, () => examineRedis(backend))
+
 const backendFindings = async (patient: Patient, health: TierHealth): Promise<readonly Finding[]> => {
   const { options, read } = patient
   const { backend } = read
@@ -179,6 +185,7 @@ const backendFindings = async (patient: Patient, health: TierHealth): Promise<re
   const runtime = runtimeOf(options.runtime)
   if (backend?.kind === 'couchdb')
     return (await Promise.all(backend.urls.map((url) => examineCouchdb(url, { runtime, maxClockSkewMs })))).flat()
+  if (options.backend instanceof RedisBackend) return redisFindings(options.backend, health)
   if (backend?.kind !== 'postgres') return []
   const { schema = 'nonstick', table = 'session' } = read.options.postgres as {
     readonly schema?: string

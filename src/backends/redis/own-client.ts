@@ -1,0 +1,216 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Runtime } from '../../contract/time.js'
+import { codeIn, SessionStoreError } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
+import { type NodeRedisClient, type NodeRedisCluster, wireOfNodeRedis } from './given-client.js'
+import type { Place } from './places.js'
+import type { Connection, Wire } from './wire.js'
+
+export interface OwnClientOptions {
+  readonly place: Place
+  readonly tls: TlsOptions | undefined
+  readonly connectTimeoutMs: number
+  readonly queryTimeoutMs: number
+  readonly runtime: Runtime
+  readonly log: (message: string) => void
+}
+
+/** What the client of node-redis is used for here, of whichever kind it is. */
+interface Client {
+  on(event: string, listener: (error: unknown) => void): unknown
+  connect(): Promise<unknown>
+  close(): Promise<unknown>
+  destroy(): unknown
+}
+
+/** A client that was opened, and how one knows whether it can be used now. */
+interface Live {
+  readonly wire: Wire
+  readonly client: Client
+  /** Resolves once it is connected; rejects with why it is not. */
+  ready(): Promise<void>
+  /** Other servers than the one that is silent may answer by it. */
+  readonly hasSeveral: boolean
+}
+
+const FIRST_PAUSE_MS = 25
+const LONGEST_PAUSE_MS = 1_000
+
+/** A client of node-redis of our own. It is made at the first call, and made anew where it has gone silent. */
+export class OwnClient implements Connection {
+  readonly #options: OwnClientOptions
+  #opening: Promise<Live> | undefined
+  #live: Live | undefined
+
+  constructor(options: OwnClientOptions) {
+    this.#options = options
+  }
+
+  async ready(): Promise<Wire> {
+    this.#opening ??= this.#open()
+    const opening = this.#opening
+    let live: Live
+    try {
+      live = await opening
+    } catch (error) {
+      if (this.#opening === opening) this.#opening = undefined
+      throw error
+    }
+    await live.ready()
+    return live.wire
+  }
+
+  suspect(wire: Wire, answers: number): void {
+    const live = this.#live
+    if (live?.wire !== wire || (!live.hasSeveral && wire.answers > answers)) return
+    this.#live = undefined
+    this.#opening = undefined
+    // What other servers are still to answer by it, they answer by then.
+    if (live.hasSeveral) this.#options.runtime.after(this.#options.queryTimeoutMs, () => destroy(live.client))
+    else destroy(live.client)
+  }
+
+  async close(patience: (goodbye: Promise<unknown>) => Promise<unknown>): Promise<void> {
+    const live = this.#live
+    if (live === undefined) return
+    this.#live = undefined
+    await patience(live.client.close().catch(() => {}))
+    destroy(live.client)
+  }
+
+  async #open(): Promise<Live> {
+    const live = await openClient(this.#options)
+    this.#live = live
+    return live
+  }
+}
+
+const destroy = (client: Client): void => {
+  try {
+    client.destroy()
+  } catch {
+    // It was closed already, which node-redis raises.
+  }
+}
+
+const openClient = async (options: OwnClientOptions): Promise<Live> => {
+  const { place, runtime, log } = options
+  const { createClient, createCluster, createSentinel } = await loaded()
+  const server = {
+    RESP: 2 as const,
+    // A call waits for a connection itself, and for no longer than its time.
+    disableOfflineQueue: true,
+    ...(place.login === undefined ? {} : { password: place.login.password }),
+    ...(place.login?.username === undefined ? {} : { username: place.login.username }),
+    socket: {
+      connectTimeout: options.connectTimeoutMs,
+      reconnectStrategy: (retries: number) =>
+        Math.min(FIRST_PAUSE_MS * 2 ** retries, LONGEST_PAUSE_MS) * (0.5 + runtime.random()),
+      ...(place.isSecure ? { ...options.tls, tls: true as const } : {}),
+    },
+  }
+  if (place.kind === 'server') {
+    const { at, database } = place
+    const client = createClient({ ...server, database, socket: { ...server.socket, ...at } as never })
+    return single(client as unknown as Client & NodeRedisClient, log)
+  }
+  const several = (client: Client): Promise<Live> => connectedSeveral(client, log)
+  if (place.kind === 'cluster') {
+    const rootNodes = place.nodes.map(({ host, port }) => ({ socket: { host, port } }))
+    return several(createCluster({ rootNodes, RESP: 2, defaults: server as never }) as unknown as Client)
+  }
+  const sentinel = createSentinel({
+    name: place.name,
+    sentinelRootNodes: place.nodes.map(({ host, port }) => ({ host, port })),
+    nodeClientOptions: { ...server, database: place.database } as never,
+    sentinelClientOptions: { RESP: 2, socket: server.socket } as never,
+    RESP: 2,
+    // A change is sent once: the store must know of what was sent twice.
+    maxCommandRediscovers: 0,
+    scanInterval: 1_000,
+  })
+  return several(byMaster(sentinel as unknown as Client & SentinelClient))
+}
+
+interface SentinelClient {
+  sendCommand(isReadonly: boolean, args: readonly (string | Buffer)[], options?: object): Promise<unknown>
+}
+
+/** Every command goes to the master. */
+const byMaster = (sentinel: Client & SentinelClient): Client & Pick<NodeRedisClient, 'sendCommand'> => ({
+  on: (event, listener) => sentinel.on(event, listener),
+  connect: () => sentinel.connect(),
+  close: () => sentinel.close(),
+  destroy: () => sentinel.destroy(),
+  sendCommand: (args, options) => sentinel.sendCommand(false, args, options),
+})
+
+const connectedSeveral = async (client: Client, log: (message: string) => void): Promise<Live> => {
+  client.on('error', (error) => log(lost(error)))
+  try {
+    await client.connect()
+  } catch (error) {
+    destroy(client)
+    throw error
+  }
+  return {
+    client,
+    wire: wireOfNodeRedis(client as unknown as NodeRedisClient | NodeRedisCluster),
+    ready: async () => {},
+    hasSeveral: true,
+  }
+}
+
+/** While an attempt to connect is under way, calls wait for how it ends. Between two attempts they are told how one ended. */
+const single = (client: Client & NodeRedisClient, log: (message: string) => void): Live => {
+  let state: 'trying' | 'ready' | { readonly error: unknown } = 'trying'
+  let waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
+  const settle = (how: (each: (typeof waiting)[number]) => void): void => {
+    const all = waiting
+    waiting = []
+    for (const each of all) how(each)
+  }
+  client.on('ready', () => {
+    state = 'ready'
+    settle(({ resolve }) => resolve())
+  })
+  client.on('reconnecting', () => {
+    state = 'trying'
+  })
+  client.on('error', (error) => {
+    log(lost(error))
+    state = { error }
+    settle(({ reject }) => reject(error))
+  })
+  // Its failures are told by the event.
+  client.connect().catch(() => {})
+  return {
+    client,
+    wire: wireOfNodeRedis(client),
+    ready: () => {
+      if (state === 'ready') return Promise.resolve()
+      if (state !== 'trying') return Promise.reject(state.error)
+      return new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject })
+      })
+    },
+    hasSeveral: false,
+  }
+}
+
+/** An error of the network may hold anything, but its code does not. */
+const lost = (error: unknown): string => `redis: a connection failed: ${codeIn(error) ?? 'no code'}`
+
+const loaded = async (): Promise<typeof import('redis')> => {
+  try {
+    return await import('redis')
+  } catch (cause) {
+    const isMissing = isError(cause) && 'code' in cause && /MODULE_NOT_FOUND$/.test(String(cause.code))
+    if (!isMissing) throw cause
+    throw new SessionStoreError(
+      'E_CONFIG',
+      'Expected the package `redis` to be installed where `redis({ url })` is used: run `npm install redis`, or give a `client`',
+      { cause },
+    )
+  }
+}
