@@ -37,7 +37,10 @@ const STORE_HEADING = 'Which sessions (flags count more than the environment, an
 export const withStoreFlags = (command: Command): Command => {
   for (const option of [
     new Option('--cache <servers>', 'the Memcached servers: cache1:11211,cache2:11211 [NONSTICK_CACHE]'),
-    new Option('--backend <url>', 'the database: postgres://…, couchdb+https://…, redis://… [NONSTICK_BACKEND, DATABASE_URL]'),
+    new Option(
+      '--backend <url>',
+      'the database: postgres://…, couchdb+https://…, redis://… [NONSTICK_BACKEND, DATABASE_URL]',
+    ),
     new Option('--namespace <name>', 'the namespace of the application [NONSTICK_NAMESPACE, else nonstick]'),
     new Option('--schema <name>', 'the schema in PostgreSQL [NONSTICK_SCHEMA, else nonstick]'),
     new Option('--table <name>', 'the table in PostgreSQL [NONSTICK_TABLE, else session]'),
@@ -131,13 +134,19 @@ export const configModule = async (file: string): Promise<StoreOptions<Record<st
 /** What a command is given to work with. */
 export type Sessions = SessionStore<Record<string, unknown>>
 
-/** Runs `work` with a store, and closes the store afterwards, whatever came of it. */
+/**
+ * Runs `work` with a store, and closes the store afterwards, whatever came of it.
+ *
+ * @param adjusted makes of the options that were said those of the store for this command
+ */
 export const withSessions = async <Result>(
   command: string,
   flags: StoreFlags,
   work: (sessions: Sessions, options: StoreOptions<Record<string, unknown>>) => Promise<Result>,
+  adjusted: (said: StoreOptions<Record<string, unknown>>) => StoreOptions<Record<string, unknown>> = (said) => said,
 ): Promise<Result> => {
-  const { options, read } = await storeOptions(command, flags)
+  const { options: said, read } = await storeOptions(command, flags)
+  const options = adjusted(said)
   let sessions: Sessions
   try {
     sessions = createSessionStore({ ...options, purgeEveryMs: 0 })
