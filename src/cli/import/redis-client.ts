@@ -8,6 +8,11 @@ export interface RedisClient {
   /** The values of string keys as bytes, with what is left of the life of each, in ms; -1: no end. In the order of the keys. */
   values(keys: readonly string[]): Promise<readonly { readonly value: Buffer | undefined; readonly leftMs: number }[]>
   hashes(keys: readonly string[]): Promise<readonly Readonly<Record<string, string>>[]>
+  /** Some members of a sorted set, and where the scan goes on: `'0'` at its end. */
+  members(key: string, cursor: string): Promise<{ readonly cursor: string; readonly members: readonly string[] }>
+  sizeOfSet(key: string): Promise<number>
+  /** Several commands as one step. */
+  together(commands: readonly (readonly string[])[]): Promise<readonly unknown[]>
   size(): Promise<number>
   remove(keys: readonly string[]): Promise<void>
   close(): Promise<void>
@@ -59,6 +64,16 @@ export const openRedis = async (url: string): Promise<RedisClient> => {
         }),
       ),
     hashes: async (keys) => await Promise.all(keys.map((key) => client.hGetAll(key))),
+    members: async (key, cursor) => {
+      const found = await client.zScan(key, cursor, { COUNT: SCAN_COUNT })
+      return { cursor: String(found.cursor), members: found.members.map(({ value }) => value) }
+    },
+    sizeOfSet: async (key) => Number(await client.zCard(key)),
+    together: async (commands) => {
+      const step = client.multi()
+      for (const command of commands) step.addCommand([...command])
+      return await step.exec()
+    },
     size: async () => Number(await client.dbSize()),
     remove: async (keys) => {
       if (keys.length > 0) await client.unlink([...keys])
