@@ -37,7 +37,10 @@ const STORE_HEADING = 'Which sessions (flags count more than the environment, an
 export const withStoreFlags = (command: Command): Command => {
   for (const option of [
     new Option('--cache <servers>', 'the Memcached servers: cache1:11211,cache2:11211 [NONSTICK_CACHE]'),
-    new Option('--backend <url>', 'the database: postgres://…, couchdb+https://…, redis://… [NONSTICK_BACKEND, DATABASE_URL]'),
+    new Option(
+      '--backend <url>',
+      'the database: postgres://…, couchdb+https://…, redis://… [NONSTICK_BACKEND, DATABASE_URL]',
+    ),
     new Option('--namespace <name>', 'the namespace of the application [NONSTICK_NAMESPACE, else nonstick]'),
     new Option('--schema <name>', 'the schema in PostgreSQL [NONSTICK_SCHEMA, else nonstick]'),
     new Option('--table <name>', 'the table in PostgreSQL [NONSTICK_TABLE, else session]'),
