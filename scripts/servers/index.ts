@@ -6,3 +6,4 @@ export { type PostgresOptions, type PostgresServer, postgresUrl, startPostgres }
 export { freePort } from './process.js'
 export { type RedisServer, type RedisServerOptions, startRedis } from './redis.js'
 export { type RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.js'
+export { startWatchedRedis, type WatchedRedis } from './redis-sentinel.js'

@@ -87,6 +87,7 @@ const NEVER_SENT: Readonly<Record<string, string>> = {
   'The command was aborted': 'it could not be sent in time',
   'The queue is full': 'too many commands wait already',
   'All the root nodes are unavailable': 'none of the nodes that were named can be reached',
+  'no valid master node': 'the Sentinels name no master that can be reached',
   'Connection timeout': 'it could not be connected in time',
   "Stream isn't writeable and enableOfflineQueue options is false": 'there is no connection',
 }
