@@ -46,17 +46,30 @@ const tsc = async (...args: readonly string[]): Promise<void> => {
 /** What a module imports from another of ours: `from './errors.js'` and `import('./errors.js')`, as tsc writes them. */
 const RELATIVE = /(?<=(?:from |import |import\()["'])(\.[^"']+)\.js(?=["'])/g
 
-/** Writes the declarations that the entries' own lead to as `.d.cts`, whose modules name each other with `.cjs`. */
-const keepReachable = (from: string, to: string): void => {
-  const kept = new Set<string>()
-  const keep = (module: string): void => {
-    if (kept.has(module)) return
-    kept.add(module)
-    const declarations = readFileSync(join(from, `${module}.d.ts`), 'utf8')
-    write(join(to, `${module}.d.cts`), declarations.replace(RELATIVE, '$1.cjs'))
-    for (const [, other = ''] of declarations.matchAll(RELATIVE)) keep(posix.join(posix.dirname(module), other))
+/** The modules from which a declaration hands on what they export: `export * from './errors.js'`, say. */
+const HANDED_ON = /^export (?:type )?(?:\*|\{[^}]*\})(?: as \w+)? from ["'](\.[^"']+)\.js["']/gm
+
+/**
+ * Writes the declarations that the entries' own lead to as `.d.cts`, whose modules name each other with `.cjs`. What users can
+ * name comes with its comments, and what only stands behind that without.
+ */
+const keepReachable = (commented: string, plain: string, to: string): void => {
+  const modulesIn = (module: string, declarations: string, names: RegExp): readonly string[] =>
+    Array.from(declarations.matchAll(names), ([, other = '']) => posix.join(posix.dirname(module), other))
+  const reach = (from: string, names: RegExp): ReadonlyMap<string, string> => {
+    const reached = new Map<string, string>()
+    const keep = (module: string): void => {
+      if (reached.has(module)) return
+      const declarations = readFileSync(join(from, `${module}.d.ts`), 'utf8')
+      reached.set(module, declarations)
+      modulesIn(module, declarations, names).forEach(keep)
+    }
+    entries.forEach(keep)
+    return reached
   }
-  for (const entry of entries) keep(entry)
+  const named = reach(commented, HANDED_ON)
+  for (const [module, declarations] of reach(plain, RELATIVE))
+    write(join(to, `${module}.d.cts`), (named.get(module) ?? declarations).replace(RELATIVE, '$1.cjs'))
 }
 
 /** Writes the modules of the command, which take all that is not theirs from `cjs`. */
@@ -79,12 +92,24 @@ const keepCommand = (from: string): void => {
   }
 }
 
-/** Writes the door by which `import` comes in. Each export by its name, so that every loader sees which there are. */
+/**
+ * Writes the door by which `import` comes in. Each export by its name, so that every loader sees which there are. What a
+ * module of CommonJS exports as its default is a part of what `import` takes for its default.
+ */
 const writeDoor = (entry: string): void => {
   const up = posix.relative(posix.dirname(entry), '.') || '.'
+  const [code, types] = [`${up}/cjs/${entry}.js`, `${up}/types/${entry}.cjs`]
   const names = Object.keys(createRequire(import.meta.url)(join(dist, 'cjs', `${entry}.js`)) as object).sort()
-  write(join(dist, `${entry}.js`), `export { ${names.join(', ')} } from '${up}/cjs/${entry}.js'\n`)
-  write(join(dist, `${entry}.d.ts`), `export * from '${up}/types/${entry}.cjs'\n`)
+  const hasDefault = names.includes('default')
+  const door = [
+    ...(hasDefault ? [`import all from '${code}'`, 'export default all.default'] : []),
+    `export { ${names.filter((name) => name !== 'default').join(', ')} } from '${code}'`,
+  ]
+  write(join(dist, `${entry}.js`), door.map((line) => `${line}\n`).join(''))
+  write(
+    join(dist, `${entry}.d.ts`),
+    `export * from '${types}'\n${hasDefault ? `declare const it: typeof import('${types}').default\nexport default it\n` : ''}`,
+  )
 }
 
 /** Indents by tabs, in longer lines: packed, that is three in a hundred less, and a stack still reads like the source. */
@@ -103,14 +128,15 @@ const main = async (): Promise<void> => {
   // A file that was renamed would otherwise stay in the package for ever.
   rmSync(dist, { recursive: true, force: true })
   const made = mkdtempSync(join(tmpdir(), 'nonstick-build-'))
-  const [modules, declarations] = [join(made, 'modules'), join(made, 'declarations')]
+  const [modules, commented, plain] = [join(made, 'modules'), join(made, 'commented'), join(made, 'plain')]
   try {
     await Promise.all([
       tsc('-p', 'scripts/tsconfig.command.json', '--outDir', modules),
       tsc('-p', 'scripts/tsconfig.commonjs.json'),
-      tsc('-p', 'tsconfig.json', '--emitDeclarationOnly', '--outDir', declarations),
+      tsc('-p', 'tsconfig.json', '--emitDeclarationOnly', '--outDir', commented),
+      tsc('-p', 'tsconfig.json', '--emitDeclarationOnly', '--removeComments', '--outDir', plain),
     ])
-    keepReachable(declarations, join(dist, 'types'))
+    keepReachable(commented, plain, join(dist, 'types'))
     keepCommand(modules)
   } finally {
     rmSync(made, { recursive: true, force: true })

@@ -6,6 +6,8 @@ const ALL = 'test/**/*.test.ts'
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
+  // NestJS has the decorators that TypeScript had before the language had any.
+  oxc: { decorator: { legacy: true } },
   test: {
     // The servers and their clients want a processor too. What needs quiet comes last, one file at a time.
     projects: [

@@ -10,6 +10,7 @@ import {
   writeConsumer,
   writeProject,
 } from '../../test/support/packed-package.js'
+import { openGround, PROGRAMS, tryProgram } from './frameworks.js'
 
 const HELP = `scripts/matrix [word...]
 
@@ -18,6 +19,9 @@ Packs the package and uses it, in temporary folders with packages from npm, unde
     programs of test/consumer are compiled, and where code comes out that Node loads by itself, they are run
   Jest, with require and with import, and Mocha, with both
   Bun and Deno
+  SvelteKit, Astro, Next, Bun and Deno, with the programs of docs/frameworks/web.md: each is built, started twice on a
+    real Memcached and a real PostgreSQL, and visited
+  @auth0/nextjs-auth0, which needs Next: logins and logouts over HTTP, with an Auth0 of the program's own
 Prints a table in Markdown. With words, only the lines whose names begin with one of them: scripts/matrix typescript@5 jest
 It takes some minutes, most of them for npm. The exit code is 1 if something failed.`
 
@@ -84,6 +88,12 @@ const RUNNERS = [
     command: ['node_modules/.bin/deno', 'run', '--allow-all', '--node-modules-dir=manual', 'runners/plain.mjs'],
     says: /plain ok/,
   },
+  {
+    name: 'nextjs-auth0@4',
+    packages: ['@auth0/nextjs-auth0@4', 'next@16', 'react@19', 'react-dom@19'],
+    command: ['node', 'runners/auth0.mjs'],
+    says: /auth0 ok/,
+  },
 ] as const
 
 const COMMON = ['express@5', 'express-session@1', '@types/express@5', '@types/express-session@1'] as const
@@ -137,9 +147,10 @@ const main = async (): Promise<void> => {
     words.length === 0 || words.some((word) => name.startsWith(word))
   const compilers = COMPILERS.filter(isWanted)
   const runners = RUNNERS.filter(isWanted)
-  if (compilers.length + runners.length === 0)
+  const programs = PROGRAMS.filter(isWanted)
+  if (compilers.length + runners.length + programs.length === 0)
     throw new Error(
-      `There is no line of that name; there are: ${[...COMPILERS, ...RUNNERS].map(({ name }) => name).join('; ')}`,
+      `There is no line of that name; there are: ${[...COMPILERS, ...RUNNERS, ...PROGRAMS].map(({ name }) => name).join('; ')}`,
     )
 
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-matrix-'))
@@ -197,9 +208,18 @@ const main = async (): Promise<void> => {
       lines.push(`| ${name} | ${outcome} |`)
       console.error(lines.at(-1))
     }
+    if (programs.length > 0) {
+      await using ground = await openGround()
+      for (const program of programs) {
+        const at = join(folder, program.name.replace(/, | /g, '-'))
+        const outcome = await attempt(program.name, async () => await tryProgram(program, at, install, ground))
+        lines.push(`| ${program.name} | ${outcome} |`)
+        console.error(lines.at(-1))
+      }
+    }
     console.log(`\nNode ${process.versions.node}\n`)
     if (compilers.length > 0) console.log(`${table.join('\n')}\n`)
-    if (runners.length > 0) console.log(`${lines.join('\n')}\n`)
+    if (runners.length + programs.length > 0) console.log(`${lines.join('\n')}\n`)
     process.exitCode = failures === 0 ? 0 : 1
   } finally {
     rmSync(folder, { recursive: true, force: true })

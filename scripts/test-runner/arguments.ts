@@ -1,11 +1,14 @@
 /** What `scripts/test` prints when asked for help. */
-export const HELP = `Usage: scripts/test [--long] [--help] [path …] [vitest's own options]
+export const HELP = `Usage: scripts/test [--long] [--runtimes] [--help] [path …] [vitest's own options]
 
 Without paths: builds, lints, checks types, starts a real memcached and a real PostgreSQL on free ports of
 127.0.0.1, runs every test (the packed package among them), then a minute of scripts/chaos, and ends what it
 started. With paths: only the tests under them.
 
   --long                  random and chaos tests run their long counts
+  --runtimes              nothing but the packed package on Node 20.19, 22, 24 and 26, Bun and Deno, as far as npm can
+                          install them: the programs of test/consumer and the contract suites, a line for each; with words
+                          after it, such as deno, only those whose names begin so
   --at MOMENT             the tests run as if it were that moment, such as 2028-02-29T12:00:00Z; without scripts/chaos,
                           which compares its clock with that of the servers
   --tz ZONE               everything runs in that time zone, such as Pacific/Kiritimati
@@ -28,6 +31,8 @@ step. What failed leaves its logs in .evidence/.`
 export interface Arguments {
   readonly help: boolean
   readonly long: boolean
+  /** Whether other runtimes are to be tried, and nothing else. */
+  readonly runtimes: boolean
   /** The moment that the clock is to show when the tests begin. */
   readonly at: number | undefined
   /** As the environment variable `TZ` takes it. */
@@ -45,7 +50,7 @@ const WITH_A_VALUE: ReadonlySet<string> = new Set(['--at', '--tz', '--also'])
 export const readArguments = (words: readonly string[]): Arguments => {
   const withTheirValues = words.flatMap((word, index) => (WITH_A_VALUE.has(word) ? [index, index + 1] : []))
   const forVitest = words.filter(
-    (word, index) => !['--long', '--help', '-h'].includes(word) && !withTheirValues.includes(index),
+    (word, index) => !['--long', '--runtimes', '--help', '-h'].includes(word) && !withTheirValues.includes(index),
   )
   /** What follows each occurrence of an option. */
   const valuesOf = (option: string): readonly (string | undefined)[] =>
@@ -53,6 +58,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   return {
     help: words.includes('--help') || words.includes('-h'),
     long: words.includes('--long'),
+    runtimes: words.includes('--runtimes'),
     forVitest,
     at: valuesOf('--at').map(readMoment).at(-1),
     timeZone: valuesOf('--tz').map(readTimeZone).at(-1),

@@ -9,6 +9,7 @@ import { movedCalendar } from './calendar.js'
 import { type Outcome, runCommand } from './command.js'
 import { interruption } from './interruption.js'
 import { untilStandstill } from './patience.js'
+import { type RuntimeOutcome, tryRuntimes } from './runtimes.js'
 import { type AllowedSkip, type Share, unexpectedSkips } from './vitest-report.js'
 import { runVitest } from './vitest-run.js'
 
@@ -40,6 +41,18 @@ const main = async (): Promise<void> => {
     console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} (ran before)`)
   }
 
+  if (wanted.runtimes) await runRuntimes(tally, evidence, wanted.forVitest)
+  else await runEverything(tally, evidence, wanted)
+
+  if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
+  else console.log(`\nLogs of this run: .evidence/${process.pid}/`)
+  console.log(
+    `\n${tally.passed} passed, ${tally.failed} failed${tally.skipped > 0 ? `, ${tally.skipped} skipped` : ''}`,
+  )
+  process.exitCode = tally.failed === 0 ? 0 : 1
+}
+
+const runEverything = async (tally: Tally, evidence: string, wanted: Arguments): Promise<void> => {
   if (!wanted.onlySome || !existsSync(join(root, 'dist'))) await checkText(tally, evidence, wanted.onlySome)
   const desk = await openServerDesk({ logFolder: evidence })
   try {
@@ -52,13 +65,22 @@ const main = async (): Promise<void> => {
     if (wanted.at === undefined) await runChaos(tally, evidence)
     else console.log('left out: chaos, which compares its clock with that of the servers')
   }
+}
 
-  if (tally.failed === 0) rmSync(evidence, { recursive: true, force: true })
-  else console.log(`\nLogs of this run: .evidence/${process.pid}/`)
-  console.log(
-    `\n${tally.passed} passed, ${tally.failed} failed${tally.skipped > 0 ? `, ${tally.skipped} skipped` : ''}`,
-  )
-  process.exitCode = tally.failed === 0 ? 0 : 1
+/** A runtime that npm cannot install here counts as skipped, and its line says why. */
+const runRuntimes = async (tally: Tally, evidence: string, names: readonly string[]): Promise<void> => {
+  const desk = await openServerDesk({ logFolder: evidence })
+  try {
+    await announceServers(desk)
+    const tell = ({ state, line, complaint }: RuntimeOutcome): void => {
+      tally[state === 'ok' ? 'passed' : state === 'failed' ? 'failed' : 'skipped'] += 1
+      if (complaint !== undefined) console.log(complaint)
+      console.log(line)
+    }
+    await tryRuntimes({ names, desk, evidence, signal, tell })
+  } finally {
+    await desk.close()
+  }
 }
 
 /** The steps that read and translate the text; each counts as one. Types come after the build, whose output they use. */

@@ -83,17 +83,18 @@ export const idleTtlMsOf = ({ originalMaxAge }: StoredCookie): number | undefine
   typeof originalMaxAge === 'number' ? Math.max(LEAST_IDLE_TTL_MS, originalMaxAge) : undefined
 
 /**
- * A `Cookie` says it by `originalMaxAge`. A plain object made by hand may say it by `maxAge` or `expires`, also where its
- * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then. What no cookie can carry, an endless
- * or an invalid `maxAge`, says nothing, wherever it stands.
+ * A `Cookie` says it by `originalMaxAge`. A plain object made by hand may say it by `expires` or `maxAge`, also where its
+ * `originalMaxAge` is `null`: express-session's own `Cookie` ends at `expires` then. A moment goes before a `maxAge`, which
+ * next-session counts in seconds. What no cookie can carry, an endless or an invalid `maxAge`, says nothing, wherever it
+ * stands.
  */
 const maxAgeOf = ({ originalMaxAge, maxAge, expires }: Readonly<Record<string, unknown>>, now: EpochMs): MaxAge =>
-  originalMaxAge === false ? false : (wholeMs(originalMaxAge) ?? wholeMs(maxAge) ?? wholeMs(momentOf(expires) - now))
+  originalMaxAge === false ? false : (wholeMs(originalMaxAge) ?? wholeMs(momentOf(expires) - now) ?? wholeMs(maxAge))
 
 const wholeMs = (maxAge: unknown): number | null => (Number.isFinite(maxAge) ? Math.ceil(Number(maxAge)) : null)
 
 /** A Date, also of another realm, or the text that JSON makes of one; of anything else NaN. */
-const momentOf = (expires: unknown): number => {
+export const momentOf = (expires: unknown): number => {
   if (types.isDate(expires)) return Date.prototype.getTime.call(expires)
   return typeof expires === 'string' ? new Date(expires).getTime() : Number.NaN
 }

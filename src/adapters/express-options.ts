@@ -1,8 +1,7 @@
 import type { SessionData, Store } from 'express-session'
-import type { ClientInfo, GivenIdleTtl, SessionStore } from '../contract/index.js'
-import { createSessionStore } from '../create-session-store.js'
+import type { ClientInfo } from '../contract/index.js'
 import { areOptions, invalidOption } from '../errors.js'
-import type { StoreOptions } from '../store/options.js'
+import { type GivenStore, type OwnStore, type ResolvedStore, resolveStore } from './given-store.js'
 
 /** What an application keeps in `req.session`, as declared by merging into express-session's `SessionData`. */
 export type ExpressData = Partial<SessionData>
@@ -21,64 +20,48 @@ export interface RecordingOptions {
   readonly recordClient?: boolean | ((req: ExpressRequest) => ClientInfo | undefined)
 }
 
-/** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
-export interface GivenStoreOptions extends RecordingOptions {
-  readonly sessions: SessionStore<unknown>
-
+export interface OutageOptions {
   /**
-   * How long a session lives untouched whose cookie has no `maxAge` (it ends with the browser, of which the
-   * server learns nothing). In ms. A cookie that has one is itself the session's idle time-out.
-   * @default as `sessions` created it: its own `idleTtlMs`
+   * What becomes of a request whose session cannot be known, as neither tier can be asked (`E_SESSION_UNAVAILABLE`) or too
+   * many wait for the backend (`E_OVERLOADED`).
+   *
+   * `'error'`: express-session gives the error to the request's error handler.
+   *
+   * `'anonymous'`: the request is served with an empty `req.session` that cannot be saved: `req.session.save`, `reload`,
+   * `regenerate` and `destroy` give their callback the error for as long as the store cannot be asked, and what the
+   * request puts into the session is dropped at its end. `req.sessionID` is `undefined` meanwhile, by which a handler can
+   * tell. The visitor's cookie is left as it is. A request that could load its session, and whose change cannot be stored
+   * at its end, or that would begin a session, ends without an error too; `'dropped'` is then emitted with the reason.
+   * @default 'error'
    */
-  readonly idleTtlMs?: number
-
-  readonly cache?: never
-  readonly backend?: never
+  readonly onUnavailable?: 'error' | 'anonymous'
 }
+
+/** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
+export interface GivenStoreOptions extends GivenStore, RecordingOptions, OutageOptions {}
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
-export interface OwnStoreOptions extends StoreOptions<ExpressData>, RecordingOptions {
-  readonly sessions?: never
-}
+export interface OwnStoreOptions extends OwnStore<ExpressData>, RecordingOptions, OutageOptions {}
 
 export type NonstickStoreOptions = GivenStoreOptions | OwnStoreOptions
 
 /** The options, seen through. */
-export interface ResolvedExpressOptions {
-  readonly sessions: SessionStore<ExpressData>
-  readonly owned: boolean
-  /** The idle time-out of a session whose cookie has no `maxAge`; `undefined` leaves it as it is. */
-  readonly idleTtlMs: GivenIdleTtl | undefined
+export interface ResolvedExpressOptions extends ResolvedStore<ExpressData> {
   /** What is to be recorded of the client of a request; `undefined` for nothing. */
   readonly clientOf: (req: ExpressRequest) => ClientInfo | undefined
+  /** Whether a request is served without its session where that cannot be known. */
+  readonly servesAnonymous: boolean
 }
-
-const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
-const BESIDE_A_GIVEN_STORE: ReadonlySet<string> = new Set(['sessions', 'idleTtlMs', 'recordClient'])
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveExpressOptions = (options: NonstickStoreOptions): ResolvedExpressOptions => {
   if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
-  if (options.sessions === undefined) return made(options)
-  const { sessions, idleTtlMs, recordClient } = options
-  for (const [name, value] of Object.entries(options))
-    if (!BESIDE_A_GIVEN_STORE.has(name))
-      throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  const methods = sessions as unknown as Readonly<Record<string, unknown>> | null
-  if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
-    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions, {
-      secret: true,
-    })
-  if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && idleTtlMs >= 1_000))
-    throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
-  return { sessions: sessions as SessionStore<ExpressData>, owned: false, idleTtlMs, clientOf: clientBy(recordClient) }
-}
-
-const made = (options: OwnStoreOptions): ResolvedExpressOptions => {
-  const { sessions: _, recordClient, ...storeOptions } = options
+  const { recordClient, onUnavailable = 'error' } = options
   const clientOf = clientBy(recordClient)
-  const sessions = createSessionStore<ExpressData>(storeOptions)
-  return { sessions, owned: true, idleTtlMs: 'default', clientOf }
+  if (onUnavailable !== 'error' && onUnavailable !== 'anonymous')
+    throw invalidOption('onUnavailable', "'error' or 'anonymous'", onUnavailable)
+  const store = resolveStore<ExpressData>(options, ['recordClient', 'onUnavailable'])
+  return { ...store, clientOf, servesAnonymous: onUnavailable === 'anonymous' }
 }
 
 /** @throws SessionStoreError `E_CONFIG` */

@@ -1,19 +1,13 @@
 import { type SessionData, Store } from 'express-session'
 import { LRUCache } from 'lru-cache'
-import type {
-  ClientInfo,
-  CloseOptions,
-  CloseReport,
-  EpochMs,
-  GivenIdleTtl,
-  SaveOptions,
-  SessionStore,
-} from '../contract/index.js'
-import { isSessionStoreError, SessionStoreError } from '../errors.js'
+import type { CloseOptions, CloseReport, EpochMs, SessionStore } from '../contract/index.js'
+import type { SessionStoreError } from '../errors.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
+import { AnonymousRequests, isUnavailable } from './express-anonymous.js'
 import { type Callback, settle } from './express-callback.js'
-import { idleTtlMsOf, isSpent, revivedCookie, type StoredCookie, storedCookie, withoutDrift } from './express-cookie.js'
+import { isSpent, revivedCookie, storedCookie } from './express-cookie.js'
+import { isMark, isThere, Marks } from './express-marks.js'
 import {
   type ExpressData,
   type ExpressRequest,
@@ -21,13 +15,15 @@ import {
   type ResolvedExpressOptions,
   resolveExpressOptions,
 } from './express-options.js'
-import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
+import { loadCopy, RequestCopy } from './request-copy.js'
+import { cookieOfThePast, named, refuseUnlessSession, SessionObjects, type StoredObject } from './session-objects.js'
 
 export type {
   ExpressData,
   ExpressRequest,
   GivenStoreOptions,
   NonstickStoreOptions,
+  OutageOptions,
   OwnStoreOptions,
   RecordingOptions,
 } from './express-options.js'
@@ -44,8 +40,6 @@ type LengthCallback = Parameters<NonNullable<Store['length']>>[0]
 /** A session as `all` gives it. */
 export type ListedData = SessionData & { readonly handle: string }
 
-/** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
-const UNMERGED_KEYS = ['cookie'] as const
 const PAGE_SIZE = 1_000
 /** A request is over long before so many others begin. */
 const MOST_NEW_IDS = 10_000
@@ -68,13 +62,21 @@ export class NonstickStore extends Store {
   /** The store underneath: for `health()`, `stats()`, `on()`, and sessions outside of requests. */
   readonly sessions: SessionStore<ExpressData>
   readonly #owned: boolean
-  readonly #idleTtlMs: GivenIdleTtl | undefined
+  readonly #objects: SessionObjects<ExpressData>
   readonly #clientOf: ResolvedExpressOptions['clientOf']
-  #hasWarned = false
   /** Which copy each session object of a request came from. */
   readonly #copies = new WeakMap<object, Copy>()
+  /** The same for the objects inside what `get` gave: express-openid-connect hands them back in an object of its own. */
+  readonly #copiesOfParts = new WeakMap<object, Copy>()
   /** Ids that express-session has just made for requests, and under which nothing was stored yet. */
   readonly #newIds = new LRUCache<string, true>({ max: MOST_NEW_IDS })
+  /** New sessions whose cookie had ended when express-session made it, and by how many ms. */
+  readonly #endedAtBirth = new WeakMap<object, number>()
+  readonly #marks: Marks
+  readonly #anonymous = new AnonymousRequests()
+  readonly #servesAnonymous: boolean
+  /** Why the session cannot be known that express-session is just being told of. */
+  #unknown: Unknown | undefined
   #generate: Generate | undefined
 
   /**
@@ -84,18 +86,29 @@ export class NonstickStore extends Store {
    */
   constructor(options: NonstickStoreOptions = {}) {
     super()
-    const { sessions, owned, idleTtlMs, clientOf } = resolveExpressOptions(options)
-    this.sessions = sessions
-    this.#owned = owned
-    this.#idleTtlMs = idleTtlMs
-    this.#clientOf = clientOf
+    const resolved = resolveExpressOptions(options)
+    this.sessions = resolved.sessions
+    this.#owned = resolved.owned
+    this.#objects = new SessionObjects(resolved, this)
+    this.#clientOf = resolved.clientOf
+    this.#marks = new Marks(resolved.sessions)
+    this.#servesAnonymous = resolved.servesAnonymous
   }
 
-  /** The session's data, with its cookie. An id that cannot be one has no session. */
+  /**
+   * The session's data, with its cookie. An id that cannot be one has no session.
+   *
+   * With `onUnavailable: 'anonymous'` a callback is given `null` in place of `E_SESSION_UNAVAILABLE` and `E_OVERLOADED`,
+   * since by it express-session asks for the session of a request, and serves the request then. A promise rejects as ever.
+   */
   override get(sid: string): Promise<SessionData | undefined>
   override get(sid: string, callback: GetCallback): void
   override get(sid: string, callback?: GetCallback): Promise<SessionData | undefined> | undefined {
-    return settle<SessionData | undefined, null>(this.#get(sid), callback, null)
+    const asked =
+      this.#servesAnonymous && typeof callback === 'function' && this.#generate !== undefined && !isMark(sid)
+        ? this.#unlessUnavailable(sid, callback)
+        : callback
+    return settle<SessionData | undefined, null>(this.#get(sid), asked, null)
   }
 
   /** `get`, as the `Session` that a request would have; `undefined` if there is none. */
@@ -187,16 +200,26 @@ export class NonstickStore extends Store {
     if (generate === undefined) return undefined
     return (req) => {
       generate.call(this, req)
+      if (this.#unknown !== undefined) return this.#serveAnonymous(req, this.#unknown)
       if (typeof req.sessionID === 'string') this.#newIds.set(req.sessionID, true)
+      const { originalMaxAge } = storedCookie(req.session.cookie, clock.now())
+      if (typeof originalMaxAge === 'number' && originalMaxAge <= 0)
+        this.#endedAtBirth.set(req.session, -originalMaxAge)
     }
   }
 
   set generate(generate: Generate | undefined) {
+    if (this.#generate !== undefined && generate !== undefined)
+      this.#objects.warnOnce(
+        'NONSTICK_SHARED_STORE',
+        'Two session middlewares were made with one NonstickStore. express-session keeps its cookie options and genid on the store, so that those of the later one count for both. Give each middleware a store of its own, on the same sessions: new NonstickStore({ sessions: store.sessions })',
+      )
     this.#generate = generate
   }
 
   /** The live session of a request, tied to the copy that the data came from. */
   override createSession(req: ExpressRequest, data: SessionData): LiveSession {
+    this.#anonymous.end(req)
     const live = super.createSession(req, data)
     const copy = this.#copies.get(data)
     if (copy !== undefined) this.#copies.set(live, copy)
@@ -213,50 +236,59 @@ export class NonstickStore extends Store {
 
   async #get(sid: string): Promise<SessionData | undefined> {
     const copy = await this.#loadCopy(sid)
-    if (copy?.session === undefined) return undefined
+    if (copy?.session === undefined || (isMark(sid) && !isThere(copy.session.data))) return undefined
     const data = revived(copy.session.data, copy.session.expiresAt, clock.now())
     this.#copies.set(data, copy)
+    for (const part of partsOf(data)) this.#copiesOfParts.set(part, copy)
     return data
   }
 
-  /** express-session has checked the signature of the cookie before it asks. */
+  /** express-session has checked the signature of the cookie before it asks; other users of its stores may have not. */
   async #loadCopy(sid: string): Promise<Copy | undefined> {
-    return await loadCopy(this.sessions, sid, { verified: true })
+    return await loadCopy(this.sessions, sid, { verified: this.#generate !== undefined })
   }
 
-  /** By way of `get` and `createSession`, like express-session's own. */
-  #load(sid: string): Promise<LiveSession | undefined> {
-    return new Promise((resolve, reject) => {
-      super.load(sid, (error: unknown, live?: SessionData) => {
-        if (error) reject(error)
-        else resolve(live as LiveSession | undefined)
-      })
-    })
+  /** By way of `createSession`, like express-session's own. */
+  async #load(sid: string): Promise<LiveSession | undefined> {
+    const data = await this.#get(sid)
+    if (data === undefined) return undefined
+    return this.createSession({ sessionID: sid, sessionStore: this } as unknown as ExpressRequest, data)
   }
 
   async #set(sid: string, live: SessionData): Promise<void> {
     refuseUnlessSession(live)
-    const copy = this.#copyOf(sid, live) ?? new RequestCopy<ExpressData>(sid)
+    this.#anonymous.refuse(live)
+    if (isMark(sid) && requestOf(live) === undefined) return await this.#marks.set(sid, stored(live))
+    const copy = this.#copyOf(sid, live) ?? this.#copyOfParts(sid, live) ?? new RequestCopy<ExpressData>(sid)
     // An object that a program made by hand, and that came from no `get`, is stored whole each time.
     if (requestOf(live) !== undefined) this.#copies.set(live, copy)
     await this.#save(copy, live, () => mayEndQuietly(copy, live))
   }
 
   async #touch(sid: string, live: SessionData): Promise<void> {
+    if (typeof live === 'object' && live !== null) this.#anonymous.refuse(live)
     const copy = this.#copyOf(sid, live)
     if (copy !== undefined) return await this.#save(copy, live, () => true)
     // A session object that this request did not load says nothing about the data, only about the cookie.
-    const stored = await this.#loadCopy(sid)
-    if (stored?.session === undefined) return
-    const { data } = stored.session
+    const loaded = await this.#loadCopy(sid)
+    if (loaded?.session === undefined) return
+    const { data } = loaded.session
     const given: unknown = (live as Partial<SessionData> | null | undefined)?.cookie
     const cookie = typeof given === 'object' && given !== null ? storedCookie(given, clock.now()) : data.cookie
-    await this.#save(stored, { ...data, cookie } as unknown as SessionData, () => true)
+    await this.#save(loaded, { ...data, cookie } as unknown as SessionData, () => true)
   }
 
   #copyOf(sid: string, live: object): Copy | undefined {
     const copy = this.#copies.get(live)
     return copy?.id === sid ? copy : undefined
+  }
+
+  /** The one copy from which those parts come that came from any; `undefined` where there are none, or several copies. */
+  #copyOfParts(sid: string, live: object): Copy | undefined {
+    const copies = new Set(partsOf(live).map((part) => this.#copiesOfParts.get(part)))
+    copies.delete(undefined)
+    const [copy] = copies
+    return copies.size === 1 && copy?.id === sid ? copy : undefined
   }
 
   /**
@@ -265,54 +297,23 @@ export class NonstickStore extends Store {
    * @param isQuiet asked where the session is gone: whether the caller shall not hear of it
    */
   async #save(copy: Copy, live: SessionData, isQuiet: () => boolean): Promise<void> {
-    const mine = { ...named(live), cookie: storedCookie(live.cookie, clock.now()) }
+    const mine = stored(live)
+    const endedMs = this.#endedAtBirth.get(live)
+    if (endedMs !== undefined && copy.session === undefined && isSpent(mine.cookie)) throw cookieOfThePast(endedMs)
     const req = requestOf(live)
     const client = req && this.#clientOf(req)
     if (!isSpent(mine.cookie)) this.#newIds.delete(copy.id)
-    await copy.inTurn(async () => {
-      if (isSpent(mine.cookie)) return await this.#destroy(copy.id)
-      await this.#unlessDestroyed(async () => await this.#store(copy, mine, client), isQuiet)
+    await this.#objects.save(copy, mine, {
+      client,
+      end: async () => await this.#destroy(copy.id),
+      isQuiet: (error) =>
+        (error.code === 'E_SESSION_DESTROYED' && isQuiet()) ||
+        (this.#servesAnonymous && isUnavailable(error) && requestOf(live)?.res?.headersSent === true),
     })
   }
 
-  /**
-   * It is left to the store to compare what would be stored with what was loaded, since express-session's hash sees only
-   * JSON; where both are equal, the store takes it as a touch.
-   */
-  async #store(copy: Copy, mine: StoredExpressData, client: ClientInfo | undefined): Promise<void> {
-    const before = copy.session?.data
-    const cookie = before === undefined ? mine.cookie : withoutDrift(mine.cookie, before.cookie)
-    const options = { ...this.#optionsFor(cookie, client), unmergedKeys: UNMERGED_KEYS }
-    await storeCopy(this.sessions, copy, asData({ ...mine, cookie }), options)
-  }
-
-  /** What a session gets with a write beside the data: its idle time-out, and the client. */
-  #optionsFor(cookie: StoredCookie, client: ClientInfo | undefined): Pick<SaveOptions, 'idleTtlMs' | 'client'> {
-    const idleTtlMs = idleTtlMsOf(cookie) ?? this.#idleTtlMs
-    return { ...(idleTtlMs === undefined ? {} : { idleTtlMs }), ...(client === undefined ? {} : { client }) }
-  }
-
-  /** A logout elsewhere is no fault of this request, whose answer may stand; its change of the session may not. */
-  async #unlessDestroyed(work: () => Promise<void>, isQuiet: () => boolean): Promise<void> {
-    try {
-      await work()
-    } catch (error) {
-      if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
-      process.nextTick(() => this.#tellDropped(error))
-      if (!isQuiet()) throw error
-    }
-  }
-
-  #tellDropped(error: SessionStoreError): void {
-    if (this.emit('dropped', error) || this.#hasWarned) return
-    this.#hasWarned = true
-    process.emitWarning(
-      `${error.message}. A session was logged out while a request had it; nobody listens to the store's event 'dropped', so no further change that is dropped will be told.`,
-      { code: 'NONSTICK_DROPPED' },
-    )
-  }
-
   async #destroy(sid: string): Promise<void> {
+    if (isMark(sid)) return await this.#marks.takeAway(sid)
     // It stays new: with `unset: 'destroy'` express-session destroys it once more when the response ends.
     const isNew = this.#newIds.has(sid)
     await this.sessions.destroy(sid, { isNew })
@@ -334,29 +335,47 @@ export class NonstickStore extends Store {
   }
 
   async #regenerate(req: ExpressRequest): Promise<void> {
+    // A request that is served without its session stays without, where the old one cannot be ended.
+    let staysAnonymous = this.#anonymous.has(req)
     try {
       await new Promise<void>((resolve, reject) => {
-        this.destroy(req.sessionID, (error: unknown) => (error ? reject(error) : resolve()))
+        this.destroy(this.#anonymous.idOf(req), (error: unknown) => (error ? reject(error) : resolve()))
       })
+      this.#anonymous.end(req)
+      staysAnonymous = false
     } finally {
-      this.generate?.(req)
+      if (!staysAnonymous) this.generate?.(req)
     }
+  }
+
+  /** Tells express-session that there is none; the session that it then generates is made into an empty one. */
+  #unlessUnavailable(id: string, callback: GetCallback): GetCallback {
+    return (error: unknown, session) => {
+      if (!isUnavailable(error)) return callback(error, session)
+      this.#unknown = { id, cause: error }
+      try {
+        callback(null, null)
+      } finally {
+        this.#unknown = undefined
+      }
+    }
+  }
+
+  #serveAnonymous(req: ExpressRequest, { id, cause }: Unknown): void {
+    const { cookie } = req.session
+    req.sessionID = id
+    const live = super.createSession(req, { cookie: { originalMaxAge: null } } as SessionData)
+    live.cookie = cookie
+    this.#anonymous.begin(req, live, cause)
   }
 }
 
 type Copy = RequestCopy<ExpressData>
 
-/** What is stored of a request's session. */
-type StoredExpressData = Readonly<Record<string, unknown>> & { readonly cookie: StoredCookie }
-
-/**
- * What a session object holds under names. Libraries mark it for the time of a request by properties whose keys are
- * symbols: those are no part of the data.
- */
-const named = (live: SessionData): Record<string, unknown> => {
-  const data: Record<string | symbol, unknown> = { ...live }
-  for (const mark of Object.getOwnPropertySymbols(data)) delete data[mark]
-  return data
+/** A session that the store could not be asked for. */
+interface Unknown {
+  readonly id: string
+  readonly cause: SessionStoreError
 }
 
 /**
@@ -368,21 +387,18 @@ const named = (live: SessionData): Record<string, unknown> => {
 const mayEndQuietly = ({ session }: Copy, live: object): boolean =>
   session !== undefined && (requestOf(live)?.res?.headersSent ?? true)
 
+const stored = (live: SessionData): StoredObject => ({
+  ...named(live),
+  cookie: storedCookie(live.cookie, clock.now()),
+})
+
+/** The objects that stand in a session, without its cookie. */
+const partsOf = ({ cookie: _, ...data }: { readonly cookie?: unknown }): object[] =>
+  Object.values(data).filter((part): part is object => typeof part === 'object' && part !== null)
+
 /** The request whose session this is; `undefined` for an object that came from `get`, or that a program made by hand. */
 const requestOf = (live: object): ExpressRequest | undefined => (live as { readonly req?: ExpressRequest }).req
-
-/** @throws SessionStoreError `E_SESSION_DATA` for what has no fields to be stored: nothing, a text, a list */
-const refuseUnlessSession = (live: unknown): void => {
-  if (typeof live === 'object' && live !== null && !Array.isArray(live)) return
-  const got = live === undefined || live === null ? 'nothing' : Array.isArray(live) ? 'a list' : `a ${typeof live}`
-  throw new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${got}`, {
-    path: 'data',
-    applied: 'no',
-  })
-}
 
 /** Data as express-session expects it, keys in their order: a moved key would look like a change. */
 const revived = (data: ExpressData, expiresAt: EpochMs, now: EpochMs): SessionData =>
   ({ ...data, cookie: revivedCookie(data.cookie, expiresAt, now) }) as unknown as SessionData
-
-const asData = (stored: StoredExpressData): ExpressData => stored as unknown as ExpressData

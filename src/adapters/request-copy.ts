@@ -1,4 +1,4 @@
-import type { AskerOptions, SaveOptions, Session, SessionStore } from '../contract/index.js'
+import type { LoadOptions, SaveOptions, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError } from '../errors.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 
@@ -29,16 +29,16 @@ export class RequestCopy<Data> {
 }
 
 /**
- * The copy that a request loads; `undefined` where there is no session. Loading is not yet use, since a framework ends a
- * request by a call of its own. An id that cannot be one is some visitor's mistake, and has no session. What another part of
- * the program stored without an object as its data is no session of a framework's.
+ * The copy that a request loads; `undefined` where there is no session. Loading is no use unless `touch` says so, since most
+ * frameworks end a request by a call of its own. An id that cannot be one is some visitor's mistake, and has no session.
+ * What another part of the program stored without an object as its data is no session of a framework's.
  */
 export const loadCopy = async <Data>(
   sessions: SessionStore<Data>,
   id: string,
-  asker: AskerOptions,
+  options: LoadOptions,
 ): Promise<RequestCopy<Data> | undefined> => {
-  const session = await unlessInvalidId(async () => await sessions.load(id, { touch: false, ...asker }))
+  const session = await unlessInvalidId(async () => await sessions.load(id, { touch: false, ...options }))
   return session !== undefined && isPlainObject(session.data) ? new RequestCopy(id, session) : undefined
 }
 

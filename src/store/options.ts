@@ -332,7 +332,7 @@ const AWAY_AFTER_MS = 500
 /** Every call is over long before that, even if the clock of a process, or of the backend, is an hour off. */
 const INSERT_MS = 7_200_000
 /** Moments are stored as 48-bit numbers. Ten years are longer than any session needs. */
-const LONGEST_MS = 3_650 * DAY_MS
+export const LONGEST_MS: number = 3_650 * DAY_MS
 
 const TEN_MINUTES_MS = 600_000
 const HOUR_MS = 3_600_000

@@ -26,6 +26,10 @@ export interface Cluster extends AsyncDisposable {
   process(routes: (app: Express) => void, options?: AppOptions): Promise<App>
   /** A store of its own, without an app. */
   store(options?: OwnStoreOptions): NonstickStore
+  /** What is to be closed with the cluster. */
+  closeAfterwards(close: () => Promise<unknown>): void
+  /** From now on neither tier answers, or both do again. */
+  cutOff(isCutOff: boolean): void
   /** All of the cache is gone, as after a restart. */
   loseCache(): void
   /** What the tiers are asked while `work` runs. */
@@ -33,6 +37,8 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export interface AppOptions {
+  /** @default express 5 */
+  readonly framework?: () => Express
   readonly session?: Partial<SessionOptions>
   readonly store?: OwnStoreOptions
 }
@@ -49,11 +55,16 @@ export const openCluster = (): Cluster => {
     cache,
     backend,
     store,
+    closeAfterwards: (close) => void closing.push(close),
+    cutOff: (isCutOff) => {
+      cache.unreachable = isCutOff
+      backend.unreachable = isCutOff
+    },
     loseCache: () => rawCache.flush(),
     process: async (routes, options = {}) => {
       const ours = store(options.store)
       const takeCalls = recordCalls(ours)
-      const app = express()
+      const app = (options.framework ?? express)()
       app.use(
         session({ store: ours, secret: 'of a test', resave: false, saveUninitialized: false, ...options.session }),
       )
@@ -145,7 +156,7 @@ export const gate = (): { readonly wait: () => Promise<void>; readonly reached: 
 
 /** The session id in a signed cookie. */
 export const idOf = (browser: Browser): string => {
-  const signed = decodeURIComponent((browser.cookie ?? '').slice('connect.sid=s%3A'.length))
+  const signed = decodeURIComponent((browser.cookie ?? '').slice('connect.sid='.length)).slice('s:'.length)
   return signed.slice(0, signed.lastIndexOf('.'))
 }
 

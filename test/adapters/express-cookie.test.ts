@@ -219,6 +219,11 @@ describe('what is stored of a cookie', () => {
       { originalMaxAge: null, expires: new Date(NOW + 7_000) },
       { originalMaxAge: 7_000 },
     ],
+    [
+      'an expiry rather than a maxAge, which may be in seconds',
+      { maxAge: 7, expires: new Date(NOW + 7_000) },
+      { originalMaxAge: 7_000 },
+    ],
     ['an expiry as JSON has it', { expires: new Date(NOW + 7_000).toISOString() }, { originalMaxAge: 7_000 }],
     ['false, which means the same as null', { originalMaxAge: false }, { originalMaxAge: false }],
     ['no endless maxAge', { originalMaxAge: Number.POSITIVE_INFINITY }, { originalMaxAge: null }],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Browser, bag, openCluster } from './express-cluster.js'
 
-/** The rows of the table in docs/express.md: what express-session calls, and what the tiers are asked. */
+/** The rows of the table in docs/frameworks/express.md: what express-session calls, and what the tiers are asked. */
 test('each kind of request costs what the documentation says', async () => {
   await using cluster = openCluster()
   const app = await cluster.process((each) => {

@@ -257,17 +257,48 @@ describe('a session', () => {
   })
 
   // As express-openid-connect does for a logout over the back channel: it marks `issuer|subject` as logged out.
-  test('a mark that is destroyed at each login and set at a logout is stored, or whoever sets it hears that it is not', async () => {
+  test('a mark of express-openid-connect can be taken away and set again, each time in both tiers', async () => {
     await using cluster = openCluster()
     const store = cluster.store()
-    const logIn = (mark: string) => store.destroy(mark)
-    const logOut = (mark: string) => store.set(mark, data())
-    await logOut('issuer|ann')
-    expect(await store.get('issuer|ann')).toBeDefined()
-    await logIn('issuer|bob')
+    const mark = 'https://issuer.example/|ann'
+    for (let time = 0; time < 3; time += 1) {
+      expect(await store.get(mark)).toBeUndefined()
+      await store.set(mark, data())
+      cluster.loseCache()
+      expect(await store.get(mark)).toBeDefined()
+      await store.destroy(mark)
+      cluster.loseCache()
+    }
+    expect(await store.get(mark)).toBeUndefined()
+    await store.set(mark, { cookie: { originalMaxAge: 0 } } as unknown as SessionData)
+    expect(await store.get(mark)).toBeUndefined()
+  })
+
+  test('an id that only looks a little like a mark is the id of a session', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
     store.on('dropped', () => {})
-    await expect(logOut('issuer|bob')).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
-    expect(await store.get('issuer|bob')).toBeUndefined()
+    for (const id of ['tenant|1234', 'urn:issuer|ann', 'https://issuer.example/ann']) {
+      await store.set(id, data())
+      await store.destroy(id)
+      await expect(store.set(id, data())).rejects.toMatchObject({ code: 'E_SESSION_DESTROYED' })
+    }
+  })
+
+  test('that is set as part of another object is merged with what others stored, as express-openid-connect does it', async () => {
+    await using cluster = openCluster()
+    const store = cluster.store()
+    store.on('dropped', () => {})
+    const header = { iat: 1 }
+    await store.set(ID, data({ header, data: { user: 'ada' } }))
+    const [mine, theirs] = [await store.get(ID), await store.get(ID)] as unknown as Record<string, object>[]
+    if (mine === undefined || theirs === undefined) expect.fail()
+    await store.set(ID, data({ header: { iat: 2 }, data: theirs['data'] }))
+    await store.set(ID, data({ header: { iat: 1 }, data: Object.assign(mine['data'] ?? {}, { cart: 'tea' }) }))
+    expect(await store.get(ID)).toMatchObject({ header: { iat: 2 }, data: { user: 'ada', cart: 'tea' } })
+    await store.destroy(ID)
+    await store.set(ID, data({ data: mine['data'] }))
+    expect(await store.get(ID)).toBeUndefined()
   })
 
   test('where nobody listens, the first change that is dropped is a warning of the process, without the id', async () => {

@@ -16,7 +16,7 @@ const pages = [
 describe('the documentation', () => {
   test('a program in a page is the example file it names, which is compiled with the rest', () => {
     const programs = pages.flatMap((page) =>
-      [...read(page).matchAll(/^```ts file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, file = '', text = '']) => ({
+      [...read(page).matchAll(/^```(?:ts|tsx|js) file=(\S+)\n([\s\S]*?)^```$/gm)].map(([, file = '', text = '']) => ({
         file,
         text,
       })),

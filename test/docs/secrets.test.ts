@@ -54,10 +54,14 @@ describe('no program that a reader may copy', () => {
 
 const examples = filesIn('docs/examples').filter((path) => read(path).includes('SESSION_SECRET'))
 
+/** Where a program makes what signs or encrypts its cookies. */
+const SIGNS =
+  /\b(?:session|sessionMiddleware|useSession<\w+>|createCookie|betterAuth|register)\((?:'\w+', |fastifySession, )?\{/
+
 describe('without SESSION_SECRET', () => {
   test('there are programs that need one', () => {
     expect(examples.length).toBeGreaterThanOrEqual(6)
-    expect(filesIn('docs/examples').filter((path) => /\bsession\(\{/.test(read(path)))).toEqual(examples)
+    expect(filesIn('docs/examples').filter((path) => SIGNS.test(read(path)))).toEqual(examples)
   })
 
   test.each(examples)(

@@ -10,11 +10,11 @@ import { BEHAVIOURS, type BehaviourName, type Framework } from './framework.js'
 
 const require = createRequire(import.meta.url)
 
-/** The version of an installed package. Some do not let their package.json be required, so its folder is looked up. */
-export const versionOf = (name: string): string => {
+/** What an installed package is called, and its version. Some do not let their package.json be required, so it is looked up. */
+const installed = (name: string): { readonly name: string; readonly version: string } => {
   for (const folder of require.resolve.paths(name) ?? []) {
     try {
-      return (JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')) as { version: string }).version
+      return JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')) as ReturnType<typeof installed>
     } catch {
       // It stands in a folder further up.
     }
@@ -54,7 +54,7 @@ export const costsTable = (frameworks: readonly Framework[]): string =>
       row([
         name,
         `\`${subpath}\``,
-        packages.map((each) => `${each} ${majorOf(each)}`).join(', '),
+        packages.map(named).join(', '),
         `${reading.cache} + ${reading.backend}`,
         `${changing.cache} + ${changing.backend}`,
       ]),
@@ -62,7 +62,10 @@ export const costsTable = (frameworks: readonly Framework[]): string =>
   ].join('\n')
 
 /** With a patch release of a framework the page stays as it is. */
-const majorOf = (name: string): string => versionOf(name).split('.').slice(0, 2).join('.')
+const named = (dependency: string): string => {
+  const { name, version } = installed(dependency)
+  return `${name} ${version.split('.').slice(0, 2).join('.')}`
+}
 
 /** What stands between `<!-- name -->` and `<!-- end of name -->` in a page. */
 export const tableIn = (page: string, name: string): string => {

@@ -53,6 +53,7 @@ test('paths and vitest’s options are passed on, ours are not', () => {
   expect(readArguments([])).toEqual({
     help: false,
     long: false,
+    runtimes: false,
     at: undefined,
     timeZone: undefined,
     forVitest: [],
@@ -60,9 +61,11 @@ test('paths and vitest’s options are passed on, ours are not', () => {
     onlySome: false,
   })
   expect(readArguments(['--long'])).toMatchObject({ long: true, onlySome: false })
+  expect(readArguments(['--runtimes'])).toMatchObject({ runtimes: true, forVitest: [] })
   expect(readArguments(['test/store', '--long', '-t', 'reads'])).toEqual({
     help: false,
     long: true,
+    runtimes: false,
     at: undefined,
     timeZone: undefined,
     forVitest: ['test/store', '-t', 'reads'],

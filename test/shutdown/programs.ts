@@ -17,12 +17,15 @@ export interface Program {
   stop(): Promise<void>
 }
 
+/** The programs are translated by the settings with which they are checked; those of NestJS need its decorators. */
+const TSX = { TSX_TSCONFIG_PATH: 'scripts/tsconfig.json' }
+
 /** Starts a TypeScript program of this repository; `nonstick` in it is this checkout's sources. */
 export const startProgram = (file: string, env: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Program => {
   const child = spawn(
     process.execPath,
     ['--import', 'tsx', '--import', new URL('../support/from-source.mjs', import.meta.url).href, file, ...args],
-    { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: root, env: { ...process.env, ...TSX, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   return watched(child)
 }

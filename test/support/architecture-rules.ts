@@ -28,7 +28,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   codecs: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
   caches: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
   backends: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
-  adapters: ['contract', 'errors.ts', 'runtime.ts', 'create-session-store.ts', 'session', 'store', 'tools'],
+  adapters: [
+    'contract',
+    'errors.ts',
+    'runtime.ts',
+    'create-session-store.ts',
+    'from-env.ts',
+    'session',
+    'store',
+    'tools',
+  ],
   testing: ['contract', 'errors.ts', 'runtime.ts', 'session', 'tools'],
   shutdown: ['contract', 'errors.ts', 'runtime.ts', 'tools'],
 }

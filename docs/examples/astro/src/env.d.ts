@@ -1,0 +1,5 @@
+declare namespace App {
+  interface Locals {
+    session: import('nonstick/web').WebSession<import('./lib/sessions').Visit>
+  }
+}

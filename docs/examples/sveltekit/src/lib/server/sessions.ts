@@ -1,0 +1,16 @@
+import { sessionStoreFromEnv } from 'nonstick'
+import { createWebSessions } from 'nonstick/web'
+
+export interface Visit {
+  user?: string
+  visits?: number
+}
+
+/** Called once, when the server starts. The tiers are those of NONSTICK_CACHE and NONSTICK_BACKEND. */
+export const openSessions = async () => {
+  const keys = process.env['SESSION_KEYS']?.split(',')
+  if (!keys) throw new Error('Set SESSION_KEYS to a long random text: openssl rand -base64 32')
+  const sessions = await sessionStoreFromEnv<Visit>({ identify: ({ user }) => user })
+  const web = createWebSessions({ sessions, cookie: { keys, secure: process.env['NODE_ENV'] === 'production' } })
+  return { sessions, web }
+}

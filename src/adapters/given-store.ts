@@ -1,0 +1,61 @@
+import type { GivenIdleTtl, SessionStore } from '../contract/index.js'
+import { createSessionStore } from '../create-session-store.js'
+import { areOptions, invalidOption } from '../errors.js'
+import type { StoreOptions } from '../store/options.js'
+
+/** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
+export interface GivenStore<Data = unknown> {
+  readonly sessions: SessionStore<Data>
+
+  /**
+   * How long a session lives untouched whose cookie has no `maxAge` (it ends with the browser, of which the
+   * server learns nothing). In ms. A cookie that has one is itself the session's idle time-out.
+   * @default as `sessions` created it: its own `idleTtlMs`
+   */
+  readonly idleTtlMs?: number
+
+  readonly cache?: never
+  readonly backend?: never
+}
+
+/** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
+export interface OwnStore<Data> extends StoreOptions<Data> {
+  readonly sessions?: never
+}
+
+/** The store underneath an adapter, given or made. */
+export interface ResolvedStore<Data> {
+  readonly sessions: SessionStore<Data>
+  readonly owned: boolean
+  /** The idle time-out of a session whose cookie has no `maxAge`; `undefined` leaves it as it is. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
+}
+
+const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
+
+/**
+ * @param own the names of the adapter's own options, which the store underneath does not know
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const resolveStore = <Data>(
+  options: GivenStore | OwnStore<Data>,
+  own: readonly string[] = [],
+): ResolvedStore<Data> => {
+  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  const ofTheStore = Object.fromEntries(Object.entries(options).filter(([name]) => !own.includes(name)))
+  if (options.sessions === undefined) {
+    const { sessions: _, ...storeOptions } = ofTheStore as OwnStore<Data>
+    return { sessions: createSessionStore<Data>(storeOptions), owned: true, idleTtlMs: 'default' }
+  }
+  const { sessions, idleTtlMs, ...others } = ofTheStore as Record<string, unknown>
+  for (const [name, value] of Object.entries(others))
+    throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
+  const methods = sessions as Readonly<Record<string, unknown>> | null
+  if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
+    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions, {
+      secret: true,
+    })
+  if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && Number(idleTtlMs) >= 1_000))
+    throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
+  return { sessions: sessions as SessionStore<Data>, owned: false, idleTtlMs: idleTtlMs as number | undefined }
+}

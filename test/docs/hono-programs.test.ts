@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { copyOf, visitor } from '../adapters/visitor.js'
+import { serving } from './serving.js'
+
+test.each(['hono-sessions', 'hono-session'])(
+  'the program %s of the page on Hono logs in, keeps a cart, logs out, and ends at SIGTERM',
+  async (name) => {
+    await using shop = await serving(`docs/examples/${name}.ts`)
+    const ada = visitor()
+    await ada.post(`${shop.url}/cart/tea`)
+    const before = await copyOf(ada)
+    expect((await ada.post(`${shop.url}/login/ada`)).status).toBe(302)
+    expect((await ada.post(`${shop.url}/cart/milk`)).body).toEqual(['tea', 'milk'])
+    expect((await ada.get(shop.url)).body).toEqual({ user: 'ada', cart: ['tea', 'milk'] })
+    expect((await before.get(shop.url)).body).not.toHaveProperty('user', 'ada')
+    const device = await copyOf(ada)
+    await ada.post(`${shop.url}/logout`)
+    expect((await device.get(shop.url)).body).not.toHaveProperty('user', 'ada')
+    shop.program.signal('SIGTERM')
+    expect(await shop.program.ended).toBe(0)
+  },
+)
