@@ -6,11 +6,12 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import session from 'express-session'
-import { createSessionStore } from 'nonstick'
+import { type Backend, createSessionStore } from 'nonstick'
 import { couchdb } from 'nonstick/couchdb'
 import { NonstickStore } from 'nonstick/express'
 import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
+import { redis } from 'nonstick/redis'
 import pg from 'pg'
 import { devices } from './devices.js'
 import type { AppConfig, FromApp, ToApp } from './messages.js'
@@ -35,14 +36,17 @@ const tell = (message: FromApp): void => {
 const CACHE_TIMEOUT_MS = 4_000
 const BACKEND_TIMEOUT_MS = 8_000
 
-const couchdbOf = (place: AppConfig['backend']): ReturnType<typeof couchdb> => {
-  if (place.kind !== 'couchdb') throw new TypeError(`${place.kind} is no CouchDB`)
-  return couchdb({
-    url: place.url,
-    database: place.database,
-    absoluteTtlMs: 30 * 86_400_000,
-    requestTimeoutMs: BACKEND_TIMEOUT_MS,
-  })
+const backendAt = (place: AppConfig['backend'], pool: pg.Pool | undefined): Backend => {
+  if (place.kind === 'redis') return redis({ url: place.url, queryTimeoutMs: BACKEND_TIMEOUT_MS })
+  if (place.kind === 'couchdb')
+    return couchdb({
+      url: place.url,
+      database: place.database,
+      absoluteTtlMs: 30 * 86_400_000,
+      requestTimeoutMs: BACKEND_TIMEOUT_MS,
+    })
+  if (pool === undefined) throw new TypeError('PostgreSQL is reached by way of a pool')
+  return postgres({ pool, queryTimeoutMs: BACKEND_TIMEOUT_MS })
 }
 
 /** Saves now: an error is still an answer with a status then, not a response cut off before its last byte. */
@@ -63,7 +67,7 @@ const serve = (config: AppConfig): { readonly listen: () => Promise<number>; rea
       operationTimeoutMs: CACHE_TIMEOUT_MS,
       connectTimeoutMs: CACHE_TIMEOUT_MS,
     }),
-    backend: pool === undefined ? couchdbOf(config.backend) : postgres({ pool, queryTimeoutMs: BACKEND_TIMEOUT_MS }),
+    backend: backendAt(config.backend, pool),
     maxStaleCount: config.maxStaleCount,
     ...(config.sealingKey === undefined ? {} : { sealing: { keys: [config.sealingKey] } }),
     // The account page lists the sessions of a user, and ends them.

@@ -1,10 +1,13 @@
 /** The backend of the demo, whichever it is: as the app processes reach it, and as it counts. */
 import { couchdb } from 'nonstick/couchdb'
+import { redis } from 'nonstick/redis'
 import { couchdbUrl, ownDatabases, startCouchdb, welcomeOf } from '../servers/couchdb.js'
 import { type Passed, passingTo } from '../servers/couchdb-wire.js'
+import { ensureRedis, startRedis } from '../servers/index.js'
 import type { CleanUp } from './clean-up.js'
 import { type BackendCounters, TableWatch } from './counters.js'
 import type { BackendPlace } from './messages.js'
+import { RedisWatch } from './redis-watch.js'
 import { prepareDatabase, SESSION_TABLE, startBackend } from './tiers.js'
 
 export type BackendKind = BackendPlace['kind']
@@ -26,8 +29,39 @@ export interface Behind {
 type Say = (line: string) => void
 
 /** Starts it, ready for sessions; `cleanUp` ends it. */
-export const startBehind = (kind: BackendKind, cleanUp: CleanUp, say: Say): Promise<Behind> =>
-  kind === 'couchdb' ? startCouchdbBehind(cleanUp, say) : startPostgresBehind(cleanUp, say)
+export const startBehind = (kind: BackendKind, cleanUp: CleanUp, say: Say): Promise<Behind> => START[kind](cleanUp, say)
+
+/** A Redis of our own, which counts by telling of every command. */
+const startRedisBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> => {
+  if (ensureRedis(say) === undefined) throw new Error('there is no Redis here')
+  const server = await cleanUp.start(
+    'Redis',
+    () => startRedis(),
+    (started) => started.stop(),
+  )
+  const watch = await cleanUp.start(
+    'the look at Redis',
+    () => RedisWatch.open(server.port),
+    async (opened) => opened.close(),
+  )
+  const backend = redis({ url: server.url, queryTimeoutMs: 10_000 })
+  await cleanUp.start(
+    'the set-up of Redis',
+    () => backend.setUp(),
+    () => backend.close(),
+  )
+  const version = /redis_version:(\S+)/.exec(await server.ask('INFO', 'server'))?.[1] ?? ''
+  say(`Redis ${version} on ${server.address}`)
+  return {
+    kind: 'redis',
+    name: 'Redis',
+    version,
+    place: { kind: 'redis', url: server.url },
+    countsLate: false,
+    read: async () => watch.read(),
+    rows: () => backend.count({ namespace: 'nonstick', now: Date.now() }),
+  }
+}
 
 const startPostgresBehind = async (cleanUp: CleanUp, say: Say): Promise<Behind> => {
   const server = await cleanUp.start(
@@ -131,3 +165,9 @@ const wireCounters = (): { tell(passed: Passed): void; counters(): BackendCounte
 }
 
 const parsed = (bytes: Buffer): unknown => JSON.parse(bytes.toString('utf8'))
+
+const START: Readonly<Record<BackendKind, (cleanUp: CleanUp, say: Say) => Promise<Behind>>> = {
+  postgres: startPostgresBehind,
+  couchdb: startCouchdbBehind,
+  redis: startRedisBehind,
+}

@@ -17,6 +17,7 @@ export interface AppConfig {
 export type BackendPlace =
   | { readonly kind: 'postgres'; readonly databaseUrl: string }
   | { readonly kind: 'couchdb'; readonly url: string; readonly database: string }
+  | { readonly kind: 'redis'; readonly url: string }
 
 export type ToApp =
   /** The configuration goes this way, for a command line can be read by everyone on the machine. */

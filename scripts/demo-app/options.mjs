@@ -4,7 +4,7 @@
 /**
  * What stands behind Memcached.
  *
- * @typedef {'postgres' | 'couchdb'} BackendKind
+ * @typedef {'postgres' | 'couchdb' | 'redis'} BackendKind
  */
 
 /**
@@ -23,7 +23,7 @@
 const OPTIONS = `Options
   --once                      drive the cluster, report, end
   --port <number>             where the page is served                       (default: a free port)
-  --backend <name>            postgres, or couchdb                              (default: postgres)
+  --backend <name>            postgres, couchdb or redis                        (default: postgres)
   --max-stale-count <number>  the backend is written on every n-th change of a session; losing
                               Memcached costs at most n - 1 of them                   (default: 10)
   --sealed                    the stores seal what they keep, under a key that is drawn for this run
@@ -31,7 +31,7 @@ const OPTIONS = `Options
   --help                      explain all this`
 
 /** What `scripts/demo --help` prints. */
-export const HELP = `scripts/demo: sessions of three processes, Memcached in front, PostgreSQL or CouchDB behind
+export const HELP = `scripts/demo: sessions of three processes, Memcached in front, PostgreSQL, CouchDB or Redis behind
 
 Usage
   scripts/demo                serve a page on this machine until Ctrl-C
@@ -62,8 +62,8 @@ const integer = (option, text, lowest, highest) => {
 
 /** @type {(option: string, text: string | undefined) => BackendKind} */
 const backendKind = (option, text) => {
-  if (text === 'postgres' || text === 'couchdb') return text
-  throw new UsageError(`Expected \`${option}\` to be postgres or couchdb, got ${quoted(text)}`)
+  if (text === 'postgres' || text === 'couchdb' || text === 'redis') return text
+  throw new UsageError(`Expected \`${option}\` to be postgres, couchdb or redis, got ${quoted(text)}`)
 }
 
 /**

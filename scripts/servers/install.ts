@@ -13,9 +13,11 @@ type Say = (line: string) => void
 
 const MEMCACHED: Wanted = { name: 'memcached', find: findMemcached, debian: ['memcached'] }
 
+const REDIS: Wanted = { name: 'redis-server', find: findRedis, debian: ['redis-server'] }
+
 /** What some tests need and no user of the library. */
 const FOR_TESTS: readonly Wanted[] = [
-  { name: 'redis-server', find: findRedis, debian: ['redis-server'] },
+  REDIS,
   { name: 'pgbouncer', find: () => findExecutable('pgbouncer'), debian: ['pgbouncer'] },
   { name: 'saslpasswd2', find: () => findExecutable('saslpasswd2'), debian: ['sasl2-bin', 'libsasl2-modules'] },
   { name: 'openssl', find: () => findExecutable('openssl'), debian: ['openssl'] },
@@ -45,6 +47,20 @@ export const ensureMemcached = (say: Say = toStandardError): string | undefined 
     return findMemcached()
   }
   say('memcached is missing and cannot be installed from here. Debian: apt-get install memcached')
+  return undefined
+}
+
+/**
+ * The path of a redis-server, installed by apt-get where this program may use it; no service of it is started.
+ *
+ * @param say receives one sentence per step; standard error by default
+ * @returns `undefined`, having said why, where there is none and none could be installed
+ */
+export const ensureRedis = (say: Say = toStandardError): string | undefined => {
+  const found = findRedis()
+  if (found !== undefined) return found
+  if (process.env['NONSTICK_TEST_REDIS'] !== 'none' && mayUseApt()) return installWithApt(REDIS, say)
+  say('redis-server is missing and cannot be installed from here. Debian: apt-get install redis-server')
   return undefined
 }
 

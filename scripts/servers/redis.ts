@@ -14,6 +14,8 @@ export interface RedisServerOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** Is a Sentinel in place of a server. */
   readonly isSentinel?: boolean
+  /** Where stdout and stderr go. By default into the server's folder, which vanishes with it. */
+  readonly logFile?: string
 }
 
 /** A real Redis on loopback that this program started. */
@@ -28,6 +30,8 @@ export interface RedisServer {
   readonly socket: string | undefined
   readonly pid: number
   readonly logFile: string
+  /** The folder of its log of changes, of which nothing is ever rewritten. */
+  readonly changesFolder: string
   /** Sends one command, of plain words, and gives the answer as it came. Rejects where it is an error, or none comes in 10 s. */
   ask(...words: readonly string[]): Promise<string>
   /** Ends it without a goodbye; resolves when it is gone. */
@@ -44,6 +48,7 @@ export interface RedisServer {
 const USUAL: Readonly<Record<string, string>> = {
   appendonly: 'yes',
   appendfsync: 'everysec',
+  'auto-aof-rewrite-percentage': '0',
   save: '',
   'repl-diskless-sync-delay': '0',
 }
@@ -57,7 +62,7 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
   if (command === undefined) throw new Error('no redis-server on this machine (Debian: apt-get install redis-server)')
   const folder = mkdtempSync(join(tmpdir(), 'nonstick-redis-'))
   chmodSync(folder, 0o700)
-  const logFile = join(folder, 'redis.log')
+  const logFile = options.logFile ?? join(folder, 'redis.log')
   const socket = options.unixSocket === true ? join(folder, 'redis.sock') : undefined
   const isSentinel = options.isSentinel === true
   let port = options.port ?? 0
@@ -139,6 +144,7 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
       return running().pid
     },
     logFile,
+    changesFolder: join(folder, 'appendonlydir'),
     ask: (...words) => askOnce(port, words),
     kill9: () => running().end('SIGKILL'),
     stop: async () => {

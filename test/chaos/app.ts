@@ -5,6 +5,7 @@
 import { connect } from 'node:net'
 import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
+import { redis } from '../../src/backends/redis/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import type { Backend } from '../../src/contract/backend.js'
 import type { FrontCache } from '../../src/contract/front-cache.js'
@@ -33,6 +34,7 @@ const openCache = async (): Promise<FrontCache> => {
 
 const openBackend = ({ kind, url, database }: BackendPlace): Backend => {
   const { connectTimeoutMs, answerTimeoutMs } = BACKEND_TIMEOUTS
+  if (kind === 'redis') return redis({ url, connectTimeoutMs, queryTimeoutMs: answerTimeoutMs })
   const patience = { maxConnections: 6, connectTimeoutMs }
   return kind === 'couchdb'
     ? couchdb({

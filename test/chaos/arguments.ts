@@ -3,7 +3,7 @@ import type { BackendKind } from './faults.js'
 /** What `scripts/chaos` prints when asked for help. */
 export const HELP = `Usage: scripts/chaos [options]
 
-Three processes under load on two real memcacheds and a real PostgreSQL (or a stand-in for CouchDB), while wires,
+Three processes under load on two real memcacheds and a real PostgreSQL (or a Redis, or a stand-in for CouchDB), while wires,
 servers and processes fail as a seed says. Afterwards everything heals, and the histories of all processes are checked
 against the promises of docs/guarantees.md. docs/chaos.md says how to read what it prints.
 
@@ -11,7 +11,7 @@ against the promises of docs/guarantees.md. docs/chaos.md says how to read what 
   --seed <number>      which faults, and when                                (default: drawn and printed)
   --runs <number>      so many runs, with this seed and the next ones        (default: 1)
   --transport <name>   what is under the cache: nonstick, or memjs as it is  (default: nonstick)
-  --backend <name>     what is behind it: postgres, or couchdb               (default: postgres)
+  --backend <name>     what is behind it: postgres, couchdb or redis         (default: postgres)
   --sealed             the processes seal what they keep, each third one by another key
   --keep               keeps histories and logs of a run that kept every promise too
   --help               this text
@@ -74,8 +74,8 @@ export const readArguments = (words: readonly string[]): Arguments => {
       }
       case '--backend': {
         const text = value()
-        if (text !== 'postgres' && text !== 'couchdb')
-          throw new UsageError(`Expected --backend to be postgres or couchdb, got "${text}"`)
+        if (text !== 'postgres' && text !== 'couchdb' && text !== 'redis')
+          throw new UsageError(`Expected --backend to be postgres, couchdb or redis, got "${text}"`)
         backend = text
         break
       }

@@ -4,9 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { couchdbUrl, ownDatabases, startCouchdb } from '../../scripts/servers/couchdb.js'
 import { passingTo } from '../../scripts/servers/couchdb-wire.js'
-import { startPostgres } from '../../scripts/servers/index.js'
+import { startPostgres, startRedis } from '../../scripts/servers/index.js'
 import { couchdb } from '../../src/backends/couchdb/index.js'
 import { postgres } from '../../src/backends/postgres/index.js'
+import { changesJournal } from '../concurrency/changes-journal.js'
 import { documentJournal } from '../concurrency/document-journal.js'
 import { type RowState, rowJournal } from '../concurrency/row-journal.js'
 import type { BackendFault, BackendKind, Weather } from './faults.js'
@@ -33,6 +34,7 @@ export type Ending = (() => Promise<unknown> | unknown)[]
 /** Starts one, and puts what ends it into `ending`. The CouchDB that `COUCHDB_URL` names is only used. */
 export const startBehind = (kind: BackendKind, folder: string, ending: Ending): Promise<Behind> => {
   if (kind === 'postgres') return startPostgresBehind(folder, ending)
+  if (kind === 'redis') return startRedisBehind(folder, ending)
   const given = couchdbUrl()
   return given === undefined ? startStandInBehind(folder, ending) : useCouchdbBehind(given, ending)
 }
@@ -70,6 +72,38 @@ const startPostgresBehind = async (folder: string, ending: Ending): Promise<Behi
         await sleep(Math.min(forMs, 500))
       }
       await server.restart()
+    },
+  }
+}
+
+/** Its log of changes is with the kernel before anybody is answered, so that what is killed here keeps its promises. */
+const startRedisBehind = async (folder: string, ending: Ending): Promise<Behind> => {
+  const server = await startRedis({ logFile: join(folder, 'backend.log') })
+  ending.push(() => server.stop())
+  const journal = changesJournal(server.changesFolder, 'nonstick:')
+  return {
+    weather: 'redis',
+    port: () => server.port,
+    place: { kind: 'redis', url: 'redis://backend:6379' },
+    rows: () => journal.take(),
+    suffer: async (kind, forMs) => {
+      switch (kind) {
+        case 'terminate':
+          await server.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+          return
+        case 'backend stop':
+          server.pause()
+          await sleep(forMs)
+          server.resume()
+          return
+        case 'backend crash':
+          await server.kill9()
+          await sleep(Math.min(forMs, 500))
+          await server.restart()
+          return
+        default:
+          throw impossible(kind)
+      }
     },
   }
 }

@@ -26,6 +26,7 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 const REQUESTS: Readonly<Record<BackendKind | 'memcached', Buffer>> = {
   memcached: Buffer.from('version\r\n'),
   postgres: SSL_REQUEST,
+  redis: Buffer.from('PING\r\n'),
   couchdb: Buffer.from('GET / HTTP/1.1\r\nhost: control\r\nconnection: close\r\n\r\n'),
 }
 

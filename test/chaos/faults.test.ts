@@ -5,7 +5,7 @@ import { drawFaults, FAULT_KINDS, type Weather } from './faults.js'
 
 const drawn = (seed: number, seconds = 60, weather: Weather = 'postgres') =>
   drawFaults(lotsOf(seed, 'faults'), seconds, weather)
-const WEATHERS = ['postgres', 'couchdb', 'given couchdb'] as const
+const WEATHERS = ['postgres', 'couchdb', 'given couchdb', 'redis'] as const
 
 test('one seed draws the same faults, another others', () => {
   expect(drawn(1)).toEqual(drawn(1))
@@ -29,6 +29,7 @@ test('a backend that keeps everything in memory is stopped, never ended; one tha
   expect(only(kinds('postgres'), kinds('couchdb'))).toEqual(['backend crash', 'backend restart', 'terminate'])
   expect(only(kinds('couchdb'), kinds('given couchdb'))).toEqual(['backend stop'])
   expect(only(kinds('given couchdb'), kinds('couchdb'))).toEqual([])
+  expect(only(kinds('redis'), kinds('given couchdb'))).toEqual(['backend crash', 'backend stop', 'terminate'])
 })
 
 test('a fault of a process strikes one, a fault of a wire one or all', () => {
@@ -49,6 +50,7 @@ test('the command line says how long, which seed, which transport and which back
     keep: false,
   })
   expect(readArguments(['--backend', 'couchdb'])).toMatchObject({ backend: 'couchdb' })
+  expect(readArguments(['--backend', 'redis'])).toMatchObject({ backend: 'redis' })
   expect(
     readArguments([
       '--seconds',

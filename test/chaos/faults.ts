@@ -1,6 +1,6 @@
 import type { Lots } from '../simulation/random.js'
 
-export type BackendKind = 'postgres' | 'couchdb'
+export type BackendKind = 'postgres' | 'couchdb' | 'redis'
 
 const OF_WIRES_AND_CACHES = [
   // On the wire, of one process or of all, to one cache server or to the backend.
@@ -19,10 +19,12 @@ const OF_WIRES_AND_CACHES = [
 const OF_POSTGRES = ['backend restart', 'backend crash', 'terminate'] as const
 /** What is killed here has lost what it committed: the stand-in keeps it in memory. */
 const OF_COUCHDB = ['backend stop'] as const
+/** Killed and started again it has what it acknowledged; stopped, it does not answer; and all its connections end. */
+const OF_REDIS = ['backend crash', 'backend stop', 'terminate'] as const
 const OF_PROCESSES = ['app kill', 'app stop', 'app drain'] as const
 
 /** What is done to the backend itself. */
-export type BackendFault = (typeof OF_POSTGRES | typeof OF_COUCHDB)[number]
+export type BackendFault = (typeof OF_POSTGRES | typeof OF_COUCHDB | typeof OF_REDIS)[number]
 export type FaultKind = (typeof OF_WIRES_AND_CACHES | typeof OF_PROCESSES)[number] | BackendFault
 
 /** Which faults there are: by the backend, and whether it is ours to stop. */
@@ -32,6 +34,7 @@ export type Weather = BackendKind | 'given couchdb'
 export const FAULT_KINDS: Readonly<Record<Weather, readonly FaultKind[]>> = {
   postgres: [...OF_WIRES_AND_CACHES, ...OF_POSTGRES, ...OF_PROCESSES],
   couchdb: [...OF_WIRES_AND_CACHES, ...OF_COUCHDB, ...OF_PROCESSES],
+  redis: [...OF_WIRES_AND_CACHES, ...OF_REDIS, ...OF_PROCESSES],
   // Somebody else's server is not stopped; the wires to it are ours.
   'given couchdb': [...OF_WIRES_AND_CACHES, ...OF_PROCESSES],
 }

@@ -1,5 +1,5 @@
 /** Runs what `scripts/chaos` promises; see `arguments.ts` for the promise. */
-import { ensureMemcached } from '../../scripts/servers/index.js'
+import { ensureMemcached, ensureRedis } from '../../scripts/servers/index.js'
 import { HELP, readArguments, UsageError } from './arguments.js'
 import { run } from './run.js'
 import { complaintsAbout, reservationsAbout } from './verdict.js'
@@ -13,7 +13,7 @@ const main = async (): Promise<void> => {
     console.log(HELP)
     return
   }
-  if (ensureMemcached() === undefined) {
+  if (ensureMemcached() === undefined || (wanted.backend === 'redis' && ensureRedis() === undefined)) {
     process.exitCode = 1
     return
   }

@@ -22,6 +22,7 @@ export interface OpenOptions
 /** Where a store keeps its sessions, in words that go from process to process. */
 export type BackendPlace =
   | { readonly kind: 'postgres'; readonly connectionString: string; readonly schema: string }
+  | { readonly kind: 'redis'; readonly url: string; readonly prefix: string }
   | {
       readonly kind: 'couchdb'
       readonly url: string

@@ -3,6 +3,7 @@
  * started it.
  */
 import { postgres } from '../../src/backends/postgres/index.js'
+import { redis } from '../../src/backends/redis/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import { type Backend, knowsUsers } from '../../src/contract/backend.js'
 import type { Runtime } from '../../src/contract/time.js'
@@ -50,6 +51,10 @@ const backendAt = (place: BackendPlace, patienceMs: number, runtime: Runtime): B
       absoluteTtlMs: 30 * 86_400_000,
       runtime,
     })
+  }
+  if (place.kind === 'redis') {
+    const { url, prefix } = place
+    return redis({ url, prefix, connectTimeoutMs: patienceMs, queryTimeoutMs: patienceMs, runtime })
   }
   const { connectionString, schema } = place
   return postgres({ connectionString, schema, ...patience, queryTimeoutMs: patienceMs, runtime })

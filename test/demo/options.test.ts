@@ -20,6 +20,7 @@ test('a value may follow its option or stand behind an equals sign', () => {
     maxStaleCount: 3,
   })
   expect(parseOptions(['--backend', 'couchdb'])).toMatchObject({ backend: 'couchdb' })
+  expect(parseOptions(['--backend', 'redis'])).toMatchObject({ backend: 'redis' })
   expect(parseOptions(['--once', '--sealed'])).toMatchObject({ once: true, sealed: true })
   expect(parseOptions(['--backend=postgres'])).toMatchObject({ backend: 'postgres' })
 })
@@ -28,8 +29,8 @@ test.each([
   [['--twice'], 'Unknown option "--twice"'],
   [['--port'], 'Expected `--port` to be a whole number from 0 to 65535, got nothing'],
   [['--port=65536'], 'Expected `--port` to be a whole number from 0 to 65535, got "65536"'],
-  [['--backend'], 'Expected `--backend` to be postgres or couchdb, got nothing'],
-  [['--backend=redis'], 'Expected `--backend` to be postgres or couchdb, got "redis"'],
+  [['--backend'], 'Expected `--backend` to be postgres, couchdb or redis, got nothing'],
+  [['--backend=mysql'], 'Expected `--backend` to be postgres, couchdb or redis, got "mysql"'],
   [['--max-stale-count', '0'], 'Expected `--max-stale-count` to be a whole number from 1 to 1000000, got "0"'],
 ])('a mistake is told as it was typed: %j', (args, complaint) => {
   expect(() => parseOptions(args)).toThrow(complaint)

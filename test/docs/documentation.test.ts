@@ -122,6 +122,7 @@ describe('the documentation', () => {
       ['src/backends/postgres/options.ts', 'PostgresOptions'],
       ['src/backends/postgres/own-pool.ts', 'ServerOptions'],
       ['src/backends/couchdb/options.ts', 'CouchdbOptions'],
+      ['src/backends/redis/options.ts', 'RedisOptions'],
       ['src/caches/memory/index.ts', 'MemoryCacheOptions'],
       ['src/backends/memory/options.ts', 'MemoryBackendOptions'],
     ] as const

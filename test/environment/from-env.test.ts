@@ -72,6 +72,11 @@ describe('sessionStoreFromEnv', () => {
     ['couchdb', 'http://db:5984'],
     ['couchdb', 'couchdb+https://ann:secret@db:6984'],
     ['couchdb', 'http://db1:5984,http://db2:5984'],
+    ['redis', 'redis://ann:secret@db:6379/2'],
+    ['redis', 'rediss://:secret@db'],
+    ['redis', 'redis+cluster://db1:7000,db2:7001'],
+    ['redis', 'redis+sentinel://:secret@watch1,watch2/mymaster/1'],
+    ['redis', 'unix:///run/redis/redis.sock?db=1'],
     ['memory', 'memory'],
   ])('makes a backend %s of %s', async (name, url) => {
     const { backend } = await optionsOf({ NONSTICK_BACKEND: url })

@@ -70,12 +70,15 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   NOREPLICAS: { says: 'too few replicas are connected, as `min-replicas-to-write` asks' },
   NOAUTH: { says: 'it wants a password' },
   WRONGPASS: { says: 'it refused the user or the password' },
-  NOPERM: { says: 'it does not allow this to the user; docs/redis.md lists what is needed' },
+  NOPERM: { says: 'it does not allow this to the user; docs/redis.md lists what is needed', maybeApplied: true },
   NOPROTO: { says: 'it does not speak this version of the protocol' },
   NOSCRIPT: { says: 'it has forgotten a function', kind: 'unknown-function' },
   WRONGTYPE: { says: 'something else stands under a key of nonstick’s; choose another `prefix`', maybeApplied: true },
   ERR: { says: 'it answered with an error; the cause of this error says which', maybeApplied: true },
 }
+
+/** What a function says of a command that its user may not send, before Redis 7.2 gives it the word of its own. */
+const MAY_NOT = /^ERR The user executing the script can't/
 
 /** Texts of node-redis and ioredis, of commands that were never sent. */
 const NEVER_SENT: Readonly<Record<string, string>> = {
@@ -84,6 +87,7 @@ const NEVER_SENT: Readonly<Record<string, string>> = {
   'The command was aborted': 'it could not be sent in time',
   'The queue is full': 'too many commands wait already',
   'All the root nodes are unavailable': 'none of the nodes that were named can be reached',
+  'no valid master node': 'the Sentinels name no master that can be reached',
   'Connection timeout': 'it could not be connected in time',
   "Stream isn't writeable and enableOfflineQueue options is false": 'there is no connection',
 }
@@ -95,7 +99,7 @@ const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EAI_AGA
 export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const text = isError(raised) ? raised.message : ''
   const word = /^([A-Z]+)(?: |$)/.exec(text)?.[1]
-  const meaning = word === undefined ? undefined : MEANINGS[word]
+  const meaning = word === undefined ? undefined : MEANINGS[MAY_NOT.test(text) ? 'NOPERM' : word]
   if (meaning !== undefined) {
     const applied = meaning.maybeApplied === true && context.wasSent ? 'unknown' : 'no'
     return unavailable(meaning.kind ?? 'refused', { ...context, applied }, meaning.says, withoutData(word, text), true)

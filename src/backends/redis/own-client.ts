@@ -39,11 +39,16 @@ const LONGEST_PAUSE_MS = 1_000
 /** A client of node-redis of our own. It is made at the first call, and made anew where it has gone silent. */
 export class OwnClient implements Connection {
   readonly #options: OwnClientOptions
+  /** Begun at once: to load a package takes a while, in which the process does nothing else. */
+  readonly #loading: Promise<NodeRedis>
   #opening: Promise<Live> | undefined
   #live: Live | undefined
 
   constructor(options: OwnClientOptions) {
     this.#options = options
+    this.#loading = loaded()
+    // Told by the first call.
+    this.#loading.catch(() => {})
   }
 
   async ready(): Promise<Wire> {
@@ -79,7 +84,7 @@ export class OwnClient implements Connection {
   }
 
   async #open(): Promise<Live> {
-    const live = await openClient(this.#options)
+    const live = await openClient(await this.#loading, this.#options)
     this.#live = live
     return live
   }
@@ -93,9 +98,11 @@ const destroy = (client: Client): void => {
   }
 }
 
-const openClient = async (options: OwnClientOptions): Promise<Live> => {
+const openClient = async (
+  { createClient, createCluster, createSentinel }: NodeRedis,
+  options: OwnClientOptions,
+): Promise<Live> => {
   const { place, runtime, log } = options
-  const { createClient, createCluster, createSentinel } = await loaded()
   const server = {
     RESP: 2 as const,
     // A call waits for a connection itself, and for no longer than its time.
@@ -201,7 +208,9 @@ const single = (client: Client & NodeRedisClient, log: (message: string) => void
 /** An error of the network may hold anything, but its code does not. */
 const lost = (error: unknown): string => `redis: a connection failed: ${codeIn(error) ?? 'no code'}`
 
-const loaded = async (): Promise<typeof import('redis')> => {
+type NodeRedis = typeof import('redis')
+
+const loaded = async (): Promise<NodeRedis> => {
   try {
     return await import('redis')
   } catch (cause) {

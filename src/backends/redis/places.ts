@@ -36,7 +36,8 @@ const DEFAULT_SENTINEL_PORT = 26_379
 const FORM =
   /^(?<scheme>rediss?)(?:\+(?<kind>cluster|sentinel))?:\/\/(?:(?<login>[^@/]*)@)?(?<hosts>[^@/?#]+)(?<path>\/[^@?#]*)?$/i
 
-const SOCKET = /^(?:redis\+)?unix:(?:\/\/)?(?:(?<login>[^@/]*)@)?(?<path>\/[^@?#]+)(?:\?db=(?<database>\d{1,5}))?$/i
+const SOCKET =
+  /^(?:redis\+)?unix:(?:\/\/)?(?:(?<login>[^@/]*)@)?(?<path>\/(?!\/)[^@?#]+)(?:\?db=(?<database>\d{1,5}))?$/i
 
 const HOST = /^(?:\[(?<six>[0-9a-fA-F:.]+)\]|(?<name>[^\s:[\],]+))(?::(?<port>\d{1,5}))?$/
 
