@@ -4,6 +4,9 @@ import session from 'express-session'
 import { fromExpressStore, NonstickStore } from 'nonstick/express'
 import { createClient } from 'redis'
 
+const secret = process.env['SESSION_SECRET']
+if (!secret) throw new Error('Set SESSION_SECRET to the secret of the old application, whose cookies go on')
+
 // The store that the application had, made as it was made there.
 const client = createClient({ url: process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379' })
 client.on('error', (error) => console.error(error))
@@ -15,9 +18,9 @@ app.use(
   session({
     // Nothing else given: an embedded cache and backend in this process, to try it out.
     store: new NonstickStore({ legacy: fromExpressStore(oldStore) }),
-    // As in the old application: the cookies that browsers have go on.
+    // The name and the secret of the old application: the cookies that browsers have go on.
     name: 'connect.sid',
-    secret: process.env['SESSION_SECRET'] ?? 'as it was',
+    secret,
     resave: false,
     saveUninitialized: false,
   }),

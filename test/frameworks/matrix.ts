@@ -61,6 +61,14 @@ export const costsTable = (frameworks: readonly Framework[]): string =>
     ),
   ].join('\n')
 
+/** The table of the README: what to import for which framework. */
+export const importsTable = (frameworks: readonly Framework[]): string =>
+  [
+    row(['framework', 'import', 'tried with']),
+    row(['---', '---', '---']),
+    ...frameworks.map(({ name, subpath, packages }) => row([name, `\`${subpath}\``, packages.map(named).join(', ')])),
+  ].join('\n')
+
 /** With a patch release of a framework the page stays as it is. */
 const named = (dependency: string): string => {
   const { name, version } = installed(dependency)

@@ -6,7 +6,7 @@ import { FRAMEWORKS } from './apps/index.js'
 import { BEHAVE } from './behaviours.js'
 import { BEHAVIOURS, type BehaviourName } from './framework.js'
 import { openGround, type Tiers } from './ground.js'
-import { costsTable, matrix, tableIn } from './matrix.js'
+import { costsTable, importsTable, matrix, tableIn } from './matrix.js'
 
 const NAMES = Object.keys(BEHAVIOURS) as readonly BehaviourName[]
 
@@ -52,10 +52,11 @@ skipUnless('every framework on real Memcached and PostgreSQL', servers, ({ datab
   })
 })
 
-describe('the page on frameworks', () => {
-  test('has the table of what was tried here, and no other', () => {
+describe('the page on frameworks, and the README', () => {
+  test('have the tables of what was tried here, and no others', () => {
     console.log(`\n${matrix(FRAMEWORKS)}\n\n${costsTable(FRAMEWORKS)}\n`)
     expect(tableIn('docs/frameworks/README.md', 'matrix')).toBe(matrix(FRAMEWORKS))
+    expect(tableIn('README.md', 'frameworks')).toBe(importsTable(FRAMEWORKS))
     expect(tableIn('docs/frameworks/README.md', 'costs')).toBe(costsTable(FRAMEWORKS))
   })
 })
