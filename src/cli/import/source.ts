@@ -56,7 +56,7 @@ export interface SourceOptions {
   readonly table: string | undefined
   /** How long it lets a session live unused, in ms, where it does not write that down. */
   readonly idleTtlMs: number | undefined
-  readonly runtime: Pick<Runtime, 'now'>
+  readonly runtime: Runtime
 }
 
 /** What can be said of a source before it is opened. */

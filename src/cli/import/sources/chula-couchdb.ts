@@ -1,4 +1,6 @@
+import type { Runtime } from '../../../contract/time.js'
 import { isPlainObject } from '../../../tools/is-plain-object.js'
+import { within } from '../../../tools/waiting.js'
 import { UsageError } from '../../exits.js'
 import { lifeSince } from '../life.js'
 import { pickledOrJson } from '../python.js'
@@ -7,6 +9,7 @@ import { CHULA_TTL_MS, withoutCounter } from './chula.js'
 
 const DOCUMENTS_AT_ONCE = 200
 const PREFIX = 'chula/session/'
+const PATIENCE_MS = 60_000
 
 interface Row {
   readonly id: string
@@ -18,7 +21,7 @@ export const chulaCouchdb: SourceKind = {
   summary: 'Chula in CouchDB, all of its months; --idle-ttl is its session_timeout [30m]',
   at: 'couchdb',
   open: async ({ at, prefix = PREFIX, idleTtlMs = CHULA_TTL_MS, runtime }: SourceOptions): Promise<Source> => {
-    const ask = askerOf(at)
+    const ask = askerOf(at, runtime)
     const months = (await ask<readonly string[]>('_all_dbs')).filter((name) => name.startsWith(prefix)).sort()
     const pageIn = async (month: string, after: string | undefined): Promise<Page> => {
       const start = after === undefined ? '' : `&startkey=${encodeURIComponent(JSON.stringify(after))}`
@@ -76,7 +79,7 @@ const itemOf = (month: string, id: string, doc: unknown, idleTtlMs: number, now:
 }
 
 /** Asks a CouchDB. A user and a password in its URL go with each request, and stand in no message. */
-const askerOf = (at: string): (<Answer>(path: string, method?: string) => Promise<Answer>) => {
+const askerOf = (at: string, runtime: Runtime): (<Answer>(path: string, method?: string) => Promise<Answer>) => {
   let url: URL
   try {
     url = new URL(at.endsWith('/') ? at : `${at}/`)
@@ -89,7 +92,13 @@ const askerOf = (at: string): (<Answer>(path: string, method?: string) => Promis
   url.username = ''
   url.password = ''
   return async <Answer>(path: string, method = 'GET') => {
-    const response = await fetch(new URL(path, url), { method, headers, signal: AbortSignal.timeout(60_000) })
+    const asked = fetch(new URL(path, url), { method, headers })
+    const response = await within(
+      runtime,
+      PATIENCE_MS,
+      asked,
+      () => new UsageError('The CouchDB gave no answer in time'),
+    )
     // What is gone already need not be removed; what was changed meanwhile stays.
     if (method === 'DELETE' && (response.status === 404 || response.status === 409)) return undefined as Answer
     if (!response.ok) throw new UsageError(`Expected --at to be a CouchDB that answers: it says ${response.status}`)
