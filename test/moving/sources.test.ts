@@ -305,7 +305,12 @@ describe('sessions in files', () => {
     const expires = new Date(clock.now() + HOUR_MS)
     const documents = [
       { _id: 'as JSON', expires, session: JSON.stringify({ cookie, user: 'ada' }) },
-      { _id: 'as it is', expires, session: { cookie, user: 'bob', since: new Date(7) }, lastModified: new Date() },
+      {
+        _id: 'as it is',
+        expires,
+        session: { cookie, user: 'bob', since: new Date(7) },
+        lastModified: new Date(clock.now()),
+      },
       { _id: 'ended', expires: new Date(clock.now() - 1), session: JSON.stringify({ cookie }) },
       { _id: 'encrypted', expires, session: 'a secret' },
       ...Array.from({ length: 1_200 }, (_, n) => ({

@@ -2,7 +2,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeIn } from '../../errors.js'
 import { UsageError } from '../exits.js'
-import type { Item, Source, SourceOptions } from './source.js'
+import { type Item, placeIn, type Source, type SourceOptions } from './source.js'
 
 /** One file of a folder. */
 export interface FoundFile {
@@ -16,8 +16,6 @@ export interface FoundFile {
 }
 
 const FILES_AT_ONCE = 200
-/** So many of its first characters tell where a name stands among others, and are far too few to make an id of. */
-const PLACE_CHARACTERS = 6
 
 /**
  * A source that is the files of a folder and of the folders in it.
@@ -55,7 +53,11 @@ export const filesOf = async (
       )
       const last = chosen.at(-1)
       const next = from + chosen.length < paths.length ? last : undefined
-      return { items: found.filter((item) => item !== undefined), next, resumeAt: next?.slice(0, PLACE_CHARACTERS) }
+      return {
+        items: found.filter((item) => item !== undefined),
+        next,
+        resumeAt: next === undefined ? undefined : placeIn(next),
+      }
     },
     remove: async (refs) => void (await Promise.all(refs.map((ref) => rm(join(at, ref), { force: true })))),
     close: async () => {},

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import { codeIn } from '../../errors.js'
 import { UsageError } from '../exits.js'
-import type { Item, Source, SourceOptions } from './source.js'
+import { type Item, placeIn, type Source, type SourceOptions } from './source.js'
 
 /** How the rows of a table are read. */
 export interface RowsOf<Row> {
@@ -15,8 +15,6 @@ export interface RowsOf<Row> {
 }
 
 const ROWS_AT_ONCE = 500
-/** So many of its first characters tell where an id stands among others, and are far too few to make it of. */
-const PLACE_CHARACTERS = 6
 
 /** A source that is the rows of a table in PostgreSQL. */
 export const rowsOf = async <Row extends object>(
@@ -50,7 +48,7 @@ export const rowsOf = async <Row extends object>(
         [ROWS_AT_ONCE, ...(after === undefined ? [] : [after])],
       )
       const next = rows.length < ROWS_AT_ONCE ? undefined : rows.at(-1)?.id
-      return { items: rows.map(itemOf), next, resumeAt: next?.slice(0, PLACE_CHARACTERS) }
+      return { items: rows.map(itemOf), next, resumeAt: next === undefined ? undefined : placeIn(next) }
     },
     remove: async (refs) => void (await pool.query(`delete from ${table} where ${id} = any($1)`, [refs])),
     close: async () => await pool.end(),

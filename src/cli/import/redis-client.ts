@@ -1,4 +1,5 @@
 import { codeIn } from '../../errors.js'
+import { isError } from '../../tools/is-error.js'
 import { UsageError } from '../exits.js'
 
 /** What the sources ask a Redis. */
@@ -55,7 +56,7 @@ export const openRedis = async (url: string): Promise<RedisClient> => {
           const [value, leftMs] = await Promise.all([
             // A key of another type is none of a session.
             binary.get(key).catch((error: unknown) => {
-              if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+              if (isError(error) && error.message.startsWith('WRONGTYPE')) return null
               throw error
             }),
             client.pTTL(key),

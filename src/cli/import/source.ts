@@ -27,6 +27,12 @@ export interface Page {
 }
 
 /**
+ * So much of an id, or of a name with one in it, as tells where it stands among others and may be written down: a quarter of it
+ * at most, of which nobody can make the rest.
+ */
+export const placeIn = (id: string): string => id.slice(0, Math.min(16, Math.floor(id.length / 4)))
+
+/**
  * A place where another session store keeps its sessions. It is read part by part, so that memory stays flat however many
  * there are. What is written there meanwhile may be found or not; what stands there all the time is found.
  */
@@ -50,7 +56,7 @@ export interface SourceOptions {
   readonly table: string | undefined
   /** How long it lets a session live unused, in ms, where it does not write that down. */
   readonly idleTtlMs: number | undefined
-  readonly runtime: Pick<Runtime, 'now'>
+  readonly runtime: Runtime
 }
 
 /** What can be said of a source before it is opened. */

@@ -11,39 +11,9 @@ import { idleTimeFor } from '../idle-ttl.js'
 import { endThereLater } from './end-there.js'
 import type { Flushing } from './flush.js'
 import { inserting } from './insert.js'
-import type { LiveCopy } from './read.js'
+import type { Adopted, Adopting, Found } from './read.js'
 import { type Customs, wantedOf } from './resolve.js'
 import { becoming } from './users.js'
-
-/** A session of the old store, and the id under which it stands there. */
-export interface Found {
-  readonly id: string
-  readonly session: LegacySession
-}
-
-/** What became of a session of the old store: it is this store's now, or is none of it. */
-export type Adopted =
-  | { readonly outcome: 'adopted'; readonly now: LiveCopy }
-  /** It has ended, by its own deadline or by what this store knows of its user. */
-  | { readonly outcome: 'ended' }
-  /** This store has ended a session under this id. */
-  | { readonly outcome: 'destroyed' }
-  /** Another call has taken it over meanwhile. */
-  | { readonly outcome: 'again' }
-
-/** How a session of the old store becomes one of this store. */
-export interface Adopting {
-  /** The session of the old store; `undefined` where it has none. Rejects where the old store cannot be asked. */
-  find(id: string): Promise<Found | undefined>
-  /**
-   * Makes it one of this store, durably and under the same id, with the age that it has. Of several calls that do so at
-   * once, in whichever processes, one makes the session, and the others are told to look again.
-   *
-   * @param lease the lease in the cache under which neither tier knew the id; it is gone when this has settled.
-   *   `undefined` where none could be taken
-   */
-  adopt(locator: Locator, found: Found, lease: CasToken | undefined): Promise<Adopted>
-}
 
 /** The steps of adopting, where an old store is given. */
 export const adopting = <Data>(

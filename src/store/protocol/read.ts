@@ -1,5 +1,6 @@
 import type { BackendCopy, Lineage, StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
+import type { LegacySession } from '../../contract/legacy.js'
 import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { EpochMs } from '../../contract/time.js'
 import { isSessionStoreError, tierUnavailable } from '../../errors.js'
@@ -13,7 +14,6 @@ import { type Context, randomName, rowOf, userAudited } from '../context.js'
 import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { Asker } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
-import type { Adopting, Found } from './adopt.js'
 import { lookAt } from './look.js'
 
 /** A live session as it stands in the cache, with the token that a change of it needs. */
@@ -118,6 +118,36 @@ export interface Flusher {
     | { readonly outcome: 'again' }
     | { readonly outcome: 'destroyed' }
   >
+}
+
+/** A session of the old store, and the id under which it stands there. */
+export interface Found {
+  readonly id: string
+  readonly session: LegacySession
+}
+
+/** What became of a session of the old store: it is this store's now, or is none of it. */
+export type Adopted =
+  | { readonly outcome: 'adopted'; readonly now: LiveCopy }
+  /** It has ended, by its own deadline or by what this store knows of its user. */
+  | { readonly outcome: 'ended' }
+  /** This store has ended a session under this id. */
+  | { readonly outcome: 'destroyed' }
+  /** Another call has taken it over meanwhile. */
+  | { readonly outcome: 'again' }
+
+/** How a session of the old store becomes one of this store. */
+export interface Adopting {
+  /** The session of the old store; `undefined` where it has none. Rejects where the old store cannot be asked. */
+  find(id: string): Promise<Found | undefined>
+  /**
+   * Makes it one of this store, durably and under the same id, with the age that it has. Of several calls that do so at
+   * once, in whichever processes, one makes the session, and the others are told to look again.
+   *
+   * @param lease the lease in the cache under which neither tier knew the id; it is gone when this has settled.
+   *   `undefined` where none could be taken
+   */
+  adopt(locator: Locator, found: Found, lease: CasToken | undefined): Promise<Adopted>
 }
 
 export interface Reading {

@@ -1,5 +1,7 @@
 import { createConnection, type Socket } from 'node:net'
+import type { Runtime } from '../../../contract/time.js'
 import { codeIn } from '../../../errors.js'
+import { within } from '../../../tools/waiting.js'
 import { UsageError } from '../../exits.js'
 import { expressItem, fromJson } from '../express-session.js'
 import type { Item, Source, SourceKind, SourceOptions } from '../source.js'
@@ -23,7 +25,7 @@ export const connectMemcached: SourceKind = {
   summary: 'express-session on connect-memcached, of one server at a time: what that server can list',
   at: 'memcached',
   open: async ({ at, prefix = '', runtime }: SourceOptions): Promise<Source> => {
-    const server = await connected(at)
+    const server = await connected(at, runtime)
     let listed: readonly Listed[] | undefined
     const all = async (): Promise<readonly Listed[]> => {
       listed ??= (await server.list()).filter(({ key }) => key.startsWith(prefix))
@@ -69,23 +71,24 @@ interface Server {
 }
 
 /** A connection that asks one thing after the other. */
-const connected = async (at: string): Promise<Server> => {
+const connected = async (at: string, runtime: Runtime): Promise<Server> => {
   const [, host, port] = /^(?:memcached:\/\/)?(.+):(\d+)$/.exec(at) ?? []
   if (host === undefined || port === undefined)
     throw new UsageError('Expected --at to be the address of one Memcached server: host:11211')
   const socket = createConnection({ host, port: Number(port) })
-  socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error('no answer')))
   try {
-    await new Promise<void>((resolve, reject) => {
+    const connecting = new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
       socket.once('error', reject)
     })
+    await within(runtime, PATIENCE_MS, connecting, noAnswer)
   } catch (cause) {
+    socket.destroy()
     throw new UsageError(`Expected --at to be a Memcached that can be reached: ${codeIn(cause) ?? 'no answer'}`)
   }
   socket.on('error', () => {}) // whoever waits for an answer is told
   const ask = async (words: string, isWhole: (answer: Buffer) => boolean): Promise<Buffer> =>
-    await answerTo(socket, `${words}\r\n`, isWhole)
+    await within(runtime, PATIENCE_MS, answerTo(socket, `${words}\r\n`, isWhole), noAnswer)
   const endsWith =
     (...ends: readonly string[]) =>
     (answer: Buffer): boolean =>
@@ -115,6 +118,8 @@ const connected = async (at: string): Promise<Server> => {
     close: () => void socket.destroy(),
   }
 }
+
+const noAnswer = (): Error => new Error('The Memcached gave no answer in time')
 
 const answerTo = (socket: Socket, question: string, isWhole: (answer: Buffer) => boolean): Promise<Buffer> =>
   new Promise((resolve, reject) => {

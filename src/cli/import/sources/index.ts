@@ -1,11 +1,16 @@
 import type { SourceKind } from '../source.js'
+import { chulaCouchdb } from './chula-couchdb.js'
+import { chulaPostgres } from './chula-postgres.js'
 import { connectMemcached } from './connect-memcached.js'
 import { connectMongo } from './connect-mongo.js'
 import { connectPgSimple } from './connect-pg-simple.js'
 import { connectRedis } from './connect-redis.js'
 import { koaRedis } from './koa-redis.js'
+import { mukPostgres, mukRedis } from './muk.js'
+import { odooFiles } from './odoo-files.js'
 import { redisSessions } from './redis-sessions.js'
 import { sessionFileStore } from './session-file-store.js'
+import { sessionRedis } from './session-redis.js'
 
 /** The stores that sessions can come from, by the names that `--from` has for them. */
 export const SOURCES: Readonly<Record<string, SourceKind>> = {
@@ -16,4 +21,10 @@ export const SOURCES: Readonly<Record<string, SourceKind>> = {
   'session-file-store': sessionFileStore,
   'koa-redis': koaRedis,
   'redis-sessions': redisSessions,
+  'chula-postgres': chulaPostgres,
+  'chula-couchdb': chulaCouchdb,
+  'session-redis': sessionRedis,
+  'muk-postgres': mukPostgres,
+  'muk-redis': mukRedis,
+  'odoo-files': odooFiles,
 }
