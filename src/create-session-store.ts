@@ -17,6 +17,7 @@ import { keyBytes, sealingOf } from './store/sealing.js'
 import { sessionStore } from './store/session-store.js'
 import { backendTier } from './store/tiers/backend-tier.js'
 import { cacheTier } from './store/tiers/cache-tier.js'
+import { legacyTier } from './store/tiers/legacy-tier.js'
 import { sealedBackend } from './store/tiers/sealed-backend.js'
 
 /**
@@ -60,6 +61,10 @@ export const createSessionStore = <Data = Record<string, unknown>>(
         backendTier(sealedBackend(backend, sealing), { runtime, telemetry: storeTelemetry, ...resolved }),
         speaker,
       ),
+      legacy:
+        options.legacy === undefined
+          ? undefined
+          : legacyTier(options.legacy, { runtime, telemetry: storeTelemetry, ...resolved }),
       background: background(runtime, storeTelemetry),
       values,
       idleTtl: idleTtlBy(options, resolved, values),

@@ -15,6 +15,7 @@ export const QUIET: readonly string[] = [
   'test/concurrency/*.test.ts',
   'test/demo/demo.test.ts',
   'test/model/**/*.test.ts',
+  'test/moving/*.test.ts',
   'test/package.test.ts',
   'test/scripts/*.test.ts',
   'test/shutdown/*.test.ts',

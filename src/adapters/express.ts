@@ -18,6 +18,7 @@ import {
 import { loadCopy, RequestCopy } from './request-copy.js'
 import { cookieOfThePast, named, refuseUnlessSession, SessionObjects, type StoredObject } from './session-objects.js'
 
+export { type ExpressStoreToLeave, type FromExpressStoreOptions, fromExpressStore } from './express-legacy.js'
 export type {
   ExpressData,
   ExpressRequest,

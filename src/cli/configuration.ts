@@ -134,13 +134,19 @@ export const configModule = async (file: string): Promise<StoreOptions<Record<st
 /** What a command is given to work with. */
 export type Sessions = SessionStore<Record<string, unknown>>
 
-/** Runs `work` with a store, and closes the store afterwards, whatever came of it. */
+/**
+ * Runs `work` with a store, and closes the store afterwards, whatever came of it.
+ *
+ * @param adjusted makes of the options that were said those of the store for this command
+ */
 export const withSessions = async <Result>(
   command: string,
   flags: StoreFlags,
   work: (sessions: Sessions, options: StoreOptions<Record<string, unknown>>) => Promise<Result>,
+  adjusted: (said: StoreOptions<Record<string, unknown>>) => StoreOptions<Record<string, unknown>> = (said) => said,
 ): Promise<Result> => {
-  const { options, read } = await storeOptions(command, flags)
+  const { options: said, read } = await storeOptions(command, flags)
+  const options = adjusted(said)
   let sessions: Sessions
   try {
     sessions = createSessionStore({ ...options, purgeEveryMs: 0 })

@@ -4,9 +4,11 @@ import { completionCommand } from './commands/completion.js'
 import { destroyCommand } from './commands/destroy.js'
 import { destroyUserCommand } from './commands/destroy-user.js'
 import { doctorCommand } from './commands/doctor.js'
+import { importCommand } from './commands/import.js'
 import { inspectCommand } from './commands/inspect.js'
 import { listCommand } from './commands/list.js'
 import { purgeCommand } from './commands/purge.js'
+import { purgeSourceCommand } from './commands/purge-source.js'
 import { setupCommand } from './commands/setup.js'
 import { statsCommand } from './commands/stats.js'
 import { EndsWith, EXIT, UsageError } from './exits.js'
@@ -29,6 +31,8 @@ const COMMANDS: readonly (() => Command)[] = [
   destroyUserCommand,
   activityCommand,
   purgeCommand,
+  importCommand,
+  purgeSourceCommand,
   completionCommand,
 ]
 

@@ -29,6 +29,8 @@ export type FlushReason =
 export type AuditAction =
   /** A session was made; also one that has a user from the beginning, of which `identified` tells besides. */
   | 'created'
+  /** A session of the old store (`legacy`) was taken over, under the id that it had there. */
+  | 'adopted'
   /** A session became a user's (a login), another user's, or nobody's; or it was refused that, at a limit. */
   | 'identified'
   /** A session was given a new id. It goes on under the same name in the trail. */
@@ -212,6 +214,8 @@ export interface StoreStats {
   readonly leaseWaits: number
   /** Sessions put back into the cache after a miss. */
   readonly fills: number
+  /** Sessions that were taken over from the old store (`legacy`). */
+  readonly adopted: number
   /** Sessions read from the backend. */
   readonly backendReads: number
   /**

@@ -61,6 +61,7 @@ const STORE: Readers<StoreOptions<unknown>> = {
   maxClockSkewMs: asMilliseconds,
   maxSessionsPerUser: asNumber,
   onTooManySessions: asText,
+  legacy: NO_TEXT,
   sealing: 'each of its parts has one',
   auditKey: asText,
   runtime: NO_TEXT,
@@ -211,7 +212,9 @@ export const VARIABLES: readonly Variable[] = [
 ]
 
 /** Variables that the command `nonstick` reads, and a store does not. */
-const OF_THE_COMMAND = ['CONFIG', 'ADMIN_URL', 'DATABASE', 'ROLE', 'PASSWORD'].map((name) => `NONSTICK_${name}`)
+const OF_THE_COMMAND = ['CONFIG', 'IMPORT_FROM', 'IMPORT_AT', 'ADMIN_URL', 'DATABASE', 'ROLE', 'PASSWORD'].map(
+  (name) => `NONSTICK_${name}`,
+)
 
 export const KNOWN_NAMES: ReadonlySet<string> = new Set([
   'NONSTICK_CACHE',

@@ -52,6 +52,15 @@ const identified = (
   identifiedVersion: isProved ? 0 : version,
 })
 
+/** What a session has behind it that was kept in another store before. */
+export interface Past {
+  readonly createdAt: EpochMs
+  /** When it was last used. */
+  readonly seenAt: EpochMs
+  /** When it ends unless it is used again; `undefined`: as its idle time-out says. */
+  readonly expiresAt: EpochMs | undefined
+}
+
 export interface Birth {
   readonly now: EpochMs
   readonly lineage: Lineage
@@ -70,6 +79,8 @@ export interface Birth {
   readonly timings: LifeTimings
   /** Of a session that goes on under a new id: what it goes by in the audit trail. */
   readonly origin?: number
+  /** Absent for a session that begins now. */
+  readonly past?: Past
   /** The copy whose place it takes: of a session under the same id that has ended. */
   readonly over?: { readonly version: number; readonly createdAt: EpochMs } | undefined
 }
@@ -79,8 +90,9 @@ export interface Birth {
  * creation, so that nothing of the other session can be taken for part of it.
  */
 export const born = (birth: Birth): LiveEnvelope => {
-  const createdAt = Math.max(birth.now, (birth.over?.createdAt ?? 0) + 1)
-  const absoluteExpiresAt = Math.min(birth.now + birth.absoluteTtlMs, birth.endsBy ?? Number.POSITIVE_INFINITY)
+  const { createdAt: began, seenAt, expiresAt } = birth.past ?? { createdAt: birth.now, seenAt: birth.now }
+  const createdAt = Math.max(began, (birth.over?.createdAt ?? 0) + 1)
+  const absoluteExpiresAt = Math.min(began + birth.absoluteTtlMs, birth.endsBy ?? Number.POSITIVE_INFINITY)
   const version = (birth.over?.version ?? 0) + 1
   return {
     kind: 'live',
@@ -93,10 +105,13 @@ export const born = (birth: Birth): LiveEnvelope => {
     unflushedAt: birth.now,
     createdAt,
     writtenAt: birth.now,
-    touchedAt: birth.now,
+    touchedAt: seenAt,
     seenDurableAt: 0,
     trustedAt: birth.now,
-    expiresAt: deadlineAfterUse(birth.now, birth.idleTtlMs, absoluteExpiresAt, birth.timings),
+    expiresAt: Math.min(
+      expiresAt ?? deadlineAfterUse(seenAt, birth.idleTtlMs, absoluteExpiresAt, birth.timings),
+      absoluteExpiresAt,
+    ),
     absoluteExpiresAt,
     idleTtlMs: birth.idleTtlMs,
     hasOwnIdleTtl: birth.hasOwnIdleTtl,

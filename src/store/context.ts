@@ -12,6 +12,7 @@ import type { Background } from './owed/background.js'
 import type { Ledger } from './owed/ledger.js'
 import type { BackendTier } from './tiers/backend-tier.js'
 import type { CacheTier } from './tiers/cache-tier.js'
+import type { LegacyTier } from './tiers/legacy-tier.js'
 
 /** What every step of the protocol works with. */
 export interface Context {
@@ -19,6 +20,8 @@ export interface Context {
   readonly runtime: Runtime
   readonly cache: CacheTier
   readonly backend: BackendTier
+  /** The store that sessions were kept in before; `undefined` where none is given. */
+  readonly legacy: LegacyTier | undefined
   readonly telemetry: Telemetry
   readonly audit: Audit
   readonly ledger: Ledger

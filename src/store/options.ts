@@ -1,6 +1,7 @@
 import { type Backend, canEnumerate, knowsUsers, MOST_SEATS } from '../contract/backend.js'
 import type { Codec } from '../contract/codec.js'
 import type { FrontCache } from '../contract/front-cache.js'
+import type { LegacyStore } from '../contract/legacy.js'
 import type { Runtime } from '../contract/time.js'
 import { areOptions, SessionStoreError } from '../errors.js'
 import type { FlushPolicy, PersistOn } from '../session/decisions.js'
@@ -261,6 +262,13 @@ export interface StoreOptions<Data> {
   readonly onTooManySessions?: OnTooManySessions
 
   /**
+   * The store that the sessions were kept in before, for a change-over while the application runs. An id that neither tier
+   * knows is asked for there once; what stands there is taken over, durably and under the same id, so that its visitor
+   * notices nothing. A session that is ended here is ended there. Every process is given the same. Absent: none is asked.
+   */
+  readonly legacy?: LegacyStore
+
+  /**
    * Seals what both tiers keep of a session, so that nobody without a key can read it, make it or change it. Every process
    * of a namespace is given the same keys. Absent: nothing is sealed, and what others have sealed is refused with
    * `E_SESSION_SEAL`.
@@ -353,6 +361,16 @@ const idleTtl: Kind<number | ((data: unknown) => number | undefined)> = {
   ),
 }
 
+const oldStore = having<LegacyStore>('an old store, such as fromExpressStore(store) gives', ['get', 'destroy'])
+/** A store of express-session has both calls as well, but with callbacks. */
+const isOfExpress = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && typeof Reflect.get(value, 'createSession') === 'function'
+const anOldStore: Kind<LegacyStore> = kindOf(
+  oldStore.expected,
+  (value) => oldStore.accepts(value) && !isOfExpress(value),
+  (value) => (isOfExpress(value) ? 'give `fromExpressStore(store)` of nonstick/express' : oldStore.cure?.(value)),
+)
+
 /** What each option may be. Some have narrower bounds as well, which depend on other options. */
 const KINDS: Kinds<StoreOptions<unknown>> = {
   cache: having('a front cache, such as memcached({ … }) gives', ['get', 'add', 'cas', 'set', 'delete', 'close']),
@@ -410,6 +428,7 @@ const KINDS: Kinds<StoreOptions<unknown>> = {
   maxClockSkewMs: milliseconds(0, HOUR_MS),
   maxSessionsPerUser: whole(1, MOST_SEATS - 1),
   onTooManySessions: oneOf('end-oldest', 'refuse'),
+  legacy: anOldStore,
   sealing: secret(kindOf('an object such as `{ keys: [key] }`', areOptions)),
   auditKey: aKey,
   runtime: aRuntime,
@@ -473,7 +492,11 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
     tombstoneTtlMs,
     insertMs,
     // An insert that was put off may come as long as its session can live. Any other comes while its call is under way.
-    emptyTombstoneTtlMs: Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs),
+    // What the old store has, it may have for as long as a session can live.
+    emptyTombstoneTtlMs:
+      options.legacy === undefined
+        ? Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs)
+        : tombstoneTtlMs,
     onBackendDown: options.onBackendDown ?? 'serve',
     onCacheUnreachable: options.onCacheUnreachable ?? 'acknowledge',
     purgeEveryMs: options.purgeEveryMs ?? HOUR_MS,

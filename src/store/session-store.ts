@@ -38,7 +38,8 @@ import { type Context, destroyedMeanwhile } from './context.js'
 import { dueFlushes } from './owed/due-flushes.js'
 import { ledger as unflushedLedger } from './owed/ledger.js'
 import { selfPurge } from './owed/self-purge.js'
-import { destroy } from './protocol/destroy.js'
+import { adopting } from './protocol/adopt.js'
+import { destroyEverywhere } from './protocol/end-there.js'
 import { flushing } from './protocol/flush.js'
 import { reading } from './protocol/read.js'
 import type { Customs } from './protocol/resolve.js'
@@ -58,7 +59,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
   })
   const context: Context = { ...parts, ledger }
   const flushes = flushing(context)
-  const reads = reading(context, flushes)
+  const reads = reading(context, flushes, adopting(context, customs, flushes))
   const due = dueFlushes(context, flushes)
   const writes = writing(context, reads, flushes)
   const handles = handlesOf<Data>(context)
@@ -88,6 +89,7 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       timely(operation, isChange, signal === undefined ? NO_OPTIONS : { signal }, work)
   const locatorOfSession = (session: Session<Data> | string): Locator =>
     isSession(session) ? mine(session).locator : locatorOf(context, session)
+  const idOf = (session: Session<Data> | string): string => (isSession(session) ? session.id : session)
   const { purge, purgeBySelf } = purging(context, door)
   const bySelf = selfPurge(runtime, options.purgeEveryMs, async () => {
     await purgeBySelf().catch((error: unknown) => {
@@ -124,7 +126,8 @@ export const sessionStore = <Data>(parts: Omit<Context, 'ledger'>, customs: Cust
       }),
     destroy: (session, destroyOptions: DestroySessionOptions = NO_OPTIONS) =>
       timely('destroy', true, destroyOptions, () => {
-        return destroy(context, locatorOfSession(session), { ...destroyOptions, by: destroyOptions.by ?? 'request' })
+        const how = { ...destroyOptions, by: destroyOptions.by ?? 'request' }
+        return destroyEverywhere(context, idOf(session), locatorOfSession(session), how)
       }),
     put: (id, data, saveOptions = NO_OPTIONS) =>
       timely('put', true, saveOptions, (call) => put(id, data, saveOptions, call)),

@@ -83,6 +83,12 @@ const COUNTERS: readonly Moves[] = [
       await Promise.all([filling, waiting])
     },
   ],
+  [
+    'adopted',
+    1,
+    ({ store }) => loaded(store, 'old'),
+    { legacy: { get: async () => ({ data: {} }), destroy: async () => {} } },
+  ],
   ['backendWrites', 1, ({ store }) => store.create({})],
   ['writes', 1, ({ store, id }) => increment(store, id)],
   [

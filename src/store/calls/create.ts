@@ -1,30 +1,20 @@
-import type { BackendCopy, BackendToken, InsertOptions, InsertOutcome, StoredSession } from '../../contract/backend.js'
+import type { StoredSession } from '../../contract/backend.js'
 import type { CasToken } from '../../contract/front-cache.js'
 import type { Locator } from '../../contract/locator.js'
 import type { CreateOptions, GivenIdleTtl } from '../../contract/session-store.js'
-import { butMayBeApplied, isSessionStoreError, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
-import { copyVerdict, quarantineVerdict, verdictOnRow } from '../../session/decisions.js'
-import { isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
-import {
-  asDurable,
-  type Birth,
-  born,
-  type Client,
-  NO_CLIENT,
-  storedSession,
-  trusted,
-} from '../../session/transitions.js'
+import { type Birth, born, type Client, NO_CLIENT } from '../../session/transitions.js'
 import { isLarge, ownTurn } from '../../tools/turns.js'
 import { sleep } from '../../tools/waiting.js'
-import { type Context, destroyedMeanwhile, isUnavailable, randomName, rowOf } from '../context.js'
-import { idleTimeFor, limitedCopy } from '../idle-ttl.js'
+import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
+import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
+import { inserting, NOWHERE, type Place, taken } from '../protocol/insert.js'
 import { lookAt } from '../protocol/look.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
 import { type Wanted, wantedOf } from '../protocol/resolve.js'
-import { becoming, isProved } from '../protocol/users.js'
+import { becoming } from '../protocol/users.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
@@ -67,27 +57,14 @@ export interface Creating {
 /** How long a creation waits after its insert for the lease of a cache that is slower than the backend. */
 const LEASE_GRACE_MS = 20
 
-/** How often a lease is tried where something stands, and an insert where a session stands that has ended. */
+/** How often a lease is tried where something stands. */
 const ATTEMPTS = 3
 
 const NOBODYS = { by: 'request' } as const
 
-/** What a creation knows of the cache, and holds in it. */
-interface Place {
-  /** The lease; `undefined` where the cache cannot be asked, or others are at work there. */
-  readonly lease: CasToken | undefined
-  /**
-   * Whether no session lives there as far as the cache knows. Then a session that has ended in the backend makes room.
-   */
-  readonly isFree: boolean
-  /** The envelope of a session that has ended, in whose place the lease was put. */
-  readonly ended: LiveEnvelope | undefined
-}
-
-const NOWHERE: Place = { lease: undefined, isFree: false, ended: undefined }
-
 export const creating = (context: Context, reads: Reading, flushes: Flushing): Creating => {
   const { runtime, cache, backend, audit, options } = context
+  const { insert, insertUnder, endedIn, put } = inserting(context, flushes)
 
   const create: Creating['create'] = async (creation) => {
     const { locator, wanted, app, client = NO_CLIENT } = creation
@@ -126,7 +103,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       // The cache cannot take the session, so it goes into the backend: it must stand somewhere.
     }
     if (fresh) return await insertFresh(creation, birth)
-    return await insertUnder(creation, birth, await placeOf(creation))
+    return { now: await insertUnder(creation, birth, await placeOf(creation)), cachedLater: undefined }
   }
 
   /**
@@ -155,136 +132,6 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
   }
 
   /**
-   * Makes a session under an id that others may know. The lease has to be taken before anybody can know of the insert.
-   * Were it taken later, the copy that replaces it could be older than a destroy whose tombstone came and went in
-   * between.
-   */
-  const insertUnder = async (creation: Creation, birth: Birth, place: Place): Promise<Created> => {
-    const { locator, call } = creation
-    const { lease } = place
-    let durable: LiveEnvelope
-    try {
-      durable = await insert(creation, birth, place)
-    } catch (error) {
-      if (lease !== undefined) await cache.remove(locator.key, lease)
-      throw error
-    }
-    const now = asInBackend(durable)
-    // The entry in the place of the lease proves that nobody has put a mark there, by which nothing would stand here.
-    const placed = lease === undefined ? undefined : await put(locator, durable, lease)
-    if (placed !== undefined) return { now: placed, cachedLater: undefined }
-    // Somebody may have put one if the lease was lost. And what kept the lease away may be the entry of a session that
-    // has ended. Both would hide the new session.
-    const look = await flushes.lookAfterwards(locator, durable, birth.writeId, call).catch((error: unknown) => {
-      throw butMayBeApplied(error)
-    })
-    if (look === 'destroyed') throw butMayBeApplied(destroyedMeanwhile())
-    return { now, cachedLater: undefined }
-  }
-
-  /**
-   * Inserts the row. Once it may be in, others may be served the session, so that no error says any more that nothing
-   * happened.
-   */
-  const insert = async (creation: Creation, birth: Birth, place: Place): Promise<LiveEnvelope> => {
-    let isMaybeIn = false
-    const mayBeIn = (): void => {
-      isMaybeIn = true
-    }
-    try {
-      return await tryToInsert(creation, birth, place, mayBeIn)
-    } catch (error) {
-      throw isMaybeIn ? butMayBeApplied(error) : error
-    }
-  }
-
-  /** A session that stands there and has ended makes room for the new one, if the cache knows of no session that lives. */
-  const tryToInsert = async (
-    { locator, wanted, call }: Creation,
-    birth: Birth,
-    { isFree, ended }: Place,
-    mayBeIn: () => void,
-  ): Promise<LiveEnvelope> => {
-    let standing: StoredSession | undefined
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      call.refuseIfLate()
-      const envelope = born({ ...birth, over: standing })
-      const insertOptions = {
-        notAfter: birth.now + options.insertMs,
-        ...(standing === undefined
-          ? {}
-          : { over: { lineage: standing.lineage, version: standing.version, endedBy: standing.expiresAt } }),
-      }
-      const outcome = await send(locator, envelope, wanted.userId, insertOptions, mayBeIn)
-      if (outcome.outcome === 'inserted') {
-        mayBeIn()
-        return await provedDurable(locator, envelope, outcome.token)
-      }
-      if (outcome.outcome === 'too-late')
-        throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
-      const { row } = outcome
-      if (row.state === 'live' && verdictOnRow(envelope, row) === 'superseded')
-        return await provedDurable(locator, envelope, row.token)
-      if (row.state === 'destroyed') throw destroyedMeanwhile()
-      if (!isFree) throw taken()
-      standing = endedIn(await backend.read(locator), ended)
-    }
-    throw taken()
-  }
-
-  /**
-   * The copy that is in the backend now, before anybody knows of it.
-   *
-   * @throws SessionStoreError `E_SESSION_DESTROYED` where its user was logged out everywhere meanwhile
-   */
-  const provedDurable = async (
-    locator: Locator,
-    envelope: LiveEnvelope,
-    token: BackendToken,
-  ): Promise<LiveEnvelope> => {
-    if (isUserUnproved(envelope) && !(await isProved(context, locator, envelope))) throw destroyedMeanwhile()
-    return asDurable(envelope, runtime.now(), token)
-  }
-
-  /**
-   * Sends the insert, and sends it again where the answer was lost. If the first one is in, the second finds its own
-   * lineage there.
-   */
-  const send = async (
-    locator: Locator,
-    envelope: LiveEnvelope,
-    userId: string | undefined,
-    insertOptions: InsertOptions,
-    mayBeIn: () => void,
-  ): Promise<InsertOutcome> => {
-    const session = storedSession(envelope, userId, options.timings)
-    try {
-      return await backend.insert(locator, session, 'create', insertOptions)
-    } catch (error) {
-      if (!isSessionStoreError(error) || error.applied !== 'unknown') throw error
-      mayBeIn()
-      return await backend.insert(locator, session, 'create', insertOptions)
-    }
-  }
-
-  /**
-   * Gives the row of a session that stands there and has ended; `undefined` where nothing stands. The backend's copy
-   * may last longer than the one in the cache. Where the entry descends from the row, the entry decides that the
-   * session has ended.
-   *
-   * @throws SessionStoreError `E_SESSION_CONFLICT`, `E_SESSION_DESTROYED`
-   */
-  const endedIn = (copy: BackendCopy, inCache: LiveEnvelope | undefined): StoredSession | undefined => {
-    const verdict = copyVerdict(limitedCopy(context, copy), runtime.now())
-    if (verdict === 'destroyed') throw destroyedMeanwhile()
-    if (copy.state !== 'live') return undefined
-    const hasEnded =
-      verdict === 'expired' || (inCache !== undefined && quarantineVerdict(inCache, rowOf(copy)) === 'believe')
-    if (!hasEnded) throw taken()
-    return copy.session
-  }
-
-  /**
    * Makes a session in the cache only. Resolves to `undefined` if the cache cannot take it. Where others may know the
    * id, the backend is asked under the lease whether something stands there.
    */
@@ -299,7 +146,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     if (lease === undefined) return undefined
     // A late flush of the session that has ended would take the place of this one, if this one had no row in the
     // backend.
-    if (place.ended !== undefined) return await insertUnder(creation, birth, place)
+    if (place.ended !== undefined) return { now: await insertUnder(creation, birth, place), cachedLater: undefined }
     let standing: StoredSession | undefined
     try {
       if (!fresh) standing = endedIn(await backend.read(locator), undefined)
@@ -309,7 +156,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
       throw error
     }
     // A row stands in the backend anyway, so that putting off the insert would spare nothing.
-    if (standing !== undefined) return await insertUnder(creation, birth, place)
+    if (standing !== undefined) return { now: await insertUnder(creation, birth, place), cachedLater: undefined }
     const now = (await put(locator, born(birth), lease)) ?? (fresh ? undefined : await placedAfterAll(creation, birth))
     return now === undefined ? undefined : { now, cachedLater: undefined }
   }
@@ -365,19 +212,8 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     }
   }
 
-  const put = async (locator: Locator, envelope: LiveEnvelope, lease: CasToken): Promise<InCache | undefined> => {
-    const stamped = trusted(envelope, Math.max(envelope.trustedAt, cache.trustFrom(locator.key)))
-    const stored = await cache.cas(locator.key, stamped, lease)
-    if (stored.outcome === 'stored') return inCache(stamped, stored.token)
-    await cache.remove(locator.key, lease)
-    return undefined
-  }
-
   return { create }
 }
-
-const taken = (): SessionStoreError =>
-  new SessionStoreError('E_SESSION_CONFLICT', 'A session with this id exists already', { applied: 'no' })
 
 /** Makes a session under a new id, or under the id that is given. */
 export type Create<Data> = (data: Data, given: CreateOptions, call: Call) => Promise<Handle<Data>>

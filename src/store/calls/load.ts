@@ -1,6 +1,9 @@
+import { LRUCache } from 'lru-cache'
+import type { CacheKey, Locator } from '../../contract/locator.js'
 import type { LoadOptions } from '../../contract/session-store.js'
 import { readerShouldFlush } from '../../session/decisions.js'
 import { isLarge, ownTurn } from '../../tools/turns.js'
+import { endThereLater } from '../protocol/end-there.js'
 import type { Call } from './call.js'
 import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
@@ -9,9 +12,13 @@ import { isWorthTouching, touch } from './touch.js'
 /** Gives the session of an id; `undefined` where there is none. */
 export type Load<Data> = (id: string, options: LoadOptions, call: Call) => Promise<Handle<Data> | undefined>
 
+/** How many sessions a process remembers of which it has told the old store that they have ended. */
+const MOST_ENDED_THERE = 10_000
+
 /** Reads a session. In the background it flushes what is overdue, and tells the tiers that the session is in use. */
 export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>): Load<Data> => {
   const { runtime, options } = context
+  const endedThere = new LRUCache<CacheKey, true>({ max: MOST_ENDED_THERE })
 
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
     const { envelope } = handle.newest
@@ -26,11 +33,22 @@ export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>)
       handles.beside(handle, 'touch', () => touch(context, handle.locator, handle.newest))
   }
 
+  /**
+   * A session that was ended by its handle, or with all others of its user, could not be ended in the old store, as nobody
+   * knew its id. Now somebody shows it.
+   */
+  const endThereOnce = (locator: Locator, id: string): void => {
+    if (context.legacy === undefined || endedThere.has(locator.key)) return
+    endedThere.set(locator.key, true)
+    endThereLater(context, locator, id)
+  }
+
   return async (id, loadOptions, call) => {
     const locator = locatorOf(context, id)
-    const found = await reads.observe(locator, 'reader', call)
+    const found = await reads.observe(locator, 'reader', call, id)
     if (found.state === 'none') {
       if (found.because === 'absent') context.telemetry.count('unknownIds')
+      if (found.because === 'destroyed') endThereOnce(locator, id)
       return undefined
     }
     if (isLarge(found.envelope)) await ownTurn()

@@ -28,8 +28,8 @@ export const putting = <Data>(
    * Gives what stands there. A put has to know that only to write over it. So where nobody can be asked, it tries to
    * create the session.
    */
-  const standing = (locator: Locator, call: Call): Promise<Standing> =>
-    reads.observe(locator, 'reader', call).catch((error: unknown) => {
+  const standing = (id: string, locator: Locator, call: Call): Promise<Standing> =>
+    reads.observe(locator, 'reader', call, id).catch((error: unknown) => {
       if (
         !isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') ||
         call.isLate() ||
@@ -47,7 +47,7 @@ export const putting = <Data>(
     const wanted = wantedOf(context, customs, data)
     const tries = noTries(runtime)
     for (let attempt = 0; attempt < options.maxAttempts; attempt += 1) {
-      const found = await standing(locator, call)
+      const found = await standing(id, locator, call)
       if (found.state === 'none' && found.because === 'destroyed') throw destroyedMeanwhile()
       try {
         if (found.state === 'none') {

@@ -27,6 +27,7 @@ import { inTurns } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Happened } from '../observed/audit.js'
+import { endThereLater } from '../protocol/end-there.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
 import type { InCache, LiveCopy, Reading } from '../protocol/read.js'
@@ -435,6 +436,7 @@ export const regenerating = <Data>(
     const { now, resolved } = await queue.run(from.key, () =>
       regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
     )
+    endThereLater(context, from, handle.id)
     return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
   }
 

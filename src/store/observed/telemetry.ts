@@ -55,6 +55,7 @@ export const telemetry = (namespace: string): Telemetry => {
     unknownIds: 0,
     leaseWaits: 0,
     fills: 0,
+    adopted: 0,
     backendReads: 0,
     readsRefused: 0,
     backendWrites: 0,

@@ -11,7 +11,8 @@ import { type Context, randomName, rowOf, userAudited } from '../context.js'
 /** How often a session that others write to is tried to be ended in the cache alone. */
 const LOOKS = 5
 
-interface DestroyHow extends Pick<DestroySessionOptions, 'isNew'> {
+/** How a session is destroyed. */
+export interface DestroyHow extends Pick<DestroySessionOptions, 'isNew'> {
   /** Who ends it, for the audit trail. */
   readonly by: AuditActor
   /** Whose session it is, where the caller knows. */

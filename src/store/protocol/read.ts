@@ -13,6 +13,7 @@ import { type Context, randomName, rowOf, userAudited } from '../context.js'
 import { limitedCopy, limitedEnvelope } from '../idle-ttl.js'
 import type { Asker } from '../tiers/backend-tier.js'
 import type { EntryState } from '../tiers/cache-tier.js'
+import type { Adopting, Found } from './adopt.js'
 import { lookAt } from './look.js'
 
 /** A live session as it stands in the cache, with the token that a change of it needs. */
@@ -60,6 +61,10 @@ const expired = ({ envelope, token }: NonNullable<None['entry']>): None => ({
   entry: { envelope, token },
 })
 
+/** Whether a read found nothing, which the old store may have. */
+const isAbsent = (result: Standing | 'again'): boolean =>
+  result !== 'again' && result.state === 'none' && result.because === 'absent'
+
 /** The answer for a copy that cannot be served. A verdict of `live` counts as `expired` here. */
 const noneOf = (verdict: CopyVerdict): None => none(verdict === 'live' ? 'expired' : verdict)
 
@@ -76,6 +81,8 @@ interface Reader {
   readonly asker: Asker | undefined
   /** To be called just before the backend is asked. */
   readonly onRead: () => void
+  /** The id for which the old store is asked where the backend has nothing; `undefined`: it is not asked. */
+  readonly id?: string | undefined
 }
 
 /** A lease in the cache under which the backend was read. */
@@ -91,10 +98,11 @@ interface Lease {
 /**
  * A read of the backend that is under way in this process, and that several callers may share. `readFrom` is the place
  * of its read in the order of this process's calls and reads, or 0 before the read has begun. A caller may use the
- * result only if the read began after the call did.
+ * result only if the read began after the call did. A caller who would ask the old store may not go by one that did not.
  */
 interface Flight {
   readonly result: Promise<Standing | 'again'>
+  readonly asksOldStore: boolean
   readFrom: number
 }
 
@@ -120,8 +128,10 @@ export interface Reading {
    * cache. A writer must not do that, since others could not tell its copy from a second line of the same lineage. A
    * writer takes over a lease that has stood for too long, and rejects with `E_SESSION_UNAVAILABLE` where one lease
    * follows another. Nobody looks any more once the call is late.
+   *
+   * @param id the id, for a reader to whom what the old store has under it is a session as well
    */
-  observe(locator: Locator, as: 'reader' | 'writer', call: Call): Promise<Standing>
+  observe(locator: Locator, as: 'reader' | 'writer', call: Call, id?: string): Promise<Standing>
   /**
    * The same for a writer. It waits while the session is frozen: until the regeneration that has frozen it ends, or has
    * taken so long that it must be dead.
@@ -129,13 +139,13 @@ export interface Reading {
   observeThawed(locator: Locator, call: Call): Promise<Standing>
 }
 
-export const reading = (context: Context, { flush }: Flusher): Reading => {
+export const reading = (context: Context, { flush }: Flusher, old: Adopting | undefined): Reading => {
   const { runtime, cache, backend, telemetry, audit, options } = context
   /** A read that goes before others does not share one that has to wait behind them. */
   const flightsOf = { first: new Map<CacheKey, Flight>(), others: new Map<CacheKey, Flight>() }
   let order = 0
 
-  const observe: Reading['observe'] = async (locator, as, call) => {
+  const observe: Reading['observe'] = async (locator, as, call, id) => {
     order += 1
     const began = order
     const beganAtMs = runtime.monotonicMs()
@@ -148,7 +158,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     for (let looks = 0; ; looks += 1) {
       call.refuseIfLate()
       let entry = await lookAt(context, locator.key, as, call)
-      if (entry === 'away') return fromBackend(locator, 'unreachable', asker)
+      if (entry === 'away') return fromBackend(locator, 'unreachable', { asker, id })
       if (entry.state === 'live') {
         entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
         if (looks === 0) telemetry.count('cacheHits')
@@ -184,8 +194,8 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         const met = entry
         const flight = flights.get(locator.key)
         if (flight === undefined) {
-          const result = await fly(flights, locator, (onRead) => {
-            const reader: Reader = { asker, onRead }
+          const result = await fly(flights, locator, id !== undefined, (onRead) => {
+            const reader: Reader = { asker, onRead, id }
             if (met.state === 'live')
               return isToBeCompared(locator, met.envelope) ? compare(locator, met, reader) : prove(locator, met, reader)
             if (met.state === 'large') return readLarge(locator, met, reader)
@@ -198,7 +208,8 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
             if (!isSessionStoreError(error, 'E_OVERLOADED') || flight.readFrom > 0) throw error
             return 'again' as const
           })
-          if (result !== 'again' && flight.readFrom > began) return result
+          const isForMe = id === undefined || flight.asksOldStore || !isAbsent(result)
+          if (result !== 'again' && flight.readFrom > began && isForMe) return result
         }
       }
       // What stands in the cache may be newer than the copy in the backend. So the two have to be compared, however
@@ -207,7 +218,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
         await sleep(runtime, pauseAfter(runtime, LOOK_PAUSES, looks + 1))
         continue
       }
-      if (as === 'reader') return fromBackend(locator, 'patience', asker)
+      if (as === 'reader') return fromBackend(locator, 'patience', { asker, id })
       throw tierUnavailable(cache.name, 'write', {
         because: 'others are at work on the session for too long',
         applied: 'no',
@@ -230,9 +241,13 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   const fly = async (
     flights: Map<CacheKey, Flight>,
     locator: Locator,
+    asksOldStore: boolean,
     work: (onRead: () => void) => Promise<Standing | 'again'>,
   ): Promise<Standing | 'again'> => {
-    const flight: { result?: Promise<Standing | 'again'>; readFrom: number } = { readFrom: 0 }
+    const flight: { result?: Promise<Standing | 'again'>; readonly asksOldStore: boolean; readFrom: number } = {
+      asksOldStore,
+      readFrom: 0,
+    }
     flight.result = work(() => {
       order += 1
       flight.readFrom = order
@@ -321,7 +336,7 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   const fill = async (
     locator: Locator,
     over: CasToken | undefined,
-    { asker, onRead }: Reader,
+    { asker, onRead, id }: Reader,
   ): Promise<Standing | 'again'> => {
     const { key } = locator
     const read = await backend.inTurn(asker, async (readNow) => {
@@ -331,22 +346,24 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
       const readAt = runtime.now()
       const stamp = trustStamp(key)
       onRead()
-      if (lease.outcome === 'refused') return { copy: limitedCopy(context, await readNow(locator)), lease: undefined }
+      if (lease.outcome === 'refused') return { ...(await readBoth(readNow, locator, id)), lease: undefined }
       const { token } = lease
       try {
-        return { copy: limitedCopy(context, await readNow(locator)), lease: { nonce, token, stamp, readAt } }
+        return { ...(await readBoth(readNow, locator, id)), lease: { nonce, token, stamp, readAt } }
       } catch (error) {
         await cache.remove(key, token) // so that the next reader can fill the cache at once
         throw error
       }
     })
     if (read === 'again') return 'again'
-    const { copy, lease } = read
+    const { copy, inOldStore, lease } = read
+    if (inOldStore !== undefined) return await adopt(locator, inOldStore, lease, 'refused')
     if (lease === undefined) return foundIn(copy, 'refused')
     const now = runtime.now()
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
-      if (verdict === 'absent') return await markNothing(key, lease)
+      // The mark says that the old store has nothing either.
+      if (verdict === 'absent' && (old === undefined || id !== undefined)) return await markNothing(key, lease)
       if (verdict === 'destroyed') {
         if ((await cache.putTombstone(key, lease.token)) && copy.state === 'live') tellOfEnd(key, copy.session)
       } else await cache.remove(key, lease.token)
@@ -366,6 +383,34 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
     if (put.outcome !== 'stored') return 'again'
     telemetry.count('fills')
     return { state: 'live', where: 'cache', envelope, token: put.token }
+  }
+
+  /** What stands in the backend and, where that has nothing, in the old store. */
+  const readBoth = async (
+    read: (locator: Locator) => Promise<BackendCopy>,
+    locator: Locator,
+    id: string | undefined,
+  ): Promise<{ readonly copy: BackendCopy; readonly inOldStore: Found | undefined }> => {
+    const copy = limitedCopy(context, await read(locator))
+    const isAsked = copy.state === 'absent' && id !== undefined
+    return { copy, inOldStore: isAsked ? await old?.find(id) : undefined }
+  }
+
+  /** Takes a session of the old store over. What has ended there is none here either. */
+  const adopt = async (
+    locator: Locator,
+    found: Found,
+    lease: Lease | undefined,
+    why: InBackend['why'],
+  ): Promise<Standing | 'again'> => {
+    if (old === undefined) return none('absent')
+    const adopted = await old.adopt(locator, found, lease?.token)
+    if (adopted.outcome === 'again') return 'again'
+    if (adopted.outcome === 'adopted') {
+      const { now } = adopted
+      return now.where === 'cache' ? now : { ...now, why }
+    }
+    return none(adopted.outcome === 'destroyed' ? 'destroyed' : 'expired')
   }
 
   /** Tells that the user of a session which stands in the backend was logged out everywhere. */
@@ -409,9 +454,18 @@ export const reading = (context: Context, { flush }: Flusher): Reading => {
   }
 
   /** Reads the copy in the backend, round the cache. `why` says why the cache is not used. */
-  const fromBackend = async (locator: Locator, why: InBackend['why'], asker: Asker | undefined): Promise<Standing> => {
+  const fromBackend = async (
+    locator: Locator,
+    why: InBackend['why'],
+    { asker, id }: Pick<Reader, 'asker' | 'id'>,
+  ): Promise<Standing> => {
     if (why === 'unreachable') telemetry.count('bypassed')
-    const found = foundIn(await readBackend(locator, { asker, onRead: () => {} }), why)
+    const { copy, inOldStore } = await backend.inTurn(asker, (read) => readBoth(read, locator, id))
+    if (inOldStore !== undefined) {
+      const adopted = await adopt(locator, inOldStore, undefined, why)
+      return adopted === 'again' ? foundIn(await readBackend(locator, { asker, onRead: () => {} }), why) : adopted
+    }
+    const found = foundIn(copy, why)
     // Until it is durable, a session stands in the cache alone, and the cache cannot be asked.
     const mayStandInCache = options.policy.persistOn !== 'create' && why === 'unreachable'
     if (mayStandInCache && found.state === 'none' && found.because === 'absent')

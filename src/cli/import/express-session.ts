@@ -1,0 +1,35 @@
+import { idleTtlMsOf, storedCookie } from '../../adapters/express-cookie.js'
+import type { EpochMs } from '../../contract/time.js'
+import { isPlainObject } from '../../tools/is-plain-object.js'
+import { lifeUntil } from './life.js'
+import type { Item } from './source.js'
+
+/** Where a session of express-session stands in a source, and until when. */
+interface Place {
+  readonly ref: string
+  readonly id: string
+  /** When it ends by what the source tells; `undefined` where it tells nothing. */
+  readonly expiresAt: EpochMs | undefined
+  readonly now: EpochMs
+}
+
+/**
+ * A session of express-session, as the store of `nonstick/express` would have stored it. The source tells when it ends: the
+ * `expires` of its cookie is as old as the last change.
+ */
+export const expressItem = (session: unknown, { ref, id, expiresAt, now }: Place): Item => {
+  if (!isPlainObject(session)) return { ref, unreadable: 'it is no session of express-session: no object' }
+  if (expiresAt !== undefined && expiresAt <= now) return { ref, ended: true }
+  const cookie = storedCookie(session['cookie'], now)
+  return { ref, id, session: { data: { ...session, cookie }, ...lifeUntil(expiresAt, idleTtlMsOf(cookie), now) } }
+}
+
+/** The value of a text of JSON. */
+export const fromJson = (text: string): { readonly value: unknown } | { readonly unreadable: string } => {
+  try {
+    return { value: JSON.parse(text) as unknown }
+  } catch {
+    // The message of the error quotes the text.
+    return { unreadable: 'it is no JSON; it may be encrypted, or of another serializer' }
+  }
+}
