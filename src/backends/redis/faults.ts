@@ -99,7 +99,7 @@ const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTFOUND', 'EAI_AGA
 export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const text = isError(raised) ? raised.message : ''
   const word = /^([A-Z]+)(?: |$)/.exec(text)?.[1]
-  const meaning = word === undefined ? undefined : MEANINGS[MAY_NOT.test(text) ? 'NOPERM' : word]
+  const meaning = word === undefined || codeIn(raised) !== undefined ? undefined : meaningOf(word, text)
   if (meaning !== undefined) {
     const applied = meaning.maybeApplied === true && context.wasSent ? 'unknown' : 'no'
     return unavailable(meaning.kind ?? 'refused', { ...context, applied }, meaning.says, withoutData(word, text), true)
@@ -110,6 +110,10 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   const because = codeIn(raised) ?? 'the connection failed; the cause of this error says how'
   return unavailable(context.wasSent ? 'lost' : 'unreachable', { ...context, applied }, because, raised)
 }
+
+/** An error whose word nobody knows here may have been said in the midst of a function, as any other. */
+const meaningOf = (word: string, text: string): Meaning | undefined =>
+  MEANINGS[MAY_NOT.test(text) ? 'NOPERM' : word] ?? MEANINGS['ERR']
 
 /** The fault of a command whose time has passed. */
 export const lateFault = (context: FaultContext): Fault =>
