@@ -5,7 +5,8 @@ import { fromExpressStore, NonstickStore } from 'nonstick/express'
 import { createClient } from 'redis'
 
 const secret = process.env['SESSION_SECRET']
-if (!secret) throw new Error('Set SESSION_SECRET to the secret of the old application (a new one: openssl rand -base64 32)')
+if (!secret)
+  throw new Error('Set SESSION_SECRET to the secret of the old application (a new one: openssl rand -base64 32)')
 
 // The store that the application had, made as it was made there.
 const client = createClient({ url: process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379' })
