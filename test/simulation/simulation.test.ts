@@ -50,7 +50,7 @@ describe('the store in a simulated world', () => {
   })
 
   test(`a weaker protocol does not, and is caught within ${SEEDS_OF_A_CONTROL} schedules`, {
-    timeout: 10 * MINUTES,
+    timeout: 30 * MINUTES,
   }, async () => {
     expect(CONTROLS.length).toBeGreaterThanOrEqual(10)
     const controls = await runControls(FIRST)
