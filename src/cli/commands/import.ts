@@ -121,11 +121,11 @@ const carryAll = async (job: Job, source: Source, interrupted: Interruption): Pr
       : []),
     ...(counts.here > 0 ? [`${sessionsIn(counts.here)} stood here already, and were left as they are.`] : []),
     ...(counts.ended > 0 ? [`${sessionsIn(counts.ended)} had ended.`] : []),
-    ...(counts.refused > 0 ? [`${sessionsIn(counts.refused)} ${isDry ? 'could' : 'can'} not be copied:`] : []),
+    ...(counts.refused > 0 ? [`${sessionsIn(counts.refused)} could not be copied:`] : []),
     ...shownReasons(reasons.list),
   ])
   if (!isDone) throw new EndsWith(interrupted.exitCode(), 'it was interrupted. Running it again goes on')
-  if (counts.refused > 0) throw new EndsWith(EXIT.fault, 'not all sessions can be copied')
+  if (counts.refused > 0) throw new EndsWith(EXIT.fault, 'not all sessions could be copied')
 }
 
 const verify = async ({ flags, sessions, options }: Job, source: Source, interrupted: Interruption): Promise<void> => {

@@ -31,7 +31,7 @@ export const NO_COUNTS: Counts = { found: 0, carried: 0, updated: 0, here: 0, en
 type Outcome = Exclude<keyof Counts, 'found'>
 
 /** How many sessions are carried at once. */
-const AT_ONCE = 8
+const AT_ONCE = 16
 
 /** The codes of what is wrong with one session alone. Whatever else fails ends the import, which can be gone on with. */
 const OF_ONE_SESSION: ReadonlySet<string> = new Set([

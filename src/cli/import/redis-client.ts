@@ -38,9 +38,15 @@ export const openRedis = async (url: string): Promise<RedisClient> => {
   })
   let client: ReturnType<typeof createClient>
   try {
-    client = createClient({ url, socket: { reconnectStrategy: (retries) => (retries < 20 ? 100 * retries : false) } })
+    let isReached = false
+    client = createClient({
+      url,
+      // A server that breaks away in the middle may come back; one that was never there is told at once.
+      socket: { reconnectStrategy: (retries) => (isReached && retries < 20 ? 100 * retries : false) },
+    })
     client.on('error', () => {})
     await client.connect()
+    isReached = true
   } catch (cause) {
     throw new UsageError(`Expected --at to be the URL of a Redis that can be reached: ${codeIn(cause) ?? 'it refused'}`)
   }

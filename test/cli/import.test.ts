@@ -1,0 +1,153 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { pauseMs } from '../../scripts/servers/process.js'
+import { systemRuntime as clock } from '../../src/runtime.js'
+import { clusterForThisFile } from '../backends/postgres/cluster.js'
+import { cleanEnvironment } from '../backends/postgres/reload-support.js'
+import { type MemcachedServer, ownMemcached, skipUnless } from '../support/servers.js'
+import { COMMAND, jsonOf, nonstick } from './command.js'
+
+const cluster = clusterForThisFile()
+const HOUR_MS = 3_600_000
+
+skipUnless('nonstick import', await ownMemcached(), (startMemcached) => {
+  let server: MemcachedServer
+  let folder: string
+  beforeAll(async () => {
+    server = await startMemcached()
+  })
+  afterAll(() => server.stop())
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'nonstick-import-'))
+    await mkdir(join(folder, 'sessions'))
+    await cluster().query(`truncate ${cluster().schema}.session`)
+    await server.restart()
+    return () => rm(folder, { recursive: true, force: true })
+  })
+
+  const env = (more: Readonly<Record<string, string>> = {}): Record<string, string> => ({
+    NONSTICK_CACHE: server.address,
+    NONSTICK_BACKEND: cluster().url,
+    NONSTICK_SCHEMA: cluster().schema,
+    NONSTICK_IMPORT_FROM: 'session-file-store',
+    NONSTICK_IMPORT_AT: join(folder, 'sessions'),
+    ...more,
+  })
+  /** Files as session-file-store writes them. */
+  const files = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n += 1) {
+      const session = { cookie: { originalMaxAge: HOUR_MS }, n, __lastAccess: clock.now() }
+      await writeFile(join(folder, 'sessions', `an-id-of-some-length-${n}.json`), JSON.stringify(session))
+    }
+  }
+  const rows = async (): Promise<number> =>
+    Number((await cluster().query(`select count(*) as n from ${cluster().schema}.session`)).rows[0].n)
+  const left = async (): Promise<number> => (await readdir(join(folder, 'sessions'))).length
+
+  test('copies, compares and removes, and tells each in words or in JSON', async () => {
+    await files(5)
+    const tried = await nonstick(['import', '--dry-run', '--json'], { env: env() })
+    expect(tried).toMatchObject({ code: 0, stderr: '' })
+    expect(jsonOf(tried)).toMatchObject({ dryRun: true, found: 5, carried: 5, isDone: true })
+    expect(await rows()).toBe(0)
+
+    const missing = await nonstick(['import', '--verify', '--json'], { env: env() })
+    expect(missing.code).toBe(1)
+    expect(jsonOf(missing)).toMatchObject({ missing: 5, same: 0 })
+    expect((await nonstick(['purge-source'], { env: env() })).code).toBe(1)
+    expect(await left()).toBe(5)
+
+    const copied = await nonstick(['import'], { env: env() })
+    expect(copied.code).toBe(0)
+    expect(copied.stdout).toMatch(/^5 sessions copied in \d+ s\.\n$/)
+    expect(copied.stderr).toMatch(/no `identify`/)
+    expect(await rows()).toBe(5)
+    const verified = await nonstick(['import', '--verify', '--json'], { env: env() })
+    expect(verified).toMatchObject({ code: 0, stderr: '' })
+    expect(jsonOf(verified)).toMatchObject({ found: 5, same: 5, reasons: [] })
+    expect(jsonOf(await nonstick(['purge-source', '--dry-run', '--json'], { env: env() }))).toMatchObject({
+      dryRun: true,
+      removed: 5,
+    })
+    expect(await left()).toBe(5)
+    expect(await nonstick(['purge-source'], { env: env() })).toMatchObject({
+      code: 0,
+      stdout: '5 sessions removed there.\n',
+      stderr: '',
+    })
+    expect(await left()).toBe(0)
+  })
+
+  test('that was killed in the middle goes on where it was, and comes to the same', async () => {
+    await files(500)
+    const resume = join(folder, 'import.json')
+    const child = spawn(process.execPath, [COMMAND, 'import', '--rate', '400', '--resume', resume], {
+      env: { ...cleanEnvironment(), ...env() },
+      stdio: 'ignore',
+    })
+    const ended = once(child, 'exit')
+    while ((await stat(resume).catch(() => undefined)) === undefined) await pauseMs(10)
+    child.kill('SIGKILL')
+    await ended
+    const kept = JSON.parse(await readFile(resume, 'utf8')) as {
+      readonly isDone: boolean
+      readonly counts: { found: number }
+    }
+    expect(kept).toMatchObject({ isDone: false })
+    expect(kept.counts.found).toBeLessThan(500)
+    expect(JSON.stringify(kept)).not.toContain('an-id-of-some-length')
+
+    const rest = jsonOf<Record<string, number>>(
+      await nonstick(['import', '--json', '--resume', resume], { env: env() }),
+    )
+    expect(rest).toMatchObject({ isDone: true, refused: 0, ended: 0 })
+    expect(await rows()).toBe(500)
+    expect(jsonOf(await nonstick(['import', '--verify', '--json'], { env: env() }))).toMatchObject({ same: 500 })
+    // What is done is not done again.
+    expect(jsonOf(await nonstick(['import', '--json', '--resume', resume], { env: env() }))).toMatchObject({
+      found: rest['found'],
+      isDone: true,
+    })
+  })
+
+  test('with a config module gives each session its user, and tells what cannot be copied without its content', async () => {
+    await files(1)
+    await writeFile(
+      join(folder, 'sessions', 'with-a-user.json'),
+      JSON.stringify({ cookie: {}, user: 'ada', __lastAccess: clock.now() }),
+    )
+    await writeFile(join(folder, 'sessions', 'spoilt.json'), 'a secret')
+    const config = join(folder, 'nonstick.config.mjs')
+    await writeFile(config, 'export default { identify: (data) => data.user }')
+    const said = await nonstick(['import', '--config', config], { env: env() })
+    expect(said.code).toBe(1)
+    expect(said.stdout).toContain('1 session could not be copied:\n  1: it is no JSON')
+    expect(said.stdout + said.stderr).not.toMatch(/a secret|spoilt|identify/)
+    const { rows: users } = await cluster().query(
+      `select user_id from ${cluster().schema}.session where user_id is not null`,
+    )
+    expect(users).toHaveLength(1)
+  })
+
+  test.each([
+    [{ NONSTICK_IMPORT_FROM: 'conect-redis' }, /Expected --from to be one of connect-redis, /],
+    [{ NONSTICK_IMPORT_AT: '/there is no such folder' }, /Expected --at to be a folder that can be read: ENOENT/],
+    [
+      { NONSTICK_IMPORT_FROM: 'connect-redis', NONSTICK_IMPORT_AT: 'redis://:a-password@127.0.0.1:1' },
+      /Expected --at to be the URL of a Redis/,
+    ],
+    [
+      { NONSTICK_IMPORT_FROM: 'connect-pg-simple', NONSTICK_IMPORT_AT: 'postgres://a:a-password@127.0.0.1:1/x' },
+      /Expected --at to be the URL of a PostgreSQL that can be reached: ECONNREFUSED/,
+    ],
+  ])('says what is wrong with %j, and shows no password', async (more, complaint) => {
+    const said = await nonstick(['import'], { env: env(more) })
+    expect(said.code).toBe(2)
+    expect(said.stderr).toMatch(complaint)
+    expect(said.stderr).not.toContain('a-password')
+  })
+})
