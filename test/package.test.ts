@@ -206,6 +206,16 @@ describe('a program that uses the package', () => {
     expect(printed.split('\n')).toContainEqual(words)
   })
 
+  test('says what to install where the package of an optional client is not there', async () => {
+    const program = [
+      "import { redis } from 'nonstick/redis'",
+      "const key = 'x:' + 'A'.repeat(43)",
+      "await redis({ url: 'redis://127.0.0.1:1' }).read({ key }).catch(({ code, message }) => console.log(code, message))",
+    ].join('\n')
+    const printed = await run(process.execPath, ['--input-type=module', '-e', program], consumer)
+    expect(printed).toMatch(/^E_CONFIG .*npm install redis/)
+  })
+
   /** The clients that are among the loaded files though the subpath may not load them. */
   const foreignClients = (specifier: string, loaded: readonly string[]): string[] => {
     // Without this, a trace that sees nothing would find nothing.

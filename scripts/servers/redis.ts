@@ -45,9 +45,13 @@ export interface RedisServer {
   resume(): void
 }
 
+/**
+ * What the kernel was given outlives a process, which is all that is killed here. With `everysec` a server whose disk is
+ * slow answers before the kernel has the change.
+ */
 const USUAL: Readonly<Record<string, string>> = {
   appendonly: 'yes',
-  appendfsync: 'everysec',
+  appendfsync: 'no',
   'auto-aof-rewrite-percentage': '0',
   save: '',
   'repl-diskless-sync-delay': '0',

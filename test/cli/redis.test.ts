@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { startRedis } from '../../scripts/servers/index.js'
 import type { Finding } from '../../src/cli/doctor/finding.js'
+import { redisInTheClear } from '../../src/cli/doctor/redis-facts.js'
+import { readEnvironment } from '../../src/environment/read.js'
 import { redisHere } from '../backends/redis/server.js'
 import { ownMemcached, skipUnless } from '../support/servers.js'
 import { jsonOf, nonstick } from './command.js'
@@ -16,7 +18,7 @@ skipUnless('nonstick with a Redis', redisHere(), () => {
     settings: Readonly<Record<string, string>>,
     work: (env: Record<string, string>, ask: (...words: string[]) => Promise<string>) => Promise<void>,
   ): Promise<void> => {
-    const server = await startRedis({ settings })
+    const server = await startRedis({ settings: { appendfsync: 'everysec', ...settings } })
     const patience = { NONSTICK_REDIS_QUERY_TIMEOUT_MS: '60s', NONSTICK_REDIS_CONNECT_TIMEOUT_MS: '60s' }
     try {
       await work({ NONSTICK_BACKEND: server.url, ...patience }, server.ask)
@@ -74,4 +76,17 @@ skipUnless('nonstick with a Redis', redisHere(), () => {
       }
     })
   })
+})
+
+test.each([
+  ['redis://:secret@db.example.net:6379', 1],
+  ['redis+cluster://127.0.0.1:1,db.example.net', 1],
+  ['rediss://:secret@db.example.net:6379', 0],
+  ['redis://localhost', 0],
+  ['unix:///run/redis.sock', 0],
+])('a Redis at %s is found fault with for want of TLS so many times: %i', (url, times) => {
+  const read = readEnvironment({ NONSTICK_BACKEND: url })
+  const findings = redisInTheClear('redis', read)
+  expect(findings.map(({ check }) => check)).toEqual(Array.from({ length: times }, () => 'backend-tls'))
+  expect(JSON.stringify(findings)).not.toContain('secret')
 })

@@ -7,6 +7,7 @@ import { envelope, sealedEnvelope } from './targets/envelope.js'
 import { frames } from './targets/frames.js'
 import { cursors, handles, ids } from './targets/ids.js'
 import { messages, rows } from './targets/postgres.js'
+import { redisRows } from './targets/redis.js'
 
 /** One for each parser of what comes from outside: from a cache, a backend, a browser, an operator. */
 export const TARGETS: readonly Target[] = [
@@ -15,6 +16,7 @@ export const TARGETS: readonly Target[] = [
   frames,
   ...[documents, answers, tokens],
   ...[rows, messages],
+  redisRows,
   ...[cookies, records, redisTokens],
   ...[ids, handles, cursors],
   ...[environment, connectionStrings, serverLists, options],

@@ -189,7 +189,7 @@ export class Calls {
   }
 
   async #sendOnce(call: Call, command: Command, signal: AbortSignal, fate: Fate): Promise<Settled> {
-    const { wait, runtime } = this.#options
+    const { wait, runtime, queryTimeoutMs } = this.#options
     const connection = call.isChange ? this.#writer : this.#reader
     fate.wasSent = false
     try {
@@ -197,7 +197,12 @@ export class Calls {
       if (signal.aborted) return { fault: lateFault(this.contextOf(call, false)) }
       fate.wasSent = true
       const { answers } = wire
-      const forget = runtime.after(call.deadline.leftMs(), () => connection.suspect(wire, answers))
+      const sentAtMs = runtime.monotonicMs()
+      const forget = runtime.after(call.deadline.leftMs(), () => {
+        // Who was sent late in its call says nothing of the server, and what is there to be read is read first.
+        if (runtime.monotonicMs() - sentAtMs >= queryTimeoutMs / 2)
+          setImmediate(() => connection.suspect(wire, answers))
+      })
       try {
         const reply = await wire.send(command, signal)
         if (!call.isLasting || wait === undefined) return { reply }
@@ -210,7 +215,7 @@ export class Calls {
       }
     } catch (raised) {
       // The package of the client is not installed.
-      if (isSessionStoreError(raised)) throw raised
+      if (isSessionStoreError(raised)) return { fault: { kind: 'unreachable', error: raised } }
       return { fault: faultOf(raised, this.contextOf(call, fate.wasSent)) }
     }
   }

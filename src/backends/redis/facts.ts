@@ -150,8 +150,8 @@ const persistence = ({ isAppendOnly, appendFsync }: ServerFacts): readonly Weakn
       severity: 'note',
       finding:
         appendFsync === undefined
-          ? 'How often it writes its log to the disk could not be asked (`appendfsync`); with the usual `everysec` a crash of the machine loses the last second.'
-          : 'With `appendfsync everysec` a crash of the machine loses about the last second of changes.',
+          ? 'How often it writes its log to the disk could not be asked (`appendfsync`); with the usual `everysec` a crash loses about the last second.'
+          : 'With `appendfsync everysec` a crash of the server or of its machine loses about the last second of changes.',
       cure: 'Set `appendfsync always`, or `wait` for replicas, where not a second may be lost.',
     },
   ]

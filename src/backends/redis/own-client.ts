@@ -43,6 +43,7 @@ export class OwnClient implements Connection {
   readonly #loading: Promise<NodeRedis>
   #opening: Promise<Live> | undefined
   #live: Live | undefined
+  #isClosed = false
 
   constructor(options: OwnClientOptions) {
     this.#options = options
@@ -76,6 +77,7 @@ export class OwnClient implements Connection {
   }
 
   async close(patience: (goodbye: Promise<unknown>) => Promise<unknown>): Promise<void> {
+    this.#isClosed = true
     const live = this.#live
     if (live === undefined) return
     this.#live = undefined
@@ -85,7 +87,8 @@ export class OwnClient implements Connection {
 
   async #open(): Promise<Live> {
     const live = await openClient(await this.#loading, this.#options)
-    this.#live = live
+    if (this.#isClosed) destroy(live.client)
+    else this.#live = live
     return live
   }
 }

@@ -40,9 +40,11 @@ export interface Row {
   readonly data: Buffer
 }
 
+const NAME = /^[0-9a-f]{16}$/
+
 /** @throws TypeError for a name that is not sixteen hexadecimal digits */
 export const nameText = (name: Lineage | WriteId): string => {
-  if (!/^[0-9a-f]{16}$/.test(name)) throw new TypeError('Lineages and write ids have sixteen digits')
+  if (!NAME.test(name)) throw new TypeError('Lineages and write ids have sixteen digits')
   return name
 }
 
@@ -142,8 +144,8 @@ export const stateOf = (reply: readonly unknown[]): BackendState => {
     case 'live':
       return {
         state: 'live',
-        lineage: textIn(lineage) ?? '',
-        version: numberIn(version),
+        lineage: lineageIn(lineage),
+        version: countOf(numberIn(version)),
         writeIds: writeIdsOf(writeIds),
         token: NO_TOKEN,
       }
@@ -203,6 +205,12 @@ export const numberIn = (value: unknown): number => {
   if (typeof value === 'number') return value
   const text = textIn(value)
   return text === undefined || text === '' ? Number.NaN : Number(text)
+}
+
+const lineageIn = (value: unknown): Lineage => {
+  const name = textIn(value) ?? ''
+  if (!NAME.test(name)) throw unreadableRow()
+  return name
 }
 
 const countOf = (count: number): number => {

@@ -15,7 +15,7 @@ import { judgeMemcached } from './judge-memcached.js'
 import { judgePostgres } from './judge-postgres.js'
 import { statisticsOf } from './memcached-statistics.js'
 import { postgresFacts } from './postgres-facts.js'
-import { examineRedis } from './redis-facts.js'
+import { examineRedis, redisInTheClear } from './redis-facts.js'
 import { examineServerLists } from './server-lists.js'
 
 export interface Examination {
@@ -185,7 +185,8 @@ const backendFindings = async (patient: Patient, health: TierHealth): Promise<re
   const runtime = runtimeOf(options.runtime)
   if (backend?.kind === 'couchdb')
     return (await Promise.all(backend.urls.map((url) => examineCouchdb(url, { runtime, maxClockSkewMs })))).flat()
-  if (options.backend instanceof RedisBackend) return redisFindings(options.backend, health)
+  if (options.backend instanceof RedisBackend)
+    return [...redisInTheClear(health.tier, read), ...(await redisFindings(options.backend, health))]
   if (backend?.kind !== 'postgres') return []
   const { schema = 'nonstick', table = 'session' } = read.options.postgres as {
     readonly schema?: string
