@@ -1,10 +1,10 @@
 import type { CloseOptions, CloseReport, SessionStore } from '../contract/index.js'
-import { createSessionStore } from '../create-session-store.js'
-import { areOptions, invalidOption, SessionStoreError } from '../errors.js'
+import { invalidOption, SessionStoreError } from '../errors.js'
 import { isHandle } from '../session/public-handle.js'
 import type { StoreOptions } from '../store/options.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
-import { checkedOption, having, milliseconds, required } from '../tools/options.js'
+import { checkedOption } from '../tools/options.js'
+import { IDLE_TTL, type NamedUsers, resolveNamedStore } from './given-store.js'
 import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
 
 /** What AdonisJS lets a session hold. */
@@ -80,17 +80,17 @@ export type AdonisStoreOptions = GivenStoreOptions | OwnStoreOptions
 /** Under this key the data of a session names its user. The application does not see it. */
 const TAG = '__tag__'
 
-const IDLE_TTL = milliseconds(1_000, Number.MAX_SAFE_INTEGER)
-const STORE = required(
-  having<SessionStore<AdonisValues>>('a session store, such as createSessionStore({ … }) gives', [
-    ...['create', 'load', 'save', 'update', 'touch', 'put', 'destroy', 'destroyByHandle', 'listByUser', 'inspect'],
-  ]),
-)
-
 /** Whose session it is, as it was tagged; for the option `identify` of a store that is made elsewhere. */
 export const userOfAdonisSession = (data: unknown): string | undefined => {
   const user = isPlainObject(data) ? data[TAG] : undefined
   return typeof user === 'string' ? user : undefined
+}
+
+/** How it is known whose a session is, and what is called of the store. */
+const USERS: NamedUsers<AdonisValues> = {
+  identify: userOfAdonisSession,
+  because: '`session.tag` says whose a session is',
+  used: ['create', 'load', 'save', 'update', 'touch', 'put', 'destroy', 'destroyByHandle', 'listByUser', 'inspect'],
 }
 
 /**
@@ -103,7 +103,7 @@ export const userOfAdonisSession = (data: unknown): string | undefined => {
  * @throws SessionStoreError `E_CONFIG`
  */
 export const nonstickStore = (options: AdonisStoreOptions = {}): AdonisStoreFactory => {
-  const { sessions, owned, idleTtlMs } = resolved(options)
+  const { sessions, owned, idleTtlMs } = resolveNamedStore(options, USERS)
   // It need not be asked of a store that was made here.
   const users = { areKnown: owned }
   const factory = (context: AdonisContext | null, config: AdonisSessionConfig): AdonisStore =>
@@ -244,29 +244,4 @@ const idleTtlOf = ({ age, cookie }: AdonisSessionConfig): number => {
   const seconds = typeof maxAge === 'number' ? maxAge : age
   if (typeof seconds === 'number') return checkedOption('age', seconds * 1_000, IDLE_TTL)
   throw invalidOption('age', 'a number of seconds beside `clearWithBrowser`, or `idleTtlMs` given', age)
-}
-
-const resolved = (
-  options: AdonisStoreOptions,
-): {
-  readonly sessions: SessionStore<AdonisValues>
-  readonly owned: boolean
-  readonly idleTtlMs: number | undefined
-} => {
-  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
-  const { sessions, idleTtlMs, ...others } = options
-  if (idleTtlMs !== undefined) checkedOption('idleTtlMs', idleTtlMs, IDLE_TTL)
-  if (sessions === undefined) {
-    if ('identify' in others)
-      throw invalidOption('identify', 'left out', others.identify, { cure: '`session.tag` says whose a session is' })
-    const store = createSessionStore<AdonisValues>({
-      ...(others as StoreOptions<AdonisValues>),
-      ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
-      identify: userOfAdonisSession,
-    })
-    return { sessions: store, owned: true, idleTtlMs }
-  }
-  for (const [name, value] of Object.entries(others))
-    if (value !== undefined) throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  return { sessions: checkedOption('sessions', sessions as SessionStore<AdonisValues>, STORE), owned: false, idleTtlMs }
 }

@@ -1,9 +1,8 @@
 import type { CloseOptions, CloseReport, SessionStore } from '../contract/index.js'
-import { createSessionStore } from '../create-session-store.js'
-import { areOptions, invalidOption, isSessionStoreError, SessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import type { StoreOptions } from '../store/options.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
-import { checkedOption, having, milliseconds, required } from '../tools/options.js'
+import { type NamedUsers, resolveNamedStore } from './given-store.js'
 import { loadCopy, RequestCopy, storeCopy, unlessInvalidId } from './request-copy.js'
 
 /** What is used of a session of @auth0/nextjs-auth0; it holds more. */
@@ -53,18 +52,19 @@ export interface OwnStoreOptions extends Common, Omit<StoreOptions<Auth0Session>
 export type Auth0StoreOptions = GivenStoreOptions | OwnStoreOptions
 
 const PAGE_SIZE = 1_000
-const IDLE_TTL = milliseconds(1_000, Number.MAX_SAFE_INTEGER)
-const STORE = required(
-  having<SessionStore<Auth0Session>>('a session store, such as createSessionStore({ … }) gives', [
-    ...['create', 'load', 'save', 'update', 'put', 'destroy', 'destroyByHandle', 'listByUser', 'list', 'inspect'],
-  ]),
-)
 
 /** Whose session it is; for the option `identify` of a store that is made elsewhere. */
 export const userOfAuth0Session = (data: unknown): string | undefined => {
   const user = isPlainObject(data) ? data['user'] : undefined
   const sub = isPlainObject(user) ? user['sub'] : undefined
   return typeof sub === 'string' && sub !== '' ? sub : undefined
+}
+
+/** How it is known whose a session is, and what is called of the store. */
+const USERS: NamedUsers<Auth0Session> = {
+  identify: userOfAuth0Session,
+  because: 'a session is that of its `user.sub`',
+  used: ['create', 'load', 'save', 'update', 'put', 'destroy', 'destroyByHandle', 'listByUser', 'list', 'inspect'],
 }
 
 /**
@@ -89,10 +89,11 @@ export class NonstickAuth0Store {
 
   /** @throws SessionStoreError `E_CONFIG` */
   constructor(options: Auth0StoreOptions = {}) {
-    const { sessions, owned, idleTtlMs } = resolved(options)
+    const { sessions, owned, idleTtlMs } = resolveNamedStore(options, USERS)
     this.sessions = sessions
     this.#owned = owned
-    this.#idleTtlMs = idleTtlMs
+    // A store that was made here has it already.
+    this.#idleTtlMs = owned ? undefined : idleTtlMs
     this.#knowsUsers = owned
   }
 
@@ -212,28 +213,3 @@ const partsOf = (session: Auth0Session): readonly object[] =>
   [session, session.user, session.tokenSet].filter((part) => typeof part === 'object' && part !== null)
 
 const withoutSlash = (issuer: string): string => issuer.replace(/\/$/, '')
-
-const resolved = (
-  options: Auth0StoreOptions,
-): {
-  readonly sessions: SessionStore<Auth0Session>
-  readonly owned: boolean
-  readonly idleTtlMs: number | undefined
-} => {
-  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
-  const { sessions, idleTtlMs, ...others } = options
-  if (idleTtlMs !== undefined) checkedOption('idleTtlMs', idleTtlMs, IDLE_TTL)
-  if (sessions === undefined) {
-    if ('identify' in others)
-      throw invalidOption('identify', 'left out', others.identify, { cure: 'a session is that of its `user.sub`' })
-    const store = createSessionStore<Auth0Session>({
-      ...(others as StoreOptions<Auth0Session>),
-      ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
-      identify: userOfAuth0Session,
-    })
-    return { sessions: store, owned: true, idleTtlMs: undefined }
-  }
-  for (const [name, value] of Object.entries(others))
-    if (value !== undefined) throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  return { sessions: checkedOption('sessions', sessions as SessionStore<Auth0Session>, STORE), owned: false, idleTtlMs }
-}

@@ -2,6 +2,7 @@ import type { GivenIdleTtl, SessionStore } from '../contract/index.js'
 import { createSessionStore } from '../create-session-store.js'
 import { areOptions, invalidOption } from '../errors.js'
 import type { StoreOptions } from '../store/options.js'
+import { checkedOption, having, type Kind, milliseconds, required } from '../tools/options.js'
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
 export interface GivenStore<Data = unknown> {
@@ -31,6 +32,9 @@ export interface ResolvedStore<Data> {
   readonly idleTtlMs: GivenIdleTtl | undefined
 }
 
+/** The idle time-out that an option gives. */
+export const IDLE_TTL: Kind<number> = milliseconds(1_000, Number.MAX_SAFE_INTEGER)
+
 const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
 
 /**
@@ -58,4 +62,42 @@ export const resolveStore = <Data>(
   if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && Number(idleTtlMs) >= 1_000))
     throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
   return { sessions: sessions as SessionStore<Data>, owned: false, idleTtlMs: idleTtlMs as number | undefined }
+}
+
+/** How an adapter knows whose a session is. */
+export interface NamedUsers<Data> {
+  readonly identify: (data: unknown) => string | undefined
+  /** For who would say it himself by the option `identify`. */
+  readonly because: string
+  /** What the adapter calls of a store that it was given. */
+  readonly used: readonly Extract<keyof SessionStore<Data>, string>[]
+}
+
+/** The options of an adapter that says itself whose a session is: of a store that it makes, or a store that it was given. */
+export interface OptionsOfNamed {
+  readonly sessions?: unknown
+  readonly idleTtlMs?: number
+}
+
+/**
+ * The store underneath such an adapter. `idleTtlMs` is the option as it was given; a store that is made here has it, too.
+ *
+ * @throws SessionStoreError `E_CONFIG`
+ */
+export const resolveNamedStore = <Data>(
+  options: OptionsOfNamed,
+  { identify, because, used }: NamedUsers<Data>,
+): { readonly sessions: SessionStore<Data>; readonly owned: boolean; readonly idleTtlMs: number | undefined } => {
+  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  const { sessions, idleTtlMs, ...others } = options
+  if (idleTtlMs !== undefined) checkedOption('idleTtlMs', idleTtlMs, IDLE_TTL)
+  if (sessions === undefined) {
+    if ('identify' in others) throw invalidOption('identify', 'left out', others.identify, { cure: because })
+    const storeOptions: StoreOptions<Data> = { ...others, ...(idleTtlMs === undefined ? {} : { idleTtlMs }), identify }
+    return { sessions: createSessionStore<Data>(storeOptions), owned: true, idleTtlMs }
+  }
+  for (const [name, value] of Object.entries(others))
+    if (value !== undefined) throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
+  const aStore = required(having<SessionStore<Data>>('a session store, such as createSessionStore({ … }) gives', used))
+  return { sessions: checkedOption('sessions', sessions as SessionStore<Data>, aStore), owned: false, idleTtlMs }
 }

@@ -1,11 +1,10 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { betterAuth } from 'better-auth'
 import { memoryAdapter } from 'better-auth/adapters/memory'
 import { fromNodeHeaders } from 'better-auth/node'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import { nonstickStorage } from '../../../src/adapters/better-auth.js'
 import type { AppOptions, Framework, RequestSession, Routes } from '../framework.js'
+import { served } from './served.js'
 
 /** The users of all processes, as one database has them. */
 const USERS: Record<string, Record<string, unknown>[]> = { user: [], account: [], session: [], verification: [] }
@@ -95,16 +94,7 @@ const start = async (routes: Routes, options: AppOptions): ReturnType<Framework[
       res.status(error.status === 'UNAUTHORIZED' ? 401 : 500).json({ code: error.code ?? String(error) })
     },
   )
-  const server = app.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  return await served(app.listen(0, '127.0.0.1'))
 }
 
 const WHOLE =

@@ -1,9 +1,8 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import session from 'express-session'
 import { NonstickStore } from '../../../src/adapters/express.js'
 import type { App, AppOptions, Framework, RequestSession, Routes } from '../framework.js'
+import { served } from './served.js'
 
 export const sessionOf = (req: Request): RequestSession => {
   const bag = (): Record<string, unknown> => req.session as unknown as Record<string, unknown>
@@ -55,16 +54,7 @@ export const startExpress = async (
     if (res.headersSent) return next(error)
     res.status(500).json({ code: error.code ?? String(error) })
   })
-  const server = app.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  return await served(app.listen(0, '127.0.0.1'))
 }
 
 export const express5: Framework = {

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import cookieParser from 'cookie-parser'
 import express, { type NextFunction, type Request, type Response } from 'express'
 import type { App, AppOptions, RequestSession, Routes } from '../framework.js'
+import { served } from './served.js'
 
 type Data = Record<string, unknown>
 
@@ -92,14 +91,5 @@ export const startKeyed = async (
     if (res.headersSent) return next(error)
     res.status(500).json({ code: error.code ?? String(error) })
   })
-  const server = app.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  return await served(app.listen(0, '127.0.0.1'))
 }

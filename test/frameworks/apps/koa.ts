@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import Koa, { type Context } from 'koa'
 import koaSession from 'koa-session'
 import { NonstickStore } from '../../../src/adapters/koa.js'
 import type { App, AppOptions, Framework, RequestSession, Routes } from '../framework.js'
+import { served } from './served.js'
 
 type KoaOptions = NonNullable<Parameters<typeof koaSession>[0]>
 
@@ -58,16 +57,7 @@ export const startKoa = async (
     if (route === undefined) return
     ctx.body = await route(sessionOf(ctx), (await json(ctx.req)) as Record<string, unknown>)
   })
-  const server = app.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: async () => {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
+  return await served(app.listen(0, '127.0.0.1'))
 }
 
 export const koa: Framework = {

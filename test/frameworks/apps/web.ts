@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { createWebSessions, type WebSession } from '../../../src/adapters/web.js'
 import type { Framework, RequestSession } from '../framework.js'
+import { served } from './served.js'
 
 const requestSession = (session: WebSession): RequestSession => ({
   data: () => session.data,
@@ -41,15 +40,6 @@ export const web: Framework = {
         .catch(failed)
     }
     const server = createServer(getRequestListener(answer, { overrideGlobalObjects: false }))
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return {
-      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-      close: async () => {
-        server.closeAllConnections()
-        server.close()
-        await once(server, 'close')
-      },
-    }
+    return await served(server.listen(0, '127.0.0.1'))
   },
 }
