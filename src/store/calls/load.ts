@@ -18,7 +18,8 @@ const MOST_ENDED_THERE = 10_000
 /** Reads a session. In the background it flushes what is overdue, and tells the tiers that the session is in use. */
 export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>): Load<Data> => {
   const { runtime, options } = context
-  const endedThere = new LRUCache<CacheKey, true>({ max: MOST_ENDED_THERE })
+  // It takes its whole room at once, which a store that comes from no other has no use for.
+  const endedThere = context.legacy && new LRUCache<CacheKey, true>({ max: MOST_ENDED_THERE })
 
   const afterRead = (handle: Handle<Data>, { touch: mayTouch = true }: LoadOptions): void => {
     const { envelope } = handle.newest
@@ -38,7 +39,7 @@ export const loading = <Data>({ context, reads, due, handles }: CallParts<Data>)
    * knew its id. Now somebody shows it.
    */
   const endThereOnce = (locator: Locator, id: string): void => {
-    if (context.legacy === undefined || endedThere.has(locator.key)) return
+    if (endedThere === undefined || endedThere.has(locator.key)) return
     endedThere.set(locator.key, true)
     endThereLater(context, locator, id)
   }
