@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type Program, startProgram } from '../shutdown/programs.js'
+import { type Program, startProgram, WITHOUT_OURS } from '../shutdown/programs.js'
 
 /** A program of a page, which serves. Disposing of it stops it. */
 export interface Serving extends AsyncDisposable {
@@ -7,13 +7,10 @@ export interface Serving extends AsyncDisposable {
   readonly program: Program
 }
 
-/** Variables of the tests' own, which are none of the library's. */
-const OURS = Object.keys(process.env).filter((name) => name.startsWith('NONSTICK_'))
-
 /** Starts a program of `docs/examples`, which keeps its sessions in its own memory. */
 export const serving = async (file: string): Promise<Serving> => {
   const program = startProgram(file, {
-    ...Object.fromEntries(OURS.map((name) => [name, undefined])),
+    ...WITHOUT_OURS,
     ...{ PORT: '0', NONSTICK_CACHE: 'memory', NONSTICK_BACKEND: 'memory' },
     SESSION_SECRET: randomBytes(32).toString('base64'),
   })

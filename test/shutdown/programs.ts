@@ -20,6 +20,13 @@ export interface Program {
 /** The programs are translated by the settings with which they are checked; those of NestJS need its decorators. */
 const TSX = { TSX_TSCONFIG_PATH: 'scripts/tsconfig.json' }
 
+/** Takes out of a program's environment the variables of the tests' own, which are none of the library's. */
+export const WITHOUT_OURS: NodeJS.ProcessEnv = Object.fromEntries(
+  Object.keys(process.env)
+    .filter((name) => name.startsWith('NONSTICK_'))
+    .map((name) => [name, undefined]),
+)
+
 /** Starts a TypeScript program of this repository; `nonstick` in it is this checkout's sources. */
 export const startProgram = (file: string, env: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Program => {
   const child = spawn(

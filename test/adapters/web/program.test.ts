@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, test } from 'vitest'
 import { postgres } from '../../../src/backends/postgres/index.js'
-import { type Program, startProgram } from '../../shutdown/programs.js'
+import { type Program, startProgram, WITHOUT_OURS } from '../../shutdown/programs.js'
 import { visitProgram } from '../../support/program-visits.js'
 import { type FreshSchema, freshSchema, sharedMemcached, sharedPostgres, skipUnless } from '../../support/servers.js'
 
@@ -24,6 +24,7 @@ skipUnless('the program of the page on nonstick/web', database, (adminUrl) => {
 
     const start = async (): Promise<string> => {
       const program = startProgram('docs/examples/web-node.ts', {
+        ...WITHOUT_OURS,
         ...{
           NODE_ENV: 'production',
           HOST: '127.0.0.1',
@@ -31,7 +32,7 @@ skipUnless('the program of the page on nonstick/web', database, (adminUrl) => {
           SESSION_KEYS: 'a key of a test which is of no use',
         },
         ...{ NONSTICK_CACHE: address, NONSTICK_BACKEND: place.connectionString, NONSTICK_SCHEMA: place.schema },
-        ...{ NONSTICK_NAMESPACE: namespace, NONSTICK_SERVER_DESK: undefined, NONSTICK_SEED: undefined },
+        NONSTICK_NAMESPACE: namespace,
       })
       running.push(program)
       const [[, url = ''] = []] = await program.prints(/listening on (\S+)/)

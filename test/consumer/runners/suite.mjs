@@ -16,7 +16,8 @@ let rules = 0
 const runRules = async (register, { atOnce = false } = {}) => {
   const registered = []
   const test = (title, run) => registered.push({ title, run })
-  test.skip = () => {}
+  // What a tier cannot by its nature, its rule says in its title.
+  test.skip = (title) => console.log(`left out: ${title}`)
   register(test)
   ok(registered.length > 10)
   const tryRule = async ({ title, run }) => {
