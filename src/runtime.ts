@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import type { Runtime } from './contract/time.js'
 
 /** The longest delay in ms that a timer of Node's can wait. It takes a longer one for 1 ms, and fires at once. */
@@ -8,6 +8,7 @@ export const LONGEST_TIMER_MS = 2_147_483_647
 const inParts =
   (after: Runtime['after']): Runtime['after'] =>
   (delayMs, callback) => {
+    if (!(delayMs > LONGEST_TIMER_MS)) return after(delayMs, callback)
     let cancel = (): void => {}
     const wait = (leftMs: number): void => {
       cancel =
@@ -18,6 +19,22 @@ const inParts =
     wait(delayMs)
     return () => cancel()
   }
+
+/** How many random bytes are drawn at once: a draw costs the same, however few bytes are taken. */
+const POOL_BYTES = 4_096
+let pool = new Uint8Array(0)
+let drawn = 0
+
+/** Bytes that nobody else is given. */
+const pooledBytes = (size: number): Uint8Array => {
+  if (size > POOL_BYTES / 16) return randomFillSync(new Uint8Array(size))
+  if (drawn + size > pool.length) {
+    pool = randomFillSync(new Uint8Array(POOL_BYTES))
+    drawn = 0
+  }
+  drawn += size
+  return pool.slice(drawn - size, drawn)
+}
 
 /** The real clock, real timers and the system's CSPRNG. Its timers may be of any length. */
 export const systemRuntime: Runtime = {
@@ -32,7 +49,7 @@ export const systemRuntime: Runtime = {
     const timer = setInterval(() => {}, 2 ** 30)
     return () => clearInterval(timer)
   },
-  randomBytes: (size) => randomBytes(size),
+  randomBytes: pooledBytes,
   random: () => Math.random(),
 }
 

@@ -1,4 +1,5 @@
 import type { Runtime } from '../contract/time.js'
+import type { Alarms } from './alarms.js'
 
 /** Resolves after `delayMs`. */
 export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
@@ -38,8 +39,12 @@ export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<u
  * stopped; how it ends after that is ignored, even if it fails.
  */
 export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => unknown): Promise<T> =>
+  beforeAlarm((callback) => runtime.after(deadlineMs, callback), work, late)
+
+/** The same, with whatever rings when the deadline has passed. */
+export const beforeAlarm = <T>(alarm: Alarms, work: Promise<T>, late: () => unknown): Promise<T> =>
   new Promise((resolve, reject) => {
-    const cancel = runtime.after(deadlineMs, () => reject(late()))
+    const cancel = alarm(() => reject(late()))
     passOn(work, cancel, resolve, reject)
   })
 

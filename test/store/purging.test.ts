@@ -373,7 +373,7 @@ describe('a store that its program has forgotten', () => {
   test('is garbage, although its purge is to come', async () => {
     const { runtime, timers } = holding()
     const backend = await forgotten(runtime, () => {})
-    expect(timers.size).toBe(1)
+    expect(timers.size).toBeGreaterThan(0)
     expect(await isCollected(backend)).toBe(true)
     for (const fire of timers) fire()
   })

@@ -89,8 +89,9 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
       if (status === STATUS.notFound) return undefined
       if (status !== STATUS.ok) throw this.#refused(link, 'get', status)
       if (omittedBytes > 0) throw this.#larger(link, omittedBytes)
-      // Copied: what was received is one buffer, shared by the answers in it.
-      return { value: new Uint8Array(value), token: this.#token(link, 'get', answer) }
+      // Copied: what was received is one buffer, shared by the answers in it. Into Node's pool, since a buffer of its own
+      // for each value would be work for the garbage collector.
+      return { value: Buffer.from(value), token: this.#token(link, 'get', answer) }
     })
   }
 

@@ -1,7 +1,6 @@
 import type { AskerOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { type Applied, aborted, tierUnavailable } from '../../errors.js'
-import { deadlineAfter } from '../../tools/deadline.js'
 import type { Asker } from '../tiers/backend-tier.js'
 
 /**
@@ -43,22 +42,48 @@ export interface CallBounds {
 const NOBODY_NAMED = ''
 
 /** A call that begins now. */
-export const callOf = (runtime: Runtime, bounds: CallBounds): Call => {
-  const { operation, isChange, deadlineMs, signal, asker } = bounds
-  const deadline = deadlineAfter(runtime, deadlineMs)
-  const leftMs = signal === undefined ? deadline.leftMs : () => (signal.aborted ? 0 : deadline.leftMs())
-  const errorOf = (applied: Applied): Error => {
+export const callOf = (runtime: Runtime, bounds: CallBounds): Call => new BegunCall(runtime, bounds)
+
+class BegunCall implements Call {
+  readonly asker: Asker | undefined
+  readonly #runtime: Runtime
+  readonly #bounds: CallBounds
+  readonly #endsAtMs: number
+
+  constructor(runtime: Runtime, bounds: CallBounds) {
+    const { asker } = bounds
+    this.#runtime = runtime
+    this.#bounds = bounds
+    this.#endsAtMs = runtime.monotonicMs() + bounds.deadlineMs
+    this.asker = asker && {
+      isFirst: asker.verified === true,
+      caller: asker.caller ?? NOBODY_NAMED,
+      leftMs: () => this.leftMs(),
+    }
+  }
+
+  leftMs(): number {
+    if (this.#bounds.signal?.aborted === true) return 0
+    return Math.max(0, this.#endsAtMs - this.#runtime.monotonicMs())
+  }
+
+  isLate(): boolean {
+    return this.leftMs() === 0
+  }
+
+  lateError(): Error {
+    const { operation, isChange, signal } = this.#bounds
+    if (signal?.aborted === true) return aborted(operation, signal, isChange ? 'unknown' : undefined)
+    return this.#errorOf('unknown')
+  }
+
+  refuseIfLate(): void {
+    if (this.isLate()) throw this.#errorOf('no')
+  }
+
+  #errorOf(applied: Applied): Error {
+    const { operation, isChange, signal, deadlineMs } = this.#bounds
     const because = signal?.aborted === true ? 'its caller has given it up' : `not done within ${deadlineMs} ms`
     return tierUnavailable('the session store', operation, { because, ...(isChange ? { applied } : {}) })
-  }
-  return {
-    isLate: () => leftMs() === 0,
-    leftMs,
-    lateError: () =>
-      signal?.aborted === true ? aborted(operation, signal, isChange ? 'unknown' : undefined) : errorOf('unknown'),
-    refuseIfLate: () => {
-      if (leftMs() === 0) throw errorOf('no')
-    },
-    asker: asker && { isFirst: asker.verified === true, caller: asker.caller ?? NOBODY_NAMED, leftMs },
   }
 }

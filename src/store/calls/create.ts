@@ -18,7 +18,7 @@ import { becoming } from '../protocol/users.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import { Handle } from './handle.js'
+import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 
 /** A session that is to be made: in the backend and the cache or, where its insert is put off, in the cache alone. */
@@ -241,7 +241,7 @@ export const creatingHandles = <Data>({
     const { locator, wanted } = creation
     if (isLarge(wanted)) await ownTurn()
     const { now, cachedLater } = await creations.create(creation)
-    const handle = handles.give(new Handle(id, locator, wanted.value as Data, now, wanted.userId))
+    const handle = handles.make(id, locator, wanted.value as Data, now, wanted.userId)
     if (cachedLater !== undefined) handles.beside(handle, 'place', () => cachedLater)
     return handle
   }

@@ -1,7 +1,8 @@
 import { aborted, SessionStoreError } from '../../errors.js'
+import { type Alarms, alarms } from '../../tools/alarms.js'
 import { anAbortSignal } from '../../tools/options.js'
 import { unlessAborted } from '../../tools/signals.js'
-import { settledWithin, within } from '../../tools/waiting.js'
+import { passOn } from '../../tools/waiting.js'
 import type { Context } from '../context.js'
 import { type Call, callOf } from './call.js'
 import { type CallWithOptions, checkCallOptions } from './call-options.js'
@@ -31,7 +32,14 @@ export interface Entrance {
    * The calls that have begun and not ended. A call that changes something stays here as long as its last step may
    * take, even after its caller was told that it is late. A call that changes nothing stays until its caller was told.
    */
-  readonly inFlight: ReadonlySet<Promise<unknown>>
+  readonly inFlight: InFlight
+}
+
+/** The calls that have begun and not ended. */
+export interface InFlight {
+  readonly size: number
+  /** Resolves as soon as there are none. */
+  ended(): Promise<void>
 }
 
 /** The calls to which an id may be given that comes from outside. */
@@ -40,30 +48,48 @@ const BY_AN_ID: ReadonlySet<CallWithOptions> = new Set(['load', 'update', 'put',
 /** @param onCall called at each call that comes in */
 export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'options'>, onCall: () => void): Entrance => {
   const { deadlineMs, thawMs } = options
-  const inFlight = new Set<Promise<unknown>>()
+  const inFlight = callsInFlight()
+  const usualAlarms = alarms(runtime, deadlineMs)
   let isShut = false
 
   return {
-    timely: (operation, isChange, callOptions, work, withinMs = deadlineMs) => {
+    timely: <Result>(
+      operation: CallWithOptions,
+      isChange: boolean,
+      callOptions: object,
+      work: (call: Call) => Promise<Result>,
+      withinMs = deadlineMs,
+    ): Promise<Result> => {
       if (isShut) return Promise.reject(closed())
       onCall()
       const signal = signalIn(callOptions)
       const asker = BY_AN_ID.has(operation) && typeof callOptions === 'object' ? callOptions : undefined
       const call = callOf(runtime, { operation, isChange, deadlineMs: withinMs, signal, asker })
       const isTooLate = signal?.aborted === true
+      const leave = inFlight.enter()
       const working = (async () => {
         checkCallOptions(operation, callOptions)
         if (isTooLate) throw aborted(operation, signal, isChange ? 'no' : undefined)
         return await work(call)
       })()
-      const timely = within(runtime, withinMs, working, call.lateError)
-      const answer = signal === undefined || isTooLate ? timely : unlessAborted(signal, timely, call.lateError)
-      const ended = isChange
-        ? settledWithin(runtime, Math.max(thawMs, withinMs), working)
-        : settledWithin(runtime, withinMs, answer)
-      inFlight.add(ended)
-      void ended.then(() => inFlight.delete(ended))
-      return answer
+      const alarm: Alarms = withinMs === deadlineMs ? usualAlarms : (callback) => runtime.after(withinMs, callback)
+      const timely = new Promise<Result>((resolve, reject) => {
+        let cancel = alarm(() => {
+          reject(call.lateError())
+          if (isChange && thawMs > withinMs) cancel = runtime.after(thawMs - withinMs, leave)
+          else leave()
+        })
+        const end = (): void => {
+          cancel()
+          leave()
+        }
+        passOn(working, end, resolve, reject)
+      })
+      if (signal === undefined || isTooLate) return timely
+      return unlessAborted(signal, timely, () => {
+        if (!isChange) leave()
+        return call.lateError()
+      })
     },
     refuseIfShut: () => {
       if (isShut) throw closed()
@@ -72,6 +98,30 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
       isShut = true
     },
     inFlight,
+  }
+}
+
+const callsInFlight = (): InFlight & {
+  /** @returns to be called once the call has ended; further times do nothing */
+  enter(): () => void
+} => {
+  let size = 0
+  const whenNone: (() => void)[] = []
+  return {
+    get size() {
+      return size
+    },
+    enter: () => {
+      let isIn = true
+      size += 1
+      return () => {
+        if (!isIn) return
+        isIn = false
+        size -= 1
+        if (size === 0) for (const tell of whenNone.splice(0)) tell()
+      }
+    },
+    ended: () => (size === 0 ? Promise.resolve() : new Promise((resolve) => whenNone.push(resolve))),
   }
 }
 

@@ -34,9 +34,13 @@ export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | unde
  * The changes of the request are the difference between `data` and the data of `base`, the copy that the request knows.
  * So `data`, `base` and `userId` change together, and only when something was acknowledged or is known to stand.
  * `newest` is what was found last in the tiers, which may be newer; the next compare-and-set is tried on it.
+ *
+ * What only the store needs of a handle are accessors of its class, which neither show in a log nor are copied along. The
+ * facts that it shows are properties of its own, so that a copy of it (`{ ...session }`) has them as they stood.
  */
 export class Handle<Data> implements Session<Data> {
   readonly id: string
+  data: Data
   declare readonly createdAt: EpochMs
   declare readonly seenAt: EpochMs
   declare readonly expiresAt: EpochMs
@@ -47,52 +51,69 @@ export class Handle<Data> implements Session<Data> {
   declare readonly app: string
   declare readonly address: string | undefined
   declare readonly userAgent: string | undefined
-  readonly locator: Locator
-  data: Data
-  base: LiveEnvelope
+  readonly #locator: Locator
+  /** The handles of the store that made it. */
+  readonly #givenBy: object
+  #newest: LiveCopy
+  accessor base: LiveEnvelope
   /** The user of `base`. */
-  userId: string | undefined
-  newest: LiveCopy
+  accessor userId: string | undefined
   /**
    * The data that the request held when it saved last, where that save merged in changes of others from which `data`
    * was to be kept free (`isolated`). Then the changes of the request are the difference between `data` and this.
    */
-  held: Encoded | undefined
+  accessor held: Encoded | undefined
   /**
    * The data without those changes of this request that were acknowledged and are not known to be in the backend. These
    * changes are found by comparing with it, where the cache has lost them.
    */
-  anchor: Encoded
+  accessor anchor: Encoded
   /** The id of the write that made the last of these changes; `undefined` where there are none. */
-  unflushedWriteId: WriteId | undefined
+  accessor unflushedWriteId: WriteId | undefined
   /** The saves of this request that rejected and may be in all the same, the oldest first. */
-  doubtful: readonly DoubtfulSave[] = []
+  accessor doubtful: readonly DoubtfulSave[] = NONE
   /** What calls of this handle were told of the client, for its next write. */
-  client: Client | undefined
+  accessor client: Client | undefined
   /** How often `data` has been replaced by what a save of this request stored. */
-  replaced = 0
+  accessor replaced = 0
   /** The save of this handle that was called last, as long as it has not ended. */
-  lastSave: SaveInLine | undefined
+  accessor lastSave: SaveInLine | undefined
   /**
    * A touch, or a put of the new session into the cache, that is under way in the background. When it has ended, what
    * it stored is in `newest`.
    */
-  beside: Promise<void> | undefined
+  accessor beside: Promise<void> | undefined
   /** Resolves when all calls of this handle that were made so far have ended. */
-  #ended: Promise<unknown> = Promise.resolve()
+  #ended: Promise<unknown> | undefined
 
-  constructor(id: string, locator: Locator, data: Data, newest: LiveCopy, userId: string | undefined) {
+  constructor(givenBy: object, id: string, locator: Locator, data: Data, newest: LiveCopy, userId: string | undefined) {
     this.id = id
-    this.locator = locator
     this.data = data
+    this.#givenBy = givenBy
+    this.#locator = locator
+    this.#newest = newest
     this.base = newest.envelope
     this.userId = userId
-    this.newest = newest
     this.anchor = newest.envelope
-    // What only the store needs of a handle must not show in a log, nor be copied along.
-    for (const hidden of HIDDEN)
-      Object.defineProperty(this, hidden, { value: this[hidden], enumerable: false, writable: true })
-    Object.defineProperties(this, SHOWN)
+    show(this, newest.envelope)
+  }
+
+  /** Whether it is a handle that was made for `givenBy`. */
+  static isGivenBy(givenBy: object, session: object): boolean {
+    return #givenBy in session && session.#givenBy === givenBy
+  }
+
+  get locator(): Locator {
+    return this.#locator
+  }
+
+  get newest(): LiveCopy {
+    return this.#newest
+  }
+
+  set newest(newest: LiveCopy) {
+    this.#newest = newest
+    show(this, newest.envelope)
   }
 
   /** The copy from which the changes of the request are found. */
@@ -102,46 +123,27 @@ export class Handle<Data> implements Session<Data> {
 
   /** Runs the calls of one handle one after another, in the order in which they were made. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#ended.then(work)
+    const turn = this.#ended === undefined ? work() : this.#ended.then(work)
     this.#ended = turn.catch(() => {})
     return turn
   }
 }
 
-/** What a handle shows of the session beside its data, and where that stands in an envelope. */
-const FACTS = {
-  ...{ createdAt: 'createdAt', seenAt: 'touchedAt', expiresAt: 'expiresAt', absoluteExpiresAt: 'absoluteExpiresAt' },
-  ...{ idleTtlMs: 'idleTtlMs', reads: 'reads', writes: 'writes' },
-  ...{ app: 'app', address: 'address', userAgent: 'userAgent' },
-} as const satisfies Readonly<Record<Exclude<keyof Session, 'id' | 'data'>, keyof LiveEnvelope>>
+const NONE: readonly DoubtfulSave[] = []
 
-/**
- * These facts, as in what was found last. They are properties of the handle itself, so that a copy of it (`{ ...session }`)
- * has them, as they stood when the copy was made.
- */
-const SHOWN: PropertyDescriptorMap = Object.fromEntries(
-  Object.entries(FACTS).map(([name, field]) => [
-    name,
-    {
-      enumerable: true,
-      get(this: Handle<unknown>): number | string | undefined {
-        return this.newest.envelope[field]
-      },
-    },
-  ]),
-)
-
-const HIDDEN = [
-  'locator',
-  'base',
-  'userId',
-  'newest',
-  'held',
-  'anchor',
-  'unflushedWriteId',
-  'doubtful',
-  'replaced',
-  'lastSave',
-  'client',
-  'beside',
-] as const
+/** Puts the facts of an envelope into what a handle shows of the session beside its data. */
+const show = (
+  handle: { -readonly [Fact in Exclude<keyof Session, 'data'>]: Session[Fact] },
+  envelope: LiveEnvelope,
+): void => {
+  handle.createdAt = envelope.createdAt
+  handle.seenAt = envelope.touchedAt
+  handle.expiresAt = envelope.expiresAt
+  handle.absoluteExpiresAt = envelope.absoluteExpiresAt
+  handle.idleTtlMs = envelope.idleTtlMs
+  handle.reads = envelope.reads
+  handle.writes = envelope.writes
+  handle.app = envelope.app
+  handle.address = envelope.address
+  handle.userAgent = envelope.userAgent
+}

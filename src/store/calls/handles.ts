@@ -6,8 +6,8 @@ import { Handle } from './handle.js'
 
 /** The handles that one store gives to its users, and that they pass back to it. */
 export interface Handles<Data> {
-  /** Remembers a handle as one that this store gave out, so that its user may pass it to other calls. */
-  give(handle: Handle<Data>): Handle<Data>
+  /** Makes a handle for the user of this store, who may pass it to other calls of it. */
+  make(id: string, locator: Locator, data: Data, newest: LiveCopy, userId: string | undefined): Handle<Data>
   /** Makes a handle of a session that was read. */
   open(id: string, locator: Locator, newest: LiveCopy): Handle<Data>
   /**
@@ -28,20 +28,14 @@ export const isSession = <Data>(given: Session<Data> | string): given is Session
   typeof given === 'object' && given !== null && 'id' in given
 
 export const handlesOf = <Data>({ values, background }: Context): Handles<Data> => {
-  const given = new WeakSet<object>()
-
-  const give = (handle: Handle<Data>): Handle<Data> => {
-    given.add(handle)
-    return handle
-  }
-  return {
-    give,
+  const handles: Handles<Data> = {
+    make: (id, locator, data, newest, userId) => new Handle(handles, id, locator, data, newest, userId),
     open: (id, locator, newest) => {
       const data = values.decode(newest.envelope) as Data
-      return give(new Handle(id, locator, data, newest, values.userOf(data)))
+      return handles.make(id, locator, data, newest, values.userOf(data))
     },
     mine: (session) => {
-      if (session instanceof Handle && given.has(session)) return session as Handle<Data>
+      if (session instanceof Handle && Handle.isGivenBy(handles, session)) return session as Handle<Data>
       throw new TypeError('Expected a session that this store gave out, by create, load, update, put or regenerate')
     },
     beside: (handle, operation, work) => {
@@ -53,4 +47,5 @@ export const handlesOf = <Data>({ values, background }: Context): Handles<Data> 
       background.run(operation, () => running)
     },
   }
+  return handles
 }

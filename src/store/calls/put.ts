@@ -10,7 +10,7 @@ import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
 import type { CreateUnder } from './create.js'
-import { Handle } from './handle.js'
+import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
@@ -59,7 +59,7 @@ export const putting = <Data>(
           call.refuseIfLate()
           return await writes.write({ locator, base: found, resolve, idleTtlMs, client, durable, tries, call })
         })
-        const handle = handles.give(new Handle(id, locator, data, written.now, wanted.userId))
+        const handle = handles.make(id, locator, data, written.now, wanted.userId)
         const adopted = inTurns(adopting(handle, wanted, written))
         if (adopted instanceof Promise) await adopted
         return handle

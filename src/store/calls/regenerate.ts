@@ -36,7 +36,7 @@ import { putIntoBackend } from '../protocol/takeover.js'
 import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
-import { basisOf, Handle, type SaveInLine } from './handle.js'
+import { basisOf, type Handle, type SaveInLine } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
@@ -437,7 +437,7 @@ export const regenerating = <Data>(
       regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
     )
     endThereLater(context, from, handle.id)
-    return handles.give(new Handle(id, to, resolved.value as Data, now, resolved.userId))
+    return handles.make(id, to, resolved.value as Data, now, resolved.userId)
   }
 
   return (handle, regenerateOptions, call) => {

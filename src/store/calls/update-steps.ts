@@ -4,7 +4,6 @@ import { sameBytes } from '../../session/sameness.js'
 import { inTurns, isLarge, ownTurn } from '../../tools/turns.js'
 import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
-import { Handle } from './handle.js'
 import type { Load } from './load.js'
 import type { CallParts } from './parts.js'
 import type { Saving } from './save.js'
@@ -50,7 +49,7 @@ export const updateSteps = <Data>(
     copierOf:
       ({ id, locator, newest, base, anchor, unflushedWriteId, userId }) =>
       () => {
-        const copy = handles.give(new Handle(id, locator, values.decode(base) as Data, newest, userId))
+        const copy = handles.make(id, locator, values.decode(base) as Data, newest, userId)
         copy.base = base
         copy.anchor = anchor
         copy.unflushedWriteId = unflushedWriteId

@@ -178,7 +178,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
     const { call, change, options, resolve, reject } = waiting
     const tries = noTries(steps.runtime)
     const inTime = (changing: Promise<unknown>): Promise<unknown> =>
-      within(steps.runtime, call.leftMs(), changing, call.lateError)
+      within(steps.runtime, call.leftMs(), changing, () => call.lateError())
     try {
       begun.handle.data = dataAfter(begun.was, await inTime(begun.changing)) as Data
       if (await steps.write(begun.handle, options, tries, call)) {

@@ -13,7 +13,7 @@ export interface UnderWay {
    * Calls that may still bring a change. A call that no longer can, since its caller was told that it is late, is not
    * waited for.
    */
-  readonly inFlight: ReadonlySet<Promise<unknown>>
+  readonly inFlight: { readonly size: number; ended(): Promise<void> }
   /** The keys of the sessions whose flush in the background has not ended. */
   readonly beingFlushed: ReadonlyMap<string, unknown>
 }
@@ -81,7 +81,7 @@ export const drain = async (
     inFlight.size === 0 && background.isIdle() && background.retrying('destroy') === 0 && owed().length === 0
 
   const work = async (): Promise<void> => {
-    const callsEnded = Promise.all(inFlight)
+    const callsEnded = inFlight.ended()
     for (let rounds = 0; !isOver; rounds += 1) {
       await Promise.all([flushOwed(), background.tryAllNow()])
       if (isDone()) return

@@ -1,7 +1,8 @@
 import type { BreakerState, TierHealth } from '../../contract/health.js'
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError, tierUnavailable } from '../../errors.js'
-import { within } from '../../tools/waiting.js'
+import { type Alarms, alarms } from '../../tools/alarms.js'
+import { beforeAlarm, within } from '../../tools/waiting.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { type Breaker, breaker } from './breaker.js'
 
@@ -42,23 +43,27 @@ export interface TierCallOptions {
   readonly retryMs: number
 }
 
+const AS_USUAL: Asked<unknown> = {}
+
 export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
   const { runtime, telemetry, breakerFailures, retryMs } = options
   const late = (timeoutMs: number): string => `no answer within ${timeoutMs} ms`
-  /** The breakers, each by the name that `health` gives its server. */
   const breakers = new Map<string, Breaker>()
+  /** The same, each by the name that `health` gives its server. */
+  const breakersByName = new Map<string, Breaker>()
+  const atTimeout = alarms(runtime, options.timeoutMs)
 
   const breakerOf = (server: string): Breaker => {
-    const name = server === tier ? tier : `${tier} ${server}`
-    const known = breakers.get(name)
+    const known = breakers.get(server)
     if (known !== undefined) return known
     const onChange = (state: BreakerState): void => telemetry.emit('breaker', { tier, server, state })
     const made = breaker({ runtime, failures: breakerFailures, openMs: retryMs, onChange })
-    breakers.set(name, made)
+    breakers.set(server, made)
+    breakersByName.set(server === tier ? tier : `${tier} ${server}`, made)
     return made
   }
   const withBreaker = (health: TierHealth): TierHealth => {
-    const state = breakers.get(health.tier)?.state
+    const state = breakersByName.get(health.tier)?.state
     const servers = health.servers?.map(withBreaker)
     return {
       ...health,
@@ -68,7 +73,7 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
   }
 
   return {
-    ask: async (operation, isChange, call, of = {}) => {
+    ask: async (operation, isChange, call, of = AS_USUAL) => {
       const { server = tier, wasAsked, timeoutMs = options.timeoutMs } = of
       const report = breakerOf(server).admit()
       if (report === undefined) {
@@ -77,7 +82,9 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       }
       const applied = isChange ? ({ applied: 'unknown' } as const) : {}
       try {
-        const answer = await within(runtime, timeoutMs, call(), () =>
+        const alarm: Alarms =
+          timeoutMs === options.timeoutMs ? atTimeout : (callback) => runtime.after(timeoutMs, callback)
+        const answer = await beforeAlarm(alarm, call(), () =>
           tierUnavailable(tier, operation, { because: late(timeoutMs), ...applied }),
         )
         report(wasAsked?.(answer) === false ? 'not asked' : 'answered')
