@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type CacheKey, type Locator, splitKey } from '../contract/locator.js'
 import { bornMonthOf } from './id.js'
 
@@ -16,7 +16,7 @@ export const KEY_CHECK_BYTES = 8
  * can be used. A plain and fast hash suffices, as an id is long and random.
  */
 export const locate = (namespace: string, id: string): Locator => {
-  const key = `${namespace}:${createHash('sha256').update(id, 'utf8').digest('base64url')}`
+  const key = `${namespace}:${hash('sha256', id, 'base64url')}`
   const bornMonth = bornMonthOf(id)
   return bornMonth === undefined ? { key } : { key, bornMonth }
 }
