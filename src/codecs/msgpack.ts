@@ -1,44 +1,13 @@
-// This build of msgpackr is a module of its own: no native strings, no generated code, and its extensions are ours
-// alone (docs/decisions/0004-codec.md).
-import { addExtension, Packr, RESET_BUFFER_MODE, Unpackr } from 'msgpackr/index-no-eval'
 import type { Codec, EncodeLimits } from '../contract/codec.js'
 import { examine, isStorable } from './guard.js'
 import { refused, UNREADABLE } from './guard-refusal.js'
-import { restore, substitute, UNUSUAL_TYPE, Unusual } from './msgpack-unusual.js'
-
-addExtension({ Class: Unusual, type: UNUSUAL_TYPE, write: ({ parts }) => parts, read: restore })
-
-/** Bundled strings, msgpackr's own errors, references back and forth, its own regular expressions: never written. */
-for (const type of [0x62, 0x65, 0x69, 0x70, 0x78])
-  addExtension({
-    type,
-    unpack: () => {
-      throw new Error('An extension that is not in use')
-    },
-  })
-
-const packr: Packr = new Packr({
-  moreTypes: true,
-  useToJSON: false,
-  // The guard has refused functions; should a proxy produce one afterwards, msgpackr would write `undefined`.
-  writeFunction: () => {
-    throw new TypeError('A function appeared while the data was being encoded')
-  },
-})
-
-// Not `packr.unpack`: a Packr keeps the shapes of damaged input from one call to the next.
-const unpackr: Unpackr = new Unpackr({
-  moreTypes: true,
-  mapsAsObjects: false,
-  copyBuffers: true,
-  structuredClone: false,
-})
+import { GIVEN_BACK, readPlain } from './msgpack-read.js'
+import { substitute } from './msgpack-unusual.js'
+import { writePlain } from './msgpack-write.js'
+import { pack, unpack } from './msgpackr.js'
 
 /** The token msgpack leaves unused; msgpackr reads it as an object of its own. */
 const NEVER_USED = 0xc1
-
-/** msgpackr keeps its working buffer at the largest size it ever needed; beyond this we hand it a new one. */
-const LARGEST_KEPT_BUFFER = 256 * 1024
 
 /**
  * The default codec: msgpack with msgpackr's inline records. Id 1.
@@ -61,6 +30,8 @@ export const msgpackCodec: Codec = Object.freeze({
   id: 1,
 
   encode(value: unknown, limits?: EncodeLimits): Uint8Array {
+    const plain = writePlain(value, limits ?? {})
+    if (plain !== undefined) return plain
     const unusual = examine(value, 'msgpack', limits)
     try {
       return pack(unusual ? substitute(value) : value)
@@ -72,23 +43,18 @@ export const msgpackCodec: Codec = Object.freeze({
   decode(bytes: Uint8Array): unknown {
     // A view of our own: msgpackr hangs a DataView on what it reads, and copies a Buffer's parts as Buffers.
     const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const value = unpack(source)
+    const plain = readPlain(source)
+    if (plain !== GIVEN_BACK) return plain
+    const value = unpackAny(source)
     if (source.includes(NEVER_USED) && !isStorable(value, 'msgpack')) throw damaged()
     return value
   },
 })
 
-/** A copy of exactly its size: msgpackr's is a view on a buffer that other sessions' data passes through. */
-const pack = (value: unknown): Uint8Array => {
-  const bytes = new Uint8Array(packr.pack(value, RESET_BUFFER_MODE))
-  if (bytes.length > LARGEST_KEPT_BUFFER) packr.useBuffer(Buffer.allocUnsafeSlow(8192))
-  return bytes
-}
-
 /** msgpackr's own errors quote what they read, so none of them is passed on, not even as a cause. */
-const unpack = (source: Uint8Array): unknown => {
+const unpackAny = (source: Uint8Array): unknown => {
   try {
-    return unpackr.unpack(source)
+    return unpack(source)
   } catch {
     throw damaged()
   }
