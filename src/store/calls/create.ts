@@ -6,7 +6,7 @@ import { clientOf } from '../../session/client.js'
 import { sessionIdFrom } from '../../session/id.js'
 import { type Birth, born, type Client, NO_CLIENT } from '../../session/transitions.js'
 import { isLarge, ownTurn } from '../../tools/turns.js'
-import { sleep } from '../../tools/waiting.js'
+import { settledWithin } from '../../tools/waiting.js'
 import { type Context, destroyedMeanwhile, isUnavailable, randomName } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Flushing } from '../protocol/flush.js'
@@ -32,7 +32,7 @@ export interface Creation {
   /** Whether the id is new from the source of randomness, so that nothing can stand under it. */
   readonly fresh: boolean
   /** The mark that nothing stands in the backend, where the caller has met it in the cache. */
-  readonly mark?: CasToken | undefined
+  readonly mark?: None['mark'] | undefined
   /** In the backend when it has been made, also where that would be deferred. */
   readonly durable: boolean
   readonly call: Call
@@ -121,7 +121,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     try {
       const durable = await insert(creation, birth, NOWHERE)
       // Nobody knows the id until this call has resolved, so a lease that comes a moment after the insert is as good.
-      await Promise.race([leasing, sleep(runtime, LEASE_GRACE_MS)])
+      await settledWithin(runtime, LEASE_GRACE_MS, leasing)
       inserted = true
       return { now: asInBackend(durable), cachedLater: lease === undefined ? undefined : put(locator, durable, lease) }
     } catch (error) {
@@ -189,7 +189,7 @@ export const creating = (context: Context, reads: Reading, flushes: Flushing): C
     let known: Pick<None, 'entry' | 'mark'> = mark === undefined ? {} : { mark }
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const { entry: ended } = known
-      const { token, isInTheWay } = await takeLease(locator, ended?.token ?? known.mark)
+      const { token, isInTheWay } = await takeLease(locator, ended?.token ?? (await known.mark))
       if (!isInTheWay) return { lease: token, isFree: true, ended: token === undefined ? undefined : ended?.envelope }
       known = await nothingInCache(locator, call)
     }

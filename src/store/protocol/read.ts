@@ -47,8 +47,11 @@ export interface None {
   readonly because: 'absent' | 'destroyed' | 'expired'
   /** The entry in the cache whose deadline has passed, where one stands. */
   readonly entry?: Pick<InCache, 'envelope' | 'token'>
-  /** The token of the mark that nothing stands in the backend, where that mark stands in the cache. */
-  readonly mark?: CasToken
+  /**
+   * The token of the mark that nothing stands in the backend, where that mark stands in the cache. It is awaited by those
+   * alone who go on to create a session there.
+   */
+  readonly mark?: Promise<CasToken | undefined>
 }
 
 export type Standing = LiveCopy | None
@@ -170,7 +173,7 @@ export interface Reading {
 }
 
 export const reading = (context: Context, { flush }: Flusher, old: Adopting | undefined): Reading => {
-  const { runtime, cache, backend, telemetry, audit, options } = context
+  const { runtime, cache, backend, background, telemetry, audit, options } = context
   /** A read that goes before others does not share one that has to wait behind them. */
   const flightsOf = { first: new Map<CacheKey, Flight>(), others: new Map<CacheKey, Flight>() }
   let order = 0
@@ -206,7 +209,7 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
       // A writer is told by the backend alone that its session is gone.
       if (entry.state === 'missing' && entry.mark === 'fresh' && entry.token !== undefined && as === 'reader') {
         if (looks === 0) telemetry.count('cacheHits')
-        return { ...none('absent'), mark: entry.token }
+        return { ...none('absent'), mark: Promise.resolve(entry.token) }
       }
       if (looks === 0 && (entry.state === 'missing' || entry.state === 'lease')) telemetry.count('cacheMisses')
 
@@ -393,7 +396,8 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
     const verdict = copyVerdict(copy, now)
     if (copy.state !== 'live' || verdict !== 'live') {
       // The mark says that the old store has nothing either.
-      if (verdict === 'absent' && (old === undefined || id !== undefined)) return await markNothing(key, lease)
+      if (verdict === 'absent' && (old === undefined || id !== undefined))
+        return { ...none('absent'), mark: markNothing(key, lease) }
       if (verdict === 'destroyed') {
         if ((await cache.putTombstone(key, lease.token)) && copy.state === 'live') tellOfEnd(key, copy.session)
       } else await cache.remove(key, lease.token)
@@ -455,17 +459,19 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
    * next who ask for the id are answered by the cache. Its life is counted from before the read: so it is over soon after
    * any creation that the read did not see. Marks that were made at once end one after the other, so that somebody who asks
    * for the same thousand ids over and over does not fill the line of reads each time that they end.
+   *
+   * Whoever asked for the id need not wait for it: it is sent before he is answered, and nothing is told that hangs on it.
    */
-  const markNothing = async (key: CacheKey, { nonce, token, stamp, readAt }: Lease): Promise<None> => {
-    const expiresAt = readAt + markLifeMs(options.unknownIdTtlMs, nonce)
-    if (expiresAt <= runtime.now()) {
+  const markNothing = (key: CacheKey, { nonce, token, stamp, readAt }: Lease): Promise<CasToken | undefined> => {
+    const marking = (async () => {
+      const expiresAt = readAt + markLifeMs(options.unknownIdTtlMs, nonce)
+      const put = expiresAt > runtime.now() && (await cache.markNothing(key, { trustedAt: stamp, expiresAt }, token))
+      if (put !== false && put.outcome === 'stored') return put.token
       await cache.remove(key, token)
-      return none('absent')
-    }
-    const put = await cache.markNothing(key, { trustedAt: stamp, expiresAt }, token)
-    if (put.outcome === 'stored') return { ...none('absent'), mark: put.token }
-    await cache.remove(key, token)
-    return none('absent')
+      return undefined
+    })()
+    background.run('mark', () => marking)
+    return marking
   }
 
   /**
