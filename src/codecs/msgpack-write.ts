@@ -4,14 +4,6 @@ import { examine } from './guard.js'
 import { pack } from './msgpackr.js'
 import { isUnusualKey, isUnusualText } from './unusual.js'
 
-/**
- * Writes plain data as msgpack, and looks in the same pass whether it may be stored: objects and arrays of this realm, Maps
- * and Sets, texts, numbers, booleans, `null` and `undefined`. The bytes are those that msgpackr makes of the same value.
- *
- * Where it meets anything else, or something that must be refused, it gives the value back: then the guard looks at the
- * whole of it, and msgpackr writes it.
- */
-
 /** The same bound as the guard's. */
 const MAX_DEPTH = 256
 
@@ -85,7 +77,14 @@ let calls = 0
  */
 let unused: Writer | undefined
 
-/** @returns `undefined` for a value that is given back */
+/**
+ * Writes plain data as msgpack, and looks in the same pass whether it may be stored: objects and arrays of this realm, Maps
+ * and Sets, texts, numbers, booleans, `null` and `undefined`, and what stands in them as a Date, as bytes or as a bigint.
+ * The bytes are those that msgpackr makes of the same value.
+ *
+ * `undefined` where it meets anything else, or something that must be refused: then the guard looks at the whole of the
+ * value, and msgpackr writes it.
+ */
 export const writePlain = (
   value: unknown,
   { maxBytes = MOST_BYTES, maxValues = Number.POSITIVE_INFINITY }: Partial<EncodeLimits>,

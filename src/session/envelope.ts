@@ -135,6 +135,8 @@ const PREFIX_BYTES = 20
 export const HEADER_BYTES = 144
 const MAX_COUNT = 0xffff_ffff
 const MAX_TOKEN_BYTES = 64
+const NAME_BYTES = 8
+const MOMENT_BYTES = 6
 const MAX_TEXT_BYTES = 255
 const TEXTS = ['app', 'address', 'userAgent'] as const
 /** How many bytes an envelope may have besides its data. */
@@ -198,57 +200,70 @@ export const encodeEnvelope = (key: CacheKey, envelope: Envelope, serverList = 0
   const tokenEnd = ringEnd + token.length
   const texts = live === undefined ? NO_BYTES : encodeTexts(live)
   const dataStart = tokenEnd + texts.length
-  const bytes = Buffer.alloc(dataStart + data.length)
-  bytes.writeUIntBE(MAGIC, 0, 3)
-  bytes.writeUInt8(ENVELOPE_FORMAT, AT.format)
+  const bytes = Buffer.allocUnsafe(dataStart + data.length).fill(0, 0, HEADER_BYTES)
+  bytes.writeUInt32BE(MAGIC * 0x100 + ENVELOPE_FORMAT, 0)
   bytes.set(keyCheck(key), AT.keyCheck)
-  bytes.writeUInt8(KINDS[envelope.kind], AT.kind)
-  const moment = (value: number, at: number): void => void bytes.writeUIntBE(value, at, 6)
-  const name = (digits: string, at: number): void => {
-    // Node writes as much as it can of a text that is no hexadecimal number, and raises no error.
-    if (digits.length !== 16 || bytes.write(digits, at, 8, 'hex') !== 8)
-      throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
-  }
-  moment(envelope.kind === 'nothing' ? 0 : envelope.expiresAt, AT.expiresAt)
+  bytes[AT.kind] = KINDS[envelope.kind]
+  writeMoment(bytes, envelope.kind === 'nothing' ? 0 : envelope.expiresAt, AT.expiresAt)
   bytes.writeUInt32BE(serverList, AT.serverList)
   if (envelope.kind === 'tombstone' && envelope.isAlone === true) bytes.writeUInt32BE(1, AT.reads)
   if (envelope.kind === 'large') bytes.writeUInt32BE(Math.min(envelope.refusedBytes, MAX_COUNT), AT.reads)
-  if (envelope.kind === 'lease') name(envelope.nonce, AT.lineage)
-  if (envelope.kind === 'tombstone') moment(envelope.destroyedAt, AT.writtenAt)
+  if (envelope.kind === 'lease') writeNames(bytes, [envelope.nonce], AT.lineage)
+  if (envelope.kind === 'tombstone') writeMoment(bytes, envelope.destroyedAt, AT.writtenAt)
   if (envelope.kind === 'nothing') {
-    moment(envelope.trustedAt, AT.trustedAt)
-    moment(envelope.expiresAt, AT.absoluteExpiresAt)
+    writeMoment(bytes, envelope.trustedAt, AT.trustedAt)
+    writeMoment(bytes, envelope.expiresAt, AT.absoluteExpiresAt)
   }
   if (live !== undefined) {
     bytes.writeUInt8(live.codecId, AT.codec)
     bytes.writeUInt16BE((live.frozen ? FLAG_FROZEN : 0) | (live.hasOwnIdleTtl ? FLAG_OWN_IDLE_TTL : 0), AT.flags)
-    name(live.lineage, AT.lineage)
-    name(live.durableLineage, AT.durableLineage)
-    moment(live.version, AT.version)
-    moment(live.durableVersion, AT.durableVersion)
-    moment(live.unflushedAt, AT.unflushedAt)
-    moment(live.createdAt, AT.createdAt)
-    moment(live.writtenAt, AT.writtenAt)
-    moment(live.touchedAt, AT.touchedAt)
-    moment(live.seenDurableAt, AT.seenDurableAt)
-    moment(live.trustedAt, AT.trustedAt)
-    moment(live.absoluteExpiresAt, AT.absoluteExpiresAt)
-    moment(live.idleTtlMs, AT.idleTtlMs)
-    moment(live.origin ?? 0, AT.origin)
+    writeNames(bytes, [live.lineage, live.durableLineage], AT.lineage)
+    writeMoment(bytes, live.version, AT.version)
+    writeMoment(bytes, live.durableVersion, AT.durableVersion)
+    writeMoment(bytes, live.unflushedAt, AT.unflushedAt)
+    writeMoment(bytes, live.createdAt, AT.createdAt)
+    writeMoment(bytes, live.writtenAt, AT.writtenAt)
+    writeMoment(bytes, live.touchedAt, AT.touchedAt)
+    writeMoment(bytes, live.seenDurableAt, AT.seenDurableAt)
+    writeMoment(bytes, live.trustedAt, AT.trustedAt)
+    writeMoment(bytes, live.absoluteExpiresAt, AT.absoluteExpiresAt)
+    writeMoment(bytes, live.idleTtlMs, AT.idleTtlMs)
+    writeMoment(bytes, live.origin ?? 0, AT.origin)
     bytes.writeUInt32BE(Math.min(live.reads, MAX_COUNT), AT.reads)
     bytes.writeUInt32BE(Math.min(live.writes, MAX_COUNT), AT.writes)
     bytes.writeUInt32BE(live.userEpoch, AT.userEpoch)
-    bytes.writeUInt8(writeIds.length, AT.writeIdCount)
-    bytes.writeUInt8(token.length, AT.tokenLength)
-    for (const [index, writeId] of writeIds.entries()) name(writeId, HEADER_BYTES + index * 8)
-    moment(live.identifiedAt, AT.identifiedAt)
-    moment(live.identifiedVersion, AT.identifiedVersion)
+    bytes[AT.writeIdCount] = writeIds.length
+    bytes[AT.tokenLength] = token.length
+    writeNames(bytes, writeIds, HEADER_BYTES)
+    writeMoment(bytes, live.identifiedAt, AT.identifiedAt)
+    writeMoment(bytes, live.identifiedVersion, AT.identifiedVersion)
     bytes.writeUInt16BE(texts.length, AT.textsLength)
     bytes.set(token, ringEnd)
     bytes.set(texts, tokenEnd)
     bytes.set(data, dataStart)
   }
   return summed(key, sealedBehind(tokenEnd, key, bytes, sealing))
+}
+
+const writeMoment = (bytes: Buffer, value: number, at: number): void => void bytes.writeUIntBE(value, at, MOMENT_BYTES)
+
+const readMoment = (bytes: Buffer, at: number): number => bytes.readUIntBE(at, MOMENT_BYTES)
+
+/** Names that stand one behind the other, written at once. */
+const writeNames = (bytes: Buffer, names: readonly string[], at: number): void => {
+  const size = names.length * NAME_BYTES
+  // Node writes as much as it can of a text that is no hexadecimal number, and raises no error.
+  if (names.some(({ length }) => length !== 2 * NAME_BYTES) || bytes.write(names.join(''), at, size, 'hex') !== size)
+    throw new TypeError('Lineages, nonces and write ids have sixteen hexadecimal digits')
+}
+
+/** So many names that stand one behind the other. */
+const readNames = (bytes: Buffer, count: number, at: number): string[] => {
+  const digits = bytes.toString('hex', at, at + count * NAME_BYTES)
+  const names: string[] = []
+  for (let end = 2 * NAME_BYTES; end <= digits.length; end += 2 * NAME_BYTES)
+    names.push(digits.slice(end - 2 * NAME_BYTES, end))
+  return names
 }
 
 /** The same bytes with their checksum. */
@@ -293,11 +308,14 @@ export const decodeEnvelope = (key: CacheKey, bytes: Uint8Array, sealing?: Seali
 
 /** The number of the list of servers by which the writer of an envelope went; 0 for none, or in another format. */
 export const serverListOf = (given: Uint8Array): number => {
-  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  const bytes = asBuffer(given)
   return bytes.length < HEADER_BYTES || bytes.readUInt8(AT.format) !== ENVELOPE_FORMAT
     ? 0
     : bytes.readUInt32BE(AT.serverList)
 }
+
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** Reads the part of an envelope that follows the common prefix. */
 export type EnvelopeReader = (bytes: Buffer, key: CacheKey, sealing: Sealing | undefined) => Envelope | DamagedEnvelope
@@ -312,10 +330,11 @@ export const readEnvelope = (
   given: Uint8Array,
   sealing?: Sealing,
 ): Envelope | DamagedEnvelope => {
-  const bytes = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
+  const bytes = asBuffer(given)
   if (bytes.length < PREFIX_BYTES) return damaged('truncated')
-  if (bytes.readUIntBE(0, 3) !== MAGIC) return damaged('not an envelope')
-  if (!bytes.subarray(AT.keyCheck, AT.keyCheck + KEY_CHECK_BYTES).equals(keyCheck(key))) return damaged('foreign')
+  if (bytes.readUInt32BE(0) >>> 8 !== MAGIC) return damaged('not an envelope')
+  if (bytes.compare(keyCheck(key), 0, KEY_CHECK_BYTES, AT.keyCheck, AT.keyCheck + KEY_CHECK_BYTES) !== 0)
+    return damaged('foreign')
   if (bytes.readUInt32BE(AT.checksum) !== checksumOf(key, bytes)) return damaged('checksum')
 
   const format = bytes.readUInt8(AT.format)
@@ -326,8 +345,6 @@ export const readEnvelope = (
 
 const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   if (bytes.length < HEADER_BYTES) return damaged('truncated')
-  const moment = (at: number): number => bytes.readUIntBE(at, 6)
-  const name = (at: number): string => bytes.toString('hex', at, at + 8)
   const kind = bytes.readUInt8(AT.kind)
   const flags = bytes.readUInt16BE(AT.flags)
   if ((flags & ~KNOWN_FLAGS) !== 0) throw unknown('envelope flags', flags, [KNOWN_FLAGS])
@@ -342,50 +359,58 @@ const readFormat1: EnvelopeReader = (bytes, key, sealing) => {
   const behind = readBehind(tokenEnd, key, bytes, sealing)
   if ('kind' in behind) return behind
 
-  const expiresAt = moment(AT.expiresAt)
-  const nothingUntil = moment(AT.absoluteExpiresAt)
-  if (kind === KINDS.nothing && nothingUntil > 0)
-    return { kind: 'nothing', trustedAt: moment(AT.trustedAt), expiresAt: nothingUntil }
-  if (kind === KINDS.lease) return { kind: 'lease', nonce: name(AT.lineage), expiresAt }
+  const expiresAt = readMoment(bytes, AT.expiresAt)
+  const absoluteExpiresAt = readMoment(bytes, AT.absoluteExpiresAt)
+  const [lineage = NO_LINEAGE, durableLineage = NO_LINEAGE] = readNames(bytes, 2, AT.lineage)
+  if (kind === KINDS.nothing && absoluteExpiresAt > 0)
+    return { kind: 'nothing', trustedAt: readMoment(bytes, AT.trustedAt), expiresAt: absoluteExpiresAt }
+  if (kind === KINDS.lease) return { kind: 'lease', nonce: lineage, expiresAt }
   if (kind === KINDS.large) return { kind: 'large', refusedBytes: bytes.readUInt32BE(AT.reads), expiresAt }
   if (kind === KINDS.tombstone) {
     const isAlone = bytes.readUInt32BE(AT.reads) === 1
-    return { kind: 'tombstone', destroyedAt: moment(AT.writtenAt), expiresAt, ...(isAlone ? { isAlone } : {}) }
+    return {
+      kind: 'tombstone',
+      destroyedAt: readMoment(bytes, AT.writtenAt),
+      expiresAt,
+      ...(isAlone ? { isAlone } : {}),
+    }
   }
   const textsLength = bytes.readUInt16BE(AT.textsLength)
   if (textsLength > behind.length) return damaged('malformed')
-  const texts = decodeTexts(behind.subarray(0, textsLength))
+  const texts = decodeTexts(behind, textsLength)
   if (texts === undefined) return damaged('malformed')
-  const origin = moment(AT.origin)
-  return {
+  const origin = readMoment(bytes, AT.origin)
+  const live: LiveEnvelope = {
     kind: 'live',
     frozen: (flags & FLAG_FROZEN) !== 0,
     codecId: bytes.readUInt8(AT.codec),
-    lineage: name(AT.lineage),
-    version: moment(AT.version),
-    durableLineage: name(AT.durableLineage),
-    durableVersion: moment(AT.durableVersion),
-    unflushedAt: moment(AT.unflushedAt),
-    createdAt: moment(AT.createdAt),
-    writtenAt: moment(AT.writtenAt),
-    touchedAt: moment(AT.touchedAt),
-    seenDurableAt: moment(AT.seenDurableAt),
-    trustedAt: moment(AT.trustedAt),
+    lineage,
+    version: readMoment(bytes, AT.version),
+    durableLineage,
+    durableVersion: readMoment(bytes, AT.durableVersion),
+    unflushedAt: readMoment(bytes, AT.unflushedAt),
+    createdAt: readMoment(bytes, AT.createdAt),
+    writtenAt: readMoment(bytes, AT.writtenAt),
+    touchedAt: readMoment(bytes, AT.touchedAt),
+    seenDurableAt: readMoment(bytes, AT.seenDurableAt),
+    trustedAt: readMoment(bytes, AT.trustedAt),
     expiresAt,
-    absoluteExpiresAt: moment(AT.absoluteExpiresAt),
-    idleTtlMs: moment(AT.idleTtlMs),
+    absoluteExpiresAt,
+    idleTtlMs: readMoment(bytes, AT.idleTtlMs),
     hasOwnIdleTtl: (flags & FLAG_OWN_IDLE_TTL) !== 0,
-    ...(origin === 0 ? {} : { origin }),
     reads: bytes.readUInt32BE(AT.reads),
     writes: bytes.readUInt32BE(AT.writes),
     userEpoch: bytes.readUInt32BE(AT.userEpoch),
-    identifiedAt: moment(AT.identifiedAt),
-    identifiedVersion: moment(AT.identifiedVersion),
-    ...texts,
-    writeIds: Array.from({ length: writeIdCount }, (_, index) => name(HEADER_BYTES + index * 8)),
-    backendToken: bytes.subarray(tokenStart, tokenEnd),
-    data: behind.subarray(textsLength),
+    identifiedAt: readMoment(bytes, AT.identifiedAt),
+    identifiedVersion: readMoment(bytes, AT.identifiedVersion),
+    app: texts.app,
+    address: texts.address,
+    userAgent: texts.userAgent,
+    writeIds: readNames(bytes, writeIdCount, HEADER_BYTES),
+    backendToken: tokenLength === 0 ? NO_BYTES : bytes.subarray(tokenStart, tokenEnd),
+    data: textsLength === 0 ? behind : behind.subarray(textsLength),
   }
+  return origin === 0 ? live : { ...live, origin }
 }
 
 /** What stands behind the backend token, opened where it is sealed. */
@@ -404,6 +429,8 @@ const readBehind = (
 }
 
 type Texts = Pick<LiveEnvelope, (typeof TEXTS)[number]>
+
+const NO_TEXTS: Texts = { app: '', address: undefined, userAgent: undefined }
 
 /**
  * The texts of the header, each behind a byte that has its length; no bytes where none is there, as is usual. UTF-8 has
@@ -424,8 +451,9 @@ const encodeTexts = (live: Texts): Uint8Array => {
  * `undefined` where the bytes are no texts. An empty text is one that is not there. What is no UTF-8 is no text: with
  * replacements in its place it could be longer than the header may hold, and could not be written again.
  */
-const decodeTexts = (bytes: Buffer): Texts | undefined => {
-  if (bytes.length === 0) return { app: '', address: undefined, userAgent: undefined }
+const decodeTexts = (behind: Buffer, length: number): Texts | undefined => {
+  if (length === 0) return NO_TEXTS
+  const bytes = behind.subarray(0, length)
   const texts: string[] = []
   let at = 0
   for (const _ of TEXTS) {
