@@ -6,6 +6,7 @@ export interface BenchArguments {
   readonly only: readonly Family[]
   readonly seconds: number
   readonly rounds: number
+  readonly quick: boolean
   readonly json: boolean
   /** Whether `docs/benchmarks` and `docs/capacity.md` are written. */
   readonly write: boolean
@@ -35,6 +36,7 @@ export const readArguments = (words: readonly string[]): BenchArguments => {
       only: { type: 'string' },
       seconds: { type: 'string' },
       rounds: { type: 'string' },
+      quick: { type: 'boolean' },
       json: { type: 'boolean' },
       write: { type: 'boolean' },
     },
@@ -47,6 +49,7 @@ export const readArguments = (words: readonly string[]): BenchArguments => {
     only: FAMILIES.filter((family) => only.includes(family)),
     seconds: positive('seconds', values.seconds ?? '0.5'),
     rounds,
+    quick: values.quick ?? false,
     json: values.json ?? false,
     write: values.write ?? false,
   }

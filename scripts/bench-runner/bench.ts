@@ -7,6 +7,8 @@ export interface Effort {
   readonly seconds: number
   /** How many rounds are counted. */
   readonly rounds: number
+  /** Only the cases that the figures with a goal come from. */
+  readonly quick: boolean
 }
 
 /** What one family of cases gave. */

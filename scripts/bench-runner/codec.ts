@@ -7,16 +7,18 @@ import { startSubject } from './subject.js'
 
 /** A codec needs no longer, since it waits for nothing. */
 const MOST_SECONDS = 0.2
+const CALLS = ['encode', 'decode', 'both'] as const
 const OURS = 'nonstick'
 const JSON_NAME = 'JSON (connect-redis, connect-memcached, connect-pg-simple)'
 
-export const codec: RunFamily = async ({ seconds, rounds }, tell) => {
+export const codec: RunFamily = async ({ seconds, rounds, quick }, tell) => {
   const subject = await startSubject('codec-subject')
   try {
     const names = await subject.ask<readonly string[]>({ names: true })
+    const [calls, shown] = quick ? [['both'] as const, [OURS, JSON_NAME]] : [CALLS, names]
     const cases: readonly Case[] = SIZES.flatMap((bytes) =>
-      (['encode', 'decode', 'both'] as const).flatMap((call) =>
-        names.map((name) => ({
+      calls.flatMap((call) =>
+        shown.map((name) => ({
           name,
           group: `${call}, ${bytes} bytes`,
           run: () =>

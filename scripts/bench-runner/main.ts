@@ -3,12 +3,13 @@ import { type BenchArguments, readArguments } from './arguments.js'
 import type { FamilyResult, RunFamily } from './bench.js'
 import { codec } from './codec.js'
 import { type Family, type FigureName, GOALS, verdictOf, wordsOf } from './goals.js'
+import { request } from './request.js'
 import { store } from './store.js'
 import { printTables } from './tables.js'
 
-const HELP = `scripts/bench [--only family,…] [--seconds s] [--rounds n] [--json] [--write]
+const HELP = `scripts/bench [--only family,…] [--seconds s] [--rounds n] [--quick] [--json] [--write]
 
-One family, quickly:  scripts/bench --only codec --seconds 0.1 --rounds 3
+One family, quickly:  scripts/bench --only codec --quick --seconds 0.2 --rounds 3
 The families are request, store, codec, flush and scale; all of them take 10 to 15 minutes.
 
 Measures nonstick beside other session stores, beside the clients that it stands on, and beside the limit, on servers that it
@@ -19,12 +20,13 @@ changes it little. CPU is what the process of the server or the client used, by 
   --only     the families to measure, separated by commas
   --seconds  for how long a case is measured in each round, at most (0.5)
   --rounds   how many rounds are counted (5); one more warms up
+  --quick    measures only the cases that the figures with a goal come from
   --write    writes docs/benchmarks: the tables, the plots and the record, and compares with the record before
   --json     prints nothing but one line of JSON: {"figures":{…},"spreads":{…},"bounds":{…},"missed":[…]}
 
 Without --json that line is the last one. "missed" names the figures that do not reach their bound.`
 
-const RUN: Readonly<Partial<Record<Family, RunFamily>>> = { store, codec }
+const RUN: Readonly<Partial<Record<Family, RunFamily>>> = { request, store, codec }
 
 const main = async ({ only, json, ...effort }: BenchArguments): Promise<void> => {
   const results: FamilyResult[] = []

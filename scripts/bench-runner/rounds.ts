@@ -11,8 +11,6 @@ export interface Sample {
   /** Bytes that the cache read and wrote. */
   readonly wireBytes?: number
   readonly statements?: number
-  /** Rows that the database wrote. */
-  readonly rows?: number
   readonly heapBytes?: number
   /** How large the encoded data is. */
   readonly bytes?: number

@@ -13,7 +13,9 @@ const CLIENT = 'nonstick/memcached alone'
 const PASSING = 'nonstick, codec passed by'
 const BARE = 'bare binary socket'
 const INSERT = 'bare insert (pg)'
-const PEERS = [PASSING, CLIENT, BARE, 'memjs', 'memcached', 'redis', INSERT] as const
+const OF_FIGURES = [OURS, PASSING, CLIENT, BARE, INSERT] as const
+const KINDS = [...OF_FIGURES, 'memjs', 'memcached', 'redis'] as const
+const GROUPS_OF_FIGURES = ['load, 16 at once', 'load, 64 at once', 'create, 16 at once']
 
 /** A process with one kind of store or client in it. */
 interface Opened {
@@ -25,7 +27,7 @@ interface Opened {
 
 const groupOf = (operation: OperationName, atOnce: number): string => `${operation}, ${atOnce} at once`
 
-export const store: RunFamily = async ({ seconds, rounds }, tell) => {
+export const store: RunFamily = async ({ seconds, rounds, quick }, tell) => {
   const tiers = await startTiers()
   const subjects: Subject[] = []
   try {
@@ -48,9 +50,8 @@ export const store: RunFamily = async ({ seconds, rounds }, tell) => {
     }
 
     tell('starting')
-    const opened: Opened[] = []
-    for (const kind of [OURS, ...PEERS] as const) opened.push(await open(kind))
-    const cases: readonly Case[] = AT_ONCE.flatMap((atOnce) =>
+    const opened = await Promise.all((quick ? OF_FIGURES : KINDS).map((kind) => open(kind)))
+    const all: readonly Case[] = AT_ONCE.flatMap((atOnce) =>
       opened.flatMap(({ kind, subject, operations }) =>
         operations.map((operation) => ({
           name: kind,
@@ -59,10 +60,11 @@ export const store: RunFamily = async ({ seconds, rounds }, tell) => {
         })),
       ),
     )
+    const cases = quick ? all.filter(({ group }) => GROUPS_OF_FIGURES.includes(group)) : all
     const measured = await inRounds(cases, rounds, (round) => tell(`round ${round} of ${rounds}`))
 
     tell('heap, round trips and rows')
-    const [heap, watched] = [await open(OURS, HEAP_FLAGS), await open('nonstick, watched')]
+    const [heap, watched] = await Promise.all([open(OURS, HEAP_FLAGS), open('nonstick, watched')])
     const heapOf = async (operation: OperationName) =>
       summaryOf([await heap.subject.ask<number>({ heapOf: operation, atOnce: 16 } satisfies StoreQuestion)])
     const awaited = await watched.subject.ask<number>({ awaitedForUnknownId: true } satisfies StoreQuestion)

@@ -12,7 +12,6 @@ export const HEADINGS: Readonly<Record<Measure, string>> = {
   roundTrips: 'commands at the cache',
   wireBytes: 'bytes at the cache',
   statements: 'statements',
-  rows: 'rows written',
   heapBytes: 'heap, bytes',
   bytes: 'size, bytes',
 }

@@ -17,6 +17,7 @@ export interface Counts {
   readonly commands?: number
   readonly bytes?: number
   readonly statements?: number
+  /** Rows that were inserted, updated or deleted. Of a batch that is filled up, what fills it up counts as well. */
   readonly rows?: number
 }
 
