@@ -18,6 +18,8 @@ export interface FamilyResult {
   readonly figures: Figures
   /** Which columns its tables have. */
   readonly columns: readonly Measure[]
+  /** What no table has room for, in sentences. */
+  readonly notes?: readonly string[]
   /** Of the servers that were used. */
   readonly versions?: Readonly<Record<string, string>>
 }

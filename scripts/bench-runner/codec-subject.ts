@@ -36,7 +36,7 @@ export interface CodecQuestion {
 }
 
 /** So many sessions take turns, so that no codec can remember the one before. */
-const SESSIONS = 16
+const SESSIONS = 64
 
 const pairOf = (codec: string): Pair => {
   const pair = PAIRS[codec]

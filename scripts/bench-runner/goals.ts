@@ -121,12 +121,13 @@ export const GOALS = {
   'scale.cpu.save.100000.over1000': {
     family: 'scale',
     bound: { atMost: 1.1 },
-    says: 'CPU for a save with 100,000 sessions, over the same with 1,000',
+    says: 'CPU for a load and a save with 100,000 sessions, over the same with 1,000',
   },
   'scale.bytes.idleSession': {
     family: 'scale',
-    bound: { atMost: 0 },
-    says: 'Bytes that the process keeps of a session that it has served and that is flushed',
+    // The least that V8 keeps for anything is 16 bytes: what is less is no trace of a session.
+    bound: { below: 16 },
+    says: 'Bytes that the process keeps of a session that it has served and that is flushed (none, as far as can be measured)',
   },
   'scale.bytes.unflushedSession': {
     family: 'scale',
@@ -136,7 +137,7 @@ export const GOALS = {
   'scale.bytes.unusedStore': {
     family: 'scale',
     bound: { atMost: 204_800 },
-    says: 'Bytes of a store on Memcached and PostgreSQL that nobody has called',
+    says: 'Bytes of a NonstickStore on Memcached and PostgreSQL that nobody has called, beyond the first in its process',
   },
 } as const satisfies Readonly<Record<string, Goal>>
 

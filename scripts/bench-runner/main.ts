@@ -2,8 +2,10 @@
 import { type BenchArguments, readArguments } from './arguments.js'
 import type { FamilyResult, RunFamily } from './bench.js'
 import { codec } from './codec.js'
+import { flush } from './flush.js'
 import { type Family, type FigureName, GOALS, verdictOf, wordsOf } from './goals.js'
 import { request } from './request.js'
+import { scale } from './scale.js'
 import { store } from './store.js'
 import { printTables } from './tables.js'
 
@@ -26,14 +28,12 @@ changes it little. CPU is what the process of the server or the client used, by 
 
 Without --json that line is the last one. "missed" names the figures that do not reach their bound.`
 
-const RUN: Readonly<Partial<Record<Family, RunFamily>>> = { request, store, codec }
+const RUN: Readonly<Record<Family, RunFamily>> = { request, store, codec, flush, scale }
 
 const main = async ({ only, json, ...effort }: BenchArguments): Promise<void> => {
   const results: FamilyResult[] = []
   for (const family of only) {
-    const run = RUN[family]
-    if (run === undefined) continue
-    const result = await run(effort, (step) => process.stderr.write(`${family}: ${step}\n`))
+    const result = await RUN[family](effort, (step) => process.stderr.write(`${family}: ${step}\n`))
     results.push(result)
     if (!json) printTables(result)
   }

@@ -24,22 +24,22 @@ export interface SessionData {
 
 const TITLES = ['Kettle, 1.7 litres', 'Wool blanket, grey', 'Paperback: The Long Road', 'Desk lamp', 'Running shoes 42']
 
+/** A number that has nothing to do with those of its neighbours. */
+const scattered = (user: number, at: number): number => Math.imul(user * 1_021 + at + 1, 2_654_435_761) >>> 0
+
 /** A session of the user of that number, which makes exactly so many bytes of JSON. */
 export const sessionOf = (bytes: Size, user = 1): SessionData => {
   const withCart = (length: number): SessionData => ({
-    user: { id: 700_000 + user, name: `user-${user}@example.org`, roles: ['customer'] },
-    csrf: (user * 2_654_435_761).toString(36).padStart(22, 'k').slice(0, 22),
+    user: { id: 700_000 + (scattered(user, 0) % 99_999), name: `user-${user}@example.org`, roles: ['customer'] },
+    csrf: scattered(user, user).toString(36).padStart(22, 'k').slice(0, 22),
     seenAt: '2026-11-30T08:15:42.517Z',
     cart: Array.from({ length }, (_, at) => ({
-      article: 10_000 + (((user + at) * 7_919) % 89_999),
+      article: 10_000 + (scattered(user, at) % 89_999),
       title: TITLES[at % TITLES.length] ?? '',
       count: (at % 3) + 1,
       price: 1_999 + 100 * at,
     })),
-    visited: Array.from(
-      { length },
-      (_, at) => `/catalogue/${((user + at) * 104_729).toString(36)}?page=${(at % 7) + 1}`,
-    ),
+    visited: Array.from({ length }, (_, at) => `/catalogue/${scattered(at, user).toString(36)}?page=${(at % 7) + 1}`),
     note: '',
     count: 10_000,
   })

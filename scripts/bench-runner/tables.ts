@@ -39,4 +39,5 @@ export const tablesOf = ({ measured, columns }: FamilyResult): string => {
     .join('\n')
 }
 
-export const printTables = (result: FamilyResult): void => console.log(`\n## ${result.family}\n\n${tablesOf(result)}`)
+export const printTables = (result: FamilyResult): void =>
+  console.log([`\n## ${result.family}\n\n${tablesOf(result)}`, ...(result.notes ?? [])].join('\n'))

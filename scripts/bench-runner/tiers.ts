@@ -82,16 +82,16 @@ export const startTiers = async (): Promise<Tiers> => {
     started.push(server)
     return server
   }
-  let database: Promise<{ server: PostgresServer; client: pg.Client }> | undefined
+  let database: Promise<{ server: PostgresServer; client: pg.Pool }> | undefined
   let databases = 0
 
   const openDatabase = async () => {
     const server = keep(await startPostgres({ useEnvironment: false }))
     if (!server.hasStatStatements)
       throw new Error('scripts/bench needs a PostgreSQL with pg_stat_statements (Debian: apt-get install postgresql)')
-    const client = new pg.Client({ connectionString: server.adminUrl })
+    // One connection: no two databases can be made at once.
+    const client = new pg.Pool({ connectionString: server.adminUrl, max: 1 })
     client.on('error', () => {})
-    await client.connect()
     await client.query('create extension pg_stat_statements')
     started.unshift({ stop: () => client.end() })
     return { server, client }
