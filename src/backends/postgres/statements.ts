@@ -375,18 +375,21 @@ left join (
 /**
  * One process purges at a time. The lock lasts as long as this statement, and not as long as a session of the database,
  * which behind PgBouncer may be anybody's. What has changed since it was looked at is looked at again here, and what
- * somebody else holds locked is left.
+ * somebody else holds locked is left. Rows are named by their keys, and not by where they lie: two partitions may each
+ * have a row at the same place.
  */
 const purge = (relation: string, mark: string): string => `
 with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended('nonstick purge ${mark}', 0)) as mine),
+doomed as materialized (
+  select t.namespace, t.id_hash
+  from json_to_recordset($1::json) as named (namespace text, id_hash text)
+  join ${relation} as t on t.namespace = named.namespace and t.id_hash = decode(named.id_hash, 'hex')
+  where (select mine from turn) and ${hasEnded('t', '$2', '$3')}
+  for update of t skip locked),
 purged as (
-  delete from ${relation}
-  where ctid = any (array(
-    select t.ctid
-    from json_to_recordset($1::json) as doomed (namespace text, id_hash text)
-    join ${relation} as t on t.namespace = doomed.namespace and t.id_hash = decode(doomed.id_hash, 'hex')
-    where (select mine from turn) and ${hasEnded('t', '$2', '$3')}
-    for update of t skip locked))
+  delete from ${relation} as t
+  using doomed
+  where t.namespace = doomed.namespace and t.id_hash = doomed.id_hash
   returning 1)
 select turn.mine, (select count(*) from purged) as removed, ${hiddenOf(relation)} from turn`
 
