@@ -548,10 +548,20 @@ const RIGHTS = {
 const health = ({ sessions, records }: Relations): string => `
 select ${hiddenOf(sessions, records)}, pg_is_in_recovery() as standby,
   current_setting('transaction_read_only') = 'on' as read_only,
+  ${lacksPartition(sessions)} as lacks_partition,
   ${lackedRights(sessions, RIGHTS.sessions)} as lacked, ${lackedRights(records, RIGHTS.records)} as lacked_on_records,
   (select row(${[...namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]), 'live_namespace', 'seen_hour', 'expires_hour', 'destroyed_at', 'keep_until'].join(', ')})
     from ${sessions} limit 0) as nothing,
   (select row(${[...namesOf(RECORD_COLUMNS), 'revision'].join(', ')}) from ${records} limit 0) as nothing_either`
+
+/** Each part has the modulus-th part of the rows, so that they come to one where none is missing. Null: it has no parts. */
+const lacksPartition = (relation: string): string => `(
+    select round(sum(1 / substring(pg_get_expr(part.relpartbound, part.oid) from 'modulus ([0-9]+)')::numeric), 6) is distinct from 1
+    from pg_catalog.pg_class as whole
+    left join pg_catalog.pg_inherits as i on i.inhparent = whole.oid
+    left join pg_catalog.pg_class as part on part.oid = i.inhrelid
+    where whole.oid = ${textOf(relation)}::regclass and whole.relkind = 'p'
+    group by whole.oid)`
 
 /** Those that the role does not have, with a comma between them. */
 const lackedRights = (relation: string, rights: readonly string[]): string =>
@@ -577,6 +587,8 @@ order by number`
 const unfitForAll: Statement['unfit'] = (row) => {
   if (row['standby'] === true) return 'it only reads: it is a standby'
   if (row['read_only'] === true) return 'it only reads: `default_transaction_read_only` is on for it, or for this role'
+  if (row['lacks_partition'] === true)
+    return 'a partition of the table was detached or dropped: attach it again, with its modulus and remainder'
   for (const [column, which] of [
     ['lacked', 'the table'],
     ['lacked_on_records', 'the table of the records of users'],
