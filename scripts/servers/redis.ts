@@ -10,6 +10,13 @@ export interface RedisServerOptions {
   readonly port?: number
   /** Listens on a unix socket in the server's own folder as well. @default false */
   readonly unixSocket?: boolean
+  /** Speaks TLS as well, at a port of its own, with the certificate and the key in these files. */
+  readonly tls?: {
+    readonly cert: string
+    readonly key: string
+    /** Whoever connects must have a certificate of this authority. By default nobody needs one. */
+    readonly clientCa?: string
+  }
   /** Settings beside those that are usual here, by their names: `{ 'maxmemory': '50mb' }`. */
   readonly settings?: Readonly<Record<string, string>>
   /** Is a Sentinel in place of a server. */
@@ -26,6 +33,8 @@ export interface RedisServer {
   readonly port: number
   /** `redis://127.0.0.1:port` */
   readonly url: string
+  /** The port at which it speaks TLS, where it does. */
+  readonly tlsPort: number | undefined
   /** The path of its unix socket, where it has one. */
   readonly socket: string | undefined
   readonly pid: number
@@ -70,12 +79,14 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
   const socket = options.unixSocket === true ? join(folder, 'redis.sock') : undefined
   const isSentinel = options.isSentinel === true
   let port = options.port ?? 0
+  let tlsPort: number | undefined
   let current: StartedProcess | undefined
 
   const start = async (): Promise<void> => {
     // Somebody else may take the port between asking for it and binding it.
     for (let attempt = 1; ; attempt += 1) {
       if (options.port === undefined && current === undefined) port = await freePort()
+      if (options.tls !== undefined && current === undefined) tlsPort = await freePort()
       try {
         current = await startOnce()
         return
@@ -93,6 +104,7 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
       port: String(port),
       dir: folder,
       ...(socket === undefined ? {} : { unixsocket: socket }),
+      ...(options.tls === undefined ? {} : tlsSettings(options.tls, tlsPort)),
       ...options.settings,
     }
     const lines = Object.entries(settings).map(([name, value]) => `${name} ${value === '' ? '""' : value}`)
@@ -143,6 +155,9 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
     get url() {
       return `redis://127.0.0.1:${port}`
     },
+    get tlsPort() {
+      return tlsPort
+    },
     socket,
     get pid() {
       return running().pid
@@ -163,6 +178,18 @@ export const startRedis = async (options: RedisServerOptions = {}): Promise<Redi
     resume: () => running().signal('SIGCONT'),
   }
 }
+
+const tlsSettings = (
+  { cert, key, clientCa }: NonNullable<RedisServerOptions['tls']>,
+  port: number | undefined,
+): Readonly<Record<string, string>> => ({
+  'tls-port': String(port),
+  'tls-cert-file': cert,
+  'tls-key-file': key,
+  // It wants to know an authority also where it asks nobody for a certificate.
+  'tls-ca-cert-file': clientCa ?? cert,
+  'tls-auth-clients': clientCa === undefined ? 'no' : 'yes',
+})
 
 /** One command over a connection of its own, by way of the simplest form of the protocol. */
 const askOnce = (port: number, words: readonly string[]): Promise<string> =>

@@ -114,6 +114,7 @@ const POSTGRES: Readers<PostgresOptions> = {
   schema: asText,
   table: asText,
   migrate: asBoolean,
+  partitions: asNumber,
   maxConnections: asNumber,
   connectTimeoutMs: asMilliseconds,
   queryTimeoutMs: asMilliseconds,

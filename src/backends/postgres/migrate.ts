@@ -1,5 +1,6 @@
 import { SessionStoreError } from '../../errors.js'
 import { BOOKKEEPING, MIGRATIONS, type Migration } from './migrations.js'
+import { checkPartitions, formRefusalOf, partitionedTable, type TableForm } from './partitions.js'
 import { type Applied, appliedOf, refusalOf } from './schema-version.js'
 import { checkTableNames, quoteIdentifier, render, type TableNames } from './setup-names.js'
 import { migrationsOf, recordTableOf, relationOf } from './statements.js'
@@ -13,6 +14,11 @@ export interface MigrationClient {
 }
 
 export interface MigrationOptions extends TableNames {
+  /**
+   * In how many parts the table of sessions is made, 2 to 1024, over which the server spreads the rows by a hash of
+   * their keys. Where the table is there already, it must have as many. @default one table, or what is there
+   */
+  readonly partitions?: number | undefined
   /**
    * How long one statement may take, the wait for another migrating process included, in milliseconds. It
    * stands in for the role's own `statement_timeout`, which is meant for requests. @default 60_000
@@ -35,14 +41,15 @@ export interface MigrationReport {
  *
  * Does nothing where a newer program has migrated the table and says that this one still works with it.
  *
- * Rejects with `E_CONFIG` for names that cannot be used, before any statement; with `E_BACKEND_SCHEMA` when a newer
- * program has changed the table so that this one cannot work with it, when it was made by other migrations than this
- * program's, and when the server refuses a migration (rights, a foreign table of that name; `cause` tells). What the
+ * Rejects with `E_CONFIG` for names and a number of partitions that cannot be used, before any statement; with
+ * `E_BACKEND_SCHEMA` when a newer program has changed the table so that this one cannot work with it, when it was made by
+ * other migrations than this program's, when it is there with another number of partitions, and when the server refuses a migration (rights, a foreign table of that name; `cause` tells). What the
  * client itself rejects with, a lost connection or a time-out, passes through. After a rejection throw the connection
  * away: nothing was changed, but it may be in the middle of something.
  */
 export const migrate = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   checkTableNames(options)
+  checkPartitions(options.partitions)
   // Read committed, whatever the default: what another process committed while we waited must be seen.
   await client.query('begin isolation level read committed read write')
   try {
@@ -75,7 +82,9 @@ const prepare = async (client: MigrationClient, { schema, timeoutMs = 60_000 }: 
 const applyMissing = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   const there = await look(client, options)
   const present = there.migrationTable && there.sessionTables ? await listed(client, options) : []
-  const refusal = refusalOf(present, relationOf(options.schema, options.table))
+  const relation = relationOf(options.schema, options.table)
+  const refusal =
+    refusalOf(present, relation) ?? (there.form && formRefusalOf(there.form, relation, options.partitions))
   if (refusal !== undefined) throw schemaError(refusal)
   const missing = MIGRATIONS.slice(present.length)
   if (missing.length > 0) {
@@ -83,6 +92,8 @@ const applyMissing = async (client: MigrationClient, options: MigrationOptions):
     if (!there.compatibility) await client.query(render(BOOKKEEPING, options))
     // Records of a table that has been dropped since would stand in the way of the new ones.
     if (!there.sessionTables) await forget(client, options)
+    if (options.partitions !== undefined && there.form === undefined)
+      await client.query(partitionedTable(options, options.partitions))
     for (const migration of missing) await apply(client, migration, options)
   }
   return { applied: missing.map(({ name }) => name), version: Math.max(MIGRATIONS.length, present.length) }
@@ -95,6 +106,8 @@ interface Surroundings {
   readonly compatibility: boolean
   /** Whether the table of sessions is there, and that of the records of users beside it. */
   readonly sessionTables: boolean
+  /** Of the table of sessions; `undefined` where it is not there. */
+  readonly form: TableForm | undefined
 }
 
 /** From the catalog, where anyone may look: `create … if not exists` wants the right to create even in vain. */
@@ -102,6 +115,8 @@ const look = async (client: MigrationClient, { schema, table }: TableNames): Pro
   const { rows } = await client.query(
     `select
        c.relname as name,
+       c.relkind = 'p' as is_partitioned,
+       (select count(*) from pg_catalog.pg_inherits i where i.inhparent = c.oid) as partitions,
        exists (
          select
          from pg_catalog.pg_attribute a
@@ -116,13 +131,18 @@ const look = async (client: MigrationClient, { schema, table }: TableNames): Pro
     [schema, table, recordTableOf(table)],
   )
   const has = (name: string): boolean => rows.some((row) => row['name'] === name)
+  const sessions = rows.find((row) => row['name'] === table)
   return {
     schema: rows.length > 0,
     migrationTable: has('migration'),
     compatibility: rows.some((row) => row['name'] === 'migration' && row['compatibility'] === true),
     sessionTables: has(table) && has(recordTableOf(table)),
+    form: sessions && formOf(sessions),
   }
 }
+
+const formOf = (row: Readonly<Record<string, unknown>>): TableForm =>
+  row['is_partitioned'] === true ? { kind: 'partitioned', partitions: Number(row['partitions']) } : { kind: 'plain' }
 
 const listed = async (client: MigrationClient, { schema, table }: TableNames): Promise<readonly Applied[]> =>
   appliedOf((await client.query(migrationsOf(schema, table))).rows)

@@ -15,6 +15,7 @@ import {
 } from '../../tools/options.js'
 import { isHost } from './connection-string.js'
 import { type Environment, ownPoolOptions, type ServerOptions } from './own-pool.js'
+import { FEWEST_PARTITIONS, MOST_PARTITIONS } from './partitions.js'
 import type { PoolSource, PostgresPool } from './pool.js'
 import { LARGEST_DATA_BYTES } from './row.js'
 import { checkTableNames } from './setup-names.js'
@@ -37,6 +38,12 @@ export interface PostgresOptions extends ServerOptions {
    * @default false
    */
   readonly migrate?: boolean
+  /**
+   * In how many parts `migrate` and `setUp()` make the table of sessions, over which the server spreads the rows by a
+   * hash of their keys: 2 to 1024. A table that is there already must have as many, or they reject with
+   * `E_BACKEND_SCHEMA`; nothing else looks at this. @default one table, or what is there
+   */
+  readonly partitions?: number
 
   /**
    * How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. A statement that is
@@ -74,6 +81,7 @@ export interface ResolvedPostgresOptions {
   readonly schema: string
   readonly table: string
   readonly migrate: boolean
+  readonly partitions: number | undefined
   readonly queryTimeoutMs: number
   readonly statementTimeoutMs: number
   readonly namedStatements: boolean
@@ -104,6 +112,7 @@ const KINDS: Kinds<PostgresOptions> = {
   schema: aName,
   table: aName,
   migrate: trueOrFalse,
+  partitions: whole(FEWEST_PARTITIONS, MOST_PARTITIONS),
   maxConnections: whole(1, 10_000),
   connectTimeoutMs: milliseconds(1),
   queryTimeoutMs: milliseconds(1),
@@ -131,6 +140,7 @@ export const resolvePostgresOptions = (
     schema,
     table,
     migrate: options.migrate ?? false,
+    partitions: options.partitions,
     queryTimeoutMs: options.queryTimeoutMs ?? 2_000,
     statementTimeoutMs: options.statementTimeoutMs ?? 0,
     namedStatements: options.namedStatements ?? false,

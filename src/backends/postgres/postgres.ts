@@ -513,13 +513,13 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
   }
 
   async #migrate(): Promise<void> {
-    const { schema, table, runtime } = this.#options
+    const { schema, table, partitions, runtime } = this.#options
     const deadline = deadlineAfter(runtime, SET_UP_TIMEOUT_MS)
     const call = { operation: 'set up', ...READING, deadline }
     await this.#connections.borrow(call, async (ask) => {
       const query = (text: string, values?: readonly unknown[]): Promise<PostgresResult> =>
         ask({ text, types: VALUE_TYPES, ...(values === undefined ? {} : { values: [...values] }) })
-      await migrate({ query }, { schema, table, timeoutMs: SET_UP_TIMEOUT_MS })
+      await migrate({ query }, { schema, table, partitions, timeoutMs: SET_UP_TIMEOUT_MS })
     })
     this.#isMigrated = true
     this.#fits = true

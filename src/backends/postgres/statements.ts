@@ -375,18 +375,21 @@ left join (
 /**
  * One process purges at a time. The lock lasts as long as this statement, and not as long as a session of the database,
  * which behind PgBouncer may be anybody's. What has changed since it was looked at is looked at again here, and what
- * somebody else holds locked is left.
+ * somebody else holds locked is left. Rows are named by their keys, and not by where they lie: two partitions may each
+ * have a row at the same place.
  */
 const purge = (relation: string, mark: string): string => `
 with turn as materialized (select pg_try_advisory_xact_lock(hashtextextended('nonstick purge ${mark}', 0)) as mine),
+doomed as materialized (
+  select t.namespace, t.id_hash
+  from json_to_recordset($1::json) as named (namespace text, id_hash text)
+  join ${relation} as t on t.namespace = named.namespace and t.id_hash = decode(named.id_hash, 'hex')
+  where (select mine from turn) and ${hasEnded('t', '$2', '$3')}
+  for update of t skip locked),
 purged as (
-  delete from ${relation}
-  where ctid = any (array(
-    select t.ctid
-    from json_to_recordset($1::json) as doomed (namespace text, id_hash text)
-    join ${relation} as t on t.namespace = doomed.namespace and t.id_hash = decode(doomed.id_hash, 'hex')
-    where (select mine from turn) and ${hasEnded('t', '$2', '$3')}
-    for update of t skip locked))
+  delete from ${relation} as t
+  using doomed
+  where t.namespace = doomed.namespace and t.id_hash = doomed.id_hash
   returning 1)
 select turn.mine, (select count(*) from purged) as removed, ${hiddenOf(relation)} from turn`
 
@@ -545,10 +548,20 @@ const RIGHTS = {
 const health = ({ sessions, records }: Relations): string => `
 select ${hiddenOf(sessions, records)}, pg_is_in_recovery() as standby,
   current_setting('transaction_read_only') = 'on' as read_only,
+  ${lacksPartition(sessions)} as lacks_partition,
   ${lackedRights(sessions, RIGHTS.sessions)} as lacked, ${lackedRights(records, RIGHTS.records)} as lacked_on_records,
   (select row(${[...namesOf([...KEY_COLUMNS, ...SESSION_COLUMNS]), 'live_namespace', 'seen_hour', 'expires_hour', 'destroyed_at', 'keep_until'].join(', ')})
     from ${sessions} limit 0) as nothing,
   (select row(${[...namesOf(RECORD_COLUMNS), 'revision'].join(', ')}) from ${records} limit 0) as nothing_either`
+
+/** Each part has the modulus-th part of the rows, so that they come to one where none is missing. Null: it has no parts. */
+const lacksPartition = (relation: string): string => `(
+    select round(sum(1 / substring(pg_get_expr(part.relpartbound, part.oid) from 'modulus ([0-9]+)')::numeric), 6) is distinct from 1
+    from pg_catalog.pg_class as whole
+    left join pg_catalog.pg_inherits as i on i.inhparent = whole.oid
+    left join pg_catalog.pg_class as part on part.oid = i.inhrelid
+    where whole.oid = ${textOf(relation)}::regclass and whole.relkind = 'p'
+    group by whole.oid)`
 
 /** Those that the role does not have, with a comma between them. */
 const lackedRights = (relation: string, rights: readonly string[]): string =>
@@ -574,6 +587,8 @@ order by number`
 const unfitForAll: Statement['unfit'] = (row) => {
   if (row['standby'] === true) return 'it only reads: it is a standby'
   if (row['read_only'] === true) return 'it only reads: `default_transaction_read_only` is on for it, or for this role'
+  if (row['lacks_partition'] === true)
+    return 'a partition of the table was detached or dropped: attach it again, with its modulus and remainder'
   for (const [column, which] of [
     ['lacked', 'the table'],
     ['lacked_on_records', 'the table of the records of users'],

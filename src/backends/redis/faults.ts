@@ -1,5 +1,6 @@
 import { type Applied, codeIn, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { isError } from '../../tools/is-error.js'
+import { tlsWords } from './tls-words.js'
 
 /** What went wrong, as far as it decides what to do next. */
 export type FaultKind =
@@ -45,6 +46,13 @@ export interface FaultContext {
   readonly isChange: boolean
   /** The command went out, so that a lost answer leaves it open whether it was applied. */
   readonly wasSent: boolean
+}
+
+/** A connection that never came to be, in words that follow a colon. */
+export class NeverConnected extends Error {
+  override get name(): string {
+    return 'NeverConnected'
+  }
 }
 
 interface Meaning {
@@ -104,7 +112,19 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
     const applied = meaning.maybeApplied === true && context.wasSent ? 'unknown' : 'no'
     return unavailable(meaning.kind ?? 'refused', { ...context, applied }, meaning.says, withoutData(word, text), true)
   }
-  const unsent = NEVER_SENT[text] ?? (NEVER_CONNECTED.has(codeIn(raised) ?? '') ? codeIn(raised) : undefined)
+  const code = codeIn(raised) ?? ''
+  const unencrypted = tlsWords(code)
+  // An error about a certificate carries all of it, which whoever logs the error would log too.
+  if (unencrypted !== undefined)
+    return unavailable(
+      'unreachable',
+      { ...context, applied: context.wasSent ? 'unknown' : 'no' },
+      unencrypted,
+      isError(raised) && 'cert' in raised ? undefined : raised,
+    )
+  if (raised instanceof NeverConnected)
+    return unavailable('unreachable', { ...context, applied: 'no' }, text, raised.cause)
+  const unsent = NEVER_SENT[text] ?? (NEVER_CONNECTED.has(code) ? code : undefined)
   if (unsent !== undefined) return unavailable('unreachable', { ...context, applied: 'no' }, unsent, raised)
   const applied = context.wasSent ? 'unknown' : 'no'
   const because = codeIn(raised) ?? 'the connection failed; the cause of this error says how'

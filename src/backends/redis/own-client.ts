@@ -2,8 +2,10 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { codeIn, SessionStoreError } from '../../errors.js'
 import { isError } from '../../tools/is-error.js'
+import { NeverConnected } from './faults.js'
 import { type NodeRedisClient, type NodeRedisCluster, wireOfNodeRedis } from './given-client.js'
 import type { Place } from './places.js'
+import { tlsWords } from './tls-words.js'
 import type { Connection, Wire } from './wire.js'
 
 export interface OwnClientOptions {
@@ -122,7 +124,7 @@ const openClient = async (
   if (place.kind === 'server') {
     const { at, database } = place
     const client = createClient({ ...server, database, socket: { ...server.socket, ...at } as never })
-    return single(client as unknown as Client & NodeRedisClient, log)
+    return single(client as unknown as Client & NodeRedisClient, { isSecure: place.isSecure, log })
   }
   const several = (client: Client): Promise<Live> => connectedSeveral(client, log)
   if (place.kind === 'cluster') {
@@ -172,7 +174,11 @@ const connectedSeveral = async (client: Client, log: (message: string) => void):
 }
 
 /** While an attempt to connect is under way, calls wait for how it ends. Between two attempts they are told how one ended. */
-const single = (client: Client & NodeRedisClient, log: (message: string) => void): Live => {
+const single = (
+  client: Client & NodeRedisClient,
+  { isSecure, log }: { readonly isSecure: boolean; readonly log: (message: string) => void },
+): Live => {
+  let hasEverBeenReady = false
   let state: 'trying' | 'ready' | { readonly error: unknown } = 'trying'
   let waiting: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = []
   const settle = (how: (each: (typeof waiting)[number]) => void): void => {
@@ -182,13 +188,15 @@ const single = (client: Client & NodeRedisClient, log: (message: string) => void
   }
   client.on('ready', () => {
     state = 'ready'
+    hasEverBeenReady = true
     settle(({ resolve }) => resolve())
   })
   client.on('reconnecting', () => {
     state = 'trying'
   })
-  client.on('error', (error) => {
-    log(lost(error))
+  client.on('error', (raised) => {
+    log(lost(raised))
+    const error = hasEverBeenReady ? raised : neverReady(raised, isSecure)
     state = { error }
     settle(({ reject }) => reject(error))
   })
@@ -208,8 +216,31 @@ const single = (client: Client & NodeRedisClient, log: (message: string) => void
   }
 }
 
+/**
+ * The error of a server that was never reached, in words where it may be that one side speaks TLS and the other does not:
+ * a Redis without TLS waits in silence for more of the greeting, and one with TLS hangs up on who sends none.
+ */
+const neverReady = (error: unknown, isSecure: boolean): unknown => {
+  const isSilent = isError(error) && error.message === 'Connection timeout'
+  if (isSecure && isSilent)
+    return new NeverConnected(
+      'it did not answer in TLS in time: it is slow, or does not speak TLS on this port; then write `redis://`',
+      { cause: error },
+    )
+  const hungUp = codeIn(error) === 'ECONNRESET' || (isError(error) && error.message === 'Socket closed unexpectedly')
+  if (!isSecure && hungUp)
+    return new NeverConnected(
+      'it hung up before it had answered anything: if it speaks TLS on this port, write `rediss://`',
+      { cause: error },
+    )
+  return error
+}
+
 /** An error of the network may hold anything, but its code does not. */
-const lost = (error: unknown): string => `redis: a connection failed: ${codeIn(error) ?? 'no code'}`
+const lost = (error: unknown): string => {
+  const code = codeIn(error)
+  return `redis: a connection failed: ${code === undefined ? 'no code' : (tlsWords(code) ?? code)}`
+}
 
 type NodeRedis = typeof import('redis')
 

@@ -49,6 +49,11 @@ export const setupCommand = (): Command => {
     option(WHAT, '--user <name>', 'the same as --role').hideHelp(),
     option(WHAT, '--schema <name>', 'the schema [NONSTICK_SCHEMA, nonstick]'),
     option(WHAT, '--table <name>', 'the table of sessions [NONSTICK_TABLE, session]'),
+    option(
+      WHAT,
+      '--partitions <number>',
+      'in how many parts a new table of sessions is made [NONSTICK_POSTGRES_PARTITIONS, one]',
+    ),
     option(WHAT, '--password', "ask for the role's password, or read it from standard input if that is no terminal"),
     option(
       WHAT,
@@ -173,6 +178,7 @@ const refuseForOthers = (given: Given): void => {
     'db',
     'role',
     'user',
+    'partitions',
     'password',
     'passwordFile',
     'url',

@@ -188,14 +188,19 @@ const backendFindings = async (patient: Patient, health: TierHealth): Promise<re
   if (options.backend instanceof RedisBackend)
     return [...redisInTheClear(health.tier, read), ...(await redisFindings(options.backend, health))]
   if (backend?.kind !== 'postgres') return []
-  const { schema = 'nonstick', table = 'session' } = read.options.postgres as {
+  const {
+    schema = 'nonstick',
+    table = 'session',
+    partitions,
+  } = read.options.postgres as {
     readonly schema?: string
     readonly table?: string
+    readonly partitions?: number
   }
   const server: ServerOptions = { connectionString: backend.connectionString }
   const look = async (): Promise<readonly Finding[]> => {
     const facts = await postgresFacts({ server, env: patient.env, namespace, runtime, schema, table })
-    return judgePostgres(facts, { tier: health.tier, schema, table, maxClockSkewMs, absoluteTtlMs })
+    return judgePostgres(facts, { tier: health.tier, schema, table, partitions, maxClockSkewMs, absoluteTtlMs })
   }
   // Where it cannot be reached, that has been said already.
   return health.state === 'down' ? look().catch(() => []) : lookedAt(health.tier, look)

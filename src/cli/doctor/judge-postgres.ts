@@ -1,3 +1,4 @@
+import { FORM_CURE } from '../../backends/postgres/partitions.js'
 import type { TableNames } from '../../backends/postgres/setup-names.js'
 import { duration } from '../output.js'
 import { EXPECTED_SCHEMA } from './expected-schema.js'
@@ -9,6 +10,8 @@ import { OVERDUE_AT_MOST, type PostgresFacts } from './postgres-facts.js'
 export interface PostgresExpectation extends TableNames {
   /** `postgres db:5432` */
   readonly tier: string
+  /** In how many parts the table of sessions should be; `undefined`: that is not said. */
+  readonly partitions: number | undefined
   readonly maxClockSkewMs: number
   readonly absoluteTtlMs: number
 }
@@ -17,7 +20,7 @@ type Judge = (facts: PostgresFacts, expected: PostgresExpectation) => readonly F
 
 /** What is wrong with a PostgreSQL. */
 export const judgePostgres: Judge = (facts, expected) =>
-  [unseen, schema, durability, timeouts, clock, tls, lives, connections, purging, vacuum].flatMap((judge) =>
+  [unseen, schema, partitions, durability, timeouts, clock, tls, lives, connections, purging, vacuum].flatMap((judge) =>
     judge(facts, expected),
   )
 
@@ -33,42 +36,89 @@ const unseen: Judge = (facts, { tier }) =>
     cure: `${SET_UP} It makes what is missing, and grants the rights that the role lacks.`,
   }))
 
+const quoted = (name: string): string => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
+
+const relationOf = ({ schema, table }: TableNames): string => `${quoted(schema)}.${quoted(table)}`
+
 /** What the migrations make, line by line, with the names of this schema and table. */
-const linesExpected = ({ schema, table }: TableNames): readonly string[] => {
-  const quoted = (name: string): string => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`)
-  return EXPECTED_SCHEMA.replace(/\bsession((?:_[a-z_]+)?)\b/g, (_all, suffix: string) => quoted(table + suffix))
+const linesExpected = ({ schema, table }: TableNames): readonly string[] =>
+  EXPECTED_SCHEMA.replace(/\bsession((?:_[a-z_]+)?)\b/g, (_all, suffix: string) => quoted(table + suffix))
     .replaceAll('nonstick.', `${quoted(schema)}.`)
     .split('\n')
     .filter((line) => line !== '')
-}
 
 /** The dump calls the schema `nonstick`, unless its name has to be quoted. */
-const linesThere = (dump: string, schema: string): ReadonlySet<string> =>
-  new Set(
-    dump
-      .replace(/ -- .*$/gm, '')
-      .replaceAll('nonstick.', /^[a-z_][a-z0-9_$]*$/.test(schema) ? `${schema}.` : `"${schema.replaceAll('"', '""')}".`)
-      .split('\n'),
-  )
+const linesOf = (dump: string, schema: string): readonly string[] =>
+  dump
+    .replace(/ -- .*$/gm, '')
+    .replaceAll('nonstick.', `${quoted(schema)}.`)
+    .split('\n')
+
+/** What follows the line that names a table. */
+const linesOfTable = (lines: readonly string[], name: string): readonly string[] => {
+  const from = lines.indexOf(`table ${name}`)
+  if (from === -1) return []
+  const next = lines.findIndex((line, at) => at > from && line.startsWith('table '))
+  return lines.slice(from + 1, next === -1 ? undefined : next)
+}
+
+const SPREAD = '  partition by HASH (namespace, id_hash)'
+
+interface Parts {
+  /** By the rest that each has of the hash. */
+  readonly byRemainder: ReadonlyMap<number, readonly string[]>
+  /** By how much the hash is divided: how many parts there should be. */
+  readonly modulus: number
+}
+
+/** The parts of the table of sessions; `undefined` where it has none. */
+const partsIn = (lines: readonly string[], names: TableNames): Parts | undefined => {
+  if (!linesOfTable(lines, relationOf(names)).includes(SPREAD)) return undefined
+  const start = `  partition of ${relationOf(names)} FOR VALUES WITH `
+  const byRemainder = new Map<number, readonly string[]>()
+  let modulus = 0
+  for (const heading of lines.filter((line) => line.startsWith('table '))) {
+    const inside = linesOfTable(lines, heading.slice('table '.length))
+    const bound = inside.find((line) => line.startsWith(start))?.slice(start.length)
+    const [, divisor, remainder] = /^\(modulus (\d+), remainder (\d+)\)$/.exec(bound ?? '') ?? []
+    if (divisor === undefined) continue
+    modulus = Math.max(modulus, Number(divisor))
+    byRemainder.set(Number(remainder), inside)
+  }
+  return { byRemainder, modulus }
+}
 
 const schema: Judge = ({ schema: dump }, expected) => {
   if (dump === undefined) return []
-  const there = linesThere(dump, expected.schema)
-  const missing = linesExpected(expected)
-    .filter((line) => !there.has(line))
-    .map((line) => line.trim())
+  const lines = linesOf(dump, expected.schema)
+  const there = new Set(lines)
+  const parts = partsIn(lines, expected)
+  const wanted = linesExpected(expected)
+  const storage = linesOfTable(wanted, relationOf(expected)).find(isStorage) ?? ''
+  const missing = wanted.filter((line) => !(parts !== undefined && line === storage) && !there.has(line))
   // How a table is stored is an operator's to change.
   const [stored, lacking] = [missing.filter(isStorage), missing.filter((line) => !isStorage(line))]
+  if (parts !== undefined) {
+    if ([...parts.byRemainder.values()].some((inside) => !inside.includes(storage)))
+      stored.push(`${storage.trim()}, of each partition`)
+    if (parts.modulus === 0) lacking.push('all of its partitions')
+    const remainders = Array.from({ length: parts.modulus }, (_, remainder) => remainder)
+    lacking.push(
+      ...remainders
+        .filter((remainder) => !parts.byRemainder.has(remainder))
+        .map((remainder) => `the partition with modulus ${parts.modulus}, remainder ${remainder}`),
+    )
+  }
   const { tier } = expected
   return [
-    ...finding(lacking, {
+    ...finding(lacking.map(trimmed), {
       check: 'backend-schema',
       severity: 'fault',
       tier,
       finding: 'The schema is not what the migrations make. It lacks',
-      cure: 'Run `npx nonstick setup` where a table or a migration is missing. An index, a column or a rule that somebody removed or changed is to be made again as it stands here.',
+      cure: 'Run `npx nonstick setup` where a table or a migration is missing. An index, a column, a rule or a partition that somebody removed or changed is to be made again as it stands here.',
     }),
-    ...finding(stored, {
+    ...finding(stored.map(trimmed), {
       check: 'backend-storage',
       severity: 'note',
       tier,
@@ -78,7 +128,30 @@ const schema: Judge = ({ schema: dump }, expected) => {
   ]
 }
 
-const isStorage = (line: string): boolean => line.startsWith('with ')
+/** `partitions` is for making the table, and does nothing to one that is there. */
+const partitions: Judge = ({ schema: dump }, expected) => {
+  const { tier, partitions: wanted } = expected
+  if (dump === undefined || wanted === undefined) return []
+  const lines = linesOf(dump, expected.schema)
+  if (!lines.includes(`table ${relationOf(expected)}`)) return []
+  const parts = partsIn(lines, expected)
+  if (parts?.modulus === wanted) return []
+  return [
+    {
+      check: 'backend-partitions',
+      severity: 'warning',
+      tier,
+      finding: `The configuration says ${wanted} partitions, and the table ${parts === undefined ? 'has none' : `has ${parts.modulus}`}.`,
+      cure: `${capital(FORM_CURE)}.`,
+    },
+  ]
+}
+
+const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+
+const trimmed = (line: string): string => line.trim()
+
+const isStorage = (line: string): boolean => line.startsWith('  with ')
 
 const finding = (lines: readonly string[], about: Finding): readonly Finding[] => {
   if (lines.length === 0) return []

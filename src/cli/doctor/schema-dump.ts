@@ -22,6 +22,9 @@ interface Table {
   readonly options: string | null
   readonly toast_options: string | null
   readonly comment: string | null
+  /** By what the rows are spread, and which of them are in this part; null where it has no parts, and is none. */
+  readonly spread: string | null
+  readonly part: string | null
 }
 
 const TABLES = `
@@ -30,12 +33,18 @@ const TABLES = `
     format('%I.%I', n.nspname, c.relname) as name,
     array_to_string(c.reloptions, ', ') as options,
     array_to_string(t.reloptions, ', ') as toast_options,
-    obj_description(c.oid, 'pg_class') as comment
+    obj_description(c.oid, 'pg_class') as comment,
+    pg_get_partkeydef(c.oid) as spread,
+    (
+      select format('%s %s', i.inhparent::regclass, pg_get_expr(c.relpartbound, c.oid))
+      from pg_inherits i
+      where i.inhrelid = c.oid and c.relispartition
+    ) as part
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   left join pg_class t on t.oid = c.reltoastrelid
   where n.nspname = $1
-    and c.relkind not in ('i', 't')
+    and c.relkind not in ('i', 'I', 't')
   order by c.relname collate "C"`
 
 const COLUMNS = `
@@ -67,8 +76,9 @@ const CONSTRAINTS = `
     and contype <> 'n'
   order by conname collate "C"`
 
+// An index of a table in parts is said to be on "only" the whole, though each part has its own under it.
 const INDEXES = `
-  select pg_get_indexdef(indexrelid) as line
+  select replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') as line
   from pg_index
   where indrelid = $1
   order by 1`
@@ -80,6 +90,8 @@ const dumpTable = async (client: Client, table: Table): Promise<string> => {
   return [
     `table ${table.name}${table.comment === null ? '' : ` -- ${table.comment}`}`,
     ...inside.map((line) => `  ${line}`),
+    ...(table.spread === null ? [] : [`  partition by ${table.spread}`]),
+    ...(table.part === null ? [] : [`  partition of ${table.part}`]),
     `  with ${table.options ?? 'nothing'}; toast with ${table.toast_options ?? 'nothing'}`,
     ...(await lines(INDEXES)),
     '',

@@ -1,6 +1,7 @@
 /** What `nonstick setup` was asked for: options first, then the environment, then the defaults. */
 import { readFileSync } from 'node:fs'
 import { type ConnectionString, readConnectionString } from '../../backends/postgres/connection-string.js'
+import { FEWEST_PARTITIONS, MOST_PARTITIONS } from '../../backends/postgres/partitions.js'
 import { hasControlCharacter } from '../../backends/postgres/setup-names.js'
 import { UsageError } from '../exits.js'
 import type { Administrator } from './carrying.js'
@@ -14,6 +15,7 @@ export interface GivenSetUp {
   readonly user?: string
   readonly schema?: string
   readonly table?: string
+  readonly partitions?: string
   readonly password?: true
   readonly passwordFile?: string
   readonly url?: string
@@ -50,6 +52,7 @@ export const resolveSetUp = (given: GivenSetUp, env: Environment, backend: strin
     role: given.role ?? given.user ?? (env['NONSTICK_ROLE'] || wanted.user || 'nonstick'),
     schema: given.schema ?? (env['NONSTICK_SCHEMA'] || 'nonstick'),
     table: given.table ?? (env['NONSTICK_TABLE'] || 'session'),
+    partitions: partitionsOf(given, env),
   }
   const complaint = complaintAbout(names) ?? contradictionIn(given)
   if (complaint !== undefined) throw new UsageError(complaint)
@@ -64,6 +67,18 @@ export const resolveSetUp = (given: GivenSetUp, env: Environment, backend: strin
     password: passwordOf(given, env, wanted.password),
     admin: administrator(given, env, wanted),
   }
+}
+
+/** @throws UsageError */
+const partitionsOf = (given: GivenSetUp, env: Environment): number | undefined => {
+  const text = given.partitions ?? (env['NONSTICK_POSTGRES_PARTITIONS'] || undefined)
+  if (text === undefined) return undefined
+  const partitions = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
+  if (partitions >= FEWEST_PARTITIONS && partitions <= MOST_PARTITIONS) return partitions
+  const source = given.partitions === undefined ? 'NONSTICK_POSTGRES_PARTITIONS' : '--partitions'
+  throw new UsageError(
+    `Expected ${source} to be a whole number from ${FEWEST_PARTITIONS} to ${MOST_PARTITIONS}, got ${JSON.stringify(text)}`,
+  )
 }
 
 const LONGEST_BYTES = { database: 63, role: 63, schema: 63, table: 40 } as const

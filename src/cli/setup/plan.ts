@@ -1,4 +1,5 @@
 import { BOOKKEEPING, MIGRATIONS, type Migration } from '../../backends/postgres/migrations.js'
+import { FORM_CURE, partitionedTable } from '../../backends/postgres/partitions.js'
 import { quoteIdentifier as identifier, render } from '../../backends/postgres/setup-names.js'
 import { block, literal } from './sql-text.js'
 
@@ -26,6 +27,8 @@ export interface Names {
   readonly role: string
   readonly schema: string
   readonly table: string
+  /** In how many parts the table of sessions is made; `undefined`: in one, or it stays as it is. */
+  readonly partitions?: number | undefined
 }
 
 export interface SetUpOptions extends Names {
@@ -212,6 +215,7 @@ where table_name = ${literal(table)}
     raise exception 'the table % is newer than this copy of nonstick: use the newer one', ${literal(qualified)};
   end if;`),
     },
+    ...(options.partitions === undefined ? [] : [{ run: inParts(options, options.partitions) }]),
     ...MIGRATIONS.map((migration) => ({ run: applied(migration, options) })),
     { run: handOver(options) },
     {
@@ -236,6 +240,34 @@ where table_name = ${literal(table)}
   ]
 }
 
+/** The table of sessions in so many parts, unless it is there; then it must have as many. */
+const inParts = (options: Names, partitions: number): string => {
+  const { schema, table } = options
+  const there = `
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${literal(schema)}
+      and c.relname = ${literal(table)}
+      and c.relkind in ('r', 'p')`
+  const parts = '(select count(*) from pg_inherits where inhparent = c.oid)'
+  return block(`  if exists (
+    select${there}
+      and (c.relkind <> 'p' or ${parts} <> ${partitions})
+  ) then
+    raise exception '%, and ${partitions} partitions were asked for: %', (
+      select ${literal(`the table ${identifier(schema)}.${identifier(table)} is there already, `)}
+        || case when c.relkind = 'p' then 'with ' || ${parts} || ' partitions' else 'not partitioned' end${there}
+    ), ${literal(FORM_CURE)};
+  end if;
+  if exists (
+    select${there}
+  ) then
+    return;
+  end if;
+
+${partitionedTable(options, partitions)}`)
+}
+
 /** A migration as it is, as one block: it is a statement of its own in both carriers. */
 const applied = ({ number, compatibleFrom, name, checksum, sql }: Migration, options: Names): string => {
   const list = `${identifier(options.schema)}.migration`
@@ -255,7 +287,7 @@ ${render(sql, options)}
 
 /**
  * The role owns its tables, so that the program can bring them up to date itself (`migrate: true`). Only what we
- * created is handed over: what belongs to a third party stays theirs.
+ * created is handed over: what belongs to a third party stays theirs. The partitions of a table do not go with it.
  */
 const handOver = ({ role, schema, table }: Names): string =>
   block(
@@ -273,6 +305,23 @@ const handOver = ({ role, schema, table }: Names): string =>
     alter table ${identifier(schema)}.${identifier(name)} owner to ${identifier(role)};
   end if;`,
       )
+      .concat(`  declare
+    part record;
+  begin
+    for part in
+      select c.oid::regclass as name
+      from pg_class c
+      join pg_inherits i on i.inhrelid = c.oid
+      join pg_class whole on whole.oid = i.inhparent
+      join pg_namespace n on n.oid = whole.relnamespace
+      where n.nspname = ${literal(schema)}
+        and whole.relname = ${literal(table)}
+        and pg_get_userbyid(c.relowner) = current_user
+        and current_user <> ${literal(role)}
+    loop
+      execute format('alter table %s owner to %I', part.name, ${literal(role)});
+    end loop;
+  end;`)
       .join('\n'),
   )
 

@@ -20,8 +20,9 @@ export interface Cluster {
  * Starts before the file's tests and ends after them.
  *
  * @param options as `startPostgres` takes them; by default it does not wait for the disk
+ * @param partitions in how many parts the table is made; by default in one
  */
-export const clusterForThisFile = (options: PostgresOptions = {}): (() => Cluster) => {
+export const clusterForThisFile = (options: PostgresOptions = {}, partitions?: number): (() => Cluster) => {
   let cluster: Cluster | undefined
   let end = async (): Promise<void> => {}
 
@@ -39,7 +40,10 @@ export const clusterForThisFile = (options: PostgresOptions = {}): (() => Cluste
     const query = (text: string, values?: unknown[]) => admin.query(text, values)
     const client = await admin.connect()
     try {
-      await migrate({ query: (text, values) => client.query(text, values && [...values]) }, { schema, table })
+      await migrate(
+        { query: (text, values) => client.query(text, values && [...values]) },
+        { schema, table, partitions },
+      )
     } finally {
       client.release()
     }

@@ -25,6 +25,7 @@ test('the defaults are those of the documentation', () => {
     schema: 'nonstick',
     table: 'session',
     migrate: false,
+    partitions: undefined,
     queryTimeoutMs: 2_000,
     statementTimeoutMs: 0,
     namedStatements: false,

@@ -6,6 +6,7 @@ import { sampleLocator, storedSession } from '../../../src/testing/stored-sessio
 import { QUIET_DAY } from '../../support/calendar.js'
 import { rounds } from '../../support/seed.js'
 import { clusterForThisFile } from './cluster.js'
+import { type Plan, plansOf } from './explaining.js'
 import { type Noted, notingPool } from './noting-pool.js'
 
 const cluster = clusterForThisFile()
@@ -19,64 +20,6 @@ const MIB = 1_048_576
 
 /** For what inserts a hundred thousand rows, or with `scripts/test --long` two million, on a machine that is busy. */
 const PATIENCE_MS = 3_600_000
-
-interface Scan {
-  readonly type: string
-  /** The index, or the table where none is used. */
-  readonly of: string
-  /** How many rows of the table it had to look at because the index could not tell that they are visible. */
-  readonly heapFetches: number
-}
-
-interface Plan {
-  /** Those that were carried out. */
-  readonly scans: readonly Scan[]
-  /** How many pages the whole statement looked at. */
-  readonly pages: number
-}
-
-/** A plan, or a part of one, as `explain (analyze, buffers, format json)` gives it. */
-interface PlanNode {
-  readonly 'Node Type': string
-  readonly 'Index Name'?: string
-  readonly 'Relation Name'?: string
-  readonly 'Heap Fetches'?: number
-  readonly 'Actual Loops': number
-  readonly 'Shared Hit Blocks': number
-  readonly 'Shared Read Blocks': number
-  readonly Plans?: readonly PlanNode[]
-}
-
-const scansIn = (node: PlanNode): readonly Scan[] => {
-  const { 'Node Type': type, 'Index Name': index, 'Relation Name': relation, 'Heap Fetches': heapFetches = 0 } = node
-  const within = (node.Plans ?? []).flatMap(scansIn)
-  if (node['Actual Loops'] === 0) return []
-  const of = index ?? relation
-  return of === undefined ? within : [{ type, of, heapFetches }, ...within]
-}
-
-const planOf = (rows: readonly Record<string, unknown>[]): Plan => {
-  const [row = {}] = rows
-  const [{ Plan: top }] = row['QUERY PLAN'] as readonly [{ readonly Plan: PlanNode }]
-  return { scans: scansIn(top), pages: top['Shared Hit Blocks'] + top['Shared Read Blocks'] }
-}
-
-const literalOf = (value: unknown): string => {
-  if (value === null) return 'null'
-  return value instanceof Uint8Array ? `'\\x${Buffer.from(value).toString('hex')}'` : pg.escapeLiteral(String(value))
-}
-
-const EXPLAIN = 'explain (analyze, buffers, format json)'
-
-/** As the server plans it for these values, and as it plans it for any, which it does for named statements. */
-const plansOf = async (client: pg.Client, { text, values = [] }: Noted): Promise<readonly Plan[]> => {
-  const own = planOf((await client.query(`${EXPLAIN} ${text}`, [...values])).rows)
-  await client.query('begin; set local plan_cache_mode = force_generic_plan')
-  await client.query(`prepare planned as ${text}`)
-  const general = planOf((await client.query(`${EXPLAIN} execute planned(${values.map(literalOf).join(', ')})`)).rows)
-  await client.query('deallocate planned; rollback')
-  return [own, general]
-}
 
 let client: pg.Client
 let backend: Backend & Enumerable & KnowsUsers

@@ -46,7 +46,10 @@ const reportOf = (ended: Ended): Report => {
   return JSON.parse(ended.stdout) as Report
 }
 
-const migrateAs = (url: string, names: { schema: string; table: string }): Promise<readonly string[]> =>
+const migrateAs = (
+  url: string,
+  names: { schema: string; table: string; partitions?: number },
+): Promise<readonly string[]> =>
   connected(url, async (client) => {
     const query = (text: string, values?: readonly unknown[]) => client.query(text, values && [...values])
     return (await migrate({ query }, names)).applied
@@ -154,6 +157,38 @@ skipUnless('sql/reload', ownPostgres(), (startPostgres) => {
         )
         expect(rows).toEqual([{ rolsuper: false, rolcreatedb: false, rolcreaterole: false }])
       })
+    })
+
+    test.concurrent("makes the table in partitions that are the role's, and refuses another number of them", async () => {
+      const names = { ...newNames(), schema: `Sche'ma ":"table"" $nonstick$`, table: `Ta'b "le" %s \\ $nonstick$ :'y'` }
+      const args = [...toArgs(names), `--via=${via}`, '--json']
+      const { url } = reportOf(await reload([...args, '--partitions=16']))
+      await connected(url, (client) => useTable(client, names.schema, names.table))
+      expect(await migrateAs(url, { ...names, partitions: 16 })).toEqual([])
+      for (const unchanged of [args, [...args, '--partitions=16']])
+        expect(reportOf(await reload(unchanged)).said.join()).toContain('is there and up to date')
+      const other = await reload([...args, '--partitions=4'])
+      expect(other.code).toBe(1)
+      expect(other.stderr).toContain('is there already, with 16 partitions, and 4 partitions were asked for')
+      expect(other.stderr).toContain('docs/set-up.md')
+      const owners = await connected(url, async (client) =>
+        client.query(
+          'select distinct pg_get_userbyid(relowner) as owner from pg_class join pg_inherits on inhrelid = oid',
+        ),
+      )
+      expect(owners.rows).toEqual([{ owner: names.role }])
+      const own = { schema: names.schema, table: 'own', partitions: 4 }
+      expect(await migrateAs(url, own)).toEqual(ALL)
+    })
+
+    test.concurrent('leaves a table in one part as it is where partitions are asked for', async () => {
+      const names = newNames()
+      const args = [...toArgs(names), `--via=${via}`, '--json']
+      reportOf(await reload(args))
+      const refused = await reload(args, { NONSTICK_POSTGRES_PARTITIONS: '16' })
+      expect(refused.code).toBe(1)
+      expect(refused.stderr).toContain('is there already, not partitioned, and 16 partitions were asked for')
+      expect(await dump(names.database)).toBe(SNAPSHOT)
     })
 
     test.concurrent('takes the password from the environment or a file, and sets it on a role that is there', async () => {
