@@ -43,8 +43,11 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** What is stored of a cookie, be it a `Cookie` or a plain object with any of its members. */
 export const storedCookie = (cookie: unknown, now: EpochMs): StoredCookie => {
   const given = isObject(cookie) ? cookie : {}
-  const attributes = ATTRIBUTES.filter((name) => given[name] !== undefined).map((name) => [name, given[name]])
-  return { originalMaxAge: maxAgeOf(given, now), ...Object.fromEntries(attributes) }
+  const stored: { -readonly [Name in keyof StoredCookie]: StoredCookie[Name] } = {
+    originalMaxAge: maxAgeOf(given, now),
+  }
+  for (const name of ATTRIBUTES) if (given[name] !== undefined) stored[name] = given[name]
+  return stored
 }
 
 /** The cookie with its `maxAge` as it was, where it only drifted. */

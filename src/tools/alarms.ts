@@ -60,3 +60,9 @@ export const alarms = (runtime: Pick<Runtime, 'after' | 'monotonicMs'>, delayMs:
     return () => remove(alarm)
   }
 }
+
+/** An alarm with a timer of its own, for a delay that only one caller has. */
+export const alarmAfter =
+  (runtime: Pick<Runtime, 'after'>, delayMs: number): Alarms =>
+  (callback) =>
+    runtime.after(delayMs, callback)

@@ -1,5 +1,5 @@
 import type { Runtime } from '../contract/time.js'
-import type { Alarms } from './alarms.js'
+import { type Alarms, alarmAfter } from './alarms.js'
 
 /** Resolves after `delayMs`. */
 export const sleep = (runtime: Runtime, delayMs: number): Promise<void> =>
@@ -39,7 +39,7 @@ export const settledWithin = (runtime: Runtime, limitMs: number, work: Promise<u
  * stopped; how it ends after that is ignored, even if it fails.
  */
 export const within = <T>(runtime: Runtime, deadlineMs: number, work: Promise<T>, late: () => unknown): Promise<T> =>
-  beforeAlarm((callback) => runtime.after(deadlineMs, callback), work, late)
+  beforeAlarm(alarmAfter(runtime, deadlineMs), work, late)
 
 /** The same, with whatever rings when the deadline has passed. */
 export const beforeAlarm = <T>(alarm: Alarms, work: Promise<T>, late: () => unknown): Promise<T> =>

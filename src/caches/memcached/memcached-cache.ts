@@ -80,11 +80,18 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
     return () => void this.#sharedNameListeners.delete(own)
   }
 
-  get(key: CacheKey): Promise<CacheEntry | undefined> {
-    return this.#call('get', async () => {
+  /** Each load of a session is one of these, so that it is one function, without the steps that the changes share. */
+  async get(key: CacheKey): Promise<CacheEntry | undefined> {
+    this.#begin('get')
+    try {
       const request = { opcode: OPCODE.getKey, key: keyBytes(key) }
       const link = this.#linkOf(key)
-      const answer = await this.#read(link, request)
+      let answer: Answer
+      try {
+        answer = await link.ask(request)
+      } catch (cause) {
+        throw tierUnavailable(link.label, 'get', { cause, because: reasonOf(cause) })
+      }
       const { status, value, omittedBytes } = answer.response
       if (status === STATUS.notFound) return undefined
       if (status !== STATUS.ok) throw this.#refused(link, 'get', status)
@@ -92,7 +99,9 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
       // Copied: what was received is one buffer, shared by the answers in it. Into Node's pool, since a buffer of its own
       // for each value would be work for the garbage collector.
       return { value: Buffer.from(value), token: this.#token(link, 'get', answer) }
-    })
+    } finally {
+      this.#end()
+    }
   }
 
   add(key: CacheKey, value: Uint8Array, expiresAt: EpochMs): Promise<AddOutcome> {
@@ -187,15 +196,23 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
   }
 
   async #call<Result>(operation: string, body: () => Promise<Result>): Promise<Result> {
-    if (this.#closed !== undefined)
-      throw new SessionStoreError('E_CLOSED', 'The memcached cache is closed', { tier: this.name, operation })
-    this.#running += 1
+    this.#begin(operation)
     try {
       return await body()
     } finally {
-      this.#running -= 1
-      if (this.#running === 0) this.#whenIdle?.()
+      this.#end()
     }
+  }
+
+  #begin(operation: string): void {
+    if (this.#closed !== undefined)
+      throw new SessionStoreError('E_CLOSED', 'The memcached cache is closed', { tier: this.name, operation })
+    this.#running += 1
+  }
+
+  #end(): void {
+    this.#running -= 1
+    if (this.#running === 0) this.#whenIdle?.()
   }
 
   #linkOf(key: CacheKey): ServerLink {
@@ -204,14 +221,6 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
     if (link === undefined)
       throw invalidOption('placement', `a function that returns an index below ${this.#links.length}`, index)
     return link
-  }
-
-  async #read(link: ServerLink, request: CacheRequest): Promise<Answer> {
-    try {
-      return await link.ask(request)
-    } catch (cause) {
-      throw tierUnavailable(link.label, 'get', { cause, because: reasonOf(cause) })
-    }
   }
 
   async #change(link: ServerLink, operation: Change, sent: Promise<Answer>): Promise<Answer> {

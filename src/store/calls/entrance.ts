@@ -1,5 +1,5 @@
 import { aborted, SessionStoreError } from '../../errors.js'
-import { type Alarms, alarms } from '../../tools/alarms.js'
+import { alarmAfter, alarms } from '../../tools/alarms.js'
 import { anAbortSignal } from '../../tools/options.js'
 import { unlessAborted } from '../../tools/signals.js'
 import { passOn } from '../../tools/waiting.js'
@@ -67,12 +67,12 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
       const call = callOf(runtime, { operation, isChange, deadlineMs: withinMs, signal, asker })
       const isTooLate = signal?.aborted === true
       const leave = inFlight.enter()
-      const working = (async () => {
+      const working = begun(() => {
         checkCallOptions(operation, callOptions)
         if (isTooLate) throw aborted(operation, signal, isChange ? 'no' : undefined)
-        return await work(call)
-      })()
-      const alarm: Alarms = withinMs === deadlineMs ? usualAlarms : (callback) => runtime.after(withinMs, callback)
+        return work(call)
+      })
+      const alarm = withinMs === deadlineMs ? usualAlarms : alarmAfter(runtime, withinMs)
       const timely = new Promise<Result>((resolve, reject) => {
         let cancel = alarm(() => {
           reject(call.lateError())
@@ -98,6 +98,15 @@ export const entrance = ({ runtime, options }: Pick<Context, 'runtime' | 'option
       isShut = true
     },
     inFlight,
+  }
+}
+
+/** What the work settles as, also where it throws before it gives a promise. */
+const begun = <Result>(work: () => Promise<Result>): Promise<Result> => {
+  try {
+    return work()
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

@@ -193,7 +193,8 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
       let entry = await lookAt(context, locator.key, as, call)
       if (entry === 'away') return fromBackend(locator, 'unreachable', { asker, id })
       if (entry.state === 'live') {
-        entry = { ...entry, envelope: limitedEnvelope(context, entry.envelope) }
+        const envelope = limitedEnvelope(context, entry.envelope)
+        if (envelope !== entry.envelope) entry = { ...entry, envelope }
         if (looks === 0) telemetry.count('cacheHits')
         // What is to be compared may have been used since, so that nobody says yet that it has expired.
         if (!isToBeCompared(locator, entry.envelope)) {

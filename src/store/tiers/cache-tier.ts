@@ -17,7 +17,7 @@ import type { Sealing } from '../../session/seal.js'
 import { isError } from '../../tools/is-error.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { outages } from './outages.js'
-import { tierCalls } from './tier-calls.js'
+import { type Asked, tierCalls } from './tier-calls.js'
 
 /**
  * What stands in the cache under a key, with the token that a change of it needs. Damaged bytes are `missing`, with a
@@ -163,17 +163,22 @@ export const cacheTier = (cache: FrontCache, options: CacheTierOptions): CacheTi
 
   const calls = tierCalls(cache.name, { ...options, timeoutMs: options.cacheTimeoutMs, retryMs: options.cacheRetryMs })
 
-  const ask = async <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> => {
-    const server = serverOf(cache, key)
-    try {
-      const answer = await calls.ask(operation, isChange, call, { server, wasAsked })
-      if (wasAsked(answer)) servers.answered(server)
-      return answer
-    } catch (error) {
-      if (isSessionStoreError(error) && error.answered) servers.answered(server)
-      else servers.failed(server, isConnectionRefused(error))
-      throw error
+  const ask = <T>(key: CacheKey, operation: string, isChange: boolean, call: () => Promise<T>): Promise<T> =>
+    calls.ask(operation, isChange, call, askedOf(serverOf(cache, key)))
+
+  /** What is special about the calls of each server. There are few of them. */
+  const askedOfServers = new Map<string, Asked<unknown>>()
+  const askedOf = (server: string): Asked<unknown> => {
+    const known = askedOfServers.get(server)
+    if (known !== undefined) return known
+    const asked: Asked<unknown> = {
+      server,
+      wasAsked,
+      answered: () => servers.answered(server),
+      failed: (error) => servers.failed(server, isConnectionRefused(error)),
     }
+    askedOfServers.set(server, asked)
+    return asked
   }
   const change = async (
     key: CacheKey,

@@ -1,7 +1,7 @@
 import type { BreakerState, TierHealth } from '../../contract/health.js'
 import type { Runtime } from '../../contract/time.js'
-import { isSessionStoreError, tierUnavailable } from '../../errors.js'
-import { type Alarms, alarms } from '../../tools/alarms.js'
+import { isSessionStoreError, type SessionStoreError, tierUnavailable } from '../../errors.js'
+import { alarmAfter, alarms } from '../../tools/alarms.js'
 import { beforeAlarm, within } from '../../tools/waiting.js'
 import type { Telemetry } from '../observed/telemetry.js'
 import { type Breaker, breaker } from './breaker.js'
@@ -30,6 +30,10 @@ export interface Asked<T> {
   readonly server?: string
   /** Whether an answer shows that the server was asked at all, where the tier can answer by itself. */
   readonly wasAsked?: (answer: T) => boolean
+  /** Told of each answer of the server, also of one that refuses. */
+  readonly answered?: () => void
+  /** Told where the server did not answer, or was not asked. */
+  readonly failed?: (error: SessionStoreError) => void
   /** After how long it is given up, in ms. @default as all calls of the tier */
   readonly timeoutMs?: number
 }
@@ -78,23 +82,27 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
       const report = breakerOf(server).admit()
       if (report === undefined) {
         const because = `its last ${breakerFailures} calls failed, and it is being left alone for a moment`
-        throw tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
+        const error = tierUnavailable(tier, operation, { because, ...(isChange ? { applied: 'no' } : {}) })
+        of.failed?.(error)
+        throw error
       }
-      const applied = isChange ? ({ applied: 'unknown' } as const) : {}
       try {
-        const alarm: Alarms =
-          timeoutMs === options.timeoutMs ? atTimeout : (callback) => runtime.after(timeoutMs, callback)
+        const alarm = timeoutMs === options.timeoutMs ? atTimeout : alarmAfter(runtime, timeoutMs)
         const answer = await beforeAlarm(alarm, call(), () =>
-          tierUnavailable(tier, operation, { because: late(timeoutMs), ...applied }),
+          tierUnavailable(tier, operation, { because: late(timeoutMs), ...(isChange ? { applied: 'unknown' } : {}) }),
         )
-        report(wasAsked?.(answer) === false ? 'not asked' : 'answered')
+        const isAnswer = wasAsked?.(answer) !== false
+        report(isAnswer ? 'answered' : 'not asked')
+        if (isAnswer) of.answered?.()
         return answer
       } catch (raised) {
         const error = isSessionStoreError(raised)
           ? raised
-          : tierUnavailable(tier, operation, { cause: raised, ...applied })
+          : tierUnavailable(tier, operation, { cause: raised, ...(isChange ? { applied: 'unknown' } : {}) })
         // A refusal is an answer: the same server may well serve the reads that an open breaker would hold back.
         report(error.code === 'E_SESSION_UNAVAILABLE' && !error.answered ? 'failed' : 'answered')
+        if (error.answered) of.answered?.()
+        else of.failed?.(error)
         telemetry.count('faults')
         telemetry.emit('fault', { tier, operation, error })
         throw error
