@@ -28,7 +28,15 @@ const line = () => {
     ends.shift()?.()
     await new Promise(setImmediate)
   }
-  return { made, clock, sent, ends, endOldest, sizes: () => sent.map((batch) => batch.length) }
+  /** Submits the entries, the first at a moment of its own. */
+  const submitOneFirst = async ([first, ...others]: readonly Entry[]): Promise<Promise<string>[]> => {
+    const outcomes = first === undefined ? [] : [made.submit(first)]
+    await null
+    outcomes.push(...others.map((entry) => made.submit(entry)))
+    await null
+    return outcomes
+  }
+  return { made, clock, sent, ends, endOldest, submitOneFirst, sizes: () => sent.map((batch) => batch.length) }
 }
 
 /** A line that carries so many bytes in a second for all batches together, and a deadline for each batch. */
@@ -68,7 +76,12 @@ describe('A batcher', () => {
     const { made, sent, endOldest } = line()
     const [first, second, third] = entriesOf(3, 100) as [Entry, Entry, Entry]
     let isDue = true
-    const outcomes = [made.submit(first), made.submitIfDue(second, () => isDue), made.submitIfDue(third, () => true)]
+    const outcomes = [made.submit(first)] as Promise<string>[]
+    await null
+    outcomes.push(
+      made.submitIfDue(second, () => isDue),
+      made.submitIfDue(third, () => true),
+    )
     isDue = false
     await endOldest()
     await endOldest()
@@ -76,10 +89,20 @@ describe('A batcher', () => {
     expect(sent).toEqual([[first], [third]])
   })
 
-  test('sends the first at once, and what comes meanwhile as one batch, in the order of keys', async () => {
-    const { made, sent, endOldest } = line()
+  test('sends what is submitted at one moment as one batch, with no wait of any length', async () => {
+    const { made, sizes, endOldest } = line()
+    const outcomes = entriesOf(64, 100).map((entry) => made.submit(entry))
+    expect(sizes()).toEqual([])
+    await null
+    expect(sizes()).toEqual([64])
+    await endOldest()
+    expect(await Promise.all(outcomes)).toHaveLength(64)
+  })
+
+  test('sends what comes while a batch is on its way as the next one, in the order of keys', async () => {
+    const { submitOneFirst, sent, endOldest } = line()
     const [first, ...others] = entriesOf(6, 100)
-    const outcomes = [first, ...others.reverse()].map((entry) => made.submit(entry as Entry))
+    const outcomes = await submitOneFirst([first as Entry, ...others.reverse()])
     expect(sent.map((batch) => batch.map(({ key }) => key))).toEqual([['k000']])
     await endOldest()
     expect(sent[1]?.map(({ key }) => key)).toEqual(['k001', 'k002', 'k003', 'k004', 'k005'])
@@ -88,9 +111,8 @@ describe('A batcher', () => {
   })
 
   test('has one key on its way once at most, and holds up no other by it', async () => {
-    const { made, sent, endOldest } = line()
-    for (const bytes of [100, 200, 300]) void made.submit({ key: 'same', bytes })
-    void made.submit({ key: 'other', bytes: 100 })
+    const { submitOneFirst, sent, endOldest } = line()
+    await submitOneFirst([...[100, 200, 300].map((bytes) => ({ key: 'same', bytes })), { key: 'other', bytes: 100 }])
     await endOldest()
     expect(sent[1]?.map(({ key, bytes }) => [key, bytes])).toEqual([
       ['other', 100],
@@ -101,9 +123,9 @@ describe('A batcher', () => {
   })
 
   test('bounds a batch by its bytes, sends full ones side by side, and one that is larger than the bound alone', async () => {
-    const { made, sizes, ends } = line()
+    const { submitOneFirst, sizes, ends } = line()
     const large = entriesOf(4, 100_000)
-    for (const entry of [...large, { key: 'z', bytes: 9_000_000 }, { key: 'y', bytes: 100 }]) void made.submit(entry)
+    await submitOneFirst([...large, { key: 'z', bytes: 9_000_000 }, { key: 'y', bytes: 100 }])
     // One at once, two that fill a batch, one that would have the huge one beside it, the huge one; the last is not full.
     expect(sizes()).toEqual([1, 2, 1, 1])
     expect(ends).toHaveLength(4)
@@ -117,9 +139,8 @@ describe('A batcher', () => {
   })
 
   test('makes smaller batches where the last took long or failed, and larger ones where it was quick', async () => {
-    const { made, clock, sizes, endOldest } = line()
-    const entries = entriesOf(100, 99_000)
-    for (const entry of entries) void made.submit(entry)
+    const { submitOneFirst, clock, sizes, endOldest } = line()
+    await submitOneFirst(entriesOf(100, 99_000))
     expect(sizes()).toEqual([1, 2, 2, 2])
     for (let count = 0; count < 4; count += 1) await endOldest()
     expect(Math.max(...sizes().slice(4))).toBeGreaterThan(2)
@@ -166,7 +187,10 @@ describe('A batcher', () => {
         return entries.map(({ key }) => key)
       },
     })
-    const outcomes = await Promise.allSettled(entriesOf(3, 10).map((entry) => made.submit(entry)))
+    const [first, ...others] = entriesOf(3, 10).map((entry) => () => made.submit(entry))
+    const failing = first?.()
+    await null
+    const outcomes = await Promise.allSettled([failing, ...others.map((submit) => submit())])
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
   })
 })

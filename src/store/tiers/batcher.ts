@@ -67,7 +67,8 @@ const MOST_AT_ONCE = 4
 
 /**
  * Sends entries in batches. What arrives while a batch is on its way makes up the next batch, so that there is no
- * timer, and no added latency when the tier is idle. In a batch each key occurs once, and the keys are in order, so
+ * timer, and no added latency when the tier is idle. What is submitted at the same moment, as when one read of a socket
+ * brings the answers for many sessions, makes up one batch as well. In a batch each key occurs once, and the keys are in order, so
  * that the batches of two processes cannot lock each other. A second entry of one key waits until the first is
  * answered.
  *
@@ -164,10 +165,17 @@ export const batcher = <Entry, Outcome>({
     }
   }
 
+  let isToSend = false
+
   const join = (waiting: Waiting<Entry, Outcome>): void => {
     queue.push(waiting)
     costInLine += costOf(waiting.entry)
-    sendMore()
+    if (isToSend) return
+    isToSend = true
+    queueMicrotask(() => {
+      isToSend = false
+      sendMore()
+    })
   }
 
   return {
