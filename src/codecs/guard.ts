@@ -26,20 +26,21 @@ import {
   UNREADABLE,
 } from './guard-refusal.js'
 import { ownPrototype, VIEW_CLASSES } from './realms.js'
-import { isErrorClass, isUnusualKey, isUnusualText } from './unusual.js'
+import { isErrorClass } from './unusual.js'
 
 /**
- * One look at everything a value holds, before it is encoded: may it be stored, and does it need the rare path?
+ * One look at everything a value holds: may it be stored, and if not, what stands in the way, and where? The msgpack codec
+ * asks once it has met something that it cannot write, the json codec before it writes.
  *
  * Nothing is allocated for the way to an offender until there is one: each frame adds its own step while the
  * walk unwinds. No getter is ever run.
  */
 
 /** How many objects, arrays, maps and sets may stand inside each other; the session's data itself is the first. */
-const MAX_DEPTH = 256
+export const MAX_DEPTH = 256
 
 /** How many bytes the encoding of a value may have where nobody says it. */
-const USUAL_BYTES = 64 * 1024 * 1024
+export const USUAL_BYTES: number = 64 * 1024 * 1024
 
 /**
  * How much is looked at before a value is given up that may still be small once it is encoded: characters, bytes, one for
@@ -47,18 +48,24 @@ const USUAL_BYTES = 64 * 1024 * 1024
  * million million values; this many are looked at within half a second.
  */
 const LEAST_EFFORT = 64 * 1024 * 1024
+const EFFORT_PER_OBJECT = 32
 
 /** Names of properties are encoded once for many objects: so much more than its bytes does a value of records hold. */
 const EFFORT_PER_BYTE = 16
 
+const effortFor = (maxBytes: number | undefined): number =>
+  maxBytes === undefined ? LEAST_EFFORT : Math.max(LEAST_EFFORT, EFFORT_PER_BYTE * maxBytes)
+
+/** With more objects than these, a value is given up in any case. */
+export const mostObjects = (maxBytes: number | undefined): number => effortFor(maxBytes) / EFFORT_PER_OBJECT
+
 export type Dialect = 'msgpack' | 'json'
 
 /**
- * @returns true if the value holds something that must be substituted before msgpackr sees it.
  * @throws SessionStoreError `E_SESSION_DATA`, and `E_SESSION_TOO_LARGE` where it certainly comes to more than `maxBytes`, or
  *   holds more than `maxValues`
  */
-export const examine = (value: unknown, dialect: Dialect, limits: Partial<EncodeLimits> = {}): boolean => {
+export const examine = (value: unknown, dialect: Dialect, limits: Partial<EncodeLimits> = {}): void => {
   const walk = newWalk(dialect, limits)
   let fine: boolean
   try {
@@ -68,7 +75,6 @@ export const examine = (value: unknown, dialect: Dialect, limits: Partial<Encode
     throw refused(UNREADABLE, [], cause)
   }
   if (!fine) throw complaint(walk)
-  return walk.unusual
 }
 
 /** For decoders: could this value have been encoded? */
@@ -85,7 +91,6 @@ interface Walk {
   bytesLeft: number
   /** How much more is looked at. */
   effortLeft: number
-  unusual: boolean
   refusal: Refusal | undefined
   /** Innermost first, both filled while unwinding: the steps to the offender, and the objects they start from. */
   readonly steps: Step[]
@@ -102,8 +107,7 @@ const newWalk = (
   // The data itself is none of the values in it.
   valuesLeft: maxValues + 1,
   bytesLeft: maxBytes ?? USUAL_BYTES,
-  effortLeft: maxBytes === undefined ? LEAST_EFFORT : Math.max(LEAST_EFFORT, EFFORT_PER_BYTE * maxBytes),
-  unusual: false,
+  effortLeft: effortFor(maxBytes),
   refusal: undefined,
   steps: [],
   owners: [],
@@ -126,7 +130,6 @@ const visit = (walk: Walk, value: unknown, depth: number): boolean => {
     case 'string':
       count(walk, value.length)
       if (!hasRoom(walk)) return false
-      if (!walk.json && isUnusualText(value)) walk.unusual = true
       return true
     case 'number':
       return visitNumber(walk, value)
@@ -148,10 +151,8 @@ const visit = (walk: Walk, value: unknown, depth: number): boolean => {
 const visitNumber = (walk: Walk, value: number): boolean => {
   if (value === 0) {
     if (!Object.is(value, -0)) return true
-    walk.unusual = true
     return walk.json ? refuse(walk, NOT_IN_JSON.negativeZero) : true
   }
-  if (Number.isNaN(value)) walk.unusual = true
   return walk.json && !Number.isFinite(value) ? refuse(walk, NOT_IN_JSON.notFinite) : true
 }
 
@@ -165,13 +166,12 @@ const visitBigInt = (walk: Walk, value: bigint): boolean => {
 
 const visitObject = (walk: Walk, value: object, depth: number): boolean => {
   if (depth >= MAX_DEPTH) return refuse(walk, TOO_DEEP)
-  walk.effortLeft -= 32
+  walk.effortLeft -= EFFORT_PER_OBJECT
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype === Object.prototype) return visitRecord(walk, value, depth)
   if (prototype === Array.prototype && Array.isArray(value)) return visitArray(walk, value, depth)
   if (prototype === null) {
     if (walk.json) return refuse(walk, NOT_IN_JSON.nullPrototype)
-    walk.unusual = true
     return visitRecord(walk, value, depth)
   }
   return visitOther(walk, value, prototype as object, depth)
@@ -180,7 +180,6 @@ const visitObject = (walk: Walk, value: object, depth: number): boolean => {
 /** What is no plain data of this realm: of another one, or a built-in object, or an instance of a class. */
 const visitOther = (walk: Walk, value: object, prototype: object, depth: number): boolean => {
   const own = ownPrototype(prototype)
-  if (own !== prototype) walk.unusual = true
   if (own === Object.prototype) return visitRecord(walk, value, depth)
   if (own === Array.prototype && Array.isArray(value)) return visitArray(walk, value, depth)
   return walk.json ? refuse(walk, instanceOf(value, true)) : visitBuiltIn(walk, value, own, depth)
@@ -195,10 +194,7 @@ const visitRecord = (walk: Walk, value: object, depth: number): boolean => {
     if (property === undefined) continue
     seen += 1
     countKey(walk, key)
-    if (isUnusualKey(key)) {
-      if (key === '__proto__') return refuse(walk, PROTO_KEY)
-      walk.unusual = true
-    }
+    if (key === '__proto__') return refuse(walk, PROTO_KEY)
     if (property.writable === undefined) return refuseAt(walk, ACCESSOR, value, keyStep(key, seen - 1))
     if (!visit(walk, property.value, depth + 1)) return unwind(walk, value, keyStep(key, seen - 1))
   }
@@ -289,7 +285,6 @@ const visitSet = (walk: Walk, value: Set<unknown>, depth: number): boolean => {
 
 /** Its state is in slots that only a real RegExp has; `source` throws on anything else. */
 const visitRegExp = (walk: Walk, value: RegExp): boolean => {
-  walk.unusual = true
   count(walk, value.source.length)
   if (!Number.isSafeInteger(value.lastIndex) || value.lastIndex < 0 || Object.is(value.lastIndex, -0))
     return refuse(walk, LAST_INDEX)
@@ -299,7 +294,6 @@ const visitRegExp = (walk: Walk, value: RegExp): boolean => {
 /** The own properties are the error; only `stack` is left behind, and that may be a getter. */
 const visitError = (walk: Walk, value: object, depth: number): boolean => {
   if (brandOf(value) !== '[object Error]') return refuse(walk, instanceOf(value, false))
-  walk.unusual = true
   for (const [index, key] of Object.getOwnPropertyNames(value).entries()) {
     if (key === 'stack') continue
     if (key === '__proto__') return refuse(walk, PROTO_KEY)

@@ -1,18 +1,13 @@
+import { restore, UNUSUAL_TYPE } from './msgpack-unusual.js'
 import { unpack } from './msgpackr.js'
 
 /**
- * Reads the plain data that `msgpack-write.ts` writes, from msgpack with msgpackr's inline records. Where it meets anything
- * else, damage for instance, it gives the bytes back, and msgpackr reads the whole of them.
- */
-
-/** In place of a value: the bytes hold something that is not read here. */
-export const GIVEN_BACK: unique symbol = Symbol('given back')
-
-/**
- * A text of up to so many bytes is cut out of a text that was made of all the bytes at once, which is fastest. What V8 cuts
- * out of a text that is longer than this would hold on to the whole of it.
+ * A text of up to so many bytes is cut out of a text that was made of many bytes at once, which is fastest. What V8 cuts out
+ * of a text that is longer than this would hold on to the whole of it.
  */
 const SHORT_TEXT = 12
+/** Of so many bytes that text is made. */
+const TEXT_BYTES = 64 * 1024
 
 /** So many lists of keys are remembered, each with at most so many bytes. */
 const MOST_LISTS = 1_000
@@ -24,20 +19,20 @@ const listsOfKeys = new Map<string, readonly string[]>()
 /** Extensions that hold no other value: large bigints, typed arrays and their like, dates. */
 const LEAF_TYPES: ReadonlySet<number> = new Set([0x42, 0x74, 0xff])
 
-const NOT_READ = new Error('Not read here')
-
 /** Undocumented, and in every release of Node: `toString` with an encoding takes half as long again. */
 type Slices = Readonly<Record<'latin1Slice' | 'utf8Slice', (this: Uint8Array, start: number, end: number) => string>>
 const { latin1Slice, utf8Slice } = Buffer.prototype as unknown as Slices
 
 const NO_BYTES = Buffer.alloc(0)
 
-/** The value, or `GIVEN_BACK`. */
-export const readPlain = (bytes: Buffer): unknown => {
+/**
+ * Reads the value that `writeValue` has written as msgpack.
+ *
+ * @throws errors of all kinds where it did not write these bytes; one of msgpackr's may quote them
+ */
+export const readValue = (bytes: Buffer): unknown => {
   try {
     return reader.valueOf(bytes)
-  } catch {
-    return GIVEN_BACK
   } finally {
     reader.rest()
   }
@@ -46,7 +41,7 @@ export const readPlain = (bytes: Buffer): unknown => {
 class Reader {
   #bytes: Buffer = NO_BYTES
   #at = 0
-  /** The bytes as a text with one character for each. */
+  /** The first of the bytes as a text, with one character for each. */
   #text = ''
   #shapes: (readonly string[])[] = []
   /** How many elements all arrays together may still have, since each of them takes a byte. */
@@ -55,10 +50,11 @@ class Reader {
   valueOf(bytes: Buffer): unknown {
     this.#bytes = bytes
     this.#at = 0
-    this.#text = latin1Slice.call(bytes, 0, bytes.length)
+    this.#text = latin1Slice.call(bytes, 0, Math.min(bytes.length, TEXT_BYTES))
     this.#elementsLeft = bytes.length
     const value = this.#read()
-    return this.#at === bytes.length ? value : GIVEN_BACK
+    if (this.#at !== bytes.length) throw notWritten()
+    return value
   }
 
   /** Lets go of what was read. */
@@ -120,7 +116,7 @@ class Reader {
 
   #next(): number {
     const byte = this.#bytes[this.#at]
-    if (byte === undefined) throw NOT_READ
+    if (byte === undefined) throw notWritten()
     this.#at += 1
     return byte
   }
@@ -144,15 +140,15 @@ class Reader {
     const start = this.#skip(length)
     const end = this.#at
     const bytes = this.#bytes
-    if (end > bytes.length) throw NOT_READ
-    if (length > SHORT_TEXT) return utf8Slice.call(bytes, start, end)
+    if (end > bytes.length) throw notWritten()
+    if (length > SHORT_TEXT || end > this.#text.length) return utf8Slice.call(bytes, start, end)
     for (let at = start; at < end; at += 1) if ((bytes[at] as number) > 0x7f) return utf8Slice.call(bytes, start, end)
     return this.#text.slice(start, end)
   }
 
   #array(length: number): unknown[] {
     this.#elementsLeft -= length
-    if (this.#elementsLeft < 0) throw NOT_READ
+    if (this.#elementsLeft < 0) throw notWritten()
     const elements = new Array<unknown>(length)
     for (let index = 0; index < length; index += 1) elements[index] = this.#read()
     return elements
@@ -167,14 +163,15 @@ class Reader {
     return map
   }
 
+  /** @param keys `undefined` where the name of the shape is that of none */
   #record(keys: readonly string[] | undefined): Record<string, unknown> {
-    if (keys === undefined) throw NOT_READ
+    if (keys === undefined) throw notWritten()
     const record: Record<string, unknown> = {}
     for (let index = 0; index < keys.length; index += 1) record[keys[index] as string] = this.#read()
     return record
   }
 
-  /** What stands behind `d4`: a list of keys and the first record that has them, a Set, `undefined`, or a leaf. */
+  /** What stands behind `d4`: a list of keys and the first record that has them, a Set, what is unusual, `undefined`, or a leaf. */
   #tagged(): unknown {
     const start = this.#at - 1
     const type = this.#next()
@@ -185,14 +182,15 @@ class Reader {
       return this.#record(keys)
     }
     if (type === 0x73) return this.#members()
+    if (type === UNUSUAL_TYPE) return restore(this.#read())
     if (type === 0 && byte === 0) return undefined
-    if (!LEAF_TYPES.has(type)) throw NOT_READ
+    if (!LEAF_TYPES.has(type)) throw notWritten()
     return this.#leafFrom(start)
   }
 
   #members(): Set<unknown> {
     const members = this.#read()
-    if (!Array.isArray(members)) throw NOT_READ
+    if (!Array.isArray(members)) throw notWritten()
     return new Set(members as unknown[])
   }
 
@@ -201,8 +199,7 @@ class Reader {
     const count = this.#countOfKeys()
     for (let index = 0; index < count; index += 1) this.#skip(this.#lengthOfKey())
     const end = this.#at
-    if (end > this.#bytes.length) throw NOT_READ
-    if (end - start > LONGEST_LIST) return this.#keysFrom(start)
+    if (end - start > LONGEST_LIST || end > this.#text.length) return this.#keysFrom(start)
     const known = listsOfKeys.get(this.#text.slice(start, end))
     if (known !== undefined) return known
     const keys = this.#keysFrom(start)
@@ -215,24 +212,25 @@ class Reader {
   #keysFrom(start: number): readonly string[] {
     this.#at = start
     const keys = Array.from({ length: this.#countOfKeys() }, () => this.#string(this.#lengthOfKey()))
-    // msgpackr gives such a key another name.
-    if (keys.includes('__proto__')) throw NOT_READ
+    if (keys.includes('__proto__')) throw notWritten()
     return keys
   }
 
   #countOfKeys(): number {
     const token = this.#next()
     if (token >= 0x90 && token < 0xa0) return token & 0x0f
-    if (token !== 0xdc) throw NOT_READ
-    return this.#uint16()
+    if (token === 0xdc) return this.#uint16()
+    if (token !== 0xdd) throw notWritten()
+    return this.#uint32()
   }
 
   #lengthOfKey(): number {
     const token = this.#next()
     if (token >= 0xa0 && token < 0xc0) return token & 0x1f
     if (token === 0xd9) return this.#next()
-    if (token !== 0xda) throw NOT_READ
-    return this.#uint16()
+    if (token === 0xda) return this.#uint16()
+    if (token !== 0xdb) throw notWritten()
+    return this.#uint32()
   }
 
   #leaf(token: number): unknown {
@@ -242,7 +240,7 @@ class Reader {
   }
 
   #leafFrom(start: number): unknown {
-    if (this.#at > this.#bytes.length) throw NOT_READ
+    if (this.#at > this.#bytes.length) throw notWritten()
     return unpack(this.#bytes.subarray(start, this.#at))
   }
 
@@ -269,15 +267,17 @@ class Reader {
       case 0xc9:
         return this.#bytesOfExtension(this.#uint32())
       default:
-        throw NOT_READ
+        throw notWritten()
     }
   }
 
   #bytesOfExtension(bytes: number): number {
-    if (!LEAF_TYPES.has(this.#next())) throw NOT_READ
+    if (!LEAF_TYPES.has(this.#next())) throw notWritten()
     return bytes
   }
 }
+
+const notWritten = (): Error => new Error('The bytes were not written here')
 
 /** One for all calls: V8 drops the code that it made for a class of which no instance is left. */
 const reader: Reader = new Reader()

@@ -1,97 +1,25 @@
-import { types } from 'node:util'
-import { ownPrototype } from './realms.js'
-import { bareError, errorClassOf, isUnusualKey, isUnusualText } from './unusual.js'
+import { bareError } from './unusual.js'
 
 /**
- * The way round for what msgpackr would bend: such a value is replaced by an `Unusual`, which travels as an
- * extension (type 110, `n`) holding an array: a kind, and the parts to build the value from.
+ * What msgpack has no form for, or what msgpackr would bend, travels as an extension (type 110, `n`) that holds an array: a
+ * kind, and the parts to build the value from.
  *
  * The kinds are part of the stored format. Add some; never change one.
  */
-const NEGATIVE_ZERO = 0
-/** Its bits vary with its origin; this way they do not. */
-const NOT_A_NUMBER = 1
-/** UTF-16, little-endian. */
-const TEXT = 2
-/** key, value, key, value, … */
-const OBJECT = 3
-const NULL_OBJECT = 4
-/** class, then key, enumerable, value, … of every own property but `stack`. */
-const ERROR = 5
-/** source, flags, lastIndex */
-const REGEXP = 6
-
 export const UNUSUAL_TYPE = 0x6e
 
-export class Unusual {
-  readonly parts: readonly unknown[]
-  constructor(...parts: readonly unknown[]) {
-    this.parts = parts
-  }
-}
-
-/** A copy with every unusual value replaced. The value must have passed the guard. */
-export const substitute = (value: unknown): unknown => {
-  switch (typeof value) {
-    case 'string':
-      return isUnusualText(value) ? new Unusual(TEXT, Buffer.from(value, 'utf16le')) : value
-    case 'number':
-      if (value === 0 && Object.is(value, -0)) return new Unusual(NEGATIVE_ZERO)
-      return Number.isNaN(value) ? new Unusual(NOT_A_NUMBER) : value
-    case 'object':
-      return value === null ? null : substituteObject(value)
-    default:
-      return value
-  }
-}
-
-const substituteObject = (value: object): unknown => {
-  const prototype = Object.getPrototypeOf(value) as object | null
-  const own = ownPrototype(prototype)
-  switch (own) {
-    case Array.prototype:
-      return (value as unknown[]).map(substitute)
-    case Map.prototype:
-      return new Map([...(value as Map<unknown, unknown>)].map(([key, entry]) => [substitute(key), substitute(entry)]))
-    case Set.prototype:
-      return new Set([...(value as Set<unknown>)].map(substitute))
-    case RegExp.prototype:
-      return substituteRegExp(value as RegExp)
-    case null:
-      return new Unusual(NULL_OBJECT, ...flatEntries(value))
-    case Object.prototype:
-      if (Object.keys(value).some(isUnusualKey)) return new Unusual(OBJECT, ...flatEntries(value))
-      return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, substitute(entry)]))
-    default:
-      if (types.isNativeError(value)) return substituteError(value, own)
-      return own === prototype ? value : broughtHome(value, own)
-  }
-}
-
-/** The same Date or bytes, made by this realm's classes. */
-const broughtHome = (value: object, own: object | null): unknown => {
-  if (types.isDate(value)) return new Date(Date.prototype.getTime.call(value))
-  if (types.isArrayBuffer(value)) return new Uint8Array(value).slice().buffer
-  const { buffer, byteOffset, byteLength } = value as ArrayBufferView
-  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice().buffer
-  const { constructor: Class } = own as { readonly constructor: new (bytes: ArrayBuffer) => ArrayBufferView }
-  return new Class(bytes)
-}
-
-const flatEntries = (value: object): unknown[] =>
-  Object.entries(value).flatMap(([key, entry]) => [substitute(key), substitute(entry)])
-
-const substituteRegExp = ({ source, flags, lastIndex }: RegExp): Unusual =>
-  new Unusual(REGEXP, substitute(source), flags, lastIndex)
-
-const substituteError = (error: Error, prototype: unknown): Unusual =>
-  new Unusual(
-    ERROR,
-    errorClassOf(prototype),
-    ...Object.entries(Object.getOwnPropertyDescriptors(error))
-      .filter(([key]) => key !== 'stack')
-      .flatMap(([key, { enumerable, value }]) => [substitute(key), enumerable, substitute(value)]),
-  )
+export const NEGATIVE_ZERO = 0
+/** Its bits vary with its origin; this way they do not. */
+export const NOT_A_NUMBER = 1
+/** UTF-16, little-endian. */
+export const TEXT = 2
+/** key, value, key, value, … */
+export const OBJECT = 3
+export const NULL_OBJECT = 4
+/** class, then key, enumerable, value, … of every own property but `stack`. */
+export const ERROR = 5
+/** source, flags, lastIndex */
+export const REGEXP = 6
 
 /** The value that `parts` stand for. Throws on parts that no `Unusual` has. */
 export const restore = (parts: unknown): unknown => {

@@ -1,14 +1,20 @@
 import { types } from 'node:util'
 import type { EncodeLimits } from '../contract/codec.js'
-import { examine } from './guard.js'
+import { examine, MAX_DEPTH, mostObjects, USUAL_BYTES } from './guard.js'
+import { tooLarge } from './guard-refusal.js'
+import {
+  ERROR,
+  NEGATIVE_ZERO,
+  NOT_A_NUMBER,
+  NULL_OBJECT,
+  OBJECT,
+  REGEXP,
+  TEXT,
+  UNUSUAL_TYPE,
+} from './msgpack-unusual.js'
 import { pack } from './msgpackr.js'
-import { isUnusualKey, isUnusualText } from './unusual.js'
-
-/** The same bound as the guard's. */
-const MAX_DEPTH = 256
-
-/** What becomes larger is written by msgpackr, so that the guard's bounds on time hold for it. */
-const MOST_BYTES = 4 * 1024 * 1024
+import { BUILT_INS, broughtHome, ownPrototype } from './realms.js'
+import { errorClassOf, isUnusualKey, isUnusualText } from './unusual.js'
 
 const FIRST_BUFFER = 16 * 1024
 /** A larger working buffer is not kept for the next call. */
@@ -18,6 +24,8 @@ const SPARE = 64
 
 /** Up to so many bytes, a text has a head of one byte. */
 const SHORT_TEXT = 31
+/** A longer text is measured before it is written, as three bytes for each of its characters would be too much room. */
+const LONG_TEXT = 4 * 1024
 
 /** So many shapes of objects can be named at the same time; one more takes the name of the oldest. */
 const NAMES = 64
@@ -26,16 +34,19 @@ const FIRST_NAME = 0x40
 /** So many shapes are remembered from one call to the next. */
 const MOST_SHAPES = 4_000
 
-/** It is thrown where a value is given back, and made once, as making an error takes longer than all the rest. */
-const GIVEN_BACK = new Error('Not written here')
+/** That a value must not be stored. The guard then says why; if it does not find it any more, this is the cause. */
+const REFUSED = new Error('It was another at a second look')
 
 /** A list of keys in their order. The lists that were met are a tree, in which each key leads to the list that is longer by it. */
 class Shape {
   readonly #before: Shape | undefined
   readonly #key: string
-  readonly #longer = new Map<string, Shape>()
+  /** The list that was met last of those that are longer by one, and all of them where there are several. */
   #last: Shape | undefined
+  #longer: Map<string, Shape> | undefined
   #keys: readonly string[] | undefined
+  /** Whether one of the keys must not become the name of a property in msgpack. */
+  readonly isUnusual: boolean
   /** Which call has given it a name, and how many names that call had given before. */
   call = 0
   place = 0
@@ -43,26 +54,34 @@ class Shape {
   constructor(before?: Shape, key = '') {
     this.#before = before
     this.#key = key
+    this.isUnusual = before !== undefined && (before.isUnusual || isUnusualKey(key))
   }
 
   with(key: string): Shape {
     const last = this.#last
     if (last !== undefined && last.#key === key) return last
-    const longer = this.#longer.get(key) ?? this.#add(key)
+    const longer = this.#longer?.get(key) ?? this.#add(key)
     this.#last = longer
     return longer
   }
 
   get keys(): readonly string[] {
-    this.#keys ??= this.#before === undefined ? [] : [...this.#before.keys, this.#key]
-    return this.#keys
+    if (this.#keys !== undefined) return this.#keys
+    const keys: string[] = []
+    for (let at: Shape = this; at.#before !== undefined; at = at.#before) keys.push(at.#key)
+    this.#keys = keys.reverse()
+    return keys
   }
 
   #add(key: string): Shape {
-    if (isUnusualKey(key)) throw GIVEN_BACK
+    if (key === '__proto__') throw REFUSED
     const longer = new Shape(this, key)
-    this.#longer.set(key, longer)
     shapesKnown += 1
+    const last = this.#last
+    if (last !== undefined) {
+      this.#longer ??= new Map([[last.#key, last]])
+      this.#longer.set(key, longer)
+    }
     return longer
   }
 }
@@ -78,25 +97,18 @@ let calls = 0
 let unused: Writer | undefined
 
 /**
- * Writes plain data as msgpack, and looks in the same pass whether it may be stored: objects and arrays of this realm, Maps
- * and Sets, texts, numbers, booleans, `null` and `undefined`, and what stands in them as a Date, as bytes or as a bigint.
- * The bytes are those that msgpackr makes of the same value.
+ * Writes a value as msgpack with msgpackr's inline records, and looks in the same pass whether it may be stored.
  *
- * `undefined` where it meets anything else, or something that must be refused: then the guard looks at the whole of the
- * value, and msgpackr writes it.
+ * @throws an error that says nothing, where it must not be stored as the guard would find, or is too large
  */
-export const writePlain = (
+export const writeValue = (
   value: unknown,
-  { maxBytes = MOST_BYTES, maxValues = Number.POSITIVE_INFINITY }: Partial<EncodeLimits>,
-): Uint8Array | undefined => {
-  // Somebody gave Object.prototype an enumerable property: then a loop over the keys of an object shows it too.
-  for (const _ in Object.prototype) return undefined
+  { maxBytes, maxValues = Number.POSITIVE_INFINITY }: Partial<EncodeLimits> = {},
+): Uint8Array => {
   const writer = unused ?? new Writer()
   unused = undefined
   try {
-    return writer.bytesOf(value, Math.min(maxBytes, MOST_BYTES), maxValues)
-  } catch {
-    return undefined
+    return writer.bytesOf(value, maxBytes ?? USUAL_BYTES, maxValues, mostObjects(maxBytes))
   } finally {
     unused = writer
     writer.rest()
@@ -108,24 +120,30 @@ class Writer {
   #at = 0
   #maxBytes = 0
   #valuesLeft = 0
+  #objectsLeft = 0
   #call = 0
   #names = 0
+  /** Whether somebody gave every object an enumerable property, so that a loop over the keys of an object shows it. */
+  #inherits = false
 
   /** In a buffer of its own, as the data of other sessions passes through the working buffer. */
-  bytesOf(value: unknown, maxBytes: number, maxValues: number): Uint8Array {
+  bytesOf(value: unknown, maxBytes: number, maxValues: number, maxObjects: number): Uint8Array {
     calls += 1
     this.#call = calls
     this.#names = 0
     this.#at = 0
+    this.#inherits = false
+    for (const _ in Object.prototype) this.#inherits = true
     this.#maxBytes = maxBytes
     // The data itself is none of the values in it.
     this.#valuesLeft = maxValues + 1
+    this.#objectsLeft = maxObjects
     if (shapesKnown > MOST_SHAPES) {
       noKeys = new Shape()
       shapesKnown = 0
     }
     this.#write(value, 0)
-    if (this.#at > maxBytes) throw GIVEN_BACK
+    if (this.#at > maxBytes) throw tooLarge(maxBytes)
     return new Uint8Array(this.#bytes.subarray(0, this.#at))
   }
 
@@ -136,7 +154,7 @@ class Writer {
 
   #write(value: unknown, depth: number): void {
     this.#valuesLeft -= 1
-    if (this.#valuesLeft < 0) throw GIVEN_BACK
+    if (this.#valuesLeft < 0) throw REFUSED
     this.#makeRoom(SPARE)
     switch (typeof value) {
       case 'string':
@@ -159,7 +177,7 @@ class Writer {
         this.#leaf(value)
         break
       default:
-        throw GIVEN_BACK
+        throw REFUSED
     }
   }
 
@@ -202,9 +220,9 @@ class Writer {
         this.#byte(value >> 8)
         this.#byte(value)
       } else this.#long(0xd2, value >>> 0)
-    } else {
-      // Negative zero, or NaN, which travel as what is unusual.
-      if (value === 0 || Number.isNaN(value)) throw GIVEN_BACK
+    } else if (value === 0) this.#unusual(NEGATIVE_ZERO, 0)
+    else if (Number.isNaN(value)) this.#unusual(NOT_A_NUMBER, 0)
+    else {
       this.#byte(0xcb)
       this.#at = this.#bytes.writeDoubleBE(value, this.#at)
     }
@@ -231,9 +249,13 @@ class Writer {
   }
 
   #longText(text: string): void {
-    if (isUnusualText(text)) throw GIVEN_BACK
-    if (this.#at + text.length > this.#maxBytes) throw GIVEN_BACK
-    this.#makeRoom(5 + 3 * text.length + SPARE)
+    if (this.#at + text.length > this.#maxBytes) throw tooLarge(this.#maxBytes)
+    if (isUnusualText(text)) {
+      this.#unusual(TEXT, 1)
+      this.#leaf(Buffer.from(text, 'utf16le'))
+      return
+    }
+    this.#makeRoom(SPARE + (text.length > LONG_TEXT ? Buffer.byteLength(text) : 3 * text.length))
     // The head says how many bytes follow, which is known once they are written: they are moved where it grew by that.
     const guess = this.#at + headBytes(text.length)
     const size = this.#bytes.write(text, guess)
@@ -258,36 +280,57 @@ class Writer {
   }
 
   #object(value: object, depth: number): void {
-    if (depth >= MAX_DEPTH) throw GIVEN_BACK
-    const prototype: unknown = Object.getPrototypeOf(value)
+    this.#objectsLeft -= 1
+    if (depth >= MAX_DEPTH || this.#objectsLeft < 0) throw REFUSED
+    const prototype = Object.getPrototypeOf(value) as object | null
     if (prototype === Object.prototype) this.#record(value as Record<string, unknown>, depth)
+    else if (prototype === Array.prototype && Array.isArray(value)) this.#array(value, depth)
+    else this.#other(value, BUILT_INS.has(prototype) ? prototype : ownPrototype(prototype), depth)
+  }
+
+  /** What is no plain data of this realm: of another one, or a built-in object. An instance of a class is refused. */
+  #other(value: object, prototype: object | null, depth: number): void {
+    if (prototype === Object.prototype) {
+      // What every object of that realm inherits is not known here.
+      const inherits = this.#inherits
+      this.#inherits = true
+      this.#record(value as Record<string, unknown>, depth)
+      this.#inherits = inherits
+    } else if (prototype === null) this.#entries(NULL_OBJECT, value as Record<string, unknown>, depth)
     else if (prototype === Array.prototype && Array.isArray(value)) this.#array(value, depth)
     else if (prototype === Map.prototype && types.isMap(value)) this.#map(value, depth)
     else if (prototype === Set.prototype && types.isSet(value)) this.#set(value, depth)
-    else if (types.isDate(value) || ArrayBuffer.isView(value) || types.isArrayBuffer(value)) this.#leaf(value)
-    else throw GIVEN_BACK
+    else if (types.isNativeError(value)) this.#error(value, errorClassOf(prototype), depth)
+    else {
+      examine(value, 'msgpack', { maxBytes: this.#maxBytes })
+      if (types.isRegExp(value)) this.#regExp(value)
+      else this.#leaf(broughtHome(value, prototype))
+    }
   }
 
   #record(value: Record<string, unknown>, depth: number): void {
     let shape = noKeys
     let count = 0
     for (const key in value) {
+      if (this.#inherits && !Object.hasOwn(value, key)) continue
       shape = shape.with(key)
       count += 1
     }
-    if (Object.getOwnPropertyNames(value).length !== count) throw GIVEN_BACK
-    if (Object.getOwnPropertySymbols(value).length > 0) throw GIVEN_BACK
+    // For-in and these two counts cost a third of Reflect.ownKeys.
+    if (Object.getOwnPropertyNames(value).length !== count) throw REFUSED
+    if (Object.getOwnPropertySymbols(value).length > 0) throw REFUSED
+    if (shape.isUnusual) {
+      this.#entries(OBJECT, value, depth)
+      return
+    }
     this.#name(shape)
     for (const key in value) {
-      if (hasGetter(value, key)) throw GIVEN_BACK
-      const held = value[key]
-      // A setter without a getter holds nothing.
-      if (held === undefined && !isDatum(value, key)) throw GIVEN_BACK
-      this.#write(held, depth + 1)
+      if (this.#inherits && !Object.hasOwn(value, key)) continue
+      this.#write(dataIn(value, key), depth + 1)
       count -= 1
     }
     // A proxy has changed it meanwhile.
-    if (count !== 0) throw GIVEN_BACK
+    if (count !== 0) throw REFUSED
   }
 
   /** The name of the shape, and its keys where the name is not known at this place of the bytes. */
@@ -315,19 +358,20 @@ class Writer {
 
   #array(value: readonly unknown[], depth: number): void {
     const { length } = value
-    if (length > this.#valuesLeft || length > this.#maxBytes) throw GIVEN_BACK
+    // Looked at before its elements: `new Array(4e9)` costs nothing to make and minutes to walk.
+    if (length > this.#valuesLeft || length > this.#maxBytes) throw REFUSED
     // One more than its elements, for `length`. Where a hole makes up for something else, the hole is found below.
-    if (Reflect.ownKeys(value).length !== length + 1) throw GIVEN_BACK
+    if (Reflect.ownKeys(value).length !== length + 1) throw REFUSED
     this.#arrayHead(length)
     for (let index = 0; index < length; index += 1) {
       const element = value[index]
-      if (element === undefined && !Object.hasOwn(value, index)) throw GIVEN_BACK
+      if (element === undefined && !Object.hasOwn(value, index)) throw REFUSED
       this.#write(element, depth + 1)
     }
   }
 
   #map(value: ReadonlyMap<unknown, unknown>, depth: number): void {
-    if (Reflect.ownKeys(value).length > 0) throw GIVEN_BACK
+    if (Reflect.ownKeys(value).length > 0) throw REFUSED
     const entries = [...value]
     if (entries.length < 0x10) this.#byte(0x80 | entries.length)
     else this.#size(entries.length, 0xde)
@@ -338,17 +382,63 @@ class Writer {
   }
 
   #set(value: ReadonlySet<unknown>, depth: number): void {
-    if (Reflect.ownKeys(value).length > 0) throw GIVEN_BACK
+    if (Reflect.ownKeys(value).length > 0) throw REFUSED
     const members = [...value]
     this.#tag(0x73, 0)
     this.#arrayHead(members.length)
     for (const member of members) this.#write(member, depth + 1)
   }
 
-  /** What holds no other value. */
-  #leaf(leaf: bigint | Date | ArrayBufferView | ArrayBuffer): void {
-    if (examine(leaf, 'msgpack')) throw GIVEN_BACK
+  /** The head of what `msgpack-unusual.ts` reads. */
+  #unusual(kind: number, parts: number): void {
+    this.#tag(UNUSUAL_TYPE, 0)
+    this.#arrayHead(1 + parts)
+    this.#byte(kind)
+  }
+
+  /** An object that cannot be written as one with a shape. */
+  #entries(kind: number, value: Record<string, unknown>, depth: number): void {
+    const keys = Object.keys(value)
+    if (Reflect.ownKeys(value).length !== keys.length) throw REFUSED
+    this.#unusual(kind, 2 * keys.length)
+    for (const key of keys) {
+      this.#key(key)
+      this.#write(dataIn(value, key), depth + 1)
+    }
+  }
+
+  #key(key: string): void {
+    if (key === '__proto__') throw REFUSED
+    this.#makeRoom(SPARE)
+    this.#text(key)
+  }
+
+  /** The own properties are the error; only `stack` is left behind. */
+  #error(error: Error, className: string | undefined, depth: number): void {
+    if (className === undefined || Object.getOwnPropertySymbols(error).length > 0) throw REFUSED
+    const keys = Object.getOwnPropertyNames(error).filter((key) => key !== 'stack')
+    this.#unusual(ERROR, 1 + 3 * keys.length)
+    this.#text(className)
+    for (const key of keys) {
+      const value = dataIn(error as unknown as Record<string, unknown>, key)
+      this.#key(key)
+      this.#byte(Object.prototype.propertyIsEnumerable.call(error, key) ? 0xc3 : 0xc2)
+      this.#write(value, depth + 1)
+    }
+  }
+
+  #regExp({ source, flags, lastIndex }: RegExp): void {
+    this.#unusual(REGEXP, 3)
+    this.#text(source)
+    this.#makeRoom(SPARE)
+    this.#text(flags)
+    this.#number(lastIndex)
+  }
+
+  /** What holds no other value is written by msgpackr. */
+  #leaf(leaf: unknown): void {
     const bytes = pack(leaf)
+    if (this.#at + bytes.length > this.#maxBytes) throw tooLarge(this.#maxBytes)
     this.#makeRoom(bytes.length + SPARE)
     this.#bytes.set(bytes, this.#at)
     this.#at += bytes.length
@@ -359,8 +449,8 @@ class Writer {
   }
 
   #grow(bytes: number): void {
-    if (this.#at > this.#maxBytes) throw GIVEN_BACK
-    const larger = Buffer.allocUnsafeSlow(2 * (this.#at + bytes))
+    if (this.#at > this.#maxBytes) throw tooLarge(this.#maxBytes)
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, this.#at + bytes))
     this.#bytes.copy(larger, 0, 0, this.#at)
     this.#bytes = larger
   }
@@ -375,7 +465,11 @@ const headBytes = (size: number): number => {
 /** Unlike a descriptor, it leaves no garbage, and there is one of these for every property of every session. */
 const lookupGetter = Reflect.get(Object.prototype, '__lookupGetter__') as (this: object, key: string) => unknown
 
-const hasGetter = (value: object, key: string): boolean => lookupGetter.call(value, key) !== undefined
-
-const isDatum = (value: object, key: string): boolean =>
-  Object.getOwnPropertyDescriptor(value, key)?.writable !== undefined
+/** What a property holds. No getter is run. */
+const dataIn = (value: Record<string, unknown>, key: string): unknown => {
+  if (lookupGetter.call(value, key) !== undefined) throw REFUSED
+  const held = value[key]
+  // A setter without a getter holds nothing.
+  if (held === undefined && Object.getOwnPropertyDescriptor(value, key)?.writable === undefined) throw REFUSED
+  return held
+}

@@ -1,13 +1,9 @@
 import type { Codec, EncodeLimits } from '../contract/codec.js'
-import { examine, isStorable } from './guard.js'
+import { isSessionStoreError } from '../errors.js'
+import { examine } from './guard.js'
 import { refused, UNREADABLE } from './guard-refusal.js'
-import { GIVEN_BACK, readPlain } from './msgpack-read.js'
-import { substitute } from './msgpack-unusual.js'
-import { writePlain } from './msgpack-write.js'
-import { pack, unpack } from './msgpackr.js'
-
-/** The token msgpack leaves unused; msgpackr reads it as an object of its own. */
-const NEVER_USED = 0xc1
+import { readValue } from './msgpack-read.js'
+import { writeValue } from './msgpack-write.js'
 
 /**
  * The default codec: msgpack with msgpackr's inline records. Id 1.
@@ -30,34 +26,22 @@ export const msgpackCodec: Codec = Object.freeze({
   id: 1,
 
   encode(value: unknown, limits?: EncodeLimits): Uint8Array {
-    const plain = writePlain(value, limits ?? {})
-    if (plain !== undefined) return plain
-    const unusual = examine(value, 'msgpack', limits)
     try {
-      return pack(unusual ? substitute(value) : value)
+      return writeValue(value, limits)
     } catch (cause) {
-      throw refused(UNREADABLE, [], cause)
+      // It throws, with the path.
+      examine(value, 'msgpack', limits)
+      throw isSessionStoreError(cause) ? cause : refused(UNREADABLE, [], cause)
     }
   },
 
   decode(bytes: Uint8Array): unknown {
-    // A view of our own: msgpackr hangs a DataView on what it reads, and copies a Buffer's parts as Buffers.
-    const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const plain = readPlain(source)
-    if (plain !== GIVEN_BACK) return plain
-    const value = unpackAny(source)
-    if (source.includes(NEVER_USED) && !isStorable(value, 'msgpack')) throw damaged()
-    return value
+    try {
+      // A view of our own, whatever class of bytes a driver hands out.
+      return readValue(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    } catch {
+      // Not even as a cause is an error passed on that quotes what was read.
+      throw new Error('The bytes are damaged, or were not written by the msgpack codec')
+    }
   },
 })
-
-/** msgpackr's own errors quote what they read, so none of them is passed on, not even as a cause. */
-const unpackAny = (source: Uint8Array): unknown => {
-  try {
-    return unpack(source)
-  } catch {
-    throw damaged()
-  }
-}
-
-const damaged = (): Error => new Error('The bytes are damaged, or were not written by the msgpack codec')

@@ -1,11 +1,7 @@
-/** The few members we use of msgpackr's build without native strings and without generated code; it has no types of its own. */
+/** The few members we and our tests use of msgpackr's build without native strings and generated code; it has no types of its own. */
 declare module 'msgpackr/index-no-eval' {
   export class Packr {
-    constructor(options: {
-      readonly moreTypes: boolean
-      readonly useToJSON: boolean
-      readonly writeFunction: () => never
-    })
+    constructor(options: { readonly moreTypes: boolean; readonly useToJSON: boolean })
     pack(value: unknown, mode: number): Uint8Array
     useBuffer(buffer: Uint8Array): void
   }
@@ -21,14 +17,9 @@ declare module 'msgpackr/index-no-eval' {
   export interface TaggedExtension<T> {
     readonly Class: abstract new (...args: never[]) => T
     readonly type: number
-    pack?: never
     write(instance: T): unknown
     read(value: unknown): unknown
   }
-  export interface UnreadableExtension {
-    readonly type: number
-    unpack(): never
-  }
-  export function addExtension<T>(extension: TaggedExtension<T> | UnreadableExtension): void
+  export function addExtension<T>(extension: TaggedExtension<T>): void
   export const RESET_BUFFER_MODE: number
 }

@@ -2,6 +2,7 @@
  * What was made in another realm: in a `vm` context, or, where Jest runs the application, by all that Node itself gives
  * (`fetch().json()`, `structuredClone()`). Such data is plain data; only its prototypes are other objects than ours.
  */
+import { types } from 'node:util'
 import { ERROR_CLASSES } from './unusual.js'
 
 /** The classes of what looks at the bytes of an ArrayBuffer, Node's own Buffer left out. */
@@ -55,4 +56,19 @@ export const ownPrototype = (prototype: object | null): object | null => {
   if (typeof declared !== 'function' || declared.prototype !== prototype) return prototype
   const name = NATIVE.exec(Function.prototype.toString.call(declared))?.[1]
   return (name === undefined ? undefined : OURS.get(name)) ?? prototype
+}
+
+/**
+ * A Date or bytes as this realm's classes would have made them.
+ *
+ * @param own `ownPrototype` of its prototype
+ */
+export const broughtHome = (value: object, own: object | null): unknown => {
+  if (Object.getPrototypeOf(value) === own) return value
+  if (types.isDate(value)) return new Date(Date.prototype.getTime.call(value))
+  if (types.isArrayBuffer(value)) return new Uint8Array(value).slice().buffer
+  const { buffer, byteOffset, byteLength } = value as ArrayBufferView
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice().buffer
+  const { constructor: Class } = own as { readonly constructor: new (bytes: ArrayBuffer) => ArrayBufferView }
+  return new Class(bytes)
 }

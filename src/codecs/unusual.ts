@@ -1,4 +1,7 @@
-/** What msgpackr 2.1.3 would bend, and which therefore takes the way round through `msgpack-unusual.ts`. */
+/**
+ * What travels by way of `msgpack-unusual.ts`. The first releases wrote and read whole sessions with msgpackr 2.1.3, which
+ * bends it, and what they wrote is read, and compared with what is written now.
+ */
 
 /** ES2024, which Node has had since 20; our `lib` is ES2023. */
 const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()

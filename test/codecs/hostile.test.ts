@@ -101,10 +101,9 @@ test('what was made to hurt neither crashes, hangs, fills the memory nor reaches
   expect(lines.pop()).toBe('works')
   const outcomes = new Map(lines.map((line) => line.split(': ') as [string, string]))
   const accepted = [...outcomes].filter(([, outcome]) => outcome !== 'an error')
-  // Odd, but whole values; encode would not have written the record's key, and msgpackr renames it.
+  // Odd, but whole values.
   expect(accepted).toEqual([
     ['a hundred thousand empty maps', 'a value'],
-    ['a record with the key __proto__', 'a value'],
     ['a bigint of a megabyte', 'a value'],
   ])
   expect(outcomes.size).toBeGreaterThan(35)
