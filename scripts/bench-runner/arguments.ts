@@ -43,6 +43,8 @@ export const readArguments = (words: readonly string[]): BenchArguments => {
   })
   const rounds = positive('rounds', values.rounds ?? '5')
   if (!Number.isInteger(rounds)) throw new Error(`Expected --rounds to be a whole number, got ${rounds}`)
+  if (values.quick && values.write)
+    throw new Error('Expected --write without --quick: the tables would lack the cases that --quick leaves out')
   const only = values.only === undefined ? FAMILIES : familiesIn(values.only)
   return {
     help: values.help ?? false,

@@ -9,7 +9,7 @@ import { startSubject } from './subject.js'
 const MOST_SECONDS = 0.2
 const CALLS = ['encode', 'decode', 'both'] as const
 const OURS = 'nonstick'
-const JSON_NAME = 'JSON (connect-redis, connect-memcached, connect-pg-simple)'
+const JSON_NAME = 'JSON, as the peers use it'
 
 export const codec: RunFamily = async ({ seconds, rounds, quick }, tell) => {
   const subject = await startSubject('codec-subject')

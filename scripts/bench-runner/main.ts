@@ -1,13 +1,17 @@
 /** Runs what `scripts/bench` promises; `HELP` is the promise. */
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { type BenchArguments, readArguments } from './arguments.js'
-import type { FamilyResult, RunFamily } from './bench.js'
+import type { Effort, FamilyResult, RunFamily } from './bench.js'
+import { capacityPage } from './capacity-page.js'
 import { codec } from './codec.js'
 import { flush } from './flush.js'
-import { type Family, type FigureName, GOALS, verdictOf, wordsOf } from './goals.js'
+import { type Family, type FigureName, type Figures, GOALS, type Verdict, verdictOf, wordsOf } from './goals.js'
+import { pagesOf } from './pages.js'
+import { type BenchRecord, type Circumstances, circumstances, readRecord, recordedFamily, recordOf } from './record.js'
 import { request } from './request.js'
 import { scale } from './scale.js'
 import { store } from './store.js'
-import { printTables } from './tables.js'
+import { tablesOf } from './tables.js'
 
 const HELP = `scripts/bench [--only family,…] [--seconds s] [--rounds n] [--quick] [--json] [--write]
 
@@ -30,21 +34,43 @@ Without --json that line is the last one. "missed" names the figures that do not
 
 const RUN: Readonly<Record<Family, RunFamily>> = { request, store, codec, flush, scale }
 
-const main = async ({ only, json, ...effort }: BenchArguments): Promise<void> => {
+const docs = new URL('../../docs/', import.meta.url)
+
+const print = (result: FamilyResult, on: Circumstances): void => {
+  const recorded = recordedFamily(result, on)
+  console.log([`\n## ${result.family}\n\n${tablesOf(recorded)}`, ...recorded.notes].join('\n'))
+}
+
+/** One line for each figure, with what it was in the record. */
+const printFigures = ({ figures, spreads, bounds, missed }: Verdict, before: BenchRecord | undefined): void => {
+  for (const [name, bound] of Object.entries(bounds)) {
+    const was = before?.figures[name]
+    console.log(
+      `${missed.includes(name) ? 'missed ' : 'reached'} ${name}: ${figures[name]} ± ${spreads[name]} (${wordsOf(bound)}` +
+        `${was === undefined ? '' : `; ${was} at ${before?.commit}`}) ${GOALS[name as FigureName].says}`,
+    )
+  }
+}
+
+const write = async (record: BenchRecord): Promise<void> => {
+  const folder = new URL('benchmarks/', docs)
+  mkdirSync(folder, { recursive: true })
+  for (const [name, text] of Object.entries(await pagesOf(record))) writeFileSync(new URL(name, folder), text)
+  writeFileSync(new URL('capacity.md', docs), capacityPage())
+}
+
+const main = async ({ only, json, write: isWritten, seconds, rounds, quick }: BenchArguments): Promise<void> => {
+  const effort: Effort = { seconds, rounds, quick }
   const results: FamilyResult[] = []
   for (const family of only) {
     const result = await RUN[family](effort, (step) => process.stderr.write(`${family}: ${step}\n`))
     results.push(result)
-    if (!json) printTables(result)
+    if (!json) print(result, circumstances(effort, [result], new Date()))
   }
-  const figures = Object.assign({}, ...results.map((result) => result.figures))
-  const verdict = verdictOf(only, figures)
-  if (!json)
-    for (const [name, bound] of Object.entries(verdict.bounds))
-      console.log(
-        `${verdict.missed.includes(name) ? 'missed ' : 'reached'} ${name}: ${verdict.figures[name]} ` +
-          `± ${verdict.spreads[name]} (${wordsOf(bound)}) ${GOALS[name as FigureName].says}`,
-      )
+  const verdict = verdictOf(only, Object.assign({}, ...results.map(({ figures }) => figures)) as Figures)
+  const before = readRecord(new URL('benchmarks/record.json', docs))
+  if (!json) printFigures(verdict, before)
+  if (isWritten) await write(recordOf(before, results, verdict, circumstances(effort, results, new Date())))
   console.log(JSON.stringify(verdict))
 }
 

@@ -14,6 +14,8 @@ export interface Operation {
 export interface Load {
   readonly seconds: number
   readonly atOnce: number
+  /** At most so many operations, where the time is long enough for them. */
+  readonly operations?: number
 }
 
 /** How many are made ready where one can be done only once. */
@@ -29,17 +31,16 @@ const warm = new WeakSet<Operation>()
 export const measured = async (operation: Operation, load: Load): Promise<Sample> => {
   if (!warm.has(operation)) {
     warm.add(operation)
-    await once(operation, { seconds: WARM_SECONDS, atOnce: load.atOnce }, WARM_OPERATIONS)
+    await once(operation, { seconds: WARM_SECONDS, atOnce: load.atOnce, operations: WARM_OPERATIONS })
   }
   return await once(operation, load)
 }
 
 const once = async (
   operation: Operation,
-  { seconds, atOnce }: Load,
-  enough = Number.POSITIVE_INFINITY,
+  { seconds, atOnce, operations = Number.POSITIVE_INFINITY }: Load,
 ): Promise<Sample> => {
-  const most = operation.prepare === undefined ? enough : PREPARED
+  const most = operation.prepare === undefined ? operations : PREPARED
   await operation.prepare?.(PREPARED)
   const tookUs: number[] = []
   let next = 0

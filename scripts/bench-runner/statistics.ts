@@ -43,6 +43,12 @@ export const pairedRatio = (ones: readonly number[], others: readonly number[]):
     }),
   )
 
+/** So many times the spread counts as noise. Of undisturbed rounds, the median of nine leaves that once in a million runs. */
+const NOISE = 3
+
+/** Whether a ratio is worse than its bound, which it should not exceed, by more than the noise of its own rounds. */
+export const isWorse = ({ median, spread }: Summary, bound: number): boolean => !(median - NOISE * spread <= bound)
+
 /** The value below which so large a part of the figures lies, from 0 to 1; `NaN` of none. */
 export const quantile = (figures: readonly number[], part: number): number => {
   const sorted = [...figures].sort((one, other) => one - other)

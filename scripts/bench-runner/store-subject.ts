@@ -1,5 +1,6 @@
 /** Runs in a process of its own: one store or one client, whose operations are measured. */
 import { randomBytes } from 'node:crypto'
+import { MemcacheClient } from 'memcache-client'
 import Memcached from 'memcached'
 import memjs from 'memjs'
 import { type Codec, createSessionStore, type FrontCache, type Session, type SessionStore } from 'nonstick'
@@ -194,6 +195,21 @@ const KINDS = {
         load: { run: (number) => called((done) => client.get(keyOf(number % SESSIONS), done)) },
         save: { run: (number) => save(number, bytes) },
         touch: { run: (number) => called((done) => client.touch(keyOf(number % SESSIONS), DAY_SECONDS, done)) },
+      },
+    }
+  },
+
+  'memcache-client': async (setting: StoreSetting): Promise<Opened> => {
+    const client = new MemcacheClient({ server: setting.memcached })
+    const save = (number: number, bytes: Buffer) =>
+      client.set(keyOf(number % SESSIONS), bytes, { lifetime: DAY_SECONDS })
+    for (const number of numbers) await save(number, bytesOf(number))
+    const bytes = bytesOf(0)
+    return {
+      operations: {
+        load: { run: (number) => client.get(keyOf(number % SESSIONS)) },
+        save: { run: (number) => save(number, bytes) },
+        touch: { run: (number) => client.touch(keyOf(number % SESSIONS), String(DAY_SECONDS)) },
       },
     }
   },

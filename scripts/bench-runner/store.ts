@@ -14,7 +14,7 @@ const PASSING = 'nonstick, codec passed by'
 const BARE = 'bare binary socket'
 const INSERT = 'bare insert (pg)'
 const OF_FIGURES = [OURS, PASSING, CLIENT, BARE, INSERT] as const
-const KINDS = [...OF_FIGURES, 'memjs', 'memcached', 'redis'] as const
+const KINDS = [...OF_FIGURES, 'memjs', 'memcached', 'memcache-client', 'redis'] as const
 const GROUPS_OF_FIGURES = ['load, 16 at once', 'load, 64 at once', 'create, 16 at once']
 
 /** A process with one kind of store or client in it. */

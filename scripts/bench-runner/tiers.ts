@@ -75,8 +75,6 @@ const COUNTS = `
   from pg_stat_statements where dbid = (select oid from pg_database where datname = $1)`
 
 export const startTiers = async (): Promise<Tiers> => {
-  for (const ensure of [ensureMemcached, ensureRedis])
-    if (ensure() === undefined) throw new Error('scripts/bench needs memcached and redis-server')
   const started: { stop(): Promise<void> }[] = []
   const keep = <Server extends { stop(): Promise<void> }>(server: Server): Server => {
     started.push(server)
@@ -87,12 +85,10 @@ export const startTiers = async (): Promise<Tiers> => {
 
   const openDatabase = async () => {
     const server = keep(await startPostgres({ useEnvironment: false }))
-    if (!server.hasStatStatements)
-      throw new Error('scripts/bench needs a PostgreSQL with pg_stat_statements (Debian: apt-get install postgresql)')
     // One connection: no two databases can be made at once.
     const client = new pg.Pool({ connectionString: server.adminUrl, max: 1 })
     client.on('error', () => {})
-    await client.query('create extension pg_stat_statements')
+    if (server.hasStatStatements) await client.query('create extension pg_stat_statements')
     started.unshift({ stop: () => client.end() })
     return { server, client }
   }
@@ -104,11 +100,13 @@ export const startTiers = async (): Promise<Tiers> => {
       return versions
     },
     memcached: async (memoryMb = 256) => {
+      if (ensureMemcached() === undefined) throw new Error('There is no memcached, which is measured with')
       const server = keep(await startMemcached({ memoryMb }))
       versions['memcached'] = (await statsOf(server.port)).get('version') ?? ''
       return { server, counts: () => memcachedCounts(server.port) }
     },
     redis: async () => {
+      if (ensureRedis() === undefined) throw new Error('There is no redis-server, which is measured with')
       const server = keep(await startRedis())
       versions['Redis'] = /^redis_version:(\S+)/m.exec(await server.ask('info', 'server'))?.[1] ?? ''
       return { server, counts: () => redisCounts(server) }
@@ -124,6 +122,8 @@ export const startTiers = async (): Promise<Tiers> => {
       return {
         server: url.href,
         counts: async () => {
+          if (!server.hasStatStatements)
+            throw new Error('This PostgreSQL has no pg_stat_statements (Debian: apt-get install postgresql)')
           const { rows } = await client.query<{ statements: number; rows: number }>(COUNTS, [name])
           return rows[0] ?? {}
         },

@@ -10,6 +10,8 @@ export const QUIET: readonly string[] = [
   'test/backends/redis/failover.test.ts',
   'test/backends/redis/server.test.ts',
   'test/caches/memcached/faults.test.ts',
+  'test/bench/counts.test.ts',
+  'test/bench/ratios.test.ts',
   'test/chaos/*.test.ts',
   'test/cli/*.test.ts',
   'test/concurrency/*.test.ts',
