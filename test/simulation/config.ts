@@ -1,5 +1,5 @@
 import type { FaultKind } from './faults.js'
-import { FAULT_KINDS, isOfUsers, isUse } from './faults.js'
+import { FAULT_KINDS, isOfOldStores, isOfUsers, isUse } from './faults.js'
 import type { Lots } from './random.js'
 
 export type ServerList = readonly [number, ...number[]]
@@ -73,8 +73,18 @@ export interface Config {
   readonly noise: number
   /** Whose the sessions may be. Without it, the backend knows of no users. */
   readonly users?: UsersConfig | undefined
+  /** Without it there is no old store. */
+  readonly oldStore?: OldStoreConfig | undefined
   /** Whether what the processes write is sealed: by each of them under one of two keys, which all of them have. */
   readonly sealed?: boolean
+}
+
+/** The store that the application had before. */
+export interface OldStoreConfig {
+  /** How likely a new session is one of the old store. */
+  readonly share: number
+  /** Whether a session that was taken over is removed there. */
+  readonly removes: boolean
 }
 
 export interface UsersConfig {
@@ -106,6 +116,10 @@ export const usersOf = (lots: Lots): UsersConfig | undefined => {
 /** Those that are drawn apart from all else, as they came later than others. */
 const OF_THEIR_OWN: ReadonlySet<FaultKind> = new Set(['call aborted', 'id asked for before'])
 
+/** Drawn apart from all else, as the users are. */
+export const oldStoreOf = (lots: Lots): OldStoreConfig | undefined =>
+  lots.happens(0.4) ? { share: lots.pick([0.4, 0.7, 1]), removes: lots.happens(0.4) } : undefined
+
 /** The faults a message can meet, and those that strike the world from time to time. */
 export const configOf = (lots: Lots): Config => {
   // Two kinds of world: with the default deadlines, in which clocks may be seconds apart; and a quick one.
@@ -114,7 +128,7 @@ export const configOf = (lots: Lots): Config => {
   const share = lots.pick([0.15, 0.35, 0.6, 1])
   // Or few kinds of faults, but these over and over, in one session that all are at work on: what is deep needs that.
   const isNarrow = lots.happens(0.25)
-  const drawn = FAULT_KINDS.filter((kind) => !OF_THEIR_OWN.has(kind) && !isOfUsers(kind))
+  const drawn = FAULT_KINDS.filter((kind) => !OF_THEIR_OWN.has(kind) && !isOfUsers(kind) && !isOfOldStores(kind))
   for (const kind of drawn) if (lots.happens(isUse(kind) ? 0.5 : isNarrow ? 0.08 : share)) faults.add(kind)
   if (isNarrow && lots.happens(0.7)) faults.add('troubles together')
   const short = lots.happens(0.3)

@@ -1,5 +1,6 @@
 import type { Backend, GuardedUpdate, UpdateOutcome } from '../../src/contract/backend.js'
 import type { FrontCache } from '../../src/contract/front-cache.js'
+import type { LegacyStore } from '../../src/contract/legacy.js'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import type { Runtime } from '../../src/contract/time.js'
 import { decodeEnvelope, encodeEnvelope, type LiveEnvelope, type NothingEnvelope } from '../../src/session/envelope.js'
@@ -26,6 +27,8 @@ export interface Control {
   /** The store as its callers see it. */
   readonly store?: (store: SessionStore<Data>, world: World) => SessionStore<Data>
   readonly runtime?: (runtime: Runtime) => Runtime
+  /** The old store, where there is one, as the store is given it. */
+  readonly oldStore?: (legacy: LegacyStore, world: World) => LegacyStore
   /** Where what is weaker shows seldom: a world in which it shows more often. */
   readonly config?: (config: Config) => Config
 }

@@ -17,6 +17,7 @@ import {
   where,
 } from './control.js'
 import { CONTROLS_OF_CALLS } from './controls-of-calls.js'
+import { CONTROLS_OF_OLD_STORES } from './controls-of-old-stores.js'
 import { CONTROLS_OF_USERS } from './controls-of-users.js'
 
 /** Later than any outage. */
@@ -331,4 +332,5 @@ export const CONTROLS: readonly Control[] = [
   },
   ...CONTROLS_OF_CALLS,
   ...CONTROLS_OF_USERS,
+  ...CONTROLS_OF_OLD_STORES,
 ]

@@ -11,6 +11,14 @@ const USES = [
 /** What happens where sessions have users, so that it is counted. */
 const OF_USERS = ['logged out everywhere', 'login during a logout', 'oldest session ended', 'login refused'] as const
 
+/** What happens where there is an old store as well, so that it is counted. */
+export const OF_OLD_STORES = [
+  'given by the old store',
+  'old store unanswered',
+  'logged out in the old store',
+  'stored there again',
+] as const
+
 /** Everything that goes wrong in the simulated world, and everything that its applications do beside what is usual. */
 export const FAULT_KINDS = [
   ...USES,
@@ -48,11 +56,14 @@ export const FAULT_KINDS = [
   ...OF_USERS,
   'call aborted',
   'id asked for before',
+  ...OF_OLD_STORES,
 ] as const
 
 export const isUse = (kind: FaultKind): boolean => (USES as readonly FaultKind[]).includes(kind)
 
 export const isOfUsers = (kind: FaultKind): boolean => (OF_USERS as readonly FaultKind[]).includes(kind)
+
+export const isOfOldStores = (kind: FaultKind): boolean => (OF_OLD_STORES as readonly FaultKind[]).includes(kind)
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 

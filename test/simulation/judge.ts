@@ -436,7 +436,9 @@ const mayBeHidden = (
   invoked < bornAt + world.config.unknownIdTtlMs &&
   operations.some(
     (create) =>
-      create.kind === 'create' && create.outcome.is === 'ok' && (create.cacheFailures > 0 || create.server !== server),
+      create.kind === 'create' &&
+      create.outcome.is === 'ok' &&
+      (create.cacheFailures > 0 || (create.server !== undefined && create.server !== server)),
   )
 
 /**

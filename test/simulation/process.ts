@@ -11,6 +11,7 @@ import { CacheLink } from './cache-link.js'
 import type { Owner } from './clockwork.js'
 import type { UsersConfig } from './config.js'
 import { type Data, mergedByHand, mergedInPlace } from './data.js'
+import { OldStoreLink } from './old-store.js'
 import { keysOf, NONCE_BYTES } from './sealing.js'
 import { EPOCH, type World } from './world.js'
 
@@ -18,6 +19,12 @@ const limitOf = (
   users: UsersConfig | undefined,
 ): Pick<StoreOptions<Data>, 'maxSessionsPerUser' | 'onTooManySessions'> =>
   users?.limit === undefined ? {} : { maxSessionsPerUser: users.limit.most, onTooManySessions: users.limit.onTooMany }
+
+const legacyOf = (world: World, process: SimulatedProcess): Pick<StoreOptions<Data>, 'legacy'> => {
+  if (world.oldStore === undefined) return {}
+  const link = new OldStoreLink(world, process, world.oldStore)
+  return { legacy: world.control.oldStore?.(link, world) ?? link }
+}
 
 /** One process of the cluster: a store, a clock that may be wrong, and its ways to the tiers. */
 export class SimulatedProcess implements Owner {
@@ -98,6 +105,7 @@ export class SimulatedProcess implements Owner {
       maxUnflushed: config.maxUnflushed,
       ...limitOf(config.users),
       ...(config.sealed === true ? { sealing: { keys: keysOf(world.processes.length) } } : {}),
+      ...legacyOf(world, this),
       // The world purges by strikes of its own.
       purgeEveryMs: 0,
       ...control.options?.(config),

@@ -1,8 +1,8 @@
 import type { Session } from '../../src/contract/session-store.js'
-import { type Config, configOf, isSealed, shownConfig, type UsersConfig, usersOf } from './config.js'
+import { type Config, configOf, isSealed, oldStoreOf, shownConfig, type UsersConfig, usersOf } from './config.js'
 import { type Control, NO_CONTROL } from './control.js'
 import { type Data, ownKey, sightOf } from './data.js'
-import type { FaultCounts, FaultKind } from './faults.js'
+import { type FaultCounts, type FaultKind, OF_OLD_STORES } from './faults.js'
 import type { Operation, SessionHistory, Violation } from './history.js'
 import { judge } from './judge.js'
 import { SimulatedProcess } from './process.js'
@@ -53,9 +53,16 @@ export const runSchedule = async (
   { control = NO_CONTROL, sealed, told = false, mask }: ScheduleOptions = {},
 ): Promise<ScheduleResult> => {
   const lots = lotsOf(seed)
+  const base = configOf(lots.branch('config'))
+  const users = usersOf(lots.branch('users'))
+  // An old store keeps no users here, and its sessions do not end by themselves.
+  const mayBeOld = control === NO_CONTROL && users === undefined && base.idleTtlMs >= LONG_IDLE_MS
+  const oldStore = mayBeOld ? oldStoreOf(lots.branch('old store')) : undefined
   const drawn: Config = {
-    ...configOf(lots.branch('config')),
-    users: usersOf(lots.branch('users')),
+    ...base,
+    users,
+    oldStore,
+    faults: oldStore === undefined ? base.faults : new Set([...base.faults, ...OF_OLD_STORES]),
     // A control reads and writes entries as they are without a seal.
     sealed: control === NO_CONTROL && (sealed ?? isSealed(lots.branch('sealed'))),
   }
@@ -79,6 +86,7 @@ export const runSchedule = async (
   if (failed !== undefined) throw failed
   judge(world)
   world.users.judge()
+  world.oldStore?.judge()
   return {
     seed,
     violations: world.violations,

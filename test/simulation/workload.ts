@@ -153,6 +153,8 @@ export class Client {
   readonly #aborts: Lots
   /** The lots that say which ids are asked for before their sessions are made. */
   readonly #guesses: Lots
+  /** The lots that say which sessions are those of the old store. */
+  readonly #oldOnes: Lots
   readonly #weights: readonly (readonly [OperationKind, number])[]
   readonly #total: number
   /** The copies it holds, as requests do, some of them for long. */
@@ -168,6 +170,7 @@ export class Client {
     this.#lots = lots
     this.#aborts = lots.branch('aborts')
     this.#guesses = lots.branch('guesses')
+    this.#oldOnes = lots.branch('old ones')
     const { shortSessions, users } = world.config
     if (users !== undefined)
       this.#ofUsers = new UserClient(world, workload, process, { name, lots: lots.branch('users'), users })
@@ -222,6 +225,8 @@ export class Client {
       case 'destroy':
         return await this.destroy(session)
       case 'put':
+        // A put makes what is not there, and of an end in the old store nothing is known here.
+        if (this.#world.oldStore?.hasEnded(session) === true) return
         return await this.put(session)
       case 'close':
       case 'log out':
@@ -240,6 +245,11 @@ export class Client {
 
   async create(): Promise<void> {
     const session = this.#workload.newSession()
+    const { oldStore, config } = this.#world
+    if (oldStore !== undefined && this.#oldOnes.happens(config.oldStore?.share ?? 0)) {
+      void oldStore.keep(session, this.#workload.newToken(session))
+      return
+    }
     const guessing = this.#askBefore(session)
     if (guessing !== undefined) await this.#world.clock.sleep(this.#guesses.pick([0, 20]), this.#process)
     await this.#createSomehow(session)

@@ -23,6 +23,7 @@ import {
 } from './history.js'
 import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
 import { Network } from './network.js'
+import { OldStore } from './old-store.js'
 import type { SimulatedProcess } from './process.js'
 import type { Lots } from './random.js'
 import { KEYS } from './sealing.js'
@@ -62,6 +63,8 @@ export class World {
   readonly backendServer: BackendServer
   readonly watch = new Watch(this)
   readonly users = new Users(this)
+  /** What the application kept its sessions in before, where it had something. */
+  readonly oldStore: OldStore | undefined
   /** By which those who watch open what the processes have sealed. */
   readonly sealing: Sealing | undefined
   readonly processes: SimulatedProcess[] = []
@@ -101,6 +104,7 @@ export class World {
     this.sealing =
       config.sealed === true ? sealingOf({ keys: KEYS }, { randomBytes: (size) => this.lots.bytes(size) }) : undefined
     this.#isTold = isTold
+    this.oldStore = config.oldStore === undefined ? undefined : new OldStore(this)
     this.network = new Network(this.clock, config, lots.branch('network'), this.happened)
     const [list] = config.lists
     this.list = list
@@ -144,6 +148,8 @@ export class World {
     token?: string,
     writes: Writes = {},
   ): Operation {
+    // Who has no cache server, such as a process of an old release, keeps it on none.
+    const server = this.serverOf(process, session.key)
     const operation: Operation = {
       ...writes,
       order: this.#order,
@@ -159,7 +165,7 @@ export class World {
       pausedMs: 0,
       cacheFailures: 0,
       backendFailures: 0,
-      server: this.serverOf(process, session.key),
+      ...(server === '' ? {} : { server }),
     }
     this.#order += 1
     session.operations.push(operation)
