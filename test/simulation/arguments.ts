@@ -14,6 +14,8 @@ has to be caught.
   --operations <n>     with --seed: starts no more operations than this
   --sealed             seals every schedule, in place of one in seven
   --no-controls        leaves the weaker protocols out
+  --record             tries each weaker protocol first on the seed that caught it before, as the tests do, and
+                       writes the seeds that caught them into test/simulation/caught-by.json
   --help               this text
 
 The last line is JSON: {"schedules":…,"violations":…,"controls":…,"caught":…,"faults":{…}}, where each fault's number
@@ -28,6 +30,7 @@ export interface Arguments {
   readonly seed: number | undefined
   readonly control: string | undefined
   readonly controls: boolean
+  readonly record: boolean
   readonly shrink: boolean
   readonly sealed: boolean
   readonly without: readonly string[]
@@ -47,6 +50,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   let sealed = false
   let without: readonly string[] = []
   let controls = true
+  let record = false
   for (let at = 0; at < words.length; at += 1) {
     const [name = '', inline] = (words[at] ?? '').split('=', 2)
     const value = (): string => {
@@ -63,6 +67,9 @@ export const readArguments = (words: readonly string[]): Arguments => {
         break
       case '--no-controls':
         controls = false
+        break
+      case '--record':
+        record = true
         break
       case '--shrink':
         shrink = true
@@ -93,6 +100,7 @@ export const readArguments = (words: readonly string[]): Arguments => {
   return {
     help,
     controls,
+    record,
     control,
     shrink,
     sealed,

@@ -3,7 +3,7 @@ import { type Arguments, HELP, readArguments, UsageError } from './arguments.js'
 import type { Control } from './control.js'
 import { CONTROLS } from './controls.js'
 import { FAULT_KINDS, type FaultKind } from './faults.js'
-import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
+import { recordedSeeds, recordSeeds, runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { type Mask, runSchedule } from './schedule.js'
 import { shrink } from './shrink.js'
 
@@ -61,7 +61,7 @@ const faultCalled = (text: string): FaultKind => {
   throw new UsageError(`There is no fault "${text}"; there are: ${FAULT_KINDS.join(', ')}`)
 }
 
-const many = async ({ from, seeds, controls: withControls, sealed }: Arguments): Promise<void> => {
+const many = async ({ from, seeds, controls: withControls, sealed, record }: Arguments): Promise<void> => {
   const started = performance.now()
   let nextWord = 0.1
   const onProgress = (done: number): void => {
@@ -80,7 +80,8 @@ const many = async ({ from, seeds, controls: withControls, sealed }: Arguments):
   const rare = tooRare(result)
   if (rare.length > 0) console.log(`In less than one schedule in a hundred: ${rare.join(', ')}`)
 
-  const controls = withControls ? await runControls(from) : []
+  const controls = withControls ? await runControls(from, record ? recordedSeeds() : {}) : []
+  if (record) recordSeeds(controls)
   for (const { name, caught, schedules } of controls)
     console.log(
       caught === undefined

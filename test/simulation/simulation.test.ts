@@ -7,7 +7,7 @@ import { readArguments } from './arguments.js'
 import type { Config } from './config.js'
 import { CONTROLS } from './controls.js'
 import { FAULT_KINDS } from './faults.js'
-import { runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
+import { recordedSeeds, runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { runSchedule } from './schedule.js'
 import { shrink } from './shrink.js'
 import { runJob } from './worker.js'
@@ -53,7 +53,7 @@ describe('the store in a simulated world', () => {
     timeout: 30 * MINUTES,
   }, async () => {
     expect(CONTROLS.length).toBeGreaterThanOrEqual(10)
-    const controls = await runControls(FIRST)
+    const controls = await runControls(FIRST, recordedSeeds())
     expect(controls.filter(({ caught }) => caught === undefined).map(({ name }) => name)).toEqual([])
   })
 })
