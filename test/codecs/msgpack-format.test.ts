@@ -58,8 +58,8 @@ describe('Every release, the first one included,', () => {
       new Array(200).fill(0).map((_, at) => ({ [`k${at % 70}`]: at, z: [{ [`l${at % 3}`]: 1 }] })),
     ],
   ])('writes and reads alike: %s', (_, value) => {
-    expect(msgpackCodec.encode(value)).toEqual(written(value))
-    expect(msgpackCodec.decode(written(value))).toStrictEqual(value)
+    expect(Buffer.compare(msgpackCodec.encode(value), written(value))).toBe(0)
+    assert.deepStrictEqual(msgpackCodec.decode(written(value)), value)
   })
 
   test('reads damaged bytes alike, where it takes them for a session at all', () => {
@@ -95,7 +95,7 @@ describe('The pass that writes', () => {
     ['a property that hides', hidden],
     ['a property of an array that hides', () => Object.defineProperty([1], 'b', { value: 2 })],
     ['a hole that makes up for a property too many', () => Object.assign(new Array(1), { extra: 1 })],
-    ['a getter', () => Object.defineProperty({}, 'a', { get: () => expect.fail('it was run'), enumerable: true })],
+    ['a getter', () => Object.defineProperty({}, 'a', { get: () => 1, enumerable: true })],
     ['a setter', () => Object.defineProperty({}, 'a', { set: () => {}, enumerable: true })],
     ['a getter of an object without a prototype', () => Object.create(null, { a: { get: () => 1, enumerable: true } })],
     ['a getter of an error', () => Object.defineProperty(new Error(), 'a', { get: () => 1 })],
@@ -110,7 +110,7 @@ describe('The pass that writes', () => {
     ['a Set with a property', () => Object.assign(new Set(), { a: 1 })],
     ['what only claims to be a Map', () => Object.create(Map.prototype)],
     ['what only claims to be an Error', () => Object.create(Error.prototype)],
-  ])('writes no %s', (_, make) => {
+  ])('does not write %s', (_, make) => {
     expect(() => writeValue([make()])).toThrow()
     expect(writeValue([[]])).toEqual(written([[]]))
   })
