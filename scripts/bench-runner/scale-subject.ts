@@ -94,6 +94,8 @@ const anId = (): string => {
   return ids[random % ids.length] ?? ''
 }
 
+const WARM = 10_000
+
 const fill = async (places: ScalePlaces, sessions: number, isPutOff: boolean): Promise<void> => {
   const made = isPutOff ? storeOn(places, true) : usualStoreOn(places)
   await made.ready({ deadlineMs: 60_000 })
@@ -102,6 +104,8 @@ const fill = async (places: ScalePlaces, sessions: number, isPutOff: boolean): P
     ids.push((await made.create(dataOf(number))).id)
   })
   store = made
+  // Whoever has made many sessions has run much of the code already, and whoever made few has not.
+  await each(WARM, () => made.load(anId()))
 }
 
 const theStore = (): SessionStore<Data> => {
