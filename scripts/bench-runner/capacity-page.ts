@@ -61,11 +61,12 @@ the [benchmarks](benchmarks/README.md). The words are in the [glossary](glossary
   *c* / min(N, 1 + *r*) are written. A touch comes on top for each session in use, once in \`touchBackendMs\`. So do
   a row for each session that begins, and one for each that ends. A peer that writes through has a row for each change
   and for each request that only reads.
-* **What can be lost** is what stands in the cache alone when the cache loses it, and no process lives that knows of it: of
-  each session at most N − 1 changes, and none that is older than \`maxStaleMs\`. \`{ durable: true }\` of a save makes it
-  none. "In all" is what a loss of all cache servers at one moment can cost; of *k* servers, one has about a *k*-th of it.
-* **Memory of the cache:** each session takes its encoded data, and ${ENTRY_BYTES} bytes for the
-  envelope, the key and what Memcached keeps of an item, and an eighth for the room between the sizes of its slabs.
+* **What can be lost** is what stands in the cache alone when the cache loses it: of each session at most N − 1 changes, and
+  none that is older than \`maxStaleMs\` as long as the process lives that made it. A save with \`{ durable: true }\` leaves
+  nothing to lose. "In all" is what a loss of all cache servers at one moment can cost; one of *k* servers has about a
+  *k*-th of it.
+* **Memory of the cache:** each session takes its encoded data, ${ENTRY_BYTES} bytes for the envelope, the key and what Memcached keeps of
+  an item, and an eighth of all that for the room between the sizes of its slabs.
 
 The tables have a fifth of the requests write, ${USUAL.bytes} bytes of encoded data (1.5 KB as JSON), and the defaults of
 \`maxStaleMs\` (a minute) and \`touchBackendMs\` (2.4 hours).

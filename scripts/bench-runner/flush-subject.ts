@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import { createSessionStore, type Session } from 'nonstick'
 import { msgpackCodec } from 'nonstick/codecs'
-import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
 import pg from 'pg'
+import { PATIENT, patientMemcached } from './patient.js'
 import type { Sample } from './rounds.js'
 import { sessionOf, USUAL_SIZE } from './sessions.js'
 import { answerAll, cpuUs } from './subject.js'
@@ -25,11 +25,11 @@ const open = async ({ memcached: servers, database }: { readonly memcached: stri
   const pool = new pg.Pool({ connectionString: database, max: CONNECTIONS })
   pool.on('error', () => {})
   const sessions = createSessionStore({
-    cache: memcached({ servers }),
-    backend: postgres({ pool, migrate: true }),
+    cache: patientMemcached(servers),
+    backend: postgres({ pool, migrate: true, queryTimeoutMs: 60_000 }),
     // Every change is due.
     maxStaleCount: 1,
-    purgeEveryMs: 0,
+    ...PATIENT,
   })
   await sessions.ready({ deadlineMs: 60_000 })
   const held: Session[] = []

@@ -35,13 +35,13 @@ const numberOf = (figure: number | undefined): string => (figure === undefined ?
 
 const goalTable = ({ figures, spreads, before }: BenchRecord): string =>
   [
-    `| figure | goal | now | ± | before${before === undefined ? '' : ` (${before.commit})`} | |`,
+    '| figure | goal | now | ± | before | |',
     '|---|--:|--:|--:|--:|---|',
     ...(Object.keys(GOALS) as FigureName[]).map((name) => {
       const { says, bound } = GOALS[name]
       const now = figures[name]
       const verdict = now === undefined ? 'not measured' : reaches(now, bound) ? 'reached' : 'missed'
-      return `| ${says} | ${wordsOf(bound)} | ${numberOf(now)} | ${numberOf(spreads[name])} | ${numberOf(before?.figures[name])} | ${verdict} |`
+      return `| ${says} | ${wordsOf(bound)} | ${numberOf(now)} | ${numberOf(spreads[name])} | ${numberOf(before[name])} | ${verdict} |`
     }),
     '',
   ].join('\n')

@@ -33,18 +33,12 @@ export interface RecordedFamily {
   readonly notes: readonly string[]
 }
 
-/** What a run is compared with. */
-export interface Before {
-  readonly commit: string
-  readonly figures: Readonly<Record<string, number>>
-}
-
 /** A family that did not run stays as it was. */
 export interface BenchRecord {
   /** Of the last run that wrote a record. */
   readonly commit: string
-  /** The record that stood there before, or nothing at the first time. */
-  readonly before: Before | undefined
+  /** What the figures were that have been measured anew since. */
+  readonly before: Readonly<Record<string, number>>
   readonly families: Partial<Readonly<Record<Family, RecordedFamily>>>
   readonly figures: Readonly<Record<string, number>>
   readonly spreads: Readonly<Record<string, number>>
@@ -120,7 +114,10 @@ export const recordOf = (
   on: Circumstances,
 ): BenchRecord => ({
   commit: on.commit,
-  before: before && { commit: before.commit, figures: before.figures },
+  before: {
+    ...before?.before,
+    ...Object.fromEntries(Object.entries(before?.figures ?? {}).filter(([name]) => name in verdict.figures)),
+  },
   families: {
     ...before?.families,
     ...Object.fromEntries(results.map((result) => [result.family, recordedFamily(result, on)])),

@@ -8,12 +8,11 @@ import { RedisStore } from 'connect-redis'
 import session, { type SessionData as Kept, MemoryStore, Store } from 'express-session'
 import { createSessionStore } from 'nonstick'
 import { NonstickStore } from 'nonstick/express'
-import { memcached } from 'nonstick/memcached'
-import { postgres } from 'nonstick/postgres'
 import { redis } from 'nonstick/redis'
 import pg from 'pg'
 import { createClient } from 'redis'
 import { type BareSocket, bareSocket } from './bare-socket.js'
+import { PATIENT, patientMemcached, patientPostgres } from './patient.js'
 
 /** Where the servers are; each store takes what it needs. */
 export interface Places {
@@ -67,8 +66,9 @@ const sealingKey = createHash('sha256').update('the key of a benchmark').digest(
 /** The store of nonstick on PostgreSQL, for the adapters. */
 export const nonstickOnPostgres = async (places: Places, isSealed = false) => {
   const sessions = createSessionStore({
-    cache: memcached({ servers: places.memcached }),
-    backend: postgres({ connectionString: places.database, migrate: true }),
+    cache: patientMemcached(places.memcached),
+    backend: patientPostgres(places.database),
+    ...PATIENT,
     ...(isSealed ? { sealing: { keys: [sealingKey] } } : {}),
   })
   await sessions.ready({ deadlineMs: 60_000 })
@@ -94,8 +94,9 @@ export const STORES: Readonly<Record<string, (places: Places) => Store | Promise
   'nonstick on PostgreSQL': async (places) => new NonstickStore({ sessions: await nonstickOnPostgres(places) }),
   'nonstick on Redis': async (places) => {
     const store = new NonstickStore({
-      cache: memcached({ servers: places.memcached }),
-      backend: redis({ url: places.redis }),
+      cache: patientMemcached(places.memcached),
+      backend: redis({ url: places.redis, queryTimeoutMs: 60_000, connectTimeoutMs: 60_000 }),
+      ...PATIENT,
     })
     await store.sessions.ready({ deadlineMs: 60_000 })
     return store

@@ -4,6 +4,7 @@ import { NonstickStore } from 'nonstick/express'
 import { memcached } from 'nonstick/memcached'
 import { postgres } from 'nonstick/postgres'
 import { type Load, measured, type Operation } from './measuring.js'
+import { PATIENT, patientMemcached, patientPostgres } from './patient.js'
 import { sessionOf } from './sessions.js'
 import { answerAll } from './subject.js'
 
@@ -13,7 +14,10 @@ export interface ScalePlaces {
 }
 
 export type ScaleQuestion =
-  /** A store with so many sessions. With `isPutOff` the database has none of them yet, so that many are made soon. */
+  /**
+   * A store with so many sessions. With `isPutOff` the database has none of them yet, so that many are made soon; without,
+   * all options are as they are by default.
+   */
   | { readonly open: ScalePlaces; readonly sessions: number; readonly isPutOff: boolean }
   | { readonly measure: 'load' | 'save'; readonly load: Load }
   /** Memory of this kind of thing, in bytes for one. */
@@ -33,18 +37,25 @@ type Data = Record<string, unknown>
 const HOUR_MS = 3_600_000
 
 const tiersAt = (places: ScalePlaces) => ({
-  cache: memcached({ servers: places.memcached }),
-  backend: postgres({ connectionString: places.database, migrate: true }),
+  cache: patientMemcached(places.memcached),
+  backend: patientPostgres(places.database),
 })
 
 /** A change is flushed neither by count nor by time, so that the number of sessions is all in which two stores differ. */
 const storeOn = (places: ScalePlaces, isPutOff: boolean): SessionStore<Data> =>
   createSessionStore<Data>({
     ...tiersAt(places),
+    ...PATIENT,
     ...(isPutOff ? { persistOn: 'due' } : {}),
     maxStaleCount: 1_000_000,
     maxStaleMs: HOUR_MS,
-    purgeEveryMs: 0,
+  })
+
+/** As an application has it that leaves the options as they are: so long it waits for a server that is away. */
+const usualStoreOn = (places: ScalePlaces): SessionStore<Data> =>
+  createSessionStore<Data>({
+    cache: memcached({ servers: places.memcached }),
+    backend: postgres({ connectionString: places.database, migrate: true }),
   })
 
 const dataOf = (user: number): Data => ({ ...sessionOf(250, user) })
@@ -83,14 +94,18 @@ const anId = (): string => {
   return ids[random % ids.length] ?? ''
 }
 
+const WARM = 10_000
+
 const fill = async (places: ScalePlaces, sessions: number, isPutOff: boolean): Promise<void> => {
-  const made = storeOn(places, isPutOff)
+  const made = isPutOff ? storeOn(places, true) : usualStoreOn(places)
   await made.ready({ deadlineMs: 60_000 })
   ids = []
   await each(sessions, async (number) => {
     ids.push((await made.create(dataOf(number))).id)
   })
   store = made
+  // Whoever has made many sessions has run much of the code already, and whoever made few has not.
+  await each(WARM, () => made.load(anId()))
 }
 
 const theStore = (): SessionStore<Data> => {

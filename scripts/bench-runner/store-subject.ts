@@ -5,12 +5,11 @@ import Memcached from 'memcached'
 import memjs from 'memjs'
 import { type Codec, createSessionStore, type FrontCache, type Session, type SessionStore } from 'nonstick'
 import { msgpackCodec } from 'nonstick/codecs'
-import { memcached } from 'nonstick/memcached'
-import { postgres } from 'nonstick/postgres'
 import pg from 'pg'
 import { createClient } from 'redis'
 import { bareSocket } from './bare-socket.js'
 import { heapBytesOf, type Load, measured, type Operation } from './measuring.js'
+import { PATIENT, patientMemcached, patientPostgres } from './patient.js'
 import { sessionOf, USUAL_SIZE } from './sessions.js'
 import { answerAll } from './subject.js'
 
@@ -83,13 +82,13 @@ const passing: Codec = {
 }
 
 const openStore = async (setting: StoreSetting, codec: Codec, isWatched = false): Promise<Opened> => {
-  const own = memcached({ servers: setting.memcached })
+  const own = patientMemcached(setting.memcached)
   const { cache, answered } = isWatched ? watched(own) : { cache: own, answered: () => 0 }
   const store = createSessionStore<Data>({
     cache,
-    backend: postgres({ connectionString: setting.database ?? '', migrate: true }),
+    backend: patientPostgres(setting.database ?? ''),
     codec,
-    purgeEveryMs: 0,
+    ...PATIENT,
     // What is measured here is the count: nothing is flushed because of the time.
     maxStaleMs: 3_600_000,
   })
@@ -148,7 +147,7 @@ const KINDS = {
   'nonstick, codec passed by': (setting: StoreSetting) => openStore(setting, passing),
 
   'nonstick/memcached alone': async (setting: StoreSetting): Promise<Opened> => {
-    const cache = memcached({ servers: setting.memcached })
+    const cache = patientMemcached(setting.memcached)
     const expiresAt = () => Date.now() + DAY_SECONDS * 1_000
     for (const number of numbers) await cache.set(keyOf(number), bytesOf(number), expiresAt())
     const bytes = bytesOf(0)

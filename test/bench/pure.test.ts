@@ -1,7 +1,11 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { readArguments } from '../../scripts/bench-runner/arguments.js'
 import { capacityOf, type Fleet } from '../../scripts/bench-runner/capacity.js'
+import { capacityPage } from '../../scripts/bench-runner/capacity-page.js'
 import { FAMILIES, GOALS, reaches, verdictOf } from '../../scripts/bench-runner/goals.js'
+import { pagesOf } from '../../scripts/bench-runner/pages.js'
+import { readRecord } from '../../scripts/bench-runner/record.js'
 import { recoveryOf } from '../../scripts/bench-runner/recovery.js'
 import { inRounds } from '../../scripts/bench-runner/rounds.js'
 import { SIZES, sessionOf } from '../../scripts/bench-runner/sessions.js'
@@ -143,4 +147,19 @@ test('a restart is over when as much is done again as before, without a rejectio
   const lived = [...steady(0, 1_000), call(1_020, true), call(1_150, true), ...steady(1_300, 2_000)]
   expect(recoveryOf(lived, 1_000)).toMatchObject({ failed: 2, lastFailureMs: 150, recoveredMs: 300 })
   expect(recoveryOf(steady(0, 1_050), 1_000).recoveredMs).toBeUndefined()
+})
+
+test('the page of capacity is what is reckoned', () => {
+  expect(readFileSync(new URL('../../docs/capacity.md', import.meta.url), 'utf8')).toBe(capacityPage())
+})
+
+test('the pages of the benchmarks are made of their record', async () => {
+  const folder = new URL('../../docs/benchmarks/', import.meta.url)
+  const record = readRecord(new URL('record.json', folder))
+  if (record === undefined) throw new Error('docs/benchmarks/record.json is missing; `scripts/bench --write` makes it')
+  const pages = await pagesOf(record)
+  expect(Object.keys(pages).filter((name) => name.endsWith('.svg')).length).toBeGreaterThan(2)
+  for (const [name, text] of Object.entries(pages))
+    expect(readFileSync(new URL(name, folder), 'utf8') === text, `docs/benchmarks/${name}`).toBe(true)
+  expect([...readdirSync(folder)].sort()).toEqual(Object.keys(pages).sort())
 })
