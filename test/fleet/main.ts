@@ -13,7 +13,7 @@ then all of them. Prints what the backend has to do, which changes were lost, an
   --seed n       0 or more (${FLEET_DEFAULTS.seed}); the same seed gives the same figures on every machine
   --json         the figures as one line of JSON
 
-A million sessions take about a quarter of an hour of a processor and 3 GB of memory, ten thousand some seconds. docs/scaling.md has
+A million sessions take about twenty minutes of a processor and 3 GB of memory, ten thousand some seconds. docs/scaling.md has
 the figures and what they mean.`
 
 const whole = (name: string, text: string | undefined, fallback: number, least: number, most: number): number => {

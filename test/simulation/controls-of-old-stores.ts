@@ -61,5 +61,26 @@ export const CONTROLS_OF_OLD_STORES: readonly Control[] = [
         },
       }),
     config: OLD,
+  },  {
+    name: 'L04 what the backend and then the old store do not have counts as absent, though it may have been moved between',
+    oldStore: (legacy, world) => {
+      /** Removes it once it stands in the backend, as the store does, which is told that nothing is removed. */
+      const removeOnceMoved = async (id: string): Promise<void> => {
+        const key = [...world.sessions.values()].find((session) => session.id === id)?.key
+        for (let waited = 0; key !== undefined && waited < 1_000; waited += 1) {
+          if (world.backendServer.rows.has(key)) return world.oldStore?.remove(id)
+          await world.clock.sleep(1)
+        }
+      }
+      return over(legacy, {
+        remove: false,
+        get: async (id) => {
+          const found = await legacy.get(id)
+          if (found !== undefined) void removeOnceMoved(id)
+          return found
+        },
+      })
+    },
+    config: (drawn) => ({ ...OLD(drawn), faults: drawn.faults, noise: 0.12 }),
   },
 ]

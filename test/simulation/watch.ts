@@ -186,6 +186,8 @@ export const judgeRefused = (world: World, session: SessionHistory, operation: O
   const isByPolicy = outcome.code === 'E_SESSION_CONFLICT' && !isMerged
   if (isByPolicy || (outcome.code !== 'E_SESSION_CONFLICT' && outcome.code !== 'E_SESSION_UNAVAILABLE')) return
   if (STRIKES_AT_PROCESSES.some((strike) => world.happened[strike] > 0)) return
+  // An id that neither tier knows is none only where the old store has said so.
+  if (world.happened['old store unanswered'] > 0) return
   if (session.operations.some((each) => each.kind === 'regenerate' || each.cacheFailures + each.backendFailures > 0))
     return
   world.violated('I12', session.name, `${kind} ${order} failed with ${outcome.code}, as the cache takes no new value`)

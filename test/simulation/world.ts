@@ -92,6 +92,8 @@ export class World {
   repairedAt = Number.POSITIVE_INFINITY
   #backendOutages = 0
   readonly #byKey = new Map<string, SessionHistory>()
+  /** Entries that were lost before anybody but the call under way knew of their sessions, as of the heir of a regeneration. */
+  readonly #lostUnknown = new Map<string, { readonly envelope: LiveEnvelope; readonly why: LossReason }>()
   readonly #isTold: boolean
   readonly #deadLineages = new Map<string, Set<string>>()
   #order = 0
@@ -195,6 +197,8 @@ export class World {
   know(session: SessionHistory): void {
     this.sessions.set(session.name, session)
     this.#byKey.set(session.key, session)
+    const lost = this.#lostUnknown.get(session.key)
+    if (lost !== undefined) this.#onLoss(session.key, lost.envelope, lost.why)
   }
 
   nameOf(key: string): string {
@@ -533,7 +537,10 @@ export class World {
 
   #onLoss(key: string, envelope: LiveEnvelope, why: LossReason): void {
     const session = this.#byKey.get(key)
-    if (session === undefined) return
+    if (session === undefined) {
+      this.#lostUnknown.set(key, { envelope, why })
+      return
+    }
     const tokens = this.#onlyIn(session, envelope)
     this.note(
       undefined,

@@ -101,7 +101,7 @@ export const adopting = <Data>(
     }
   }
 
-  return { find, adopt }
+  return { removes: legacy.removes, find, adopt }
 }
 
 /** What a session of the old store has behind it. What it does not say is taken as late as it can have been. */

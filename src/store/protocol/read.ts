@@ -141,6 +141,8 @@ export type Adopted =
 
 /** How a session of the old store becomes one of this store. */
 export interface Adopting {
+  /** Whether a session that was taken over is removed in the old store. */
+  readonly removes: boolean
   /** The session of the old store; `undefined` where it has none. Rejects where the old store cannot be asked. */
   find(id: string): Promise<Found | undefined>
   /**
@@ -427,8 +429,12 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
     id: string | undefined,
   ): Promise<{ readonly copy: BackendCopy; readonly inOldStore: Found | undefined }> => {
     const copy = limitedCopy(context, await read(locator))
-    const isAsked = copy.state === 'absent' && id !== undefined
-    return { copy, inOldStore: isAsked ? await old?.find(id) : undefined }
+    if (copy.state !== 'absent' || id === undefined || old === undefined) return { copy, inOldStore: undefined }
+    const inOldStore = await old.find(id)
+    if (inOldStore !== undefined || !old.removes) return { copy, inOldStore }
+    // It was in neither at the moment when that was asked. Another process may have moved it from one to the other in
+    // between: it removes there only what it has brought here.
+    return { copy: limitedCopy(context, await read(locator)), inOldStore: undefined }
   }
 
   /** Takes a session of the old store over. What has ended there is none here either. */
