@@ -29,12 +29,14 @@ const line = () => {
     await new Promise(setImmediate)
   }
   /** Submits the entries, the first at a moment of its own. */
-  const submitOneFirst = async ([first, ...others]: readonly Entry[]): Promise<Promise<string>[]> => {
+  const submitOneFirst = async ([first, ...others]: readonly Entry[]): Promise<{
+    readonly outcomes: Promise<string>[]
+  }> => {
     const outcomes = first === undefined ? [] : [made.submit(first)]
     await null
     outcomes.push(...others.map((entry) => made.submit(entry)))
     await null
-    return outcomes
+    return { outcomes }
   }
   return { made, clock, sent, ends, endOldest, submitOneFirst, sizes: () => sent.map((batch) => batch.length) }
 }
@@ -102,7 +104,7 @@ describe('A batcher', () => {
   test('sends what comes while a batch is on its way as the next one, in the order of keys', async () => {
     const { submitOneFirst, sent, endOldest } = line()
     const [first, ...others] = entriesOf(6, 100)
-    const outcomes = await submitOneFirst([first as Entry, ...others.reverse()])
+    const { outcomes } = await submitOneFirst([first as Entry, ...others.reverse()])
     expect(sent.map((batch) => batch.map(({ key }) => key))).toEqual([['k000']])
     await endOldest()
     expect(sent[1]?.map(({ key }) => key)).toEqual(['k001', 'k002', 'k003', 'k004', 'k005'])
