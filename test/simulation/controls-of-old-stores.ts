@@ -61,7 +61,8 @@ export const CONTROLS_OF_OLD_STORES: readonly Control[] = [
         },
       }),
     config: OLD,
-  },  {
+  },
+  {
     name: 'L04 what the backend and then the old store do not have counts as absent, though it may have been moved between',
     oldStore: (legacy, world) => {
       /** Removes it once it stands in the backend, as the store does, which is told that nothing is removed. */
