@@ -70,7 +70,7 @@ export class NonstickStore extends Store {
   /** The same for the objects inside what `get` gave: express-openid-connect hands them back in an object of its own. */
   readonly #copiesOfParts = new WeakMap<object, Copy>()
   /** Ids that express-session has just made for requests, and under which nothing was stored yet. */
-  readonly #newIds = new LRUCache<string, true>({ max: MOST_NEW_IDS })
+  #newIds: LRUCache<string, true> | undefined
   /** New sessions whose cookie had ended when express-session made it, and by how many ms. */
   readonly #endedAtBirth = new WeakMap<object, number>()
   readonly #marks: Marks
@@ -202,7 +202,7 @@ export class NonstickStore extends Store {
     return (req) => {
       generate.call(this, req)
       if (this.#unknown !== undefined) return this.#serveAnonymous(req, this.#unknown)
-      if (typeof req.sessionID === 'string') this.#newIds.set(req.sessionID, true)
+      if (typeof req.sessionID === 'string') this.#rememberNew(req.sessionID)
       const { originalMaxAge } = storedCookie(req.session.cookie, clock.now())
       if (typeof originalMaxAge === 'number' && originalMaxAge <= 0)
         this.#endedAtBirth.set(req.session, -originalMaxAge)
@@ -233,6 +233,12 @@ export class NonstickStore extends Store {
    */
   async close(options?: CloseOptions): Promise<CloseReport | undefined> {
     return this.#owned ? await this.sessions.close(options) : undefined
+  }
+
+  #rememberNew(id: string): void {
+    // It takes its whole room at once, which a store that serves no request has no use for.
+    this.#newIds ??= new LRUCache({ max: MOST_NEW_IDS })
+    this.#newIds.set(id, true)
   }
 
   async #get(sid: string): Promise<SessionData | undefined> {
@@ -303,7 +309,7 @@ export class NonstickStore extends Store {
     if (endedMs !== undefined && copy.session === undefined && isSpent(mine.cookie)) throw cookieOfThePast(endedMs)
     const req = requestOf(live)
     const client = req && this.#clientOf(req)
-    if (!isSpent(mine.cookie)) this.#newIds.delete(copy.id)
+    if (!isSpent(mine.cookie)) this.#newIds?.delete(copy.id)
     await this.#objects.save(copy, mine, {
       client,
       end: async () => await this.#destroy(copy.id),
@@ -316,7 +322,7 @@ export class NonstickStore extends Store {
   async #destroy(sid: string): Promise<void> {
     if (isMark(sid)) return await this.#marks.takeAway(sid)
     // It stays new: with `unset: 'destroy'` express-session destroys it once more when the response ends.
-    const isNew = this.#newIds.has(sid)
+    const isNew = this.#newIds?.has(sid) === true
     await this.sessions.destroy(sid, { isNew })
   }
 

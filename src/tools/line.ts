@@ -1,3 +1,5 @@
+import { onAbort } from './signals.js'
+
 /** Who stands in a line, and for how long. */
 export interface Place {
   /** Whether he goes before all who do not. */
@@ -6,7 +8,12 @@ export interface Place {
   readonly caller: string
   /** How long he waits for his turn at most, in ms. */
   readonly patienceMs: number
+  /** With it he leaves the line before his turn. */
+  readonly signal?: AbortSignal | undefined
 }
+
+/** Why somebody's turn does not come: the line is full, it has taken too long, or he has left. */
+export type Refusal = 'full' | 'late' | 'given up'
 
 /**
  * Lets at most `limit` pieces of work run at once. The others stand in a line, which is bounded, and in which no caller
@@ -16,8 +23,8 @@ export interface Line {
   /**
    * Does the work when its turn has come.
    *
-   * Rejects with the error of `refused` where its turn does not come within `patienceMs`, or where the line is full; then
-   * the work is never begun. When the line is full, room is made for whoever goes first at the cost of one who does not,
+   * Rejects with the error of `refused` where its turn does not come within `patienceMs`, where its signal is aborted
+   * before, or where the line is full; then the work is never begun. When the line is full, room is made for whoever goes first at the cost of one who does not,
    * and for a caller with few places at the cost of the one with the most, who loses the last of his places.
    */
   run<T>(place: Place, work: () => Promise<T>): Promise<T>
@@ -29,14 +36,14 @@ export interface LineOptions {
   /** How many may wait. */
   readonly maxWaiting: number
   readonly after: (delayMs: number, callback: () => void) => () => void
-  /** The error for who is refused, as the line is full or as his turn did not come. */
-  readonly refused: (why: 'full' | 'late') => Error
+  /** The error for whose turn does not come. */
+  readonly refused: (why: Refusal) => Error
 }
 
 interface Waiting {
   readonly caller: string
   readonly enter: () => void
-  readonly refuse: (why: 'full' | 'late') => void
+  readonly refuse: (why: Refusal) => void
 }
 
 /**
@@ -124,16 +131,22 @@ export const line = ({ limit, maxWaiting, after, refused }: LineOptions): Line =
       const waiting: Waiting = {
         caller: place.caller,
         enter: () => {
-          giveUp()
+          stopWaiting()
           resolve()
         },
         refuse: (why) => {
-          giveUp()
+          stopWaiting()
           among.remove(waiting)
           reject(refused(why))
         },
       }
-      const giveUp = after(place.patienceMs, () => waiting.refuse('late'))
+      const cancels = [
+        after(place.patienceMs, () => waiting.refuse('late')),
+        place.signal && onAbort(place.signal, () => waiting.refuse('given up')),
+      ]
+      const stopWaiting = (): void => {
+        for (const cancel of cancels) cancel?.()
+      }
       among.add(waiting)
     })
   const leave = (): void => {

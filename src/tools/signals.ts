@@ -10,7 +10,7 @@ const waiting = new WeakMap<AbortSignal, { readonly all: Set<() => void>; readon
  *
  * @returns cancels it
  */
-const onAbort = (signal: AbortSignal, callback: () => void): (() => void) => {
+export const onAbort = (signal: AbortSignal, callback: () => void): (() => void) => {
   const those = waiting.get(signal) ?? listenTo(signal)
   those.all.add(callback)
   return () => {

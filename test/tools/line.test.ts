@@ -51,6 +51,34 @@ describe('a line', () => {
     expect(begun).toEqual(['a', 'b', 'c'])
   })
 
+  test('is left by who gives up, whose place is free at once and whose work never begins', async () => {
+    const { enter, begun, refused, settle, endAll } = oneAtATime({ maxWaiting: 2 })
+    const givesUp = new AbortController()
+    enter('under way')
+    enter('gives up', { signal: givesUp.signal })
+    enter('stays')
+    givesUp.abort()
+    await settle()
+    expect(refused).toEqual(['gives up given up'])
+    enter('comes later')
+    await endAll()
+    expect(begun).toEqual(['under way', 'stays', 'comes later'])
+    expect(refused).toHaveLength(1)
+  })
+
+  test('knows nothing any more of a signal that is aborted after the turn has come', async () => {
+    const { enter, begun, refused, endAll } = oneAtATime()
+    const { signal, abort } = (() => {
+      const controller = new AbortController()
+      return { signal: controller.signal, abort: () => controller.abort() }
+    })()
+    enter('under way')
+    enter('next', { signal })
+    await endAll()
+    abort()
+    expect([begun, refused]).toEqual([['under way', 'next'], []])
+  })
+
   test('lets in those that go first before all others, whoever came sooner', async () => {
     const { enter, begun, endAll } = oneAtATime()
     for (const name of ['under way', 'other', 'another']) enter(name)

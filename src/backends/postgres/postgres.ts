@@ -87,6 +87,15 @@ const mayBeRead = (error: unknown): boolean =>
 /** A page of a listing passes over at most so many rows that are not meant. */
 const ROWS_PASSED_OVER = 10_000
 
+/** Data of more bytes than this is read in pieces of as many: one takes a few milliseconds. */
+const PIECE_BYTES = 256 * 1024
+
+/** How often a copy is read in pieces. Where each was replaced meanwhile, it is read at once. */
+const READS_IN_PIECES = 2
+
+/** As many bytes as a value of PostgreSQL may have. */
+const WHOLE = 2 ** 31 - 1
+
 /** How often an insert is sent that met a row which was gone a moment later. */
 const ATTEMPTS = 3
 
@@ -136,8 +145,40 @@ class PostgresBackend implements Backend, Enumerable, ForeseesPurge, KnowsUsers 
     const call = await this.#begin('read', READING)
     const { namespace, idHash } = addressOf(locator.key)
     const bound = boundOf({ rows: 1, dataBytes: this.#options.maxDataBytes })
-    const { rows } = await this.#ask(call, this.#statements.read, [namespace, idHash], bound)
-    return copyOf(rows[0])
+    const row = async (atOnceBytes: number): Promise<Row | undefined> =>
+      (await this.#ask(call, this.#statements.read, [namespace, idHash, atOnceBytes], bound)).rows[0]
+    for (let attempt = 1; attempt <= READS_IN_PIECES; attempt++) {
+      const found = await row(PIECE_BYTES)
+      const bytes = Number(found?.['data_bytes'] ?? 0)
+      if (found === undefined || !(bytes > PIECE_BYTES)) return copyOf(found)
+      // What is too large is refused in the words of the bound.
+      if (bytes > this.#options.maxDataBytes) break
+      const data = await this.#dataInPieces(call, [namespace, idHash], found, bytes)
+      if (data !== undefined) return copyOf({ ...found, data })
+    }
+    return copyOf(await row(WHOLE))
+  }
+
+  /**
+   * The data of the copy that was found, each piece with a turn of its own: pg makes bytes of the digits that the server
+   * sends, which for some megabytes holds up everything else. `undefined` where somebody has replaced the copy meanwhile.
+   */
+  async #dataInPieces(
+    call: Call,
+    key: readonly unknown[],
+    { lineage, version }: Row,
+    bytes: number,
+  ): Promise<Buffer | undefined> {
+    const bound = boundOf({ rows: 1, dataBytes: PIECE_BYTES })
+    const pieces: Buffer[] = []
+    for (let from = 1; from <= bytes; from += PIECE_BYTES) {
+      const values = [...key, from, PIECE_BYTES, lineage, version]
+      const { rows } = await this.#ask(call, this.#statements.readPiece, values, bound)
+      const piece = rows[0]?.['piece']
+      if (!Buffer.isBuffer(piece)) return undefined
+      pieces.push(piece)
+    }
+    return Buffer.concat(pieces)
   }
 
   async insert(

@@ -78,7 +78,10 @@ interface Relations {
 
 /** Every statement over one table. `Of` ones take the number of entries, one of `BATCH_SIZES`. */
 export interface Statements {
+  /** A session. Data of more bytes than the third parameter says is left out, and `data_bytes` tells how large it is. */
   readonly read: Statement
+  /** A piece of the data of one copy of a session, from a place on that is counted from 1; no row where that has gone. */
+  readonly readPiece: Statement
   readonly insert: Statement
   /** The same, also in the place of one copy that has ended. */
   readonly insertOver: Statement
@@ -155,6 +158,7 @@ export const statementsFor = (schema: string, table: string): Statements => {
   }
   return {
     read: named('read', read(relations), hidden),
+    readPiece: named('read_piece', readPiece(relations)),
     insert: named('insert', insert(relation)),
     insertOver: named('insert_over', insertOver(relation)),
     lookLate: named('look_late', lookLate(relation), hidden),
@@ -221,9 +225,15 @@ const HEADER = `t.lineage, t.version, t.write_ids, t.codec, t.app, t.user_id, t.
 const read = ({ sessions, records }: Relations): string => `
 select ${hiddenOf(sessions, records)}, t.namespace is not null as found, t.destroyed_at is not null as destroyed,
   (select epoch from ${records} where namespace = $1 and user_hash = t.user_hash) as current_epoch,
-  t.data, ${HEADER}
+  case when octet_length(t.data) <= $3::integer then t.data end as data, octet_length(t.data) as data_bytes, ${HEADER}
 from (select true) as always
 left join ${sessions} as t on t.namespace = $1 and t.id_hash = $2`
+
+const readPiece = ({ sessions }: Relations): string => `
+select substring(t.data from $3::integer for $4::integer) as piece
+from ${sessions} as t
+where t.namespace = $1 and t.id_hash = $2
+  and t.destroyed_at is null and t.lineage = $5::bytea and t.version = $6::bigint`
 
 /** What an insert is given behind the session. */
 const [NOT_AFTER, OVER_LINEAGE, OVER_VERSION, OVER_ENDED_BY] = [1, 2, 3, 4].map(

@@ -58,6 +58,7 @@ class BegunCall implements Call {
     this.asker = asker && {
       isFirst: asker.verified === true,
       caller: asker.caller ?? NOBODY_NAMED,
+      signal: bounds.signal,
       leftMs: () => this.leftMs(),
     }
   }

@@ -91,7 +91,7 @@ export interface BackendTier {
 }
 
 /** On whose behalf something is read. */
-export interface Asker extends Pick<Place, 'isFirst' | 'caller'> {
+export interface Asker extends Pick<Place, 'isFirst' | 'caller' | 'signal'> {
   /** How long he can still wait, in ms. */
   leftMs(): number
 }
@@ -140,6 +140,7 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
     maxWaiting: options.maxWaitingReads,
     after: (delayMs, callback) => runtime.after(delayMs, callback),
     refused: (why) => {
+      if (why === 'given up') return overloaded(backend.name, 'read', 'its caller has left the line')
       telemetry.count('readsRefused')
       const because =
         why === 'full'
@@ -156,6 +157,7 @@ export const backendTier = (backend: Backend, options: BackendTierOptions): Back
       : {
           isFirst: asker.isFirst,
           caller: asker.caller,
+          signal: asker.signal,
           patienceMs: Math.min(backendTimeoutMs, PATIENCE * asker.leftMs()),
         }
   const read: BackendTier['read'] = async (locator) => {
