@@ -36,15 +36,13 @@ declare module 'fastify' {
   }
 }
 
-const SECRET = 'a secret that nobody has to keep, as nobody else can reach this server'
-
 const sizeIn = (text: string | undefined): Size => Number(text) as Size
 
 const withExpress = async (store: string, places: Places): Promise<RequestListener> => {
   const open = STORES[store]
   if (open === undefined) throw new Error(`there is no store ${store}`)
   const app = express()
-  app.use(session({ store: await open(places), secret: SECRET, resave: false, saveUninitialized: false }))
+  app.use(session({ store: await open(places), secret: places.secret, resave: false, saveUninitialized: false }))
   app.post('/start/:bytes/:user', (request, response) => {
     request.session.bench = sessionOf(sizeIn(request.params.bytes), Number(request.params.user))
     response.json({})
@@ -66,7 +64,7 @@ const withFastify = async (places: Places): Promise<RequestListener> => {
   const store = new FastifyStore({ sessions: await nonstickOnPostgres(places) })
   await app.register(fastifySession, {
     store: store as never,
-    secret: SECRET,
+    secret: places.secret,
     saveUninitialized: false,
     cookie: { secure: false },
   })
@@ -90,7 +88,7 @@ const withHono = async (places: Places): Promise<RequestListener> => {
   const sessions = await nonstickOnPostgres(places)
   const storage = new NonstickStorage<HonoData>({ sessions: sessions as never })
   const app = new Hono<SessionEnv<HonoData>>()
-  app.use('*', storage.middleware as never, useSession<HonoData>({ secret: SECRET }))
+  app.use('*', storage.middleware as never, useSession<HonoData>({ secret: places.secret }))
   app.post('/start/:bytes/:user', async (c) => {
     const bench = sessionOf(sizeIn(c.req.param('bytes')), Number(c.req.param('user')))
     await c.var.session.update({ bench })

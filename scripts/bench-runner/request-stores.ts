@@ -22,6 +22,8 @@ export interface Places {
   readonly redis: string
   /** A URL. */
   readonly database: string
+  /** What cookies are signed with: the same in all processes that share sessions. */
+  readonly secret: string
 }
 
 const DAY_SECONDS = 86_400

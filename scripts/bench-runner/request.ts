@@ -1,4 +1,5 @@
 /** What a request with a session costs the server process, with each store. */
+import { randomBytes } from 'node:crypto'
 import type { RunFamily } from './bench.js'
 import type { ServerQuestion } from './request-server.js'
 import { type Case, found, inRounds, type Measure, ratioIn, type Sample, summarized } from './rounds.js'
@@ -63,6 +64,7 @@ export const request: RunFamily = async ({ seconds, rounds, quick }, tell) => {
         memcached: cache?.server.address ?? '',
         redis: redis?.server.url ?? '',
         database: database?.server ?? '',
+        secret: randomBytes(32).toString('hex'),
       }
       const servers: Subject[] = []
       const ports: number[] = []

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, expect, test } from 'vitest'
 import type { CodecQuestion } from '../../scripts/bench-runner/codec-subject.js'
 import type { ServerQuestion } from '../../scripts/bench-runner/request-server.js'
@@ -100,7 +101,12 @@ skipUnless('costs beside those of others, on real servers', servers, () => {
     const { memcached, database } = await started()
     const open = async (store: string) => {
       const server = await start('request-server')
-      const places = { memcached: (await memcached()).server.address, redis: '', database: (await database()).server }
+      const places = {
+        memcached: (await memcached()).server.address,
+        redis: '',
+        database: (await database()).server,
+        secret: randomBytes(32).toString('hex'),
+      }
       const port = await server.ask<number>({ open: { store, places } } satisfies ServerQuestion)
       const visiting = await startVisitors([port], [1_500])
       visitors.push(visiting)

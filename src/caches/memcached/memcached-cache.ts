@@ -98,7 +98,9 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
       if (omittedBytes > 0) throw this.#larger(link, omittedBytes)
       // Copied: what was received is one buffer, shared by the answers in it. Into Node's pool, since a buffer of its own
       // for each value would be work for the garbage collector.
-      return { value: Buffer.from(value), token: this.#token(link, 'get', answer) }
+      const copy = Buffer.from(value)
+      const token = this.#token(link, 'get', answer)
+      return { value: new Uint8Array(copy.buffer, copy.byteOffset, copy.length), token }
     } finally {
       this.#end()
     }
