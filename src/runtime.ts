@@ -20,14 +20,19 @@ const inParts =
     return () => cancel()
   }
 
-/** How many random bytes are drawn at once: a draw costs the same, however few bytes are taken. */
+/** How many random bytes are drawn at once for names: a draw costs the same, however few bytes are taken. */
 const POOL_BYTES = 4_096
+/** As many bytes as a name of a lineage or of a write has. */
+const NAME_BYTES = 8
 let pool = new Uint8Array(0)
 let drawn = 0
 
-/** Bytes that nobody else is given. */
-const pooledBytes = (size: number): Uint8Array => {
-  if (size > POOL_BYTES / 16) return randomFillSync(new Uint8Array(size))
+/**
+ * Bytes that nobody else is given. Names are no secrets; whatever is longer, such as an id, a nonce or a key, is drawn by
+ * itself, so that nothing of it stands in memory before it is asked for.
+ */
+const unpredictableBytes = (size: number): Uint8Array => {
+  if (size > NAME_BYTES) return randomFillSync(new Uint8Array(size))
   if (drawn + size > pool.length) {
     pool = randomFillSync(new Uint8Array(POOL_BYTES))
     drawn = 0
@@ -49,7 +54,7 @@ export const systemRuntime: Runtime = {
     const timer = setInterval(() => {}, 2 ** 30)
     return () => clearInterval(timer)
   },
-  randomBytes: pooledBytes,
+  randomBytes: unpredictableBytes,
   random: () => Math.random(),
 }
 
