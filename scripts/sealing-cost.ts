@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { createSessionStore } from '../src/index.js'
 import { memoryBackend, memoryCache } from '../src/memory.js'
+import { median } from './bench-runner/statistics.js'
 
 const HELP = `scripts/sealing-cost [rounds]
 
@@ -20,9 +21,6 @@ interface Data {
 
 /** Data that the codec makes about as many bytes of. */
 const dataOf = (bytes: number): Data => ({ text: randomBytes(bytes).toString('base64').slice(0, bytes), count: 0 })
-
-const median = (figures: readonly number[]): number =>
-  [...figures].sort((one, other) => one - other)[Math.floor(figures.length / 2)] ?? Number.NaN
 
 /** A store with one session, and what one round of calls takes for each call, in microseconds. */
 const benchOf = async (bytes: number, isSealed: boolean) => {

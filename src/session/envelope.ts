@@ -4,6 +4,7 @@ import { type BackendToken, type Lineage, NO_LINEAGE, WRITE_ID_RING_SIZE, type W
 import type { CacheKey } from '../contract/locator.js'
 import type { EpochMs } from '../contract/time.js'
 import { SessionStoreError } from '../errors.js'
+import { asBuffer } from '../tools/as-buffer.js'
 import { KEY_CHECK_BYTES, keyCheck } from './key.js'
 import { openBytes, SEAL_BYTES, type SealedPlace, type Sealing, sealBytes, sealedForOthers } from './seal.js'
 
@@ -313,9 +314,6 @@ export const serverListOf = (given: Uint8Array): number => {
     ? 0
     : bytes.readUInt32BE(AT.serverList)
 }
-
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** Reads the part of an envelope that follows the common prefix. */
 export type EnvelopeReader = (bytes: Buffer, key: CacheKey, sealing: Sealing | undefined) => Envelope | DamagedEnvelope

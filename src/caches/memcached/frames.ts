@@ -1,3 +1,4 @@
+import { asBuffer } from '../../tools/as-buffer.js'
 import { type CacheRequest, type CacheResponse, IMPOSSIBLE_LENGTH } from './protocol.js'
 
 /** One answer of the server, with the number of the question that it belongs to. */
@@ -140,9 +141,6 @@ export class FrameReader {
     return chunk.subarray(leftBytes)
   }
 }
-
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const headAt = (bytes: Buffer, at: number): Head => {
   const bodyBytes = bytes.readUInt32BE(at + 8)
