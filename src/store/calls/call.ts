@@ -1,6 +1,7 @@
 import type { AskerOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { type Applied, aborted, tierUnavailable } from '../../errors.js'
+import { type Deadline, deadlineAfter } from '../../tools/deadline.js'
 import type { Asker } from '../tiers/backend-tier.js'
 
 /**
@@ -46,15 +47,13 @@ export const callOf = (runtime: Runtime, bounds: CallBounds): Call => new BegunC
 
 class BegunCall implements Call {
   readonly asker: Asker | undefined
-  readonly #runtime: Runtime
   readonly #bounds: CallBounds
-  readonly #endsAtMs: number
+  readonly #deadline: Deadline
 
   constructor(runtime: Runtime, bounds: CallBounds) {
     const { asker } = bounds
-    this.#runtime = runtime
     this.#bounds = bounds
-    this.#endsAtMs = runtime.monotonicMs() + bounds.deadlineMs
+    this.#deadline = deadlineAfter(runtime, bounds.deadlineMs)
     this.asker = asker && {
       isFirst: asker.verified === true,
       caller: asker.caller ?? NOBODY_NAMED,
@@ -64,8 +63,7 @@ class BegunCall implements Call {
   }
 
   leftMs(): number {
-    if (this.#bounds.signal?.aborted === true) return 0
-    return Math.max(0, this.#endsAtMs - this.#runtime.monotonicMs())
+    return this.#bounds.signal?.aborted === true ? 0 : this.#deadline.leftMs()
   }
 
   isLate(): boolean {

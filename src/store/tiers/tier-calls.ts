@@ -52,9 +52,8 @@ const AS_USUAL: Asked<unknown> = {}
 export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => {
   const { runtime, telemetry, breakerFailures, retryMs } = options
   const late = (timeoutMs: number): string => `no answer within ${timeoutMs} ms`
+  /** The breakers, each by its server. */
   const breakers = new Map<string, Breaker>()
-  /** The same, each by the name that `health` gives its server. */
-  const breakersByName = new Map<string, Breaker>()
   const atTimeout = alarms(runtime, options.timeoutMs)
 
   const breakerOf = (server: string): Breaker => {
@@ -63,11 +62,12 @@ export const tierCalls = (tier: string, options: TierCallOptions): TierCalls => 
     const onChange = (state: BreakerState): void => telemetry.emit('breaker', { tier, server, state })
     const made = breaker({ runtime, failures: breakerFailures, openMs: retryMs, onChange })
     breakers.set(server, made)
-    breakersByName.set(server === tier ? tier : `${tier} ${server}`, made)
     return made
   }
   const withBreaker = (health: TierHealth): TierHealth => {
-    const state = breakersByName.get(health.tier)?.state
+    // The health of a server has its name behind that of the tier.
+    const server = health.tier.startsWith(`${tier} `) ? health.tier.slice(tier.length + 1) : health.tier
+    const state = breakers.get(server)?.state
     const servers = health.servers?.map(withBreaker)
     return {
       ...health,
