@@ -24,8 +24,9 @@ export interface Line {
    * Does the work when its turn has come.
    *
    * Rejects with the error of `refused` where its turn does not come within `patienceMs`, where its signal is aborted
-   * before, or where the line is full; then the work is never begun. When the line is full, room is made for whoever goes first at the cost of one who does not,
-   * and for a caller with few places at the cost of the one with the most, who loses the last of his places.
+   * before, or where the line is full; then the work is never begun. When the line is full, room is made for whoever goes
+   * first at the cost of one who does not, and for a caller with few places at the cost of the one with the most, who
+   * loses the last of his places.
    */
   run<T>(place: Place, work: () => Promise<T>): Promise<T>
 }

@@ -43,9 +43,10 @@ export interface MigrationReport {
  *
  * Rejects with `E_CONFIG` for names and a number of partitions that cannot be used, before any statement; with
  * `E_BACKEND_SCHEMA` when a newer program has changed the table so that this one cannot work with it, when it was made by
- * other migrations than this program's, when it is there with another number of partitions, and when the server refuses a migration (rights, a foreign table of that name; `cause` tells). What the
- * client itself rejects with, a lost connection or a time-out, passes through. After a rejection throw the connection
- * away: nothing was changed, but it may be in the middle of something.
+ * other migrations than this program's, when it is there with another number of partitions, and when the server refuses a
+ * migration (rights, a foreign table of that name; `cause` tells). What the client itself rejects with, a lost connection
+ * or a time-out, passes through. After a rejection throw the connection away: nothing was changed, but it may be in the
+ * middle of something.
  */
 export const migrate = async (client: MigrationClient, options: MigrationOptions): Promise<MigrationReport> => {
   checkTableNames(options)
