@@ -313,8 +313,10 @@ class Writer {
     let count = 0
     for (const key in value) {
       if (this.#inherits && !Object.hasOwn(value, key)) continue
-      shape = shape.with(key)
       count += 1
+      // An object with too many values is given up before all its keys have been remembered as a shape.
+      if (count > this.#valuesLeft) throw REFUSED
+      shape = shape.with(key)
     }
     // For-in and these two counts cost a third of Reflect.ownKeys.
     if (Object.getOwnPropertyNames(value).length !== count) throw REFUSED
