@@ -2,10 +2,11 @@ import type { SessionStore } from '../../src/contract/session-store.js'
 import type { Runtime } from '../../src/contract/time.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { isSessionStoreError } from '../../src/errors.js'
+import { locate } from '../../src/session/key.js'
 import type { StoreOptions } from '../../src/store/options.js'
 import { Clockwork } from '../simulation/clockwork.js'
 import { type Lots, lotsOf } from '../simulation/random.js'
-import { Counters, FleetCache, FleetServers, fleetBackend, type Second } from './tiers.js'
+import { Counters, FleetCache, type FleetServer, FleetServers, fleetBackend, type Second } from './tiers.js'
 
 export interface FleetOptions {
   readonly seed: number
@@ -93,13 +94,15 @@ interface Data {
 }
 
 const EPOCH = Date.UTC(2026, 0, 1)
+const NAMESPACE = 'nonstick'
 /** So many moments of acknowledgement are remembered for each session: more than may be unflushed. */
 const REMEMBERED = 12
 
 /** One loss as the requests meet it. */
 interface LossInMaking {
   readonly atMs: number
-  entries: number
+  readonly servers: ReadonlySet<FleetServer>
+  readonly entries: number
   sessionsWithLoss: number
   changesLost: number
   mostChangesOfASession: number
@@ -122,11 +125,14 @@ export const runFleet = async (options: FleetOptions): Promise<FleetReport> => {
   const stores = Array.from({ length: options.processes }, (_, at) => {
     const runtime = runtimeOf(clock, lots.branch(`process ${at}`))
     const cache = new FleetCache(servers, clock, runtime, counters, lots.branch(`cache times ${at}`))
-    const store = createSessionStore<Data>({ cache, backend, runtime, purgeEveryMs: 0, ...options.store })
+    const store = createSessionStore<Data>({
+      ...{ cache, backend, runtime, namespace: NAMESPACE, purgeEveryMs: 0 },
+      ...options.store,
+    })
     for (const heard of ['fault', 'abandoned'] as const) store.on(heard, () => {})
     return store
   })
-  const visits = new Visits(options, clock, lots.branch('visits'), stores)
+  const visits = new Visits(options, clock, lots.branch('visits'), stores, servers)
   let isOver = false
   let failure: unknown
   const during = (work: Promise<void>): void => {
@@ -146,7 +152,7 @@ export const runFleet = async (options: FleetOptions): Promise<FleetReport> => {
   clock.after(PHASES.settling[0] * 1_000, () => visits.begin())
   const losing = (lost: typeof servers.all, atS: number): void => {
     clock.after(atS * 1_000, () => {
-      visits.lose(lost.reduce((sum, { entries }) => sum + entries.size, 0))
+      visits.lose(lost)
       for (const server of lost) server.lose()
       clock.after(options.awayMs, () => {
         for (const server of lost) server.start()
@@ -187,17 +193,25 @@ class Visits {
   readonly #clock: Clockwork
   readonly #lots: Lots
   readonly #stores: readonly SessionStore<Data>[]
+  readonly #servers: FleetServers
   readonly #ids: string[] = []
   /** How many changes of each session were acknowledged, and when the last ones were. */
   readonly #acknowledged: Uint32Array
   readonly #moments: Float64Array
   #beganAt = 0
 
-  constructor(options: FleetOptions, clock: Clockwork, lots: Lots, stores: readonly SessionStore<Data>[]) {
+  constructor(
+    options: FleetOptions,
+    clock: Clockwork,
+    lots: Lots,
+    stores: readonly SessionStore<Data>[],
+    servers: FleetServers,
+  ) {
     this.#options = options
     this.#clock = clock
     this.#lots = lots
     this.#stores = stores
+    this.#servers = servers
     this.#acknowledged = new Uint32Array(options.sessions)
     this.#moments = new Float64Array(options.sessions * REMEMBERED)
   }
@@ -259,7 +273,7 @@ class Visits {
         if (loss !== undefined) loss.loggedOut += 1
         return
       }
-      this.#compare(n, session.data.visits, loss)
+      this.#compare(n, session.data.visits)
       if (!changes) return
       session.data.visits += 1
       await store.save(session)
@@ -276,13 +290,18 @@ class Visits {
     this.#moments[n * REMEMBERED + (visits % REMEMBERED)] = this.#clock.now
   }
 
-  /** A change that was acknowledged before the loss, and is not there, was lost. */
-  #compare(n: number, seen: number, loss: LossInMaking | undefined): void {
+  /**
+   * A change that was acknowledged and is not there was lost: with the first loss of its server since then, however late
+   * somebody notices, who may come only after the next loss.
+   */
+  #compare(n: number, seen: number): void {
     const acknowledged = this.#acknowledged[n] ?? 0
-    if (loss === undefined || seen >= acknowledged) return
+    if (seen >= acknowledged) return
     const oldestAt = this.#moments[n * REMEMBERED + ((seen + 1) % REMEMBERED)] ?? 0
+    const server = this.#servers.homeOf(locate(NAMESPACE, this.#ids[n] ?? '').key)
+    const loss = this.losses.find(({ atMs, servers }) => oldestAt < atMs && servers.has(server))
     // What another request has changed while this one was under way is no loss.
-    if (oldestAt >= loss.atMs) return
+    if (loss === undefined) return
     const lost = acknowledged - seen
     this.#acknowledged[n] = seen
     loss.sessionsWithLoss += 1
@@ -291,9 +310,13 @@ class Visits {
     loss.oldestLostMs = Math.max(loss.oldestLostMs, loss.atMs - oldestAt)
   }
 
-  lose(entries: number): void {
-    const none = { sessionsWithLoss: 0, changesLost: 0, mostChangesOfASession: 0, oldestLostMs: 0 }
-    this.losses.push({ atMs: this.#clock.now, entries, ...none, loggedOut: 0, refused: 0 })
+  lose(servers: readonly FleetServer[]): void {
+    this.losses.push({
+      atMs: this.#clock.now,
+      servers: new Set(servers),
+      entries: servers.reduce((sum, { entries }) => sum + entries.size, 0),
+      ...{ sessionsWithLoss: 0, changesLost: 0, mostChangesOfASession: 0, oldestLostMs: 0, loggedOut: 0, refused: 0 },
+    })
   }
 }
 
@@ -312,7 +335,7 @@ const loadOf = (counters: Counters, visits: Visits, fromS: number, forS: number)
 }
 
 const lossOf = (
-  { atMs: _at, oldestLostMs, ...counted }: LossInMaking,
+  { atMs: _at, servers: _servers, oldestLostMs, ...counted }: LossInMaking,
   counters: Counters,
   visits: Visits,
   [fromS, forS]: readonly [number, number],
