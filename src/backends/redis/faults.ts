@@ -1,5 +1,6 @@
 import { type Applied, codeIn, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { isError } from '../../tools/is-error.js'
+import { causeWithoutCertificate } from '../../tools/tls-trouble.js'
 import { tlsWords } from './tls-words.js'
 
 /** What went wrong, as far as it decides what to do next. */
@@ -114,13 +115,12 @@ export const faultOf = (raised: unknown, context: FaultContext): Fault => {
   }
   const code = codeIn(raised) ?? ''
   const unencrypted = tlsWords(code)
-  // An error about a certificate carries all of it, which whoever logs the error would log too.
   if (unencrypted !== undefined)
     return unavailable(
       'unreachable',
       { ...context, applied: context.wasSent ? 'unknown' : 'no' },
       unencrypted,
-      isError(raised) && 'cert' in raised ? undefined : raised,
+      causeWithoutCertificate(raised),
     )
   if (raised instanceof NeverConnected)
     return unavailable('unreachable', { ...context, applied: 'no' }, text, raised.cause)

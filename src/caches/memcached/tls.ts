@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { type ConnectionOptions, createSecureContext } from 'node:tls'
 import { areOptions, codeIn, invalidOption, type SessionStoreError } from '../../errors.js'
 import { aText, checkOptions, type Kind, type Kinds, kindOf, oneOf, secret } from '../../tools/options.js'
+import { causeWithoutCertificate, type TlsTrouble, tlsTroubleOf } from '../../tools/tls-trouble.js'
 import type { ServerAddress, TcpTarget } from './servers.js'
 
 /** A certificate or a key in PEM: the contents of the file, and not its path. */
@@ -242,68 +243,37 @@ export class TlsFault extends Error {
 
 const THIS_CERTIFICATE = 'give `tls.cert` and `tls.key`, by an authority that it trusts'
 
-const UNTRUSTED =
-  'it was to have a certificate by an authority that is trusted here, and it has none: give the certificate of its authority as `tls.ca`'
-
-interface Meaning {
-  readonly code: RegExp
-  readonly words: (name: string) => string
-}
-
 const always = (words: string) => (): string => words
 
-/** What Node's codes mean here. The first that fits counts. */
-const MEANINGS: readonly Meaning[] = [
-  {
-    code: /^ERR_TLS_CERT_ALTNAME_(?:INVALID|FORMAT)$/,
-    words: (name) =>
-      `it was to have a certificate for ${name}, and the one that it has is for other names: list it by a name that stands in its certificate, or give that name as \`tls.servername\``,
-  },
-  {
-    code: /^CERT_HAS_EXPIRED$/,
-    words: always('it was to have a certificate that is valid today, and the one that it has is expired: renew it'),
-  },
-  {
-    code: /^CERT_NOT_YET_VALID$/,
-    words: always(
-      'it was to have a certificate that is valid today, and the validity of the one that it has is still to begin: look at the clocks of both machines',
-    ),
-  },
-  {
-    code: /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|CERT_UNTRUSTED)$/,
-    words: always(UNTRUSTED),
-  },
-  { code: /_CERTIFICATE_REQUIRED$/, words: always(`it wants a certificate of this program: ${THIS_CERTIFICATE}`) },
-  {
-    code: /ALERT_(?:BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_|NO_CERTIFICATE|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|DECRYPT)/,
-    words: always(`it does not take the certificate of this program: ${THIS_CERTIFICATE}`),
-  },
-  {
-    code: /ALERT_HANDSHAKE_FAILURE$/,
-    words: always(
-      `it broke the handshake off: it wants a certificate of this program (${THIS_CERTIFICATE}), or speaks none of the ciphers (\`tls.ciphers\`)`,
-    ),
-  },
-  {
-    code: /PROTOCOL_VERSION$|UNSUPPORTED_PROTOCOL$|INAPPROPRIATE_FALLBACK$/,
-    words: always('it speaks only versions of TLS that are not spoken here: look at `tls.minVersion`'),
-  },
-  {
-    code: /WRONG_VERSION_NUMBER$|UNKNOWN_PROTOCOL$|PACKET_LENGTH_TOO_LONG$|_HTTP_REQUEST$|INVALID_RECORD|UNEXPECTED_MESSAGE$/,
-    words: always(
-      'it was to speak TLS, and answered something else: leave out `tls` and `memcacheds://`, or give the port on which it speaks TLS',
-    ),
-  },
-]
+/** What is said of each trouble, of a server that was to have a certificate for `name`. */
+const WORDS: Readonly<Record<TlsTrouble, (name: string) => string>> = {
+  'other name': (name) =>
+    `it was to have a certificate for ${name}, and the one that it has is for other names: list it by a name that stands in its certificate, or give that name as \`tls.servername\``,
+  expired: always('it was to have a certificate that is valid today, and the one that it has is expired: renew it'),
+  'not valid yet': always(
+    'it was to have a certificate that is valid today, and the validity of the one that it has is still to begin: look at the clocks of both machines',
+  ),
+  untrusted: always(
+    'it was to have a certificate by an authority that is trusted here, and it has none: give the certificate of its authority as `tls.ca`',
+  ),
+  'wants a certificate': always(`it wants a certificate of this program: ${THIS_CERTIFICATE}`),
+  'refuses our certificate': always(`it does not take the certificate of this program: ${THIS_CERTIFICATE}`),
+  'broke off': always(
+    `it broke the handshake off: it wants a certificate of this program (${THIS_CERTIFICATE}), or speaks none of the ciphers (\`tls.ciphers\`)`,
+  ),
+  'other version': always('it speaks only versions of TLS that are not spoken here: look at `tls.minVersion`'),
+  'no TLS': always(
+    'it was to speak TLS, and answered something else: leave out `tls` and `memcacheds://`, or give the port on which it speaks TLS',
+  ),
+}
 
 /** The error of a connection in TLS, in words; the same error where it is none of TLS. */
 export const inWords = (error: Error, tls: MemcachedTls, target: TcpTarget): Error => {
   const code = codeIn(error)
   if (code === undefined || SYSTEM_CODES.test(code)) return error
-  const words = MEANINGS.find((meaning) => meaning.code.test(code))?.words(nameOf(tls, target))
-  // An error about a certificate carries all of it, which whoever logs the error would log too.
-  const cause = 'cert' in error ? undefined : error
-  return new TlsFault(`${words ?? 'TLS failed'} (${code})`, code, cause)
+  const trouble = tlsTroubleOf(code)
+  const words = trouble === undefined ? 'TLS failed' : WORDS[trouble](nameOf(tls, target))
+  return new TlsFault(`${words} (${code})`, code, causeWithoutCertificate(error))
 }
 
 /** Errors of the socket under TLS. */
