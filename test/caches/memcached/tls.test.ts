@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 const open = (options: MemcachedOptions): FrontCache => {
-  const cache = memcached({ ...PATIENCE, checkSharedNames: false, ...options })
+  const cache = memcached({ ...PATIENCE, runtime: quietRuntime, checkSharedNames: false, ...options })
   closing.push(() => cache.close())
   return cache
 }
