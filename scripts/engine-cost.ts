@@ -1,13 +1,12 @@
 /** Runs what `scripts/engine-cost` promises; `HELP` is the promise. */
 import { randomBytes } from 'node:crypto'
-import { connect } from 'node:net'
 import { postgres } from '../src/backends/postgres/index.js'
 import { redis } from '../src/backends/redis/index.js'
 import { memcached } from '../src/caches/memcached/index.js'
 import type { Backend, GuardedUpdate, StoredSession } from '../src/contract/backend.js'
 import type { Locator } from '../src/contract/locator.js'
 import { sampleLocator, storedSession } from '../src/testing/stored-session.js'
-import { startMemcached, startPostgres, startRedis } from './servers/index.js'
+import { memcachedCounts, startMemcached, startPostgres, startRedis } from './servers/index.js'
 
 const HELP = `scripts/engine-cost [sessions]
 
@@ -123,27 +122,14 @@ const inMemcached = async (sessions: number): Promise<Figures> => {
     const key = (n: number): string => keys[n % sessions] as string
     await perSecond(sessions, AT_ONCE, (n) => cache.set(key(n), value, Date.now() + 86_400_000))
     const readsPerSecond = await perSecond(sessions, AT_ONCE, (n) => cache.get(key(n)))
-    const bytes = Number(/STAT total_malloced (\d+)/.exec(await slabsOf(server.port))?.[1] ?? Number.NaN)
+    // What it has taken to divide it up.
+    const bytes = (await memcachedCounts(server.address, 'stats slabs'))('total_malloced')
     return { engine: 'Memcached', readsPerSecond, bytesOfASession: Math.round(bytes / sessions) }
   } finally {
     await cache.close()
     await server.stop()
   }
 }
-
-/** What a Memcached says of the memory that it has divided up. */
-const slabsOf = (port: number): Promise<string> =>
-  new Promise((resolve, reject) => {
-    let text = ''
-    const socket = connect(port, '127.0.0.1', () => socket.write('stats slabs\r\n'))
-    socket.once('error', reject)
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      if (!text.includes('END\r\n')) return
-      socket.destroy()
-      resolve(text)
-    })
-  })
 
 const main = async (sessions: number): Promise<void> => {
   const all: Figures[] = []

@@ -1,10 +1,11 @@
 /** The servers of a run, and what they count of what is asked of them. */
-import { connect } from 'node:net'
 import pg from 'pg'
 import {
   ensureMemcached,
   ensureRedis,
   type MemcachedServer,
+  memcachedCounts,
+  memcachedVersion,
   type PostgresServer,
   type RedisServer,
   startMemcached,
@@ -39,24 +40,9 @@ export interface Tiers {
 
 const STATS_OF_CALLS = ['cmd_get', 'cmd_set', 'cmd_touch', 'delete_hits', 'delete_misses', 'incr_hits', 'decr_hits']
 
-/** What memcached answers to `stats`. */
-const statsOf = (port: number): Promise<ReadonlyMap<string, string>> =>
-  new Promise((resolve, reject) => {
-    const socket = connect({ host: '127.0.0.1', port }, () => socket.write('stats\r\n'))
-    let text = ''
-    socket.setTimeout(10_000, () => socket.destroy(new Error('memcached told no stats within 10 s')))
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      if (!text.endsWith('END\r\n')) return
-      socket.end()
-      resolve(new Map([...text.matchAll(/^STAT (\S+) (.*?)\r$/gm)].map(([, name = '', value = '']) => [name, value])))
-    })
-    socket.on('error', reject)
-  })
-
-const memcachedCounts = async (port: number): Promise<Counts> => {
-  const stats = await statsOf(port)
-  const sum = (names: readonly string[]): number => names.reduce((all, name) => all + Number(stats.get(name) ?? 0), 0)
+const countsOfMemcached = async (address: string): Promise<Counts> => {
+  const count = await memcachedCounts(address)
+  const sum = (names: readonly string[]): number => names.reduce((all, name) => all + count(name), 0)
   return { commands: sum(STATS_OF_CALLS), bytes: sum(['bytes_read', 'bytes_written']) }
 }
 
@@ -102,8 +88,8 @@ export const startTiers = async (): Promise<Tiers> => {
     memcached: async (memoryMb = 256) => {
       if (ensureMemcached() === undefined) throw new Error('There is no memcached, which is measured with')
       const server = keep(await startMemcached({ memoryMb }))
-      versions['memcached'] = (await statsOf(server.port)).get('version') ?? ''
-      return { server, counts: () => memcachedCounts(server.port) }
+      versions['memcached'] = await memcachedVersion(server.address)
+      return { server, counts: () => countsOfMemcached(server.address) }
     },
     redis: async () => {
       if (ensureRedis() === undefined) throw new Error('There is no redis-server, which is measured with')

@@ -1,5 +1,5 @@
-import { connect } from 'node:net'
 import pg from 'pg'
+import { memcachedCounts, memcachedSays } from '../servers/index.js'
 
 /** What a Memcached says of itself, since it was started. */
 export interface CacheCounters {
@@ -8,43 +8,18 @@ export interface CacheCounters {
   readonly items: number
 }
 
-/** Sends one command of the text protocol and resolves with the answer up to its last line. */
-const memcachedSays = (address: string, command: string, lastLine: RegExp): Promise<string> => {
-  const [host, port] = address.split(':')
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: host ?? '127.0.0.1', port: Number(port) }, () => socket.write(`${command}\r\n`))
-    let text = ''
-    socket.setTimeout(2_000, () => socket.destroy(new Error('memcached did not answer')))
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1')
-      if (!lastLine.test(text)) return
-      socket.destroy()
-      resolve(text)
-    })
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error('memcached closed the connection')))
-  })
-}
+/** The page does not wait longer for a server that may have been stopped, in ms. */
+const PATIENCE_MS = 2_000
 
 /** Rejects if it cannot be asked. */
 export const cacheCounters = async (address: string): Promise<CacheCounters> => {
-  const text = await memcachedSays(address, 'stats', /^END\r\n/m)
-  const value = (name: string): number => Number(new RegExp(`^STAT ${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
-  return {
-    hits: value('get_hits'),
-    misses: value('get_misses'),
-    items: value('curr_items'),
-  }
-}
-
-export const memcachedVersion = async (address: string): Promise<string> => {
-  const text = await memcachedSays(address, 'version', /^VERSION .*\r\n/)
-  return text.trim().replace('VERSION ', '')
+  const count = await memcachedCounts(address, 'stats', PATIENCE_MS)
+  return { hits: count('get_hits'), misses: count('get_misses'), items: count('curr_items') }
 }
 
 /** Empties it. */
 export const flushAll = async (address: string): Promise<void> => {
-  await memcachedSays(address, 'flush_all', /^OK\r\n/m)
+  await memcachedSays(address, 'flush_all', /^OK\r\n/m, PATIENCE_MS)
 }
 
 /** What was counted at the sessions, in PostgreSQL's words or on the wire to CouchDB. */

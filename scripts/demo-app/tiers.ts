@@ -3,8 +3,14 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { ensureMemcached, type PostgresServer, startMemcached, startPostgres } from '../servers/index.js'
-import { type CacheCounters, cacheCounters, flushAll, memcachedVersion } from './counters.js'
+import {
+  ensureMemcached,
+  memcachedVersion,
+  type PostgresServer,
+  startMemcached,
+  startPostgres,
+} from '../servers/index.js'
+import { type CacheCounters, cacheCounters, flushAll } from './counters.js'
 import { told } from './words.js'
 
 type Say = (line: string) => void

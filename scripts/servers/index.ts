@@ -2,6 +2,7 @@
 export { findExecutable, findMemcached, findPostgres, findRedis, type PostgresBinaries } from './find.js'
 export { ensureMemcached, ensureRedis, ensureTestPrograms } from './install.js'
 export { type MemcachedOptions, type MemcachedServer, memcachedServers, startMemcached } from './memcached.js'
+export { memcachedCounts, memcachedSays, memcachedVersion } from './memcached-says.js'
 export { type PostgresOptions, type PostgresServer, postgresUrl, startPostgres } from './postgres.js'
 export { freePort } from './process.js'
 export { type RedisServer, type RedisServerOptions, startRedis } from './redis.js'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type MemcachedServer, startMemcached } from '../../scripts/servers/index.js'
+import { type MemcachedServer, memcachedCounts, memcachedSays, startMemcached } from '../../scripts/servers/index.js'
 import { eachLine } from './messages.js'
 import { MAX_ITEM_BYTES } from './store-options.js'
 
@@ -75,7 +75,7 @@ export const cacheServer = async (
     stop: () => server.pause(),
     resume: () => server.resume(),
     flush: async () => {
-      await ask(server, 'flush_all\r\n', /OK\r\n/)
+      await memcachedSays(server.address, 'flush_all', /OK\r\n/, PATIENCE_MS)
     },
     squeeze: async () => {
       const before = await counts(server)
@@ -116,24 +116,6 @@ const talk = async (server: MemcachedServer): Promise<Socket> => {
   return socket
 }
 
-const ask = async (server: MemcachedServer, question: string, end: RegExp): Promise<string> => {
-  const socket = await talk(server)
-  const timer = setTimeout(() => socket.destroy(new Error('memcached does not answer')), PATIENCE_MS)
-  try {
-    socket.setEncoding('utf8')
-    socket.write(question)
-    let answer = ''
-    for await (const text of socket) {
-      answer += String(text)
-      if (end.test(answer)) break
-    }
-    return answer
-  } finally {
-    clearTimeout(timer)
-    socket.destroy()
-  }
-}
-
 /** What memcached counts of evictions that its log does not have. */
 const UNTOLD = [
   'log_worker_dropped',
@@ -144,7 +126,6 @@ const UNTOLD = [
 ] as const
 
 const counts = async (server: MemcachedServer): Promise<{ evictions: number; untold: number }> => {
-  const stats = await ask(server, 'stats\r\n', /END\r\n/)
-  const count = (name: string): number => Number(new RegExp(`STAT ${name} (\\d+)`).exec(stats)?.[1] ?? 0)
+  const count = await memcachedCounts(server.address, 'stats', PATIENCE_MS)
   return { evictions: count('evictions'), untold: UNTOLD.reduce((sum, name) => sum + count(name), 0) }
 }
