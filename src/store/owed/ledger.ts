@@ -83,16 +83,36 @@ export interface LedgerOptions {
   readonly abandon: () => void
 }
 
-interface Entry extends Noted {
+/**
+ * A session in the ledger. There may be a hundred thousand, so each is one flat object: the moments are whole
+ * milliseconds, which V8 keeps in place, and the locator is put together when it is asked for.
+ */
+interface Entry {
+  readonly key: string
+  readonly bornMonth: string | undefined
   version: number
-}
-
-interface Waiting extends Entry {
-  /** When its flush is due, by the monotonic clock. */
-  readonly dueAtMs: number
+  readonly sinceMs: number
+  readonly met: ReadonlySet<FlushFault>
+  /** When its flush is due, by the monotonic clock. Of an entry that waits. */
+  dueAtMs: number
 }
 
 const NONE: ReadonlySet<FlushFault> = new Set()
+
+const entryOf = ({ locator: { key, bornMonth }, version, sinceMs, met = NONE }: Noted): Entry => ({
+  key,
+  bornMonth,
+  version,
+  sinceMs: Math.floor(sinceMs),
+  met,
+  dueAtMs: 0,
+})
+const notedOf = ({ key, bornMonth, version, sinceMs, met }: Entry): Noted => ({
+  locator: bornMonth === undefined ? { key } : { key, bornMonth },
+  version,
+  sinceMs,
+  met,
+})
 
 export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: LedgerOptions): Ledger => {
   let draining = false
@@ -100,17 +120,19 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   let abandoned = 0
 
   /** The sessions whose time has not come, in the order in which it will, as each joins at the end. */
-  const waiting = new Map<string, Waiting>()
-  const owed = { unavailable: retrying<Entry>(runtime, flush), failed: retrying<Entry>(runtime, flush) }
+  const waiting = new Map<string, Entry>()
+  const flushEntry = (entry: Entry): Promise<Tried> => flush(notedOf(entry))
+  const owed = { unavailable: retrying<Entry>(runtime, flushEntry), failed: retrying<Entry>(runtime, flushEntry) }
   const hopeless = new Map<string, Entry>()
 
   const wait = (entry: Entry): void => {
     const oldest = waiting.size < maxEntries ? undefined : firstOf(waiting)
     if (oldest !== undefined) {
-      waiting.delete(oldest.locator.key)
-      void flush(oldest)
+      waiting.delete(oldest.key)
+      void flushEntry(oldest)
     }
-    waiting.set(entry.locator.key, { ...entry, dueAtMs: runtime.monotonicMs() + maxStaleMs })
+    entry.dueAtMs = Math.floor(runtime.monotonicMs() + maxStaleMs)
+    waiting.set(entry.key, entry)
     arm()
   }
   const arm = (): void => {
@@ -125,14 +147,14 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   }
   const flushDue = (): void => {
     const nowMs = runtime.monotonicMs()
-    const due: Waiting[] = []
+    const due: Entry[] = []
     for (const entry of waiting.values()) {
       if (entry.dueAtMs > nowMs) break
       due.push(entry)
     }
     for (const entry of due) {
-      waiting.delete(entry.locator.key)
-      void flush(entry)
+      waiting.delete(entry.key)
+      void flushEntry(entry)
     }
   }
 
@@ -154,7 +176,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
   const makeRoomIn = (entries: ReadonlyMap<string, Entry>): void => {
     const oldest = firstOf(entries)
     if (oldest === undefined || entries.size < maxEntries) return
-    remove(oldest.locator.key)
+    remove(oldest.key)
     abandoned += 1
     abandon()
   }
@@ -163,12 +185,12 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
     const { key } = locator
     const known = find(key)
     const isNews = fault !== 'unavailable' && !met.has(fault)
-    const entry: Entry = {
+    const entry = entryOf({
       locator,
       version: Math.max(version, known?.version ?? 0),
       sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
       met: isNews ? new Set([...met, fault]) : met,
-    }
+    })
     // What was written while the flush was under way may well be possible to flush, so it waits for its time.
     const isOutdated = known !== undefined && known.version > version
     remove(key)
@@ -192,7 +214,8 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
       else {
         const before = hopeless.get(key)
         hopeless.delete(key)
-        wait({ sinceMs: runtime.monotonicMs(), ...before, locator, version })
+        const { sinceMs = runtime.monotonicMs(), met = NONE } = before ?? {}
+        wait(entryOf({ locator, version, sinceMs, met }))
       }
     },
     owe: (locator, version) => {
@@ -222,7 +245,7 @@ export const ledger = ({ runtime, maxStaleMs, maxEntries, flush, abandon }: Ledg
       armed = undefined
       owed.unavailable.stop()
       owed.failed.stop()
-      return [...all()].map(({ locator, version, sinceMs }) => ({ locator, version, sinceMs }))
+      return [...all()].map(notedOf)
     },
   }
 }

@@ -1,4 +1,3 @@
-import type { Locator } from '../../contract/locator.js'
 import type { Runtime } from '../../contract/time.js'
 import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 
@@ -6,7 +5,7 @@ import { type Pauses, pauseAfter } from '../../tools/waiting.js'
 export type Tried = 'flushed' | 'nothing to do' | 'failed'
 
 /** The sessions whose flush was due and failed. They are tried again after pauses that grow. */
-export interface Retrying<Entry extends { readonly locator: Locator }> {
+export interface Retrying<Entry extends { readonly key: string }> {
   readonly entries: ReadonlyMap<string, Entry>
   /** Puts an entry behind all others. */
   add(entry: Entry): void
@@ -26,7 +25,7 @@ const CANARIES = 16
  * @param flush flushes an entry, which was taken out of `entries` for it. Where that fails, `flush` adds the entry
  *   again. Never rejects.
  */
-export const retrying = <Entry extends { readonly locator: Locator }>(
+export const retrying = <Entry extends { readonly key: string }>(
   runtime: Runtime,
   flush: (entry: Entry) => Promise<Tried>,
 ): Retrying<Entry> => {
@@ -51,14 +50,14 @@ export const retrying = <Entry extends { readonly locator: Locator }>(
   }
   const flushNext = (count: number): Promise<Tried>[] =>
     [...entries.values()].slice(0, count).map((entry) => {
-      entries.delete(entry.locator.key)
+      entries.delete(entry.key)
       return flush(entry)
     })
 
   return {
     entries,
     add: (entry) => {
-      entries.set(entry.locator.key, entry)
+      entries.set(entry.key, entry)
       arm()
     },
     delete: (key) => void entries.delete(key),
