@@ -9,7 +9,7 @@ import type { Sample } from './rounds.js'
 import { sessionOf, USUAL_SIZE } from './sessions.js'
 import { answerAll, cpuUs } from './subject.js'
 
-export type Flusher = 'nonstick' | 'upserts one by one'
+export type Flusher = 'nonstick' | 'upserts one by one' | 'upserts in one statement'
 
 export type FlushQuestion =
   | { readonly open: { readonly memcached: string; readonly database: string } }
@@ -40,26 +40,45 @@ const open = async ({ memcached: servers, database }: { readonly memcached: stri
   )
   const ids = numbers.map(() => randomBytes(24).toString('base64url'))
   const values = numbers.map((number) => ({ ...sessionOf(USUAL_SIZE, number) }))
-  const upsert = (number: number): Promise<unknown> =>
+  const upsert = (those: readonly number[]): Promise<unknown> =>
     pool.query(
-      'insert into bare (id, data, expires_at) values ($1, $2, $3) on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at',
-      [ids[number], Buffer.from(msgpackCodec.encode(values[number])), new Date(Date.now() + DAY_MS)],
+      `insert into bare (id, data, expires_at)
+       values ${those.map((_, at) => `($${3 * at + 1}, $${3 * at + 2}, $${3 * at + 3})`).join(', ')}
+       on conflict (id) do update set data = excluded.data, expires_at = excluded.expires_at`,
+      those.flatMap((number) => [
+        ids[number],
+        Buffer.from(msgpackCodec.encode(values[number])),
+        new Date(Date.now() + DAY_MS),
+      ]),
     )
 
-  let changes = 0
-  const save: Readonly<Record<Flusher, (number: number) => Promise<unknown>>> = {
-    nonstick: (number) => {
-      const session = held[number]
-      if (session === undefined) throw new Error('the session is not there')
-      session.data['count'] = 10_000 + changes
-      return sessions.save(session)
+  const flushers: Readonly<Record<Flusher, (those: readonly number[], count: number) => Promise<unknown>>> = {
+    nonstick: (those, count) =>
+      Promise.all(
+        those.map((number) => {
+          const session = held[number]
+          if (session === undefined) throw new Error('the session is not there')
+          session.data['count'] = count
+          return sessions.save(session)
+        }),
+      ),
+    'upserts one by one': (those, count) => {
+      change(those, count)
+      return Promise.all(those.map((number) => upsert([number])))
     },
-    'upserts one by one': (number) => {
-      const data = values[number]
-      if (data !== undefined) data.count = 10_000 + changes
-      return upsert(number)
+    'upserts in one statement': (those, count) => {
+      change(those, count)
+      return upsert(those)
     },
   }
+  const change = (those: readonly number[], count: number): void => {
+    for (const number of those) {
+      const data = values[number]
+      if (data !== undefined) data.count = count
+    }
+  }
+
+  let changes = 0
   return async (flusher: Flusher, atOnce: number, seconds: number): Promise<Sample> => {
     const usedUs = cpuUs()
     const startedMs = performance.now()
@@ -67,7 +86,7 @@ const open = async ({ memcached: servers, database }: { readonly memcached: stri
     let rows = 0
     while (performance.now() < untilMs) {
       changes = (changes + 1) % 50_000
-      await Promise.all(numbers.slice(0, atOnce).map(save[flusher]))
+      await flushers[flusher](numbers.slice(0, atOnce), 10_000 + changes)
       rows += atOnce
     }
     return { cpuUs: (cpuUs() - usedUs) / rows, perSecond: rows / ((performance.now() - startedMs) / 1_000) }

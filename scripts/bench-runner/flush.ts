@@ -6,7 +6,7 @@ import { pairedRatio } from './statistics.js'
 import { startSubject } from './subject.js'
 import { startTiers } from './tiers.js'
 
-const FLUSHERS = ['nonstick', 'upserts one by one'] as const satisfies readonly Flusher[]
+const FLUSHERS = ['nonstick', 'upserts one by one', 'upserts in one statement'] as const satisfies readonly Flusher[]
 const AT_ONCE = [1, 4, 16, 64, 256] as const
 const OF_FIGURES = [64] as const
 const groupOf = (atOnce: number): string => `${atOnce} due at once`

@@ -20,7 +20,7 @@ const WHAT: Readonly<Record<Family, string>> = {
   codec:
     'Sessions that hold nothing but what JSON has, from values to bytes and back. Each codec is asked for bytes, as every store needs them.',
   flush:
-    'So many sessions of 1.5 KB are changed at once, and every change is due for PostgreSQL. Beside it, a program that writes each of them by one upsert, through the same pool of 10 connections.',
+    'So many sessions of 1.5 KB are changed at once, and every change is due for PostgreSQL. Beside it, a program that writes each of them by one upsert, through the same pool of 10 connections, and the limit: all of them in one upsert, with nothing that guards, remembers or indexes them.',
   scale: 'Sessions of 250 bytes, any of which is asked for next, 16 at once. No change is due for the database.',
 }
 
