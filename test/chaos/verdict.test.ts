@@ -303,13 +303,12 @@ describe('what was doctored is noticed:', () => {
     expect(promises(slow(true))).toEqual([])
   })
 
-  test('a failure when nothing fails any more', () => {
-    const judgement = new Story()
-      .created()
-      .note({ is: 'moment', what: 'end' })
-      .does('A1', 'load', { outcome: FAILED }, 'end1')
-      .isJudged()
-    expect(promises(judgement)).toEqual(['I12'])
+  test('a failure when nothing fails any more, unless the same was asked again and answered', () => {
+    const failed = (): Story =>
+      new Story().created().note({ is: 'moment', what: 'end' }).does('A1', 'load', { outcome: FAILED }, 'end1')
+    expect(promises(failed().isJudged())).toEqual(['I12'])
+    expect(promises(failed().loads('A1', ['s.0'], 'end1').isJudged())).toEqual([])
+    expect(promises(failed().loads('B1', ['s.0'], 'end1').isJudged())).toEqual(['I12'])
   })
 
   test('no session where there is one', () => {

@@ -45,6 +45,12 @@ const BULK = 'x'.repeat(MAX_ITEM_BYTES + 10_000)
 const SHARE_OF_DURABLE = 0.1
 /** How many sessions are looked at, at once, in the end. */
 const LOOKS_AT_ONCE = 16
+/**
+ * How often a process asks again, in the end, after a call that failed: the machine may have stood still. Where the store
+ * does not recover, this is soon used up.
+ */
+const PATIENCE = 50
+const ASK_AGAIN_AFTER_MS = 500
 
 /** A session's name tells whether it may be ended: `A1k3` is kept. */
 const isKept = (name: string): boolean => name.includes('k')
@@ -66,6 +72,7 @@ export class Workload {
   #working: Promise<unknown> | undefined
   #round = 0
   #roundIsOpen = false
+  #patience = PATIENCE
 
   constructor(options: WorkloadOptions) {
     this.#options = options
@@ -109,17 +116,21 @@ export class Workload {
   }
 
   async look(client: string, sessions: readonly Known[]): Promise<void> {
-    await this.#each(sessions, (session) => this.load(client, session))
+    await this.#each(sessions, async (session) => (await this.load(client, session)).outcome)
   }
 
   async write(client: string, sessions: readonly Known[]): Promise<void> {
     await this.#each(sessions, (session) => this.update(client, session, true))
   }
 
-  async #each(sessions: readonly Known[], work: (session: Known) => Promise<unknown>): Promise<void> {
+  async #each(sessions: readonly Known[], work: (session: Known) => Promise<Outcome>): Promise<void> {
     const waiting = [...sessions]
     const worker = async (): Promise<void> => {
-      for (let session = waiting.shift(); session !== undefined; session = waiting.shift()) await work(session)
+      for (let session = waiting.shift(); session !== undefined; session = waiting.shift())
+        while (isToAskAgain(await work(session)) && this.#patience > 0) {
+          this.#patience -= 1
+          await sleep(ASK_AGAIN_AFTER_MS)
+        }
     }
     await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, worker))
   }
@@ -169,18 +180,18 @@ export class Workload {
     return this.#options.store
   }
 
-  async load(client: string, session: Known): Promise<Session<Data> | undefined> {
+  async load(client: string, session: Known): Promise<{ outcome: Outcome; found: Session<Data> | undefined }> {
     let found: Session<Data> | undefined
-    await this.perform('load', client, session, {}, async () => {
+    const outcome = await this.perform('load', client, session, {}, async () => {
       found = await this.store.load(session.id)
       return { outcome: { is: 'ok' }, ...(found === undefined ? {} : { seen: seenIn(found) }) }
     })
-    return found
+    return { outcome, found }
   }
 
-  async update(client: string, session: Known, durable: boolean): Promise<void> {
+  async update(client: string, session: Known, durable: boolean): Promise<Outcome> {
     const token = this.newToken(session)
-    await this.perform('update', client, session, { token, durable }, async () => {
+    return await this.perform('update', client, session, { token, durable }, async () => {
       const updated = await this.store.update(session.id, ({ log }) => void log.push(token), { durable })
       const round = this.#roundNow()
       // Nothing was there to change: like a load that found nothing.
@@ -245,12 +256,13 @@ class Client {
     if (session === undefined) return await this.create('s')
     switch (kind) {
       case 'load': {
-        const found = await this.#workload.load(this.#name, session)
+        const { found } = await this.#workload.load(this.#name, session)
         if (found !== undefined && this.#lots.happens(0.3)) this.#hold(session, found)
         return
       }
       case 'update':
-        return await this.#workload.update(this.#name, session, this.#lots.happens(SHARE_OF_DURABLE))
+        await this.#workload.update(this.#name, session, this.#lots.happens(SHARE_OF_DURABLE))
+        return
       case 'save':
       case 'save shared':
       case 'save user':
@@ -296,7 +308,7 @@ class Client {
   }
 
   async #save(session: Known, kind: 'save' | 'save shared' | 'save user', durable: boolean): Promise<void> {
-    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session))
+    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session)).found
     if (held === undefined) return
     this.#held.delete(session.name)
     const token = this.#workload.newToken(session)
@@ -318,7 +330,7 @@ class Client {
   }
 
   async #touch(session: Known): Promise<void> {
-    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session))
+    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session)).found
     if (held === undefined) return
     await this.#workload.perform('touch', this.#name, session, {}, async () => {
       await this.#workload.store.touch(held)
@@ -327,7 +339,7 @@ class Client {
   }
 
   async #regenerate(session: Known): Promise<void> {
-    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session))
+    const held = this.#held.get(session.name) ?? (await this.#workload.load(this.#name, session)).found
     this.#held.delete(session.name)
     if (held === undefined) return
     await this.#workload.perform('regenerate', this.#name, session, {}, async () => {
@@ -357,6 +369,9 @@ class Client {
     })
   }
 }
+
+const isToAskAgain = (outcome: Outcome): boolean =>
+  outcome.is === 'failed' && ['E_SESSION_UNAVAILABLE', 'E_OVERLOADED'].includes(outcome.code)
 
 const seenIn = ({ data, expiresAt }: Session<Data>): Seen => ({
   log: logOf(data),
