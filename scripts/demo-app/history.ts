@@ -23,6 +23,10 @@ interface Write {
   seenAt: number | undefined
   /** Seen first by a request that began after the kill: it survived. */
   survivedAt: number | undefined
+  /** The latest beginning of such a request. */
+  survivedFor: number | undefined
+  /** Seen to be overwritten, after it had survived. */
+  overwrittenAt: number | undefined
   /** The latest beginning of a request whose answer showed that the kill took it. */
   goneFor: number | undefined
 }
@@ -41,7 +45,8 @@ export interface Verdict {
  *
  * Before the kill an answer must show exactly what was acknowledged before its request was sent; of writes
  * under way at the same time it may show some. The kill of the cache may take the newest acknowledged writes.
- * Which ones, the first answer to a request sent after it decides, and from there on answers are exact again.
+ * Which ones, the first answer to a request sent after it decides, and from there on answers are exact again, but for
+ * what writes that were under way then bring back or take away.
  *
  * Each list is written by one tab at a time, so its tokens stand in the order they were sent in. A write whose
  * answer was an error may be in or not, and may even arrive late and carry the list as it was then; so the tab
@@ -70,6 +75,8 @@ export class History {
       failedAt: undefined,
       seenAt: undefined,
       survivedAt: undefined,
+      survivedFor: undefined,
+      overwrittenAt: undefined,
       goneFor: undefined,
     }
     const list = this.#lists.get(write.list)
@@ -105,7 +112,9 @@ export class History {
     const complaints = [...shown.complaints]
     for (const list of this.#lists.values())
       for (const write of list) {
-        const complaint = shown.writes.has(write) ? this.#present(write, exchange, now) : this.#absent(write, exchange)
+        const complaint = shown.writes.has(write)
+          ? this.#present(write, exchange, now)
+          : this.#absent(write, exchange, now)
         if (complaint !== undefined) complaints.push(`${write.token} ${complaint}`)
       }
     return complaints
@@ -153,15 +162,18 @@ export class History {
   #present(write: Write, exchange: Exchange, now: number): string | undefined {
     write.seenAt ??= now
     if (this.#killedAt === undefined || exchange.startedAt < this.#killedAt) return undefined
+    // An answer may be older than one that came sooner.
+    if (exchange.startedAt < (write.overwrittenAt ?? 0)) return undefined
     if (write.goneFor !== undefined) {
       if (write.goneFor > (this.#underWayUntil() ?? 0)) return 'came back after it was lost'
       write.goneFor = undefined
     }
     write.survivedAt ??= now
+    write.survivedFor = Math.max(write.survivedFor ?? 0, exchange.startedAt)
     return undefined
   }
 
-  #absent(write: Write, exchange: Exchange): string | undefined {
+  #absent(write: Write, exchange: Exchange, now: number): string | undefined {
     const isOwn = exchange.write === write
     const boundAt = write.ackedAt ?? write.seenAt
     if (!isOwn && (boundAt === undefined || boundAt > exchange.startedAt)) return undefined
@@ -170,7 +182,24 @@ export class History {
       write.goneFor = Math.max(write.goneFor ?? 0, exchange.startedAt)
       return undefined
     }
-    return write.survivedAt < exchange.startedAt ? 'had survived the kill and is missing' : undefined
+    if (write.survivedAt > exchange.startedAt) return undefined
+    if (!this.#mayBeOverwritten(write)) return 'had survived the kill and is missing'
+    write.goneFor = exchange.startedAt
+    write.overwrittenAt = now
+    write.survivedAt = undefined
+    write.survivedFor = undefined
+    return undefined
+  }
+
+  /**
+   * A write under way during the kill brought this one back after a later write of the same list had loaded the session
+   * without it. That later write stands, as the later of two changes of one key does, and takes this one away.
+   */
+  #mayBeOverwritten({ list, survivedAt = 0, survivedFor = 0 }: Write): boolean {
+    return (this.#lists.get(list) ?? []).some(
+      ({ sentAt, ackedAt = Number.POSITIVE_INFINITY }) =>
+        sentAt > (this.#killBeganAt ?? 0) && sentAt < survivedAt && ackedAt > survivedFor,
+    )
   }
 
   /** Sent before the cache was dead: its acknowledgement may rest on the cache alone. */

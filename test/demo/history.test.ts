@@ -117,6 +117,40 @@ describe('the judge of the demo', () => {
     expect(history.verdict(10)).toMatchObject({ lost: 2 })
   })
 
+  test('lets a write that had loaded what was left take away what another brought back meanwhile', () => {
+    const back = [...range(1, 5)]
+    const history = userWith(5)
+    const underway = history.begin({ list: 'right', token: 'r1' })
+    kill(history)
+    const later = history.begin({ list: 'left', token: 't6' })
+    expect(history.answered(underway, { user: 'ada', lists: { left: back, right: ['r1'] } })).toEqual([])
+    const both = history.begin()
+    const slow = history.begin()
+    expect(history.answered(later, { user: 'ada', lists: { left: [...range(1, 3), 't6'] } })).toEqual([])
+    expect(history.answered(both, { user: 'ada', lists: { left: back, right: ['r1'] } })).toEqual([])
+    const left = { user: 'ada', lists: { left: [...range(1, 3), 't6'], right: ['r1'] } }
+    expect(history.answered(history.begin(), left)).toEqual([])
+    expect(history.answered(slow, { user: 'ada', lists: { left: back, right: ['r1'] } })).toEqual([])
+    expect(look(history, [...range(1, 4), 't6'])).toContain('t4 came back after it was lost')
+    expect(history.verdict(10)).toMatchObject({ lost: 2, complaints: [] })
+  })
+
+  test('does not take it for that where a request that began after that write was answered has seen them', () => {
+    const history = userWith(5)
+    const underway = history.begin({ list: 'right', token: 'r1' })
+    kill(history)
+    const later = history.begin({ list: 'left', token: 't6' })
+    const all = { user: 'ada', lists: { left: range(1, 6), right: ['r1'] } }
+    expect(history.answered(underway, { user: 'ada', lists: { left: range(1, 5), right: ['r1'] } })).toEqual([])
+    expect(history.answered(later, all)).toEqual([])
+    expect(history.answered(history.begin(), all)).toEqual([])
+    const less = { user: 'ada', lists: { left: [...range(1, 3), 't6'], right: ['r1'] } }
+    expect(history.answered(history.begin(), less)).toEqual([
+      't4 had survived the kill and is missing',
+      't5 had survived the kill and is missing',
+    ])
+  })
+
   test('calls a hole wrong: what is lost is the newest', () => {
     const history = userWith(3)
     const right = history.begin({ list: 'right', token: 'r1' })
