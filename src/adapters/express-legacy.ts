@@ -59,12 +59,20 @@ export const legacySessionOf = (session: unknown, now: EpochMs): LegacySession |
   return { data: { ...session, cookie }, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) }
 }
 
-/** What a call with a callback comes to. Some stores give a promise besides, and some throw. */
-const called = <Value>(call: (done: (error?: unknown, value?: Value) => void) => unknown): Promise<Value | undefined> =>
-  new Promise((resolve, reject) => {
-    const given = call((error, value) => {
-      if (error === undefined || error === null) resolve(value)
-      else reject(error)
+/**
+ * What a call with a callback comes to. Some stores give a promise besides, and some throw. As in express-session, whatever
+ * is false is no error, and the code `ENOENT` means that there is no such session: session-file-store says it so.
+ */
+const called = async <Value>(
+  call: (done: (error?: unknown, value?: Value) => void) => unknown,
+): Promise<Value | undefined> => {
+  try {
+    return await new Promise((resolve, reject) => {
+      const given = call((error, value) => (error ? reject(error) : resolve(value)))
+      if (given instanceof Promise) given.catch(reject)
     })
-    if (given instanceof Promise) given.catch(reject)
-  })
+  } catch (error) {
+    if ((error as { readonly code?: unknown } | null | undefined)?.code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import session, { MemoryStore } from 'express-session'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { fromExpressStore, NonstickStore } from '../../src/adapters/express.js'
 import { systemRuntime as clock } from '../../src/runtime.js'
-import { Browser, bag, openCluster } from './express-cluster.js'
+import { Browser, bag, idOf, openCluster } from './express-cluster.js'
 
 /** A store that gives what it was told, by its callback. */
 const giving = (session: unknown) => ({
@@ -82,6 +86,61 @@ describe('fromExpressStore', () => {
       await expect(legacy.get('an id')).rejects.toBe(failure)
       await expect(legacy.destroy('an id')).rejects.toBe(failure)
     }
+  })
+
+  test('takes `ENOENT` for an answer that there is no session, and what is false for no error, as express-session does', async () => {
+    const absent = Object.assign(new Error('no such file'), { code: 'ENOENT' })
+    const ways = [
+      (_: string, callback: (error: unknown) => void) => void callback(absent),
+      async () => await Promise.reject(absent),
+    ]
+    for (const say of ways) {
+      const legacy = fromExpressStore({ get: say, destroy: say })
+      expect(await legacy.get('an id')).toBeUndefined()
+      expect(await legacy.destroy?.('an id')).toBeUndefined()
+    }
+    const found = { user: 'ada', cookie: { originalMaxAge: null } }
+    const old = {
+      ...giving(found),
+      get: (_: string, callback: (error: unknown, session: object) => void) => void callback(false, found),
+    }
+    expect(await fromExpressStore(old as never).get('an id')).toMatchObject({ data: { user: 'ada' } })
+  })
+
+  test('serves the visitors of session-file-store, also one whose session has ended there', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'nonstick-files-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const FileStore = (
+      createRequire(import.meta.url)('session-file-store') as (
+        of: typeof session,
+      ) => new (
+        options: object,
+      ) => session.Store
+    )(session)
+    const files = new FileStore({ path: folder, logFn: () => {}, reapInterval: -1, retries: 0 })
+    await using cluster = openCluster()
+    const app = await cluster.process(
+      (routes) => {
+        routes.get('/', (req, res) => res.send(String(bag(req)['user'])))
+        routes.get('/login', (req, res) => {
+          bag(req)['user'] = 'ada'
+          res.send('in')
+        })
+      },
+      { session: { store: files } },
+    )
+    const moved = await cluster.process(
+      (routes) => void routes.get('/', (req, res) => res.send(String(bag(req)['user']))),
+      {
+        store: { legacy: fromExpressStore(files) },
+      },
+    )
+    const [ada, late] = [new Browser(), new Browser()]
+    await ada.get(`${app.url}/login`)
+    await late.get(`${app.url}/login`)
+    await new Promise((resolve) => files.destroy(idOf(late), resolve))
+    expect(await late.get(moved.url)).toMatchObject({ status: 200, body: 'undefined' })
+    expect(await ada.get(moved.url)).toMatchObject({ status: 200, body: 'ada' })
   })
 
   test('refuses what is no store, and an option that there is not', () => {
