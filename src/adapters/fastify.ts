@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { CloseOptions, CloseReport, EpochMs, SessionStore } from '../contract/index.js'
 import { systemRuntime as clock } from '../runtime.js'
-import { type Callback, settle } from './express-callback.js'
+import { settle } from './express-callback.js'
 import { isSpent, storedCookie } from './express-cookie.js'
 import { type FastifyCookie, storedFastifyCookie } from './fastify-cookie.js'
 import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
@@ -71,7 +71,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
   ): Promise<StoredSession<Data> | undefined> | undefined {
     return settle<StoredSession<Data> | undefined, null>(
       this.#get(id),
-      callback as Callback<StoredSession<Data> | null>,
+      callback && ((error, session) => callback(error, (error ? unread(error) : session) as never)),
       null,
     )
   }
@@ -117,7 +117,9 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
 
   async #set(id: string, live: object): Promise<void> {
     refuseUnlessSession(live)
-    const copy = this.#copyOf(id, live) ?? new RequestCopy<Data>(id)
+    const carried = carriedBy<Data>(live)
+    if (carried instanceof Unread) throw carried.because
+    const copy = this.#copyOf(id, live, carried) ?? new RequestCopy<Data>(id)
     this.#copies.set(live, copy)
     const now = clock.now()
     const { cookie } = live as { readonly cookie?: unknown }
@@ -125,7 +127,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
     if (copy.session === undefined && isSpent(mine.cookie)) throw cookieOfThePast(endedMs(cookie, now))
     await this.#objects.save(copy, mine, {
       end: async () => await this.#destroy(id),
-      isQuiet: ({ code }) => code === 'E_SESSION_DESTROYED' && this.#hasHeard(copy),
+      isQuiet: ({ code }) => code === 'E_SESSION_DESTROYED' && (isReloadOfNothing(live) || this.#hasHeard(copy)),
     })
   }
 
@@ -133,8 +135,8 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
    * @fastify/session makes a session object of its own of what `get` gave, and takes over all properties of the cookie,
    * those whose keys are symbols too, into the cookie options that it keeps in that object under a symbol.
    */
-  #copyOf(id: string, live: object): RequestCopy<Data> | undefined {
-    const copy = this.#copies.get(live) ?? carriedBy<Data>(live)
+  #copyOf(id: string, live: object, carried: RequestCopy<Data> | undefined): RequestCopy<Data> | undefined {
+    const copy = this.#copies.get(live) ?? carried
     return copy?.id === id ? copy : undefined
   }
 
@@ -150,10 +152,29 @@ export class NonstickStore<Data extends object = Record<string, unknown>> extend
   }
 }
 
-const carriedBy = <Data>(live: object): RequestCopy<Data> | undefined => {
+/** What a session object carries in place of a copy where the store could not tell what the session holds. */
+class Unread {
+  readonly because: unknown
+
+  constructor(because: unknown) {
+    this.because = because
+  }
+}
+
+/**
+ * Where `request.session.reload()` fails, @fastify/session makes the request's session anew of what stands beside the error:
+ * of nothing, an empty session, which would be stored at the end of the request as if all had been removed from it.
+ */
+const unread = (because: unknown): object => ({ cookie: { [COPY]: new Unread(because) } })
+
+/** Whether `request.session.reload()` has found no session any more, and nothing was changed since. */
+const isReloadOfNothing = (live: { isModified?: () => unknown }): boolean =>
+  Object.keys(live).every((name) => name === 'cookie') && live.isModified?.() === false
+
+const carriedBy = <Data>(live: object): RequestCopy<Data> | Unread | undefined => {
   for (const key of Object.getOwnPropertySymbols(live)) {
     const kept: unknown = Reflect.get(live, key)
-    if (typeof kept === 'object' && kept !== null && COPY in kept) return kept[COPY] as RequestCopy<Data>
+    if (typeof kept === 'object' && kept !== null && COPY in kept) return kept[COPY] as RequestCopy<Data> | Unread
   }
   return undefined
 }

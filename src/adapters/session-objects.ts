@@ -1,11 +1,12 @@
 import type { EventEmitter } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
 import type { ClientInfo, SaveOptions, SessionStore } from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { idleTtlMsOf, isSpent, type StoredCookie, withoutDrift } from './express-cookie.js'
 import type { ResolvedStore } from './given-store.js'
 import { type RequestCopy, storeCopy } from './request-copy.js'
 
-/** Cookie attributes belong to this response: two requests' cookies are not merged, the later one stands. */
+/** Cookie attributes belong together: where two requests change the cookie, the later one's stands whole. */
 const UNMERGED_KEYS = ['cookie'] as const
 
 /** What is stored of a request's session object. */
@@ -61,10 +62,11 @@ export class SessionObjects<Data> {
     const cookie = before === undefined ? mine.cookie : withoutDrift(mine.cookie, before.cookie)
     const maxAgeMs = idleTtlMsOf(cookie)
     const idleTtlMs = maxAgeMs ?? this.#idleTtlMs
+    // A request that leaves its cookie alone takes back nothing of what another has made of it meanwhile.
+    const isLeftAlone = isDeepStrictEqual(cookie, before?.cookie)
     await storeCopy(this.#sessions, copy, { ...mine, cookie } as unknown as Data, {
-      ...(idleTtlMs === undefined ? {} : { idleTtlMs }),
       ...(client === undefined ? {} : { client }),
-      unmergedKeys: UNMERGED_KEYS,
+      ...(isLeftAlone ? {} : { unmergedKeys: UNMERGED_KEYS, ...(idleTtlMs === undefined ? {} : { idleTtlMs }) }),
     })
     const { createdAt = 0, absoluteExpiresAt = Number.POSITIVE_INFINITY } = copy.session ?? {}
     if (maxAgeMs !== undefined) this.#tellTooLong(maxAgeMs, absoluteExpiresAt - createdAt)

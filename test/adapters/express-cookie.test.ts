@@ -164,7 +164,10 @@ describe("a session's cookie", () => {
     expect(await cookieSeen(browser, app)).toEqual({ originalMaxAge: null, maxAge: null, expires: null, attributes })
   })
 
-  test('of two requests at once, the later one’s cookie stands whole, and the time-out with it', async () => {
+  test.each([
+    ['both change the cookie: the later one’s stands whole, and the time-out with it', 2 * HOUR_MS, 2 * HOUR_MS],
+    ['the later one leaves its cookie alone: it takes nothing back of what the other made of it', undefined, DAY_MS],
+  ])('of two requests at once %s', async (_title, later, stands) => {
     await using cluster = openCluster()
     const app = await cluster.process(routes, { session: { cookie: { maxAge: HOUR_MS } } })
     const browser = new Browser()
@@ -173,11 +176,16 @@ describe("a session's cookie", () => {
     const [one, two] = [await app.store.get(id), await app.store.get(id)]
     if (one === undefined || two === undefined) expect.fail()
     one.cookie.originalMaxAge = DAY_MS
+    one.cookie.path = '/shop'
     await app.store.set(id, Object.assign(one, { cart: 'tea' }))
-    const kept = two.cookie.originalMaxAge
+    if (later !== undefined) two.cookie.originalMaxAge = later
     await app.store.set(id, Object.assign(two, { colour: 'blue' }))
-    expect(await app.store.get(id)).toMatchObject({ cart: 'tea', colour: 'blue', cookie: { originalMaxAge: kept } })
-    expect(await idleTtlMs(app, browser)).toBe(kept)
+    expect(await app.store.get(id)).toMatchObject({
+      cart: 'tea',
+      colour: 'blue',
+      cookie: { originalMaxAge: stands, path: later === undefined ? '/shop' : '/' },
+    })
+    expect(await idleTtlMs(app, browser)).toBe(stands)
   })
 
   test('a maxAge of 0 ends the session with this response', async () => {

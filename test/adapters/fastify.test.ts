@@ -90,6 +90,11 @@ const routes = (app: FastifyInstance, place: ReturnType<typeof gate>): void => {
     const { cookie: _, ...mine } = request.session
     return mine
   })
+  app.get('/reload', async (request) => {
+    await place.wait()
+    await request.session.reload()
+    return request.session.user ?? null
+  })
   app.get('/logout', async ({ session: mine }) => {
     await mine.destroy()
     return 'bye'
@@ -396,6 +401,35 @@ describe('its cookie', () => {
 })
 
 describe('faults', () => {
+  test('a reload that fails takes nothing from the session, also where the outage is over when the request ends', async () => {
+    const place = open()
+    const app = await place.process()
+    const browser = new Browser()
+    await browser.get(`${app.url}/set/user/ada`)
+    const reloading = browser.get(`${app.url}/reload`)
+    await app.place.reached
+    place.cutOff(true)
+    vi.spyOn(app.store, 'set').mockImplementationOnce((...given) => {
+      place.cutOff(false)
+      return NonstickStore.prototype.set.apply(app.store, given as never)
+    })
+    app.place.open()
+    expect(await reloading).toMatchObject({ status: 500, body: expect.stringContaining('E_SESSION_UNAVAILABLE') })
+    expect(await browser.get(`${app.url}/show`)).toMatchObject({ body: '{"user":"ada"}' })
+  })
+
+  test('a reload that finds the session ended is no error of a request that changes nothing', async () => {
+    const app = await open().process()
+    const browser = new Browser()
+    await browser.get(`${app.url}/set/user/ada`)
+    const reloading = browser.get(`${app.url}/reload`)
+    await app.place.reached
+    await app.store.destroy(idOf(browser))
+    app.place.open()
+    expect(await reloading).toMatchObject({ status: 200 })
+    expect(await app.store.get(idOf(browser))).toBeUndefined()
+  })
+
   test('unreachable tiers are an error of the request and never a new session', async () => {
     const place = open()
     const { url } = await place.process()
