@@ -28,9 +28,8 @@ const PREFIX = 'keyv'
 abstract class KeyvStorage {
   /** The store underneath: for `health()`, `stats()` and `on()`. */
   readonly sessions: SessionStore<unknown>
-  /** Set by Keyv. */
-  namespace: string | undefined
   protected readonly keys: Keys
+  readonly #namespaces = new Set<string | undefined>()
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at all gives
@@ -40,6 +39,26 @@ abstract class KeyvStorage {
   constructor(options: KeysOptions = {}) {
     this.keys = new Keys(resolveKeysOptions(options, PREFIX))
     this.sessions = this.keys.sessions
+  }
+
+  /** Set by each Keyv that is made with this adapter: the last one's. */
+  get namespace(): string | undefined {
+    return [...this.#namespaces].at(-1)
+  }
+
+  set namespace(namespace: string | undefined) {
+    this.#namespaces.delete(namespace)
+    this.#namespaces.add(namespace)
+  }
+
+  /** A Keyv does not say that it is the one that asks: what it clears might be the other's keys. */
+  protected refuseIfShared(): void {
+    if (this.#namespaces.size > 1)
+      throw invalidOption(
+        'namespace',
+        'one for each adapter: make another adapter on the same `sessions`',
+        this.namespace,
+      )
   }
 
   /** Closes the store that was made here. A store that was given is left open. */
@@ -79,8 +98,13 @@ export class NonstickKeyv extends KeyvStorage {
     return await this.keys.delete(this.#within(key))
   }
 
-  /** Removes the keys of the namespace; without one, all. */
+  /**
+   * Removes the keys of the namespace; without one, all.
+   *
+   * @throws SessionStoreError `E_CONFIG` where two Keyv with two namespaces have this one adapter
+   */
   async clear(): Promise<void> {
+    this.refuseIfShared()
     await this.keys.clear(this.#within(''))
   }
 
@@ -141,8 +165,13 @@ export class NonstickKeyv5 extends KeyvStorage {
     return await this.keys.delete(key)
   }
 
-  /** Removes the keys of the namespace; without one, all. */
+  /**
+   * Removes the keys of the namespace; without one, all.
+   *
+   * @throws SessionStoreError `E_CONFIG` where two Keyv with two namespaces have this one adapter
+   */
   async clear(): Promise<void> {
+    this.refuseIfShared()
     await this.keys.clear(this.namespace ? `${this.namespace}:` : '')
   }
 

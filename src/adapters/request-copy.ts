@@ -1,5 +1,5 @@
 import type { LoadOptions, SaveOptions, Session, SessionStore } from '../contract/index.js'
-import { isSessionStoreError } from '../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 
 /**
@@ -55,6 +55,24 @@ export const unlessInvalidId = async <Value>(work: () => Promise<Value>): Promis
 /** What can be said with what a request stores. */
 export type StoreCopyOptions = Pick<SaveOptions, 'idleTtlMs' | 'client' | 'signal' | 'unmergedKeys'>
 
+/** @throws SessionStoreError `E_SESSION_DATA` for what `loadCopy` gives to nobody: nothing, a text, a list, a `Map` */
+export const refuseUnlessFields = (data: unknown): void => {
+  if (!isPlainObject(data)) throw noFields(data)
+}
+
+/** The error of what has no fields that a framework could give to its requests. */
+export const noFields = (got: unknown): SessionStoreError =>
+  new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${named(got)}`, {
+    path: 'data',
+    applied: 'no',
+  })
+
+const named = (got: unknown): string => {
+  if (got === undefined || got === null) return 'nothing'
+  if (Array.isArray(got)) return 'a list'
+  return typeof got === 'object' ? `a ${got.constructor.name}` : `a ${typeof got}`
+}
+
 /**
  * Stores what a request has made of its session: what it changed since it loaded or stored it, or all of it where it
  * loaded none. Data that is equal to what was loaded is a touch, and no write. Others' changes that come in are stored,
@@ -68,6 +86,7 @@ export const storeCopy = async <Data>(
   data: Data,
   options: StoreCopyOptions = {},
 ): Promise<void> => {
+  refuseUnlessFields(data)
   const { session } = copy
   if (session === undefined) {
     copy.session = await storeWhole(sessions, copy.id, data, options)

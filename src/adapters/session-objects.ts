@@ -4,7 +4,7 @@ import type { ClientInfo, SaveOptions, SessionStore } from '../contract/index.js
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { idleTtlMsOf, isSpent, type StoredCookie, withoutDrift } from './express-cookie.js'
 import type { ResolvedStore } from './given-store.js'
-import { type RequestCopy, storeCopy } from './request-copy.js'
+import { noFields, type RequestCopy, storeCopy } from './request-copy.js'
 
 /** Cookie attributes belong together: where two requests change the cookie, the later one's stands whole. */
 const UNMERGED_KEYS = ['cookie'] as const
@@ -109,11 +109,7 @@ export const named = (live: object): Record<string, unknown> => {
 /** @throws SessionStoreError `E_SESSION_DATA` for what has no fields to be stored: nothing, a text, a list */
 export const refuseUnlessSession = (live: unknown): void => {
   if (typeof live === 'object' && live !== null && !Array.isArray(live)) return
-  const got = live === undefined || live === null ? 'nothing' : Array.isArray(live) ? 'a list' : `a ${typeof live}`
-  throw new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${got}`, {
-    path: 'data',
-    applied: 'no',
-  })
+  throw noFields(live)
 }
 
 /** The error of a session that is to begin with a cookie that has ended already. */

@@ -1,6 +1,6 @@
 import type { AskerOptions, ClientInfo, RegenerateOptions, SessionStore } from '../contract/index.js'
 import { checkOptions, having, kindOf, required, trueOrFalse } from '../tools/options.js'
-import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
+import { loadCopy, RequestCopy, refuseUnlessFields, storeCopy } from './request-copy.js'
 import { type CookieOptions, type SessionCookie, sessionCookie } from './session-cookie.js'
 
 export type { CookieOptions } from './session-cookie.js'
@@ -183,6 +183,7 @@ class RequestSession<Data> implements WebSession<Data> {
     return this.#inTurn(async () => {
       const session = this.#copy?.session
       if (session === undefined) return
+      refuseUnlessFields(this.data)
       const { client } = this.#arrival
       session.data = this.data as Data
       const next = await this.#parts.sessions.regenerate(session, {
@@ -215,6 +216,7 @@ class RequestSession<Data> implements WebSession<Data> {
   async #store(): Promise<void> {
     const { sessions, cookie } = this.#parts
     const { client } = this.#arrival
+    refuseUnlessFields(this.data)
     const data = this.data as Data
     const options = {
       ...(cookie.maxAgeMs === undefined ? {} : { idleTtlMs: cookie.maxAgeMs }),

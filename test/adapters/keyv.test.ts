@@ -60,6 +60,27 @@ skipUnless('Keyv on Memcached and PostgreSQL', servers, ({ cache, shared }) => {
   })
 })
 
+test('two Keyv with two namespaces on one adapter clear nothing of each other’s, and are told to have one each', async () => {
+  const { process } = world()
+  const sessions = process()
+  const five = new NonstickKeyv5({ sessions })
+  const [prices, users] = ['prices', 'users'].map(
+    (namespace) => new Keyv5({ store: five, namespace, throwOnErrors: true }),
+  )
+  await prices?.set('tea', 4)
+  await users?.set('ann', 1)
+  const refusal = { code: 'E_CONFIG', message: expect.stringContaining('make another adapter') }
+  await expect(five.clear()).rejects.toMatchObject(refusal)
+  expect([await prices?.get('tea'), await users?.get('ann')]).toEqual([4, 1])
+  const own = new Keyv5({ store: new NonstickKeyv5({ sessions }), namespace: 'prices' })
+  await own.clear()
+  expect([await prices?.get('tea'), await users?.get('ann')]).toEqual([undefined, 1])
+
+  const six = new NonstickKeyv({ sessions })
+  for (const namespace of ['prices', 'users', 'prices']) six.namespace = namespace
+  await expect(six.clear()).rejects.toMatchObject(refusal)
+})
+
 describe('a key of Keyv', () => {
   /** Two processes with Keyv, and the store that they share by its tiers. */
   const processes = () => {

@@ -20,6 +20,43 @@ const fills: Answer = (session) => {
 }
 const PATHS = { '/show': shows, '/login': login, '/logout': logout, '/fill': fills }
 
+test.each([
+  ['nothing', null],
+  ['a list', ['tea']],
+  ['a string', 'ada'],
+  ['a Map', new Map([['user', 'ada']])],
+])('what is no object with fields is refused, and the session stays: %s', async (_what, data) => {
+  const { sessions } = openTiers()
+  let told: unknown
+  const replace: Answer = async (session) => {
+    session.data = data as never
+    await Promise.all([session.commit(), session.regenerate()]).catch((error: unknown) => {
+      told = error
+    })
+    session.data = {}
+    await session.regenerate()
+    return new Response('refused')
+  }
+  const web = webSessions(sessions)
+  await using served = await serveSessions(web, {
+    ...PATHS,
+    '/replace': replace,
+    '/new': async (session) => {
+      session.data = data as never
+      told = await session.commit().catch((error: unknown) => error)
+      session.data = {}
+      return new Response('refused')
+    },
+  })
+  const refusal = { code: 'E_SESSION_DATA', message: expect.stringContaining(`got ${_what}`) }
+  const browser = new Browser()
+  await browser.get(served, '/new')
+  expect(told).toMatchObject(refusal)
+  await browser.get(served, '/fill')
+  await browser.get(served, '/replace')
+  expect(told).toMatchObject(refusal)
+})
+
 describe('the cookie', () => {
   test('is set by the request that stores the session first, and by none that only reads or changes it', async () => {
     const { sessions } = openTiers()
