@@ -68,6 +68,12 @@ export const resolveExpressOptions = (options: NonstickStoreOptions): ResolvedEx
 const clientBy = (recordClient: unknown): ResolvedExpressOptions['clientOf'] => {
   if (recordClient === undefined || recordClient === false) return () => undefined
   if (recordClient === true) return ({ ip, headers }) => ({ address: ip, userAgent: headers['user-agent'] })
-  if (typeof recordClient === 'function') return recordClient as ResolvedExpressOptions['clientOf']
+  if (typeof recordClient === 'function')
+    return (req) => {
+      const client = (recordClient as ResolvedExpressOptions['clientOf'])(req)
+      // The store refuses a promise. Nobody waits for it, and so it must not end the process when it rejects.
+      if (client instanceof Promise) client.catch(() => {})
+      return client
+    }
   throw invalidOption('recordClient', 'true, false or a function of the request', recordClient)
 }

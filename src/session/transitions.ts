@@ -143,7 +143,7 @@ export interface Write {
 
 /**
  * The copy after one more write. Its version is one higher, and the ring has the id of the write. What is known of the
- * backend is inherited.
+ * backend is inherited. As with a use, its life is not shortened unless its idle time-out has changed.
  */
 export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   ...base,
@@ -152,7 +152,7 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   unflushedAt: isUnflushed(base) ? base.unflushedAt : write.now,
   writtenAt: write.now,
   touchedAt: write.now,
-  expiresAt: deadlineAfterUse(write.now, write.idleTtlMs, base.absoluteExpiresAt, write.timings),
+  expiresAt: deadlineAfterNextUse(base, write.now, write.idleTtlMs, write.timings),
   idleTtlMs: write.idleTtlMs,
   hasOwnIdleTtl: write.hasOwnIdleTtl,
   writes: base.writes + 1,
@@ -163,9 +163,16 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
 })
 
 /**
- * The same session after a use. Data, version and trust stay as they are. Its life is never shortened by a use, unless
- * its idle time-out has changed: a clock that is behind must not end a session that is in use.
+ * When a session ends after one more use: never sooner than without it, unless its idle time-out has changed. A clock that
+ * is behind must not end a session that is in use.
  */
+const deadlineAfterNextUse = (base: LiveEnvelope, now: EpochMs, idleTtlMs: number, timings: LifeTimings): EpochMs =>
+  Math.max(
+    deadlineAfterUse(now, idleTtlMs, base.absoluteExpiresAt, timings),
+    idleTtlMs === base.idleTtlMs ? base.expiresAt : 0,
+  )
+
+/** The same session after a use. Data, version and trust stay as they are. */
 export const touched = (
   base: LiveEnvelope,
   now: EpochMs,
@@ -175,10 +182,7 @@ export const touched = (
 ): LiveEnvelope => ({
   ...base,
   touchedAt: now,
-  expiresAt: Math.max(
-    deadlineAfterUse(now, idleTtlMs, base.absoluteExpiresAt, timings),
-    idleTtlMs === base.idleTtlMs ? base.expiresAt : 0,
-  ),
+  expiresAt: deadlineAfterNextUse(base, now, idleTtlMs, timings),
   idleTtlMs,
   reads: base.reads + 1,
   seenDurableAt: backendWasTold ? now : base.seenDurableAt,

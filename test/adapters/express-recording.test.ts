@@ -116,6 +116,18 @@ describe('recordClient', () => {
     expect([response.status, await response.text()]).toEqual([500, 'E_CONFIG'])
   })
 
+  test('a function that gives a promise is told so by the request, and a promise that rejects ends nothing', async () => {
+    await using cluster = openCluster()
+    const unhandled: unknown[] = []
+    const listen = (reason: unknown): number => unhandled.push(reason)
+    process.on('unhandledRejection', listen)
+    const app = await processOf(cluster, (async () => await Promise.reject(new Error('no such place'))) as never)
+    const response = await fetch(`${app.url}/login`)
+    expect([response.status, await response.text()]).toEqual([500, 'E_CONFIG'])
+    process.off('unhandledRejection', listen)
+    expect(unhandled).toEqual([])
+  })
+
   test('a session that a program stores by hand has no client', async () => {
     await using cluster = openCluster()
     const store = cluster.store({ recordClient: true })

@@ -293,3 +293,35 @@ describe('what `beforeSave` and `conflict` return', () => {
     expect((await loaded(store, id)).data).toBe('tea!')
   })
 })
+
+test('a listener that ends itself and begins anew hears of each event once', async () => {
+  const { process } = world()
+  const store = process()
+  let heard = 0
+  const listen = (): void => {
+    const end = store.on('flush', () => {
+      heard += 1
+      if (heard > 10) return
+      end()
+      listen()
+    })
+  }
+  listen()
+  await store.create({})
+  expect(heard).toBe(1)
+})
+
+test('two sessions that begin with one object have their data apart, of `create` and of `put`', async () => {
+  const { process } = world()
+  const store = process()
+  const empty = Object.freeze({ cart: [] as string[] })
+  const sessions = [
+    await store.create(empty),
+    await store.create(empty),
+    await store.put('a new one', empty),
+    await store.put('a new one', empty),
+  ]
+  for (const [at, { data }] of sessions.entries()) (data as unknown as typeof empty).cart.push(`of ${at}`)
+  expect(sessions.map(({ data }) => data)).toEqual([0, 1, 2, 3].map((at) => ({ cart: [`of ${at}`] })))
+  expect(empty).toEqual({ cart: [] })
+})

@@ -16,6 +16,23 @@ const withOneAhead = () => {
   return { ...here, ahead, setRight }
 }
 
+describe('while the clock of a process is an hour behind', () => {
+  test.each(['touch', 'update'] as const)('its %s does not end a session in use', async (use) => {
+    const { process, processWithTiers, runtime } = world()
+    const now = (): number => runtime.now() - HOUR_MS
+    const behind = processWithTiers({ runtime: { ...runtime, now } })
+    const store = process()
+    const { id } = await store.create({ count: 0 }, { idleTtlMs: 30 * MINUTE_MS })
+    await settled()
+    runtime.advance(MINUTE_MS)
+    if (use === 'touch') await behind.store.touch(id)
+    else await increment(behind.store, id)
+    await settled()
+    runtime.advance(MINUTE_MS)
+    expect((await loaded(store, id)).data).toEqual({ count: use === 'touch' ? 0 : 1 })
+  })
+})
+
 describe('a moment that was given by a clock an hour ahead', () => {
   test('does not keep readers from flushing what its process, which died, left unflushed', async () => {
     const { process, ahead, runtime, stored } = withOneAhead()

@@ -99,3 +99,21 @@ test('a creation whose insert is in and was not answered does not say that nothi
     applied: 'unknown',
   })
 })
+
+test('a session object whose saves were rejected more often than the session remembers is saved once the backend is back', async () => {
+  const { processWithTiers, process, runtime } = world()
+  const mine = processWithTiers()
+  const session = await mine.store.create({ count: 0 } as Data)
+  let isDown = true
+  mine.backend.intercept = async (_, proceed) => {
+    if (isDown) throw new Error('the backend is down')
+    return await proceed()
+  }
+  session.data['count'] = 1
+  for (let tries = 0; tries < 12; tries += 1)
+    await expectCode(mine.store.save(session, { durable: true }), 'E_SESSION_UNAVAILABLE')
+  isDown = false
+  runtime.advance(60_000)
+  expect(await mine.store.save(session, { durable: true })).toMatchObject({ durability: 'backend' })
+  expect((await loaded(process(), session.id)).data).toEqual({ count: 1 })
+})

@@ -53,7 +53,7 @@ export class MemcachedCache implements FrontCache, Placed, WatchesNames {
   constructor(options: ResolvedMemcachedOptions, connectTo: Connect = connect) {
     this.#links = options.servers.map((server) => {
       const watch = new NameWatch(server, options, connectTo, (servers) => {
-        for (const listener of this.#sharedNameListeners) listener({ server: server.address, servers })
+        for (const listener of [...this.#sharedNameListeners]) listener({ server: server.address, servers })
       })
       this.#watches.set(server, watch)
       return new ServerLink(server, options, connectTo, () => watch.lookSoon())

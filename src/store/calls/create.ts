@@ -13,7 +13,7 @@ import type { Flushing } from '../protocol/flush.js'
 import { inserting, NOWHERE, type Place, taken } from '../protocol/insert.js'
 import { lookAt } from '../protocol/look.js'
 import type { InCache, LiveCopy, None, Reading } from '../protocol/read.js'
-import { type Wanted, wantedOf } from '../protocol/resolve.js'
+import { ownCopyOf, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { becoming } from '../protocol/users.js'
 import { asInBackend, inCache } from '../protocol/write.js'
 import type { Call } from './call.js'
@@ -240,8 +240,9 @@ export const creatingHandles = <Data>({
   const make = async (id: string, creation: Creation): Promise<Handle<Data>> => {
     const { locator, wanted } = creation
     if (isLarge(wanted)) await ownTurn()
+    const data = await ownCopyOf<Data>(context, wanted)
     const { now, cachedLater } = await creations.create(creation)
-    const handle = handles.make(id, locator, wanted.value as Data, now, wanted.userId)
+    const handle = handles.make(id, locator, data, now, wanted.userId)
     if (cachedLater !== undefined) handles.beside(handle, 'place', () => cachedLater)
     return handle
   }

@@ -5,7 +5,7 @@ import { clientOf } from '../../session/client.js'
 import { inTurns } from '../../tools/turns.js'
 import { destroyedMeanwhile } from '../context.js'
 import type { Standing } from '../protocol/read.js'
-import { overwriting, wantedOf } from '../protocol/resolve.js'
+import { overwriting, ownCopyOf, wantedOf } from '../protocol/resolve.js'
 import { noTries } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
@@ -54,12 +54,13 @@ export const putting = <Data>(
           const { mark } = found
           return await createUnder(id, wanted, { durable, idleTtlMs, client, mark }, call)
         }
+        const own = await ownCopyOf<Data>(context, wanted)
         const resolve = overwriting(context, wanted)
         const written = await queue.run(locator.key, async () => {
           call.refuseIfLate()
           return await writes.write({ locator, base: found, resolve, idleTtlMs, client, durable, tries, call })
         })
-        const handle = handles.make(id, locator, data, written.now, wanted.userId)
+        const handle = handles.make(id, locator, own, written.now, wanted.userId)
         const adopted = inTurns(adopting(handle, wanted, written))
         if (adopted instanceof Promise) await adopted
         return handle

@@ -93,7 +93,8 @@ export const telemetry = (namespace: string): Telemetry => {
     const audience = listeners.get(name)
     if (audience === undefined || audience.size === 0) return
     const event = make()
-    for (const listener of audience) {
+    // Who begins to listen now, hears of the next one.
+    for (const listener of [...audience]) {
       try {
         listener(event as never)
       } catch (error) {

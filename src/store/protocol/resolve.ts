@@ -2,7 +2,7 @@ import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { keysRead, type MergeOutcome, mergingThreeWay } from '../../session/merge.js'
 import { BY_KEY, combines, type Rules } from '../../session/merge-rules.js'
 import { type Encoded, sameBytes } from '../../session/sameness.js'
-import type { Steps } from '../../tools/turns.js'
+import { inTurns, type Steps } from '../../tools/turns.js'
 import type { Conflict, ConflictSides } from '../conflict.js'
 import type { Context, LargestPartOf } from '../context.js'
 import type { StoreOptions } from '../options.js'
@@ -101,6 +101,13 @@ export function* decoded({ values }: Context, view: Encoded): Steps<unknown> {
   yield view.data.length
   return values.decode(view)
 }
+
+/**
+ * What a session holds that begins with what is wanted. It is a copy: two sessions that a program begins with one object
+ * have their data apart.
+ */
+export const ownCopyOf = async <Data>(context: Context, { data }: Wanted): Promise<Data> =>
+  (await inTurns(decoded(context, { codecId: context.values.codecId, data }))) as Data
 
 /** Stores what is wanted over whatever stands there. */
 export const overwriting = (context: Context, wanted: Wanted): Resolve =>

@@ -318,19 +318,20 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   }
 
   /**
-   * Sorts the saves that may be in into those that are in what stands, the newest of which gives the basis, and those
-   * that are missing.
+   * Looks at the saves that may be in, the newest first: the first that is in what stands gives the basis, and those after it
+   * are missing. Those before it are not asked about. What they had changed is in the one that is in, and the ring may have
+   * forgotten them.
    */
   const earlierSaves = (
     { doubtful = [], tries }: WriteIntent,
     found: LiveCopy,
   ): { readonly basis: Encoded | undefined; readonly missing: readonly Doubt[] } => {
-    let basis: Encoded | undefined
     const missing: Doubt[] = tries.doubt === undefined ? [] : [tries.doubt]
-    for (const { doubt, wanted } of doubtful)
-      if (isIn(found, doubt)) basis = wanted
-      else missing.push(doubt)
-    return { basis, missing }
+    for (const { doubt, wanted } of [...doubtful].reverse()) {
+      if (isIn(found, doubt)) return { basis: wanted, missing }
+      missing.push(doubt)
+    }
+    return { basis: undefined, missing }
   }
 
   /**
