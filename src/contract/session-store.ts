@@ -428,6 +428,8 @@ export interface SessionStore<Data = Record<string, unknown>> {
    * A new session, durable when this resolves (unless `persistOn` says otherwise). A given id that is taken,
    * or was destroyed, rejects with `E_SESSION_CONFLICT` or `E_SESSION_DESTROYED`. One whose session has expired is free
    * again; what a session object of that one saves later is not stored.
+   *
+   * The session's `data` is a copy of what is given, so that many sessions may begin with one object.
    */
   create(data: Data, options?: CreateOptions): Promise<Session<Data>>
 
