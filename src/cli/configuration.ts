@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { type Command, Option } from 'commander'
 import type { SessionStore } from '../contract/session-store.js'
 import { createSessionStore } from '../create-session-store.js'
-import { type Environment, inVariables } from '../environment/read.js'
+import { type Environment, type FromEnvironment, inVariables } from '../environment/read.js'
 import { areOptions, codeIn, isSessionStoreError, SessionStoreError } from '../errors.js'
 import { type OptionsFromEnv, optionsFromEnv } from '../from-env.js'
 import type { StoreOptions } from '../store/options.js'
@@ -142,7 +142,7 @@ export type Sessions = SessionStore<Record<string, unknown>>
 export const withSessions = async <Result>(
   command: string,
   flags: StoreFlags,
-  work: (sessions: Sessions, options: StoreOptions<Record<string, unknown>>) => Promise<Result>,
+  work: (sessions: Sessions, options: StoreOptions<Record<string, unknown>>, read: FromEnvironment) => Promise<Result>,
   adjusted: (said: StoreOptions<Record<string, unknown>>) => StoreOptions<Record<string, unknown>> = (said) => said,
 ): Promise<Result> => {
   const { options: said, read } = await storeOptions(command, flags)
@@ -156,7 +156,7 @@ export const withSessions = async <Result>(
   // Whatever fails in the end rejects the call that met it.
   for (const event of ['fault', 'abandoned'] as const) sessions.on(event, () => {})
   try {
-    return await work(sessions, options)
+    return await work(sessions, options, read)
   } finally {
     await sessions.close()
   }

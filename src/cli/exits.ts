@@ -42,3 +42,10 @@ export const exitCodeOf = (error: unknown): ExitCode => {
     return EXIT.usage
   return EXIT.fault
 }
+
+/** What scripts may tell an error by: the code of an error of this library, else the name of the exit code. */
+export const errorCodeOf = (error: unknown): string => {
+  if (isSessionStoreError(error)) return error.code
+  const exitCode = exitCodeOf(error)
+  return Object.entries(EXIT).find(([, code]) => code === exitCode)?.[0] ?? 'fault'
+}

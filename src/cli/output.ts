@@ -3,8 +3,18 @@
 /** One line of a result. */
 export const say = (line: string): void => console.log(line)
 
+let isJsonSaid = false
+
 /** The whole result of a command with `--json`: one line. */
-export const sayJson = (result: unknown): void => say(JSON.stringify(result))
+export const sayJson = (result: unknown): void => {
+  isJsonSaid = true
+  say(JSON.stringify(result))
+}
+
+/** Why a command with `--json` has no result. Where the result has been printed, that one line stays the only one. */
+export const sayErrorInJson = (error: { readonly code: string; readonly message: string }): void => {
+  if (!isJsonSaid) sayJson({ error })
+}
 
 /** The result of a command: in JSON where that was asked for, and otherwise in lines for people. */
 export const report = (

@@ -1,4 +1,5 @@
 import type { SessionInfo } from '../contract/session-store.js'
+import { dataInJson } from './data-in-json.js'
 import { duration, moment, table } from './output.js'
 
 /** Sessions as a table. A session that cannot be read has a row all the same. */
@@ -15,7 +16,7 @@ export const sessionTable = (sessions: readonly SessionInfo[], nowMs: number): r
   ])
   return [
     ...table(['handle', 'user', 'app', 'created', 'last seen', 'ends', ''], rows),
-    ...sessions.flatMap(({ handle, data }) => (data === undefined ? [] : [`${handle}: ${JSON.stringify(data)}`])),
+    ...sessions.flatMap(({ handle, data }) => (data === undefined ? [] : [`${handle}: ${dataLine(data)}`])),
   ]
 }
 
@@ -29,8 +30,12 @@ export const until = (atMs: number, nowMs: number): string => ago(atMs, nowMs)
 /** A moment with how long ago that is. */
 export const momentAndAge = (atMs: number, nowMs: number): string => `${moment(atMs)} (${ago(atMs, nowMs)})`
 
-/** What of an error may be shown in JSON: its properties may hold what somebody stored. */
-export const plainSession = (session: SessionInfo): object =>
-  session.error === undefined
-    ? session
-    : { ...session, error: { code: session.error.code, message: session.error.message } }
+/** The data of a session as a line. */
+export const dataLine = (data: unknown): string => JSON.stringify(dataInJson(data))
+
+/** What of a session may be shown in JSON, and in which form: the properties of an error may hold what somebody stored. */
+export const plainSession = (session: SessionInfo): object => {
+  if (session.error !== undefined)
+    return { ...session, error: { code: session.error.code, message: session.error.message } }
+  return session.data === undefined ? session : { ...session, data: dataInJson(session.data) }
+}

@@ -1,8 +1,10 @@
 /** Which session or user a command is about, without showing an id to anybody. */
 
+import type { SessionInspection } from '../contract/session-store.js'
 import { isSessionStoreError } from '../errors.js'
 import type { Sessions } from './configuration.js'
 import { EndsWith, EXIT, UsageError } from './exits.js'
+import { givenId } from './given-id.js'
 import { ask, firstLineOfInput } from './setup/ask.js'
 
 /** What stands for "read it from standard input", as with other commands. */
@@ -15,8 +17,8 @@ const fromInput = async (question: string): Promise<string> => {
 }
 
 /**
- * The handle of the session that is meant: the argument, or what standard input says, which may be an id as well.
- * An argument is seen by everybody in the list of processes, and stays in the shell's history, so that none may be an
+ * The handle of the session that is meant: the argument, or what standard input says, which may be an id as well,
+ * or the value of the cookie that holds it. An argument is seen by everybody in the list of processes, and stays in the shell's history, so that none may be an
  * id.
  */
 export const handleMeant = async (sessions: Sessions, argument: string | undefined): Promise<string> => {
@@ -28,7 +30,7 @@ export const handleMeant = async (sessions: Sessions, argument: string | undefin
     )
   }
   const text = await fromInput('Id or handle of the session: ')
-  return isHandle(sessions, text) ? text : sessions.handleOf(text)
+  return isHandle(sessions, text) ? text : sessions.handleOf(givenId(text))
 }
 
 /** No handle can be an id, so that the store refuses to make a handle of one. */
@@ -47,8 +49,20 @@ const isHandle = (sessions: Sessions, text: string): boolean => {
 export const userMeant = async (argument: string): Promise<string> =>
   argument === FROM_INPUT ? await fromInput('User: ') : argument
 
-/** The id of the session that is to stay, from standard input. */
-export const idFromInput = (): Promise<string> => fromInput('Id of the session that is to stay: ')
+/** The id of the session that is to stay, from standard input, where the value of its cookie serves as well. */
+export const idFromInput = async (): Promise<string> => givenId(await fromInput('Id of the session that is to stay: '))
+
+/**
+ * Whether a session stands where both tiers were looked at. `unknown`: a tier that may have it could not be asked, and
+ * the other one has nothing that settles it.
+ */
+export const standing = (found: SessionInspection | undefined): 'live' | 'none' | 'unknown' => {
+  if (found === undefined) return 'none'
+  const { session, tiers } = found
+  if (session !== undefined) return 'live'
+  if (tiers.cache === 'tombstone' || tiers.backend === 'destroyed') return 'none'
+  return tiers.cache === 'unreachable' || tiers.backend === 'unreachable' ? 'unknown' : 'none'
+}
 
 /** How a command ends that was asked for a session that is not there. */
 export const noSuchSession = (): EndsWith => new EndsWith(EXIT.absent, 'There is no such session')

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { program } from '../../src/cli/program.js'
+import { cleanEnvironment } from '../backends/postgres/reload-support.js'
 import { COMMAND, nonstick } from './command.js'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -72,6 +73,18 @@ describe('wrong use ends with 2, says so on standard error, and does nothing', (
     expect(said.stderr.replace("'hunter2sh'", '')).not.toContain('hunter2')
   })
 
+  test.each([
+    [['inspect', '--json', '--bogus'], 'inspect'],
+    [['import', '--json'], 'import'],
+    [['purge-source', '--json'], 'purge-source'],
+  ])('%j says it in a line of JSON as well', async (args, name) => {
+    const said = await nonstick(args)
+    expect(said.code).toBe(2)
+    const { error } = JSON.parse(said.stdout) as { readonly error: Readonly<Record<string, string>> }
+    expect(error['code']).toBe('usage')
+    expect(said.stderr).toBe(`nonstick ${name}: ${error['message']}\n`)
+  })
+
   test('an unknown variable', async () => {
     const said = await nonstick(['stats'], { env: { NONSTICK_CACHE: 'memory', NONSTICK_BACKENT: 'hunter2' } })
     expect(said).toMatchObject({ code: 2, stdout: '' })
@@ -91,6 +104,31 @@ test('warns of a password in a flag, which everybody on the machine can read', a
   ])
   expect(said.stderr).toContain('NONSTICK_BACKEND cannot')
   expect(said.stdout + said.stderr).not.toContain('hunter2')
+})
+
+describe('standard output that takes nothing', () => {
+  const inShell = (line: string) =>
+    spawnSync('bash', ['-c', line, 'bash', process.execPath, COMMAND], { encoding: 'utf8', env: cleanEnvironment() })
+  const DOCTOR = '"$1" "$2" doctor --cache memory --backend postgres://127.0.0.1:1/app'
+
+  test('as its disk is full ends with 1 and a sentence', () => {
+    for (const [args, name] of [
+      ['--help', ''],
+      ['completion bash', ' completion'],
+      ['stats --json --cache memory --backend memory', ' stats'],
+    ]) {
+      const { status, stderr } = inShell(`NODE_ENV=development "$1" "$2" ${args} > /dev/full`)
+      expect(stderr).toBe(`nonstick${name}: the result could not be written to standard output: ENOSPC\n`)
+      expect(status).toBe(1)
+    }
+  })
+
+  test('as its reader has gone changes nothing of what was found', () => {
+    const faults = inShell(`${DOCTOR} | true; exit $PIPESTATUS`)
+    expect(faults).toMatchObject({ status: 1, stderr: '' })
+    const nothing = inShell('"$1" "$2" completion bash | true; exit $PIPESTATUS')
+    expect(nothing).toMatchObject({ status: 0, stderr: '' })
+  })
 })
 
 describe('a config module', () => {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sign } from 'cookie-signature'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
@@ -168,6 +169,9 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
   test('inspect ends with 3 where there is no such session, or none any more', async () => {
     const nobody = application.handleOf('an id that nobody has')
     expect(await command(['inspect', nobody])).toMatchObject({ code: 3, stdout: '' })
+    const unknown = await command(['inspect', nobody, '--json'])
+    expect(unknown).toMatchObject({ code: 3, stderr: 'nonstick inspect: There is no such session\n' })
+    expect(jsonOf(unknown)).toEqual({ error: { code: 'absent', message: 'There is no such session' } })
     const { id } = await application.create({})
     const handle = application.handleOf(id)
     await application.destroy(id)
@@ -178,11 +182,42 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
 
   test('destroy ends a session for the application that runs, and succeeds again', async () => {
     const [one, other] = [await changed('ann'), await application.create({})]
-    expect(await fine(['destroy', application.handleOf(one)])).toEqual({ cache: 'tombstone' })
+    const ended = { cache: 'tombstone', session: 'ended' }
+    expect(await fine(['destroy', application.handleOf(one)])).toEqual(ended)
     expect(await application.load(one.id)).toBeUndefined()
-    expect(await fine(['destroy'], other.id)).toEqual({ cache: 'tombstone' })
+    expect(await fine(['destroy'], other.id)).toEqual(ended)
     expect(await application.load(other.id)).toBeUndefined()
-    expect(await fine(['destroy'], other.id)).toEqual({ cache: 'tombstone' })
+    expect(await fine(['destroy'], other.id)).toEqual({ cache: 'tombstone', session: 'none' })
+  })
+
+  test('destroy says so where no session stood, and does not say that one has ended', async () => {
+    const said = await command(['destroy'], 'an id that nobody has')
+    expect(said).toMatchObject({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(/^No session stood under this id/),
+    })
+    expect(said.stdout).not.toContain('The session has ended')
+    const { id } = await application.create({})
+    expect((await command(['destroy'], id)).stdout).toBe('The session has ended.\n')
+  })
+
+  test('inspect, destroy and destroy-user --except take the value of a signed cookie for the id within', async () => {
+    const plain = await application.create({ user: 'ann' }, { id: 'plain' })
+    const cookie = encodeURIComponent(`s:${sign(plain.id, 'secret')}`)
+    const handle = application.handleOf(plain)
+    expect(await fine(['inspect'], cookie)).toMatchObject({ session: { handle } })
+    const other = await application.create({ user: 'ann' })
+    const config = join(folder, 'whose.mjs')
+    writeFileSync(config, 'export default { identify: (data) => data.user }')
+    const except = ['destroy-user', 'ann', '--except', '--config', config]
+    expect(await fine(except, cookie)).toMatchObject({ destroyed: 1 })
+    expect(await application.load(other.id)).toBeUndefined()
+    expect(await fine(['destroy'], cookie)).toEqual({ cache: 'tombstone', session: 'ended' })
+    expect(await application.load(plain.id)).toBeUndefined()
+    const named = await command(['destroy'], `connect.sid=${cookie}`)
+    expect(named).toMatchObject({ code: 2, stdout: '' })
+    expect(named.stderr).not.toContain('plain')
   })
 
   test('destroy ends with 1 where the cache could not be told', async () => {
@@ -191,6 +226,17 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
     expect(said.code).toBe(1)
     expect(said.stderr).toContain('the cache could not be told')
     expect(said.stderr).not.toContain(id)
+  })
+
+  test('where one tier cannot be asked and the other has nothing, nobody says that there is no session', async () => {
+    const handle = application.handleOf('an id that nobody has')
+    const without = { ...env(), NONSTICK_CACHE: '127.0.0.1:1' }
+    const said = await nonstick(['inspect', handle], { env: without })
+    expect(said).toMatchObject({ code: 1, stdout: expect.stringMatching(/^in the cache +unreachable$/m) })
+    expect(said.stderr).toContain('could not be asked')
+    const destroyed = await nonstick(['destroy', handle, '--json'], { env: without })
+    expect(destroyed.code).toBe(1)
+    expect(jsonOf(destroyed)).toEqual({ cache: 'unreachable', session: 'unknown' })
   })
 
   test('destroy-user logs a user out everywhere, and nobody else', async () => {
@@ -235,6 +281,61 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
     expect((await command(['stats'])).stdout).toContain(server.address)
   })
 
+  test('every kind of value that a session can hold is shown by list and inspect, as docs/cli.md says', async () => {
+    const kinds = createSessionStore({
+      cache: memcached({ servers: server.address }),
+      backend: postgres({ connectionString: cluster().url, schema: cluster().schema }),
+      namespace,
+      identify: ({ user }) => user as string | undefined,
+    })
+    const handle = kinds.handleOf(
+      await kinds.create({ user: 'ann', visits: 123n, cart: new Map([['tea', 2]]), seen: new Set(['home']) }),
+    )
+    await kinds.close()
+    const data = {
+      user: 'ann',
+      visits: { $BigInt: '123' },
+      cart: { $Map: [['tea', 2]] },
+      seen: { $Set: ['home'] },
+    }
+    for (const args of [
+      ['list', '--data'],
+      ['list', '--user', 'ann', '--data'],
+    ]) {
+      expect((await fine<Printed>(args)).sessions).toMatchObject([{ handle, data }])
+      expect((await command(args)).stdout).toContain(`${handle}: ${JSON.stringify(data)}\n`)
+    }
+    expect(await fine(['inspect', handle, '--data'])).toMatchObject({ session: { data } })
+    expect((await command(['inspect', handle, '--data'])).stdout).toContain(`${JSON.stringify(data)}\n`)
+  })
+
+  test('stats ends with 1 where a tier is down or refuses, and prints what it could learn', async () => {
+    const away = await nonstick(['stats', '--json'], { env: { ...env(), NONSTICK_CACHE: '127.0.0.1:1' } })
+    expect(away).toMatchObject({ code: 1, stderr: expect.stringContaining('nonstick doctor') })
+    expect(jsonOf(away)).toMatchObject({
+      sessions: 0,
+      health: { cache: { state: 'down' }, backend: { state: 'up' } },
+      servers: [{ server: '127.0.0.1:1', error: expect.any(String) }],
+    })
+    const url = new URL(cluster().url)
+    const role = `powerless_${namespace.slice(4)}`
+    await cluster().query(`create role ${role} login password 'hunter2'`)
+    try {
+      url.username = role
+      url.password = 'hunter2'
+      const powerless = await nonstick(['stats'], { env: { ...env(), NONSTICK_BACKEND: url.href } })
+      expect(powerless).toMatchObject({ code: 1, stdout: expect.stringContaining(server.address) })
+      expect(powerless.stdout).toMatch(/The sessions could not be counted: .*42501/)
+    } finally {
+      await cluster().query(`drop role ${role}`)
+    }
+    const nobody = await nonstick(['stats'], {
+      env: { ...env(), NONSTICK_BACKEND: 'postgres://ann:hunter2@127.0.0.1:1/app' },
+    })
+    expect(nobody.code).toBe(1)
+    expect(nobody.stdout).toMatch(/^backend +postgres is down \(\d+ ms\): .*ECONNREFUSED/m)
+  })
+
   describe('where the backend cannot be reached', () => {
     test.each([[['list']], [['activity']], [['destroy-user', 'ann']]])(
       'nonstick %j ends with 1, and names it',
@@ -247,5 +348,16 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
         expect(said.stderr).not.toContain('hunter2')
       },
     )
+
+    test('a command with --json prints the error as its one line', async () => {
+      const said = await nonstick(['list', '--json'], {
+        env: { ...env(), NONSTICK_BACKEND: 'postgres://ann:hunter2@127.0.0.1:1/app' },
+      })
+      expect(said.code).toBe(1)
+      const { error } = jsonOf<{ readonly error: { readonly code: string; readonly message: string } }>(said)
+      expect(error.code).toBe('E_SESSION_UNAVAILABLE')
+      expect(said.stderr).toBe(`nonstick list: ${error.message}\n`)
+      expect(said.stdout.trimEnd().split('\n')).toHaveLength(1)
+    })
   })
 })

@@ -2,9 +2,10 @@ import { Command } from 'commander'
 import type { SessionInspection } from '../../contract/session-store.js'
 import { runtimeOf } from '../../runtime.js'
 import { type Sessions, type StoreFlags, withSessions, withStoreFlags } from '../configuration.js'
+import { EndsWith, EXIT } from '../exits.js'
 import { report } from '../output.js'
-import { momentAndAge, plainSession } from '../show.js'
-import { handleMeant, noSuchSession } from '../which.js'
+import { dataLine, momentAndAge, plainSession } from '../show.js'
+import { handleMeant, noSuchSession, standing } from '../which.js'
 
 interface Flags extends StoreFlags {
   readonly data?: true
@@ -12,8 +13,8 @@ interface Flags extends StoreFlags {
 
 const DESCRIPTION =
   'Shows what is recorded of one session, which tiers have it, and how many of its changes the backend has not got yet. ' +
-  'Give its handle as an argument; its id goes by standard input, so that it shows in no list of processes. Ends with ' +
-  '3 if there is no such session.'
+  'Give its handle as an argument; its id, or the value of its cookie, goes by standard input, so that it shows in no ' +
+  'list of processes. Ends with 3 if there is no such session.'
 
 /** `nonstick inspect`: what both tiers know of one session. */
 export const inspectCommand = (): Command =>
@@ -38,9 +39,11 @@ const inspect = async (
   const handle = await handleMeant(sessions, argument)
   const found = await sessions.inspect(handle, { data: flags.data ?? false })
   if (found === undefined) throw noSuchSession()
+  const stands = standing(found)
   const { session } = found
   report(flags, { ...found, session: session && plainSession(session) }, () => linesOf(handle, found, nowMs))
-  if (session === undefined) throw noSuchSession()
+  if (stands === 'none') throw noSuchSession()
+  if (stands === 'unknown') throw new EndsWith(EXIT.fault, 'a tier that may have the session could not be asked')
 }
 
 const linesOf = (handle: string, found: SessionInspection, nowMs: number): readonly string[] => {
@@ -65,7 +68,7 @@ const linesOf = (handle: string, found: SessionInspection, nowMs: number): reado
     ['address', session?.address],
     ['user agent', session?.userAgent],
     ['cannot be read', session?.error?.message],
-    ['data', session?.data === undefined ? undefined : JSON.stringify(session.data)],
+    ['data', session?.data === undefined ? undefined : dataLine(session.data)],
   ]
   return facts.flatMap(([name, value]) =>
     value === undefined || value === ''

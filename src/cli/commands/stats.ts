@@ -1,23 +1,27 @@
 import { Command } from 'commander'
 import { resolveOptions as resolveMemcached } from '../../caches/memcached/options.js'
-import { createSessionStore } from '../../create-session-store.js'
+import type { TierHealth } from '../../contract/health.js'
 import type { FromEnvironment } from '../../environment/read.js'
 import { memcachedOptionsOf } from '../../environment/tiers.js'
+import { isSessionStoreError } from '../../errors.js'
 import { runtimeOf } from '../../runtime.js'
 import type { StoreOptions } from '../../store/options.js'
 import { isError } from '../../tools/is-error.js'
-import { type StoreFlags, storeOptions, withStoreFlags } from '../configuration.js'
+import { type Sessions, type StoreFlags, withSessions, withStoreFlags } from '../configuration.js'
 import { numberIn, type Statistics, statisticsOf } from '../doctor/memcached-statistics.js'
+import { EndsWith, EXIT } from '../exits.js'
 import { duration, report, size, table } from '../output.js'
 
 const DESCRIPTION =
   'Shows how the tiers are, how full and how often hit each Memcached server is since it was started, and how many ' +
-  'sessions the backend holds. The counters of a running process are its own: `sessions.stats()` tells them.'
+  'sessions the backend holds. Ends with 1 if one of them is not up or could not be asked. The counters of a running ' +
+  'process are its own: `sessions.stats()` tells them.'
 
 /** `nonstick stats`: what the servers count. */
 export const statsCommand = (): Command =>
   withStoreFlags(new Command('stats').summary('show what the servers count').description(DESCRIPTION)).action(
-    async (flags: StoreFlags) => stats(flags),
+    async (flags: StoreFlags) =>
+      withSessions('stats', flags, (sessions, options, read) => stats(sessions, options, read, flags)),
   )
 
 /** What one server counts; of one that could not be asked, why. */
@@ -35,30 +39,42 @@ type ServerStats =
     }
   | { readonly server: string; readonly error: string }
 
-const stats = async (flags: StoreFlags): Promise<void> => {
-  const { options, read } = await storeOptions('stats', flags)
-  const sessions = createSessionStore({ ...options, purgeEveryMs: 0 })
-  sessions.on('fault', () => {})
-  try {
-    const [health, servers, count] = await Promise.all([
-      sessions.health(),
-      serverStats(read, options),
-      sessions.count().catch((error: unknown) => (isError(error) ? error.message : 'it could not be asked')),
-    ])
-    const { namespace = 'nonstick' } = options
-    report(flags, { health, servers, namespace, sessions: count }, () => [
-      `cache    ${health.cache.tier} is ${health.cache.state} (${Math.round(health.cache.latencyMs)} ms)`,
-      `backend  ${health.backend.tier} is ${health.backend.state} (${Math.round(health.backend.latencyMs)} ms)`,
-      '',
-      typeof count === 'number'
-        ? `${count} sessions of ${namespace} live in the backend.`
-        : `The sessions could not be counted: ${count}`,
-      ...(servers.length === 0 ? [] : ['', ...serverTable(servers)]),
-    ])
-  } finally {
-    await sessions.close()
-  }
+const stats = async (
+  sessions: Sessions,
+  options: StoreOptions<Record<string, unknown>>,
+  read: FromEnvironment,
+  flags: StoreFlags,
+): Promise<void> => {
+  const [health, servers, counted] = await Promise.all([
+    sessions.health(),
+    serverStats(read, options),
+    sessions.count().catch((error: unknown) => ({
+      error: messageOf(error),
+      // A backend of somebody else's may be one that cannot count.
+      isFault: !isSessionStoreError(error, 'E_CONFIG'),
+    })),
+  ])
+  const { namespace = 'nonstick' } = options
+  const isCounted = typeof counted === 'number'
+  report(flags, { health, servers, namespace, sessions: isCounted ? counted : counted.error }, () => [
+    `cache    ${stateOf(health.cache)}`,
+    `backend  ${stateOf(health.backend)}`,
+    '',
+    isCounted
+      ? `${counted} sessions of ${namespace} live in the backend.`
+      : `The sessions could not be counted: ${counted.error}`,
+    ...(servers.length === 0 ? [] : ['', ...serverTable(servers)]),
+  ])
+  const isWell =
+    health.state === 'up' && (isCounted || !counted.isFault) && servers.every((server) => !('error' in server))
+  if (!isWell)
+    throw new EndsWith(EXIT.fault, 'not everything is up, or could be asked. `nonstick doctor` says what to do')
 }
+
+const stateOf = ({ tier, state, latencyMs, reason }: TierHealth): string =>
+  `${tier} is ${state} (${Math.round(latencyMs)} ms)${reason === undefined ? '' : `: ${reason}`}`
+
+const messageOf = (error: unknown): string => (isError(error) ? error.message : 'it could not be asked')
 
 const serverStats = async (
   read: FromEnvironment,
@@ -78,7 +94,7 @@ const serverStats = async (
           ...countersOf(await statisticsOf(server, { credentials, tls, timeoutMs, runtime })),
         }
       } catch (error) {
-        return { server: server.address, error: isError(error) ? error.message : 'it could not be asked' }
+        return { server: server.address, error: messageOf(error) }
       }
     }),
   )
