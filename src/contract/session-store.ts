@@ -40,8 +40,8 @@ export interface Session<Data = Record<string, unknown>> {
    */
   readonly reads: number
   /**
-   * How many changes were accepted, the creation and a change of the idle time-out included. Like the changes, those since
-   * the last flush are lost with the cache. At most 2^32 - 1.
+   * How many changes were accepted, the creation and a change of the idle time-out included, and without those that `nonstick
+   * import` brought. Like the changes, those since the last flush are lost with the cache. At most 2^32 - 1.
    */
   readonly writes: number
   /** The application within the namespace, as `create` was given it; empty where none was named. */

@@ -83,7 +83,12 @@ const standingOf = (
 ): readonly Seat[] => {
   const seated = new Map(seats.map((seat) => [seat.locator.key, seat]))
   const others = underWay({ seats, living, now, graceMs })
-  return [...living.map((session) => seated.get(session.locator.key) ?? session), ...others]
+  // A session that was his long before it took its seat was taken over from an old store.
+  const placeOf = (session: Living): Seat => {
+    const seat = seated.get(session.locator.key)
+    return seat === undefined || session.takenAt < seat.takenAt - graceMs ? session : seat
+  }
+  return [...living.map(placeOf), ...others]
     .filter(({ locator }) => locator.key !== me)
     .sort((one, other) => one.takenAt - other.takenAt || (one.locator.key < other.locator.key ? -1 : 1))
 }

@@ -138,6 +138,8 @@ export interface Write {
   readonly becomes?: Identification | undefined
   /** What is known of the client by now. Absent: as it was. */
   readonly client?: Client | undefined
+  /** Whether it is no change of the application's, and does not count as one: what an import brings. */
+  readonly isCarried?: boolean | undefined
   readonly timings: LifeTimings
 }
 
@@ -155,7 +157,7 @@ export const written = (base: LiveEnvelope, write: Write): LiveEnvelope => ({
   expiresAt: deadlineAfterNextUse(base, write.now, write.idleTtlMs, write.timings),
   idleTtlMs: write.idleTtlMs,
   hasOwnIdleTtl: write.hasOwnIdleTtl,
-  writes: base.writes + 1,
+  writes: write.isCarried === true ? base.writes : base.writes + 1,
   ...(write.becomes === undefined ? {} : identified(write.becomes, base.version + 1)),
   ...write.client,
   writeIds: ringWith(base.writeIds, write.writeId),

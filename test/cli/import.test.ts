@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { pauseMs } from '../../scripts/servers/process.js'
+import { postgres } from '../../src/backends/postgres/index.js'
+import { memcached } from '../../src/caches/memcached/index.js'
+import { createSessionStore } from '../../src/create-session-store.js'
 import { systemRuntime as clock } from '../../src/runtime.js'
 import { clusterForThisFile } from '../backends/postgres/cluster.js'
 import { cleanEnvironment } from '../backends/postgres/reload-support.js'
@@ -131,6 +134,33 @@ skipUnless('nonstick import', await ownMemcached(), (startMemcached) => {
       `select user_id from ${cluster().schema}.session where user_id is not null`,
     )
     expect(users).toHaveLength(1)
+  })
+
+  test('copies also the session that a process has just looked for in vain, and keeps there what changes later', async () => {
+    const application = createSessionStore({
+      cache: memcached({ servers: server.address }),
+      backend: postgres({ connectionString: cluster().url, schema: cluster().schema }),
+      namespace: 'nonstick',
+      // What it says of an unknown id outlasts this test.
+      unknownIdTtlMs: 60_000,
+    })
+    try {
+      await files(2)
+      expect(await application.load('an-id-of-some-length-0')).toBeUndefined()
+      const copied = await nonstick(['import', '--json'], { env: env() })
+      expect(copied.code).toBe(0)
+      expect(jsonOf(copied)).toMatchObject({ carried: 2, ended: 0, refused: 0 })
+      expect((await application.load('an-id-of-some-length-0'))?.data).toMatchObject({ n: 0 })
+    } finally {
+      await application.close()
+    }
+    const changed = { cookie: { originalMaxAge: HOUR_MS }, n: 7, __lastAccess: clock.now() }
+    await writeFile(join(folder, 'sessions', 'an-id-of-some-length-1.json'), JSON.stringify(changed))
+    expect((await nonstick(['import', '--verify'], { env: env() })).code).toBe(1)
+    const purged = await nonstick(['purge-source'], { env: env() })
+    expect(purged.code).toBe(1)
+    expect(purged.stdout).toContain('kept, as they were changed there since they were copied.')
+    expect(await left()).toBe(1)
   })
 
   test.each([

@@ -12,9 +12,12 @@ import { systemRuntime } from '../../src/runtime.js'
 
 export type Data = Record<string, unknown>
 
-/** A store that sessions are carried to, as the command `nonstick import` makes it, on tiers in this process. */
+/** What sessions are carried to, as the command `nonstick import` does it, on tiers in this process. */
 export interface Target {
+  /** The store of an application that works on the same tiers meanwhile, and knows of no import. */
   readonly sessions: SessionStore<Data>
+  /** The store that the import itself makes on them. */
+  readonly importing: SessionStore<Data>
   carry(
     source: Source,
     how?: Partial<Parameters<typeof copy>[0]>,
@@ -28,19 +31,27 @@ export interface Target {
 }
 
 export const target = (options: StoreOptions<Data> = {}): Target => {
+  const here = { cache: memoryCache(), backend: memoryBackend(), purgeEveryMs: 0, ...options }
+  const sessions = createSessionStore<Data>(here)
   const carrier = new Carrier()
-  const sessions = createSessionStore<Data>({
-    ...{ cache: memoryCache(), backend: memoryBackend(), purgeEveryMs: 0 },
-    ...options,
-    legacy: carrier,
-  })
+  const importing = createSessionStore<Data>(carrier.optionsOf(here))
   const signal = new AbortController().signal
   return {
     sessions,
+    importing,
     carry: async (source, how = {}) => {
       const reasons = new Reasons()
       const ended = await copy({
-        ...{ sessions, carrier, source, reasons, runtime: systemRuntime, isDry: false, rate: undefined, signal },
+        ...{
+          sessions: importing,
+          carrier,
+          source,
+          reasons,
+          runtime: systemRuntime,
+          isDry: false,
+          rate: undefined,
+          signal,
+        },
         ...{ codec: msgpackCodec, maxSessionBytes: 4_194_304, from: undefined, counts: NO_COUNTS },
         ...{ onPart: async () => {}, onItem: () => {} },
         ...how,
@@ -49,10 +60,18 @@ export const target = (options: StoreOptions<Data> = {}): Target => {
     },
     compare: async (source) => {
       const reasons = new Reasons()
-      const comparison = await compare({ sessions, source, reasons, runtime: systemRuntime, signal, onItem: () => {} })
+      const comparison = await compare({
+        sessions: importing,
+        source,
+        reasons,
+        runtime: systemRuntime,
+        signal,
+        onItem: () => {},
+      })
       return { ...comparison, reasons: reasons.list }
     },
-    purge: async (source, isDry = false) => await purgeSource({ sessions, source, isDry, signal, onPart: () => {} }),
+    purge: async (source, isDry = false) =>
+      await purgeSource({ sessions: importing, source, isDry, signal, onPart: () => {} }),
   }
 }
 

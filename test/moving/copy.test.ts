@@ -56,6 +56,100 @@ describe('an import', () => {
     expect((await sessions.load('b'))?.data).toEqual({ n: 1, here: true })
   })
 
+  test('brings each later copy up to date, however many there are, and puts none over a change that was made here', async () => {
+    const { sessions, carry, compare, purge } = target()
+    const used = clock.now() - 600_000
+    const nth = (n: number) =>
+      sourceOf([item('a', { n }, { seenAt: n === 1 ? used : clock.now() + n * 60_000, idleTtlMs: HOUR_MS })])
+    await carry(nth(1))
+    for (const n of [2, 3, 4]) {
+      expect(await compare(nth(n))).toMatchObject({ different: 1, changedHere: 0 })
+      expect(await purge(nth(n), true)).toMatchObject({ different: 1, removed: 0 })
+      expect((await carry(nth(n))).counts).toMatchObject({ updated: 1 })
+      expect((await sessions.load('a', { touch: false }))?.data).toEqual({ n })
+    }
+    expect(await purge(nth(4), true)).toMatchObject({ different: 0, removed: 1 })
+    await sessions.update('a', (data) => {
+      data['here'] = true
+    })
+    expect(await compare(nth(5))).toMatchObject({ different: 0, changedHere: 1 })
+    expect((await carry(nth(5))).counts).toMatchObject({ here: 1, updated: 0 })
+    expect((await sessions.load('a'))?.data).toEqual({ n: 4, here: true })
+    expect(await purge(nth(5), true)).toMatchObject({ different: 0, removed: 1 })
+  })
+
+  test('lets a change go first, and an end, that comes just as it brings a copy up to date', async () => {
+    const { sessions, importing, carry } = target()
+    const source = (n: number) =>
+      sourceOf(
+        ['changed', 'ended'].map((id) =>
+          item(id, { n }, { seenAt: clock.now() - 600_000 / n ** 2, idleTtlMs: HOUR_MS }),
+        ),
+      )
+    await carry(source(1))
+    const between: typeof importing = {
+      ...importing,
+      load: async (id, options) => {
+        const found = await importing.load(id, options)
+        if (id === 'ended') await sessions.destroy(id)
+        else
+          await sessions.update(id, (data) => {
+            data['here'] = true
+          })
+        return found
+      },
+    }
+    expect((await carry(source(2), { sessions: between })).counts).toMatchObject({ updated: 0, here: 1, ended: 1 })
+    expect((await sessions.load('changed'))?.data).toEqual({ n: 1, here: true })
+    expect(await sessions.load('ended')).toBeUndefined()
+  })
+
+  test('carries a session for which a process that knows no old store has asked in vain just now', async () => {
+    const { sessions, carry, compare } = target()
+    expect(await sessions.load('active')).toBeUndefined()
+    expect(sessions.stats()).toMatchObject({ unknownIds: 1 })
+    const source = sourceOf([item('active', { n: 1 })])
+    expect(await compare(source)).toMatchObject({ missing: 1 })
+    expect((await carry(source)).counts).toMatchObject({ carried: 1, ended: 0 })
+    expect((await sessions.load('active'))?.data).toEqual({ n: 1 })
+  })
+
+  test('tells what it could not carry although nothing here says that it has ended', async () => {
+    const { sessions, carry } = target()
+    // A store that was not given the old store of the import never asks it.
+    const { counts, reasons } = await carry(sourceOf([item('a', {})]), { sessions })
+    expect(counts).toMatchObject({ carried: 0, ended: 0, refused: 1 })
+    expect(reasons).toMatchObject([{ because: 'others were at work on it; run the import again', count: 1 }])
+  })
+
+  describe('where the sessions of a user are limited', () => {
+    const identify = (data: Record<string, unknown>) => data['user'] as string
+    const old = (id: string): Item => item(id, { user: 'ada' }, { seenAt: clock.now() - 600_000, idleTtlMs: HOUR_MS })
+
+    test.each(['end-oldest', 'refuse'] as const)(
+      'ends no session of the user for one that it brings, and tells which it could not (%s)',
+      async (onTooManySessions) => {
+        const { sessions, carry } = target({ identify, maxSessionsPerUser: 2, onTooManySessions })
+        const inUse = await sessions.create({ user: 'ada' })
+        const { counts, reasons } = await carry(sourceOf([old('laptop'), old('tablet')], 1))
+        expect(counts).toMatchObject({ carried: 1, ended: 0, refused: 1 })
+        expect(reasons).toMatchObject([{ because: expect.stringContaining('maxSessionsPerUser'), count: 1 }])
+        expect(await sessions.load(inUse.id)).toBeDefined()
+        expect(await sessions.load('laptop')).toBeDefined()
+        expect(await sessions.load('tablet')).toBeUndefined()
+      },
+    )
+
+    test('lets a later login end one that it brought before those that were made here', async () => {
+      const { sessions, carry } = target({ identify, maxSessionsPerUser: 2 })
+      const inUse = await sessions.create({ user: 'ada' })
+      await carry(sourceOf([old('laptop')]))
+      const later = await sessions.create({ user: 'ada' })
+      expect(await sessions.load('laptop')).toBeUndefined()
+      for (const { id } of [inUse, later]) expect(await sessions.load(id)).toBeDefined()
+    })
+  })
+
   test('tells what cannot be stored by its place, and goes on with the others', async () => {
     const { carry } = target({ maxSessionBytes: 2_048 })
     const source = sourceOf([

@@ -156,6 +156,26 @@ skipUnless(
       }))
     })
 
+    test('of connect-redis whose cookies say no age are brought up to date where --idle-ttl says how long they live unused', async () => {
+      await client.flushAll()
+      const { sessions, carry, compare } = target()
+      const carryAndCompare = async (idleTtlMs: number | undefined) => {
+        const source = await openSource('connect-redis', { at: redis.url, idleTtlMs })
+        const { counts } = await carry(source)
+        const { same, different } = await compare(source)
+        await source.close()
+        return { ...counts, same, different }
+      }
+      const put = async (cart: number, px: number): Promise<void> =>
+        void (await client.set('sess:ann', JSON.stringify({ cookie: { originalMaxAge: null }, cart }), { PX: px }))
+      await put(1, HOUR_MS / 2)
+      expect(await carryAndCompare(HOUR_MS)).toMatchObject({ carried: 1, same: 1 })
+      expect(await sessions.load('ann', { touch: false })).toMatchObject({ idleTtlMs: HOUR_MS })
+      await put(2, HOUR_MS)
+      expect(await carryAndCompare(undefined)).toMatchObject({ here: 1, same: 0, different: 1 })
+      expect(await carryAndCompare(HOUR_MS)).toMatchObject({ updated: 1, same: 1, different: 0 })
+    })
+
     test('of koa-redis: what koa-session stored is carried as nonstick/koa would have stored it', async () => {
       await client.flushAll()
       const store = (require('koa-redis') as (options: object) => KoaRedis)({ url: redis.url })

@@ -448,6 +448,24 @@ describe('what was taken over', () => {
     await loaded(store, 'a')
     expect(await store.load('b')).toBeUndefined()
     expect(await store.countByUser('ada')).toBe(1)
+    await store.destroy('a')
+    expect((await loaded(store, 'b')).data).toEqual({ user: 'ada' })
+  })
+
+  test('ends the oldest session of its user where he may have no more, as its visitor is there', async () => {
+    const old = oldStore()
+    const { process, runtime } = movingWorld(old, { identify, maxSessionsPerUser: 2 })
+    const store = process()
+    const first = await store.create({ user: 'ada' })
+    runtime.advance(HOUR_MS)
+    const second = await store.create({ user: 'ada' })
+    runtime.advance(HOUR_MS)
+    const seenAt = runtime.now() - 60_000
+    old.sessions.set('a', { data: { user: 'ada' }, seenAt })
+    await loaded(store, 'a')
+    expect(await store.load(first.id)).toBeUndefined()
+    expect(await store.load(second.id)).toBeDefined()
+    expect((await store.inspect(store.handleOf('a')))?.session).toMatchObject({ identifiedAt: seenAt })
   })
 })
 

@@ -46,11 +46,11 @@ export const importCommand = (): Command =>
       'import',
       flags,
       (sessions, options) => work({ flags, meant, carrier, sessions, options }),
-      (said) => ({
-        ...(meant.kind.identify === undefined ? {} : { identify: meant.kind.identify }),
-        ...said,
-        legacy: carrier,
-      }),
+      (said) =>
+        carrier.optionsOf({
+          ...(meant.kind.identify === undefined ? {} : { identify: meant.kind.identify }),
+          ...said,
+        }),
     )
   })
 

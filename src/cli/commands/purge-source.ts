@@ -14,7 +14,8 @@ interface Flags extends StoreFlags, SourceFlags {
 
 const DESCRIPTION =
   'Removes from another store the sessions that were copied from it: those that stand in the backend here, and those that ' +
-  'have ended, here or there. What nobody here knows stays there, and so does what cannot be read. Do it when no process ' +
+  'have ended, here or there. What nobody here knows stays there, and so does what was changed there since it was copied, ' +
+  'and what cannot be read. Do it when no process ' +
   'works on that store any more: its visitors would be logged out.'
 
 /** `nonstick purge-source`: removes from another store what was copied from it. */
@@ -46,15 +47,19 @@ export const purgeSourceCommand = (): Command =>
         interrupted.stop()
         await source.close()
       }
-      const { removed, notHere, unreadable } = purged
+      const { removed, different, notHere, unreadable } = purged
       report(flags, { ...(isDry ? { dryRun: true } : {}), ...purged }, () => [
         `${sessionsIn(removed)} ${isDry ? 'would be removed' : 'removed'} there.`,
+        ...(different > 0
+          ? [`${sessionsIn(different)} were kept, as they were changed there since they were copied.`]
+          : []),
         ...(notHere > 0 ? [`${sessionsIn(notHere)} were kept, as they are not here.`] : []),
         ...(unreadable > 0 ? [`${sessionsIn(unreadable)} were kept, as they cannot be read.`] : []),
       ])
       if (interrupted.signal.aborted)
         throw new EndsWith(interrupted.exitCode(), 'it was interrupted. Running it again goes on')
-      if (notHere > 0) throw new EndsWith(EXIT.fault, 'some sessions are not here. `nonstick import` copies them')
+      if (different + notHere > 0)
+        throw new EndsWith(EXIT.fault, 'some sessions are not here as they are there. `nonstick import` copies them')
     })
   })
 

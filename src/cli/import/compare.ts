@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { LegacySession } from '../../contract/legacy.js'
+import type { SessionInfo } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
 import { isSessionStoreError } from '../../errors.js'
 import { limiter } from '../../tools/limiter.js'
@@ -27,6 +29,7 @@ const NONE: Comparison = { found: 0, same: 0, changedHere: 0, different: 0, miss
 const AT_ONCE = 8
 
 type Verdict = Exclude<keyof Comparison, 'found'>
+type Standing = Extract<Verdict, 'same' | 'changedHere' | 'different'>
 
 export interface CompareOptions {
   readonly sessions: Sessions
@@ -60,6 +63,20 @@ export const compare = async (options: CompareOptions): Promise<Comparison> => {
   return comparison
 }
 
+type Inspected = Awaited<ReturnType<Sessions['inspect']>>
+
+/** Whether neither tier knows of a session. A cache in which somebody is just looking for it knows nothing either. */
+export const isUnknown = (found: Inspected): boolean =>
+  found === undefined ||
+  (found.session === undefined && found.tiers.backend === 'absent' && found.tiers.cache !== 'tombstone')
+
+/** How what stands here compares with a session of a source. An import counts none of its own writes. */
+export const compared = (stands: SessionInfo<Record<string, unknown>>, { data }: LegacySession): Standing => {
+  if (stands.error !== undefined) return 'different'
+  if (isDeepStrictEqual(stands.data, data)) return 'same'
+  return stands.writes > 1 ? 'changedHere' : 'different'
+}
+
 const verdictOn = async ({ sessions, reasons }: CompareOptions, item: Item): Promise<Verdict> => {
   if ('ended' in item) return 'ended'
   if ('unreadable' in item) {
@@ -75,18 +92,14 @@ const verdictOn = async ({ sessions, reasons }: CompareOptions, item: Item): Pro
     return 'unreadable'
   }
   const found = await sessions.inspect(handle, { data: true })
-  if (found === undefined) {
+  if (isUnknown(found)) {
     reasons.add({ because: 'it is not here', handle })
     return 'missing'
   }
-  const { session } = found
+  const session = found?.session
   if (session === undefined) return 'ended'
-  if (session.error !== undefined) {
-    reasons.add({ because: session.error.message, handle })
-    return 'different'
-  }
-  if (isDeepStrictEqual(session.data, item.session.data)) return 'same'
-  if (session.writes > 1) return 'changedHere'
-  reasons.add({ because: 'its data is not that of the source', handle })
-  return 'different'
+  const verdict = compared(session, item.session)
+  if (verdict === 'different')
+    reasons.add({ because: session.error?.message ?? 'its data is not that of the source', handle })
+  return verdict
 }

@@ -1,12 +1,15 @@
 import type { Codec } from '../../contract/codec.js'
-import type { LegacySession, LegacyStore } from '../../contract/legacy.js'
+import type { LegacySession } from '../../contract/legacy.js'
 import type { Session } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
-import { isSessionStoreError } from '../../errors.js'
+import { isSessionStoreError, SessionStoreError } from '../../errors.js'
 import { LEAST_IDLE_TTL_MS } from '../../session/expiry.js'
+import type { StoreOptions } from '../../store/options.js'
+import type { CarriedStore } from '../../store/tiers/legacy-tier.js'
 import { limiter } from '../../tools/limiter.js'
 import { sleep } from '../../tools/waiting.js'
 import type { Sessions } from '../configuration.js'
+import { isUnknown } from './compare.js'
 import type { Reasons } from './reasons.js'
 import type { Item, Source } from './source.js'
 
@@ -39,6 +42,7 @@ const OF_ONE_SESSION: ReadonlySet<string> = new Set([
   'E_SESSION_TOO_LARGE',
   'E_INVALID_ID',
   'E_SESSION_LIMIT',
+  'E_SESSION_CONFLICT',
 ])
 
 /** A session to be carried, and whether the store has asked for it: it does so if neither tier knows the id. */
@@ -51,8 +55,17 @@ interface Pending {
  * The old store that an import gives to the session store: it has the sessions that are just being carried. So each of them
  * is taken over as in a change-over: durably, once, and never over what stands here or was ended here.
  */
-export class Carrier implements LegacyStore {
+export class Carrier implements CarriedStore {
+  readonly isCarried = true
   readonly #pending = new Map<string, Pending>()
+
+  /**
+   * The options of the store to which it carries. No session of this store gives way to one that is brought, and no change
+   * that somebody makes here at the same moment.
+   */
+  optionsOf<Data>(said: StoreOptions<Data>): StoreOptions<Data> {
+    return { ...said, onTooManySessions: 'refuse', conflict: 'reject', legacy: this }
+  }
 
   async get(id: string): Promise<LegacySession | undefined> {
     const pending = this.#pending.get(id)
@@ -64,22 +77,43 @@ export class Carrier implements LegacyStore {
   /** What the source has it keeps. */
   async destroy(): Promise<void> {}
 
-  /** Carries one session. Rejects where the tiers could not be asked. */
+  /** Carries one session. Rejects where it cannot be stored, and where the tiers could not be asked. */
   async carry(sessions: Sessions, id: string, given: LegacySession): Promise<Exclude<Outcome, 'refused'>> {
     const session = wellFormed(given)
     const pending: Pending = { session, isAsked: false }
     this.#pending.set(id, pending)
     try {
       const stands = await sessions.load(id, { touch: false, verified: true })
-      if (stands === undefined) return 'ended'
-      if (pending.isAsked) return 'carried'
-      if (!isOutdated(stands, session)) return 'here'
-      stands.data = session.data as Record<string, unknown>
-      await sessions.save(stands, { durable: true })
-      return 'updated'
+      if (pending.isAsked) return stands === undefined ? 'ended' : 'carried'
+      if (stands === undefined) {
+        if (isUnknown(await sessions.inspect(sessions.handleOf(id)))) throw notAsked()
+        return 'ended'
+      }
+      return isOutdated(stands, session) ? await updated(sessions, stands, session) : 'here'
     } finally {
       this.#pending.delete(id)
     }
+  }
+}
+
+/** Nothing was taken over, although nothing that is known here of the session says why. */
+const notAsked = (): SessionStoreError =>
+  new SessionStoreError('E_SESSION_CONFLICT', 'others were at work on it; run the import again', { applied: 'no' })
+
+/** Brings a copy up to date. Whoever changes or ends the session here at the same moment goes first. */
+const updated = async (
+  sessions: Sessions,
+  stands: Session,
+  { data }: LegacySession,
+): Promise<Outcome & ('updated' | 'here' | 'ended')> => {
+  stands.data = data as Record<string, unknown>
+  try {
+    await sessions.save(stands, { durable: true })
+    return 'updated'
+  } catch (error) {
+    if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return 'here'
+    if (isSessionStoreError(error, 'E_SESSION_DESTROYED')) return 'ended'
+    throw error
   }
 }
 
@@ -89,7 +123,10 @@ const wellFormed = ({ idleTtlMs, ...session }: LegacySession): LegacySession =>
 /** Sources write down a use to the second. */
 const EXACT_TO_MS = 1_000
 
-/** Whether what stands here is an older copy of the session in the source, which nobody has changed here since. */
+/**
+ * Whether what stands here is an older copy of the session in the source, which nobody has changed here since. What an import
+ * wrote does not count among the writes.
+ */
 const isOutdated = (stands: Session, { seenAt }: LegacySession): boolean =>
   stands.writes === 1 && seenAt !== undefined && seenAt > stands.seenAt + EXACT_TO_MS
 
@@ -174,8 +211,7 @@ const foreseen = async (
   { id, session }: Extract<Item, { readonly id: string }>,
 ): Promise<Outcome> => {
   const found = await sessions.inspect(sessions.handleOf(id))
-  if (found?.session !== undefined) return 'here'
-  if (found !== undefined) return 'ended'
+  if (!isUnknown(found)) return found?.session === undefined ? 'ended' : 'here'
   codec.encode(session.data, { maxBytes: maxSessionBytes })
   return 'carried'
 }

@@ -10,6 +10,8 @@ interface Place {
   readonly id: string
   /** When it ends by what the source tells; `undefined` where it tells nothing. */
   readonly expiresAt: EpochMs | undefined
+  /** How long the source lets a session live unused whose cookie does not say it, where that is known. */
+  readonly idleTtlMs: number | undefined
   readonly now: EpochMs
 }
 
@@ -17,11 +19,15 @@ interface Place {
  * A session of express-session, as the store of `nonstick/express` would have stored it. The source tells when it ends: the
  * `expires` of its cookie is as old as the last change.
  */
-export const expressItem = (session: unknown, { ref, id, expiresAt, now }: Place): Item => {
+export const expressItem = (session: unknown, { ref, id, expiresAt, idleTtlMs, now }: Place): Item => {
   if (!isPlainObject(session)) return { ref, unreadable: 'it is no session of express-session: no object' }
   if (expiresAt !== undefined && expiresAt <= now) return { ref, ended: true }
   const cookie = storedCookie(session['cookie'], now)
-  return { ref, id, session: { data: { ...session, cookie }, ...lifeUntil(expiresAt, idleTtlMsOf(cookie), now) } }
+  return {
+    ref,
+    id,
+    session: { data: { ...session, cookie }, ...lifeUntil(expiresAt, idleTtlMsOf(cookie) ?? idleTtlMs, now) },
+  }
 }
 
 /** The value of a text of JSON. */

@@ -1,5 +1,6 @@
 import { limiter } from '../../tools/limiter.js'
 import type { Sessions } from '../configuration.js'
+import { compared } from './compare.js'
 import type { Item, Source } from './source.js'
 
 /** What became of the sessions in a source that is purged. */
@@ -7,13 +8,15 @@ export interface Purged {
   readonly found: number
   /** Removed: the session is here, has ended here, or has ended there. */
   readonly removed: number
+  /** Kept, as it was changed there after it was copied, and nobody has changed it here. */
+  readonly different: number
   /** Kept, as nobody here knows of it. */
   readonly notHere: number
   /** Kept, as it cannot be read. */
   readonly unreadable: number
 }
 
-const NONE: Purged = { found: 0, removed: 0, notHere: 0, unreadable: 0 }
+const NONE: Purged = { found: 0, removed: 0, different: 0, notHere: 0, unreadable: 0 }
 const AT_ONCE = 8
 
 export interface PurgeSourceOptions {
@@ -24,7 +27,7 @@ export interface PurgeSourceOptions {
   readonly onPart: (purged: Purged) => void
 }
 
-/** Removes from a source what is safe in the backend, or has ended. All else stays. */
+/** Removes from a source what is safe in the backend as it is there, or has ended. All else stays. */
 export const purgeSource = async (options: PurgeSourceOptions): Promise<Purged> => {
   const { sessions, source, isDry, signal, onPart } = options
   const { run } = limiter(AT_ONCE)
@@ -45,7 +48,9 @@ export const purgeSource = async (options: PurgeSourceOptions): Promise<Purged> 
 const verdictOn = async (sessions: Sessions, item: Item): Promise<Exclude<keyof Purged, 'found'>> => {
   if ('ended' in item) return 'removed'
   if ('unreadable' in item) return 'unreadable'
-  const found = await sessions.inspect(sessions.handleOf(item.id))
+  const found = await sessions.inspect(sessions.handleOf(item.id), { data: true })
   const backend = found?.tiers.backend
-  return backend === 'live' || backend === 'destroyed' ? 'removed' : 'notHere'
+  if (backend !== 'live' && backend !== 'destroyed') return 'notHere'
+  const isDifferent = found?.session !== undefined && compared(found.session, item.session) === 'different'
+  return isDifferent ? 'different' : 'removed'
 }

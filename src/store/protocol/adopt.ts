@@ -75,9 +75,12 @@ export const adopting = <Data>(
     if (hasExpired(born(unclaimed), now)) return { outcome: 'ended' }
     let becomes: Birth['becomes']
     try {
-      if (wanted.userId !== undefined) becomes = await becoming(context, locator, wanted.userId, call)
+      // It was his already when it was last used.
+      if (wanted.userId !== undefined)
+        becomes = { ...(await becoming(context, locator, wanted.userId, call)), identifiedAt: past.seenAt }
     } catch (error) {
-      if (isSessionStoreError(error, 'E_SESSION_LIMIT')) return { outcome: 'ended' }
+      // A visitor without a session can go and log in, where he is told. An import has to tell that itself.
+      if (isSessionStoreError(error, 'E_SESSION_LIMIT') && !legacy.isCarried) return { outcome: 'ended' }
       throw error
     }
     if (becomes !== undefined && becomes.userEpoch > 0) {
@@ -101,7 +104,7 @@ export const adopting = <Data>(
     }
   }
 
-  return { removes: legacy.removes, find, adopt }
+  return { removes: legacy.removes, believesMarks: !legacy.isCarried, find, adopt }
 }
 
 /** What a session of the old store has behind it. What it does not say is taken as late as it can have been. */

@@ -132,7 +132,7 @@ export interface Found {
 /** What became of a session of the old store: it is this store's now, or is none of it. */
 export type Adopted =
   | { readonly outcome: 'adopted'; readonly now: LiveCopy }
-  /** It has ended, by its own deadline or by what this store knows of its user. */
+  /** It has ended, by its own deadline or by what this store knows of its user, or its user may have no more sessions. */
   | { readonly outcome: 'ended' }
   /** This store has ended a session under this id. */
   | { readonly outcome: 'destroyed' }
@@ -143,6 +143,8 @@ export type Adopted =
 export interface Adopting {
   /** Whether a session that was taken over is removed in the old store. */
   readonly removes: boolean
+  /** Whether a mark that nothing stands here says that the old store has nothing either. */
+  readonly believesMarks: boolean
   /** The session of the old store; `undefined` where it has none. Rejects where the old store cannot be asked. */
   find(id: string): Promise<Found | undefined>
   /**
@@ -210,7 +212,8 @@ export const reading = (context: Context, { flush }: Flusher, old: Adopting | un
         return none('destroyed')
       }
       // A writer is told by the backend alone that its session is gone.
-      if (entry.state === 'missing' && entry.mark === 'fresh' && entry.token !== undefined && as === 'reader') {
+      const believesMark = as === 'reader' && old?.believesMarks !== false
+      if (entry.state === 'missing' && entry.mark === 'fresh' && entry.token !== undefined && believesMark) {
         if (looks === 0) telemetry.count('cacheHits')
         return { ...none('absent'), mark: Promise.resolve(entry.token) }
       }

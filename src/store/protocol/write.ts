@@ -357,6 +357,7 @@ export const writing = (context: Context, reads: Reading, flushes: Flushing): Wr
   ): Write => ({
     ...(becomes === undefined ? {} : { becomes }),
     client: intent.client,
+    isCarried: context.legacy?.isCarried,
     now: runtime.now(),
     writeId: intent.tries.writeId,
     codecId: context.values.codecId,

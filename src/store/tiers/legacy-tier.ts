@@ -16,6 +16,18 @@ export interface LegacyTier {
   destroy(id: string): Promise<void>
   /** Whether a session that was taken over is removed there. */
   readonly removes: boolean
+  /** Whether it is what an import carries: see `CarriedStore`. */
+  readonly isCarried: boolean
+}
+
+/**
+ * What `nonstick import` gives as the old store: sessions that nobody has come for. For its sake the store asks for an id also
+ * where a process that knows no old store has said that nothing stands under it; it rejects with `E_SESSION_LIMIT` where the user
+ * has as many sessions as he may have; and what it saves does not count among the `writes` of a session, so that these tell
+ * whether anybody else has changed it here.
+ */
+export interface CarriedStore extends LegacyStore {
+  readonly isCarried: true
 }
 
 export interface LegacyTierOptions {
@@ -47,6 +59,7 @@ export const legacyTier = (store: LegacyStore, options: LegacyTierOptions): Lega
       await ask('destroy', true, async () => await store.destroy(id))
     },
     removes: store.remove === true,
+    isCarried: 'isCarried' in store && store.isCarried === true,
   }
 }
 

@@ -24,7 +24,7 @@ interface Listed {
 export const connectMemcached: SourceKind = {
   summary: 'express-session on connect-memcached, of one server at a time: what that server can list',
   at: 'memcached',
-  open: async ({ at, prefix = '', runtime }: SourceOptions): Promise<Source> => {
+  open: async ({ at, prefix = '', idleTtlMs, runtime }: SourceOptions): Promise<Source> => {
     const server = await connected(at, runtime)
     let listed: readonly Listed[] | undefined
     const all = async (): Promise<readonly Listed[]> => {
@@ -46,7 +46,7 @@ export const connectMemcached: SourceKind = {
             return [{ ref, unreadable: 'it is no object as connect-memcached stores one; it may be encrypted' }]
           const read = fromJson(value.bytes.toString())
           if (!('value' in read)) return [{ ref, ...read }]
-          return [expressItem(read.value, { ref, id: ref.slice(prefix.length), expiresAt, now })]
+          return [expressItem(read.value, { ref, id: ref.slice(prefix.length), expiresAt, idleTtlMs, now })]
         })
         const next = from + chosen.length < keys.length ? String(from + chosen.length) : undefined
         // Another run lists anew, in another order: it begins from the start, which does no harm.

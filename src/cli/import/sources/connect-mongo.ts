@@ -16,7 +16,7 @@ const LARGEST = 16 * 1_024 * 1_024 + 16_384
 export const connectMongo: SourceKind = {
   summary: 'express-session on connect-mongo, from the file that mongodump makes (not of --gzip or --archive)',
   at: 'file',
-  open: async ({ at, runtime }: SourceOptions): Promise<Source> => {
+  open: async ({ at, idleTtlMs, runtime }: SourceOptions): Promise<Source> => {
     const { deserialize } = await import('bson').catch((cause: unknown) => {
       throw new UsageError('Expected the package `bson` to be installed beside nonstick: npm install bson', { cause })
     })
@@ -34,7 +34,7 @@ export const connectMongo: SourceKind = {
         let position = Number(after ?? 0)
         while (items.length < DOCUMENTS_AT_ONCE && position < size) {
           const bytes = await documentAt(file, position)
-          items.push(itemOf(String(position), bytes, deserialize, runtime.now()))
+          items.push(itemOf(String(position), bytes, deserialize, { idleTtlMs, now: runtime.now() }))
           position += bytes.length
         }
         const next = position < size ? String(position) : undefined
@@ -67,7 +67,7 @@ const itemOf = (
   ref: string,
   bytes: Buffer,
   deserialize: (bytes: Uint8Array) => Record<string, unknown>,
-  now: number,
+  place: { readonly idleTtlMs: number | undefined; readonly now: number },
 ): Item => {
   let document: Record<string, unknown>
   try {
@@ -80,5 +80,6 @@ const itemOf = (
   const read = typeof session === 'string' ? fromJson(session) : { value: session }
   if (!('value' in read)) return { ref, ...read }
   if (!isPlainObject(read.value)) return { ref, unreadable: 'it is encrypted, or no session of express-session' }
-  return expressItem(read.value, { ref, id, expiresAt: expires instanceof Date ? expires.getTime() : undefined, now })
+  const expiresAt = expires instanceof Date ? expires.getTime() : undefined
+  return expressItem(read.value, { ref, id, expiresAt, ...place })
 }

@@ -17,6 +17,12 @@ export const connectPgSimple: SourceKind = {
       idColumn: 'sid',
       columns: { sess: 'sess', ends: 'extract(epoch from expire::timestamptz) * 1000' },
       itemOf: ({ id, sess, ends }) =>
-        expressItem(sess, { ref: id, id, expiresAt: Number(ends), now: options.runtime.now() }),
+        expressItem(sess, {
+          ref: id,
+          id,
+          expiresAt: Number(ends),
+          idleTtlMs: options.idleTtlMs,
+          now: options.runtime.now(),
+        }),
     }),
 }

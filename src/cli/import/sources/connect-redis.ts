@@ -9,6 +9,8 @@ export const connectRedis: SourceKind = {
   open: (options) =>
     scanned(options, 'sess:', ({ ref, name, value, expiresAt, now }) => {
       const read = fromJson(value.toString())
-      return 'value' in read ? expressItem(read.value, { ref, id: name, expiresAt, now }) : { ref, ...read }
+      return 'value' in read
+        ? expressItem(read.value, { ref, id: name, expiresAt, idleTtlMs: options.idleTtlMs, now })
+        : { ref, ...read }
     }),
 }

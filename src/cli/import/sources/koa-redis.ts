@@ -22,6 +22,6 @@ export const koaRedis: SourceKind = {
       const idleTtlMs = typeof _maxAge === 'number' ? _maxAge : undefined
       const maxAge = _session === true ? 'session' : idleTtlMs
       const kept = { ...data, ...(maxAge === undefined ? {} : { _maxAge: maxAge }) }
-      return { ref, id: ref, session: { data: kept, ...lifeUntil(ends, idleTtlMs, now) } }
+      return { ref, id: ref, session: { data: kept, ...lifeUntil(ends, idleTtlMs ?? options.idleTtlMs, now) } }
     }),
 }

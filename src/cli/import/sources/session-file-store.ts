@@ -22,9 +22,10 @@ export const sessionFileStore: SourceKind = {
         const { __lastAccess: usedAt, ...session } = read.value
         const cookie = session['cookie'] as { readonly originalMaxAge?: unknown } | undefined
         const maxAge = Number(cookie?.originalMaxAge) || options.idleTtlMs || USUAL_TTL_MS
+        const { idleTtlMs, runtime } = options
         const expiresAt = typeof usedAt === 'number' ? usedAt + maxAge : undefined
         const id = name.slice(0, -ENDING.length)
-        return expressItem(session, { ref, id, expiresAt, now: options.runtime.now() })
+        return expressItem(session, { ref, id, expiresAt, idleTtlMs, now: runtime.now() })
       },
     ),
 }
