@@ -2,6 +2,7 @@ import { isSessionStoreError } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
 import { sameBytes } from '../../session/sameness.js'
 import { inTurns, isLarge, ownTurn } from '../../tools/turns.js'
+import { changesIdleTime } from '../idle-ttl.js'
 import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
 import type { Load } from './load.js'
@@ -32,7 +33,8 @@ export const updateSteps = <Data>(
       const wanted = wantedOf(context, customs, handle.data)
       const newest = await newestOf(handle)
       const { locator, base, userId } = handle
-      if (sameBytes(viewOf(wanted), base) && !durable && tries.doubt === undefined) return true
+      const changes = durable || changesIdleTime(idleTtlMs, newest.envelope) || !sameBytes(viewOf(wanted), base)
+      if (!changes && tries.doubt === undefined) return true
       const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
       const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
