@@ -450,8 +450,9 @@ export interface SessionStore<Data = Record<string, unknown>> {
   /**
    * Atomic load, change and save: `change` alters the data in place, or returns a new plain object, which is stored
    * instead. A promise is awaited. Whatever else it returns is ignored, and so is a part of the data, such as what `pop`
-   * took out of it. `change` is called again on a fresh copy when another write came between, so it must have no other
-   * effects. What it throws rejects the call and changes nothing. `undefined` if there is no such session.
+   * took out of it. `change` is called again on a fresh copy when another write came between, or when it saw what another
+   * update had made that was not stored in the end, so it must have no other effects. What it throws rejects the call and
+   * changes nothing. `undefined` if there is no such session.
    */
   update(id: string, change: (data: Data) => unknown, options?: WriteOptions): Promise<Session<Data> | undefined>
 

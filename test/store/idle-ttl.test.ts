@@ -85,6 +85,19 @@ describe('an idle time-out that goes by the data', () => {
     expect((await store.regenerate(again)).idleTtlMs).toBe(2 * HOUR_MS)
   })
 
+  test('the time-out that an update gives is kept, also where its change leaves the data as it is', async () => {
+    const { process, cache } = world()
+    const store = process(options)
+    const { id } = await store.create({ kiosk: true })
+    await settled()
+    const given = (idleTtlMs: number | 'default') => store.update(id, () => undefined, { idleTtlMs })
+    expect((await given(HOUR_MS))?.idleTtlMs).toBe(HOUR_MS)
+    expect((await loaded(store, id)).idleTtlMs).toBe(HOUR_MS)
+    expect(await calls(cache, () => given(HOUR_MS))).not.toContain('cas')
+    expect((await given('default'))?.idleTtlMs).toBe(300_000)
+    expect((await loaded(store, id)).idleTtlMs).toBe(300_000)
+  })
+
   test('to give a session what it has as its own is written once, and to give back what it has not is nothing', async () => {
     const { process, cache } = world()
     const store = process()

@@ -2,6 +2,7 @@ import { isSessionStoreError } from '../../errors.js'
 import { clientOf } from '../../session/client.js'
 import { sameBytes } from '../../session/sameness.js'
 import { inTurns, isLarge, ownTurn } from '../../tools/turns.js'
+import { changesIdleTime } from '../idle-ttl.js'
 import { resolving, wantedOf } from '../protocol/resolve.js'
 import { givenIdleTtl } from './call-options.js'
 import type { Load } from './load.js'
@@ -25,23 +26,27 @@ export const updateSteps = <Data>(
   return {
     runtime,
     load: (id, call) => load(id, { touch: false }, call),
-    write: async (handle, { durable = false, idleTtlMs: asked, client: info }, tries, call) => {
+    write: async (handle, { durable = false, idleTtlMs: asked, client: info }, tries, call, isOfSeveral) => {
       const idleTtlMs = givenIdleTtl(asked, options)
       const client = info && clientOf(info)
       if (isLarge(handle.base)) await ownTurn()
       const wanted = wantedOf(context, customs, handle.data)
       const newest = await newestOf(handle)
       const { locator, base, userId } = handle
-      if (sameBytes(viewOf(wanted), base) && !durable && tries.doubt === undefined) return true
+      if (tries.doubt === undefined) {
+        if (isOfSeveral && wanted.userId !== userId) return 'apart'
+        const changes = durable || changesIdleTime(idleTtlMs, newest.envelope) || !sameBytes(viewOf(wanted), base)
+        if (!changes) return 'stored'
+      }
       const change = { basis: base, basisUser: userId, wanted, unmergedKeys: [] }
       const resolve = resolving(context, { ...customs, conflict: 'reject' }, change)
       try {
         const intent = { locator, base: newest, resolve, idleTtlMs, client, durable, tries, call }
         const adopted = inTurns(adopting(handle, wanted, await writes.write(intent)))
         if (adopted instanceof Promise) await adopted
-        return true
+        return 'stored'
       } catch (error) {
-        if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return false
+        if (isSessionStoreError(error, 'E_SESSION_CONFLICT')) return 'conflict'
         throw error
       }
     },

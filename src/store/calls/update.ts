@@ -1,21 +1,35 @@
 import type { WriteOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
-import { isSessionStoreError, SessionStoreError } from '../../errors.js'
+import { isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from '../../errors.js'
 import { isLarge, ownTurn } from '../../tools/turns.js'
 import { within } from '../../tools/waiting.js'
-import { noTries, type Tries } from '../protocol/write.js'
+import { isUnavailable } from '../context.js'
+import { noTries, type Tries, unknownOutcome } from '../protocol/write.js'
 import type { Call } from './call.js'
 import type { Handle } from './handle.js'
 import { type Before, before, dataAfter } from './returned.js'
+
+/**
+ * How a try to store something ended. `conflict`: another process came between, and nothing was stored. `apart`: nothing
+ * was tried, as a change of the user is stored for one caller alone.
+ */
+export type UpdateOutcome = 'stored' | 'conflict' | 'apart'
 
 export interface UpdateSteps<Data> {
   readonly runtime: Runtime
   readonly load: (id: string, call: Call) => Promise<Handle<Data> | undefined>
   /**
-   * Stores `handle.data`. Resolves to `false` if another process came between and nothing was stored. The tries of one
-   * change share their write id, so that the change is in once at most.
+   * Stores `handle.data`. The tries of one change share their write id, so that the change is in once at most.
+   *
+   * @param isOfSeveral whether it has the changes of more than one caller
    */
-  readonly write: (handle: Handle<Data>, options: WriteOptions, tries: Tries, call: Call) => Promise<boolean>
+  readonly write: (
+    handle: Handle<Data>,
+    options: WriteOptions,
+    tries: Tries,
+    call: Call,
+    isOfSeveral: boolean,
+  ) => Promise<UpdateOutcome>
   /** Gives a new copy of the data as it was loaded. */
   readonly fresh: (handle: Handle<Data>) => Data
   /**
@@ -44,58 +58,85 @@ interface Waiting<Data> {
   readonly reject: (error: unknown) => void
 }
 
-/** A change that has begun on the data of this handle and has not ended. */
+/** Callers whose changes are stored together. */
+interface Round<Data> {
+  readonly id: string
+  /** Those who are in it. Whoever has been told how it ended leaves it. */
+  readonly waiting: Waiting<Data>[]
+  /** Those who have left it, and for whom one round each follows. */
+  readonly apart: Waiting<Data>[]
+  readonly tries: Tries
+}
+
+/** A change that has begun and has not ended. */
 interface Begun<Data> {
-  readonly handle: Handle<Data>
-  readonly was: Before
   readonly changing: Promise<unknown>
+  /** The handle with the data that it was given; `undefined` if the changes of other callers stood in that data. */
+  readonly own: { readonly handle: Handle<Data>; readonly was: Before } | undefined
 }
 
 /**
  * Reads, changes and writes a session as one step. Changes of one session that arrive while a round is under way make
- * up the next round together: one load, all changes in the order in which they arrived, one save. A change that throws
- * is rejected alone and leaves no trace. Where another process saved first, the whole round starts again. A change that
- * takes long leaves the round and goes on alone, so that nobody waits for one that never ends. Each caller gets a
- * handle of its own.
+ * up the next round together: one load, all changes in the order in which they arrived, one save. Where another process
+ * saved first, the whole round starts again. Each caller gets a handle of its own.
+ *
+ * Nobody is refused for the sake of another. If what the round has made cannot be stored, or changes the user, each of
+ * its callers gets a round of its own, and is told how that ends. A change that throws leaves no trace.
+ *
+ * Nothing that was refused is stored by another. A change may have seen what those before it in the round have made,
+ * and they may be refused yet. So what such a change does is believed only if it is stored together with theirs. If it
+ * throws or takes long, it runs again, on what is stored by then.
+ *
+ * A change that takes long leaves the round and goes on alone, so that nobody waits for one that never ends.
  */
 export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
   const queues = new Map<string, Waiting<Data>[]>()
 
   const work = async (id: string, queue: Waiting<Data>[]): Promise<void> => {
-    while (queue.length > 0) {
-      const round = queue.splice(0)
-      try {
-        await runRound(id, round)
-      } catch (error) {
-        for (const { reject } of round) reject(error)
-      }
-    }
+    while (queue.length > 0) await settle(id, queue.splice(0))
     queues.delete(id)
   }
 
-  const runRound = async (id: string, round: Waiting<Data>[]): Promise<void> => {
-    const tries = noTries(steps.runtime)
-    for (let attempt = 0; attempt < steps.maxAttempts; attempt += 1) {
-      removeLate(round)
-      if (round.length === 0) return
+  /** Tells each of these callers how its change ended. */
+  const settle = async (id: string, waiting: Waiting<Data>[]): Promise<void> => {
+    const round: Round<Data> = { id, waiting, apart: [], tries: noTries(steps.runtime) }
+    let areApart = false
+    try {
+      areApart = (await runRound(round)) === 'apart'
+    } catch (error) {
+      areApart = waiting.length > 1 && round.tries.doubt === undefined && mayBeOfOne(error)
+      if (!areApart) for (const { reject } of waiting) reject(error)
+    }
+    for (const one of areApart ? [...waiting, ...round.apart] : round.apart) await settle(id, [one])
+  }
+
+  const runRound = async (round: Round<Data>): Promise<'settled' | 'apart'> => {
+    const { id, waiting, tries } = round
+    for (let conflicts = 0; conflicts < steps.maxAttempts; ) {
+      removeLate(waiting)
+      if (waiting.length === 0) return 'settled'
       try {
-        const handle = await steps.load(id, earliestOf(round))
+        const handle = await steps.load(id, earliestOf(waiting))
         if (handle === undefined) {
-          for (const { resolve } of round) resolve(undefined)
-          return
+          for (const { resolve } of waiting) resolve(undefined)
+          return 'settled'
         }
-        await applyAll(id, handle, round)
-        removeLate(round)
-        if (round.length === 0) return
-        if (await steps.write(handle, together(round), tries, earliestOf(round))) {
-          await answer(handle, round)
-          return
+        await applyAll(handle, round)
+        // The data has the changes of those who are late by now, so that it is made anew without them.
+        if (removeLate(waiting)) continue
+        const isOfSeveral = waiting.length > 1
+        const outcome = await steps.write(handle, together(waiting), tries, earliestOf(waiting), isOfSeveral)
+        if (outcome === 'apart') return outcome
+        if (outcome === 'stored') {
+          await answer(handle, waiting)
+          return 'settled'
         }
+        conflicts += 1
       } catch (error) {
-        // Where the deadline of one caller has passed, the others, who came later, go on without it.
-        const isLate = isSessionStoreError(error, 'E_SESSION_UNAVAILABLE') && round.some(({ call }) => call.isLate())
+        // Where one caller is late or has given its call up, the others go on without it.
+        const isLate = isUnavailable(error) && waiting.some(({ call }) => call.isLate())
         if (!isLate) throw error
-        removeLate(round, error)
+        removeLate(waiting, error)
       }
     }
     throw tooOften(steps.maxAttempts, tries)
@@ -112,36 +153,49 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
 
   /**
    * Takes those out of the round whose callers have been told that they are late. Nothing may begin for them any more.
+   * Tells whether there were any.
    */
-  const removeLate = (round: Waiting<Data>[], because?: unknown): void => {
-    const inTime = round.filter((waiting) => {
+  const removeLate = (waiting: Waiting<Data>[], because?: unknown): boolean => {
+    const inTime = waiting.filter(({ call, reject }) => {
       try {
-        waiting.call.refuseIfLate()
+        call.refuseIfLate()
         return true
       } catch (error) {
-        waiting.reject(because ?? error)
+        reject(because ?? error)
         return false
       }
     })
-    round.splice(0, round.length, ...inTime)
+    const areAny = inTime.length < waiting.length
+    waiting.splice(0, waiting.length, ...inTime)
+    return areAny
   }
 
   /** Applies every change. One that throws, or takes too long, leaves the round, and the others are applied anew. */
-  const applyAll = async (id: string, handle: Handle<Data>, round: Waiting<Data>[]): Promise<void> => {
-    for (let index = 0; index < round.length; index += 1) {
-      const waiting = round[index]
-      if (waiting === undefined) continue
+  const applyAll = async (handle: Handle<Data>, round: Round<Data>): Promise<void> => {
+    const { waiting } = round
+    for (let index = 0; index < waiting.length; index += 1) {
+      const one = waiting[index]
+      if (one === undefined) continue
       if (isLarge(handle.base)) await ownTurn()
-      const stay = await apply(id, handle, waiting)
-      if (stay) continue
-      round.splice(index, 1)
+      const stays = await apply(handle, one, round, index === 0)
+      if (stays) continue
+      waiting.splice(index, 1)
       handle.data = steps.fresh(handle)
       index = -1
     }
   }
 
-  /** Applies one change. Resolves to `false` where it left the round. The data of the handle is spoilt then. */
-  const apply = async (id: string, handle: Handle<Data>, waiting: Waiting<Data>): Promise<boolean> => {
+  /**
+   * Applies one change. Resolves to `false` where it left the round. The data of the handle is spoilt then.
+   *
+   * @param isFirst whether the data is as it was loaded, without the changes of other callers
+   */
+  const apply = async (
+    handle: Handle<Data>,
+    waiting: Waiting<Data>,
+    { id, apart, tries }: Round<Data>,
+    isFirst: boolean,
+  ): Promise<boolean> => {
     const { call, change, reject } = waiting
     try {
       const was = before(handle.data)
@@ -163,35 +217,50 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
         handle.data = dataAfter(was, promised) as Data
         return true
       }
+      // An earlier try of the round may have stored this change, and no later one has it, so that nobody could tell.
+      if (tries.doubt !== undefined) throw unknownOutcome()
       // The change goes on with the object that it was given, and the others get another one.
-      const own = steps.copierOf(handle)()
-      own.data = handle.data
-      void runAlone(id, waiting, { handle: own, was, changing })
+      void runAlone(id, waiting, {
+        changing,
+        own: isFirst ? { handle: copyWith(handle, handle.data), was } : undefined,
+      })
     } catch (error) {
-      reject(error)
+      if (isFirst || tries.doubt !== undefined) reject(error)
+      else apart.push(waiting)
     }
     return false
   }
 
+  /** Another handle of the same session, with this data. */
+  const copyWith = (handle: Handle<Data>, data: Data): Handle<Data> => {
+    const copy = steps.copierOf(handle)()
+    copy.data = data
+    return copy
+  }
+
   /** Ends a change that takes long. It competes with the others as a change of another process would. */
-  const runAlone = async (id: string, waiting: Waiting<Data>, begun: Begun<Data>): Promise<void> => {
+  const runAlone = async (id: string, waiting: Waiting<Data>, { changing, own }: Begun<Data>): Promise<void> => {
     const { call, change, options, resolve, reject } = waiting
     const tries = noTries(steps.runtime)
-    const inTime = (changing: Promise<unknown>): Promise<unknown> =>
-      within(steps.runtime, call.leftMs(), changing, () => call.lateError())
+    const inTime = <T>(work: Promise<T>): Promise<T> =>
+      within(steps.runtime, call.leftMs(), work, () => call.lateError())
+    /** Stores what a change has made of the data of a handle. Resolves to whether it is stored. */
+    const store = async (handle: Handle<Data>, was: Before, running: Promise<unknown>): Promise<boolean> => {
+      handle.data = dataAfter(was, await inTime(running)) as Data
+      return (await steps.write(handle, options, tries, call, false)) === 'stored'
+    }
     try {
-      begun.handle.data = dataAfter(begun.was, await inTime(begun.changing)) as Data
-      if (await steps.write(begun.handle, options, tries, call)) {
-        resolve(begun.handle)
+      if (own === undefined) {
+        // However this run ends, it counts for nothing. The next one begins only then, so that there is one at a time.
+        await inTime(Promise.allSettled([changing]))
+      } else if (await store(own.handle, own.was, changing)) {
+        resolve(own.handle)
         return
       }
-      for (let attempt = 1; attempt < steps.maxAttempts; attempt += 1) {
+      for (let attempt = own === undefined ? 0 : 1; attempt < steps.maxAttempts; attempt += 1) {
         const handle = await steps.load(id, call)
-        if (handle !== undefined) {
-          const was = before(handle.data)
-          handle.data = dataAfter(was, await inTime(Promise.resolve(change(handle.data)))) as Data
-        }
-        if (handle === undefined || (await steps.write(handle, options, tries, call))) {
+        call.refuseIfLate()
+        if (handle === undefined || (await store(handle, before(handle.data), Promise.resolve(change(handle.data))))) {
           resolve(handle)
           return
         }
@@ -233,6 +302,15 @@ const together = <Data>(round: readonly Waiting<Data>[]): WriteOptions => {
     ...(client === undefined ? {} : { client }),
   }
 }
+
+/** Codes of errors that one caller's change may bring about, whatever the others want. */
+const CODES_OF_ONE: ReadonlySet<SessionStoreErrorCode> = new Set(['E_CONFIG', 'E_SESSION_DATA', 'E_SESSION_TOO_LARGE'])
+
+/**
+ * Whether what a round was rejected with may be the fault of one of its callers: its data cannot be stored, or a function
+ * of the application throws on it. An outage, or the end of the session, concerns them all.
+ */
+const mayBeOfOne = (error: unknown): boolean => !isSessionStoreError(error) || CODES_OF_ONE.has(error.code)
 
 const tooOften = (attempts: number, { doubt }: Tries): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', `The session could not be updated in ${attempts} attempts`, {
