@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { pauseMs } from '../../scripts/servers/process.js'
+import { freePort, pauseMs } from '../../scripts/servers/process.js'
 import { postgres } from '../../src/backends/postgres/index.js'
 import { memcached } from '../../src/caches/memcached/index.js'
 import { createSessionStore } from '../../src/create-session-store.js'
@@ -104,16 +104,17 @@ skipUnless('nonstick import', await ownMemcached(), (startMemcached) => {
     expect(kept.counts.found).toBeLessThan(500)
     expect(JSON.stringify(kept)).not.toContain('an-id-of-some-length')
 
-    const rest = jsonOf<Record<string, number>>(
-      await nonstick(['import', '--json', '--resume', resume], { env: env() }),
-    )
+    const rest = jsonOf(await nonstick(['import', '--json', '--resume', resume], { env: env() }))
     expect(rest).toMatchObject({ isDone: true, refused: 0, ended: 0 })
     expect(await rows()).toBe(500)
     expect(jsonOf(await nonstick(['import', '--verify', '--json'], { env: env() }))).toMatchObject({ same: 500 })
-    // What is done is not done again.
+    // After an import that was done the next one begins anew, and finds what has come since.
+    await writeFile(
+      join(folder, 'sessions', 'later.json'),
+      JSON.stringify({ cookie: { originalMaxAge: HOUR_MS }, __lastAccess: clock.now() }),
+    )
     expect(jsonOf(await nonstick(['import', '--json', '--resume', resume], { env: env() }))).toMatchObject({
-      found: rest['found'],
-      isDone: true,
+      ...{ found: 501, carried: 1, here: 500, isDone: true },
     })
   })
 
@@ -167,12 +168,20 @@ skipUnless('nonstick import', await ownMemcached(), (startMemcached) => {
     [{ NONSTICK_IMPORT_FROM: 'conect-redis' }, /Expected --from to be one of connect-redis, /],
     [{ NONSTICK_IMPORT_AT: '/there is no such folder' }, /Expected --at to be a folder that can be read: ENOENT/],
     [
-      { NONSTICK_IMPORT_FROM: 'connect-redis', NONSTICK_IMPORT_AT: 'redis://:a-password@127.0.0.1:1' },
-      /Expected --at to be the URL of a Redis/,
+      { NONSTICK_IMPORT_FROM: 'connect-redis', NONSTICK_IMPORT_AT: 'http://:a-password@127.0.0.1' },
+      /Expected --at to be the URL of a Redis: redis:/,
     ],
     [
-      { NONSTICK_IMPORT_FROM: 'connect-pg-simple', NONSTICK_IMPORT_AT: 'postgres://a:a-password@127.0.0.1:1/x' },
-      /Expected --at to be the URL of a PostgreSQL that can be reached: ECONNREFUSED/,
+      { NONSTICK_IMPORT_FROM: 'connect-pg-simple', NONSTICK_IMPORT_AT: 'postgres://a:a-password@127.0.0.1:port/x' },
+      /Expected --at to be the URL of a PostgreSQL: postgres:/,
+    ],
+    [
+      { NONSTICK_IMPORT_FROM: 'chula-couchdb', NONSTICK_IMPORT_AT: 'couchdb://a:a-password@127.0.0.1' },
+      /Expected --at to be the URL of a CouchDB: http:/,
+    ],
+    [
+      { NONSTICK_IMPORT_FROM: 'connect-memcached', NONSTICK_IMPORT_AT: '127.0.0.1:70000' },
+      /Expected --at to be the address of one Memcached server/,
     ],
   ])('says what is wrong with %j, and shows no password', async (more, complaint) => {
     const said = await nonstick(['import'], { env: env(more) })
@@ -180,4 +189,24 @@ skipUnless('nonstick import', await ownMemcached(), (startMemcached) => {
     expect(said.stderr).toMatch(complaint)
     expect(said.stderr).not.toContain('a-password')
   })
+
+  test.each([
+    ['connect-redis', 'Redis', 'redis://:a-password@127.0.0.1:'],
+    ['connect-pg-simple', 'PostgreSQL', 'postgres://a:a-password@127.0.0.1:'],
+    ['chula-couchdb', 'CouchDB', 'http://a:a-password@127.0.0.1:'],
+    ['connect-memcached', 'Memcached', '127.0.0.1:'],
+  ])(
+    'where the server of %s is away, says so and ends with 1, as another time it may be there',
+    async (from, kind, at) => {
+      const away = { NONSTICK_IMPORT_FROM: from, NONSTICK_IMPORT_AT: `${at}${await freePort()}` }
+      for (const command of ['import', 'purge-source']) {
+        const said = await nonstick([command], { env: env(away) })
+        expect(said.code).toBe(1)
+        expect(said.stderr).toContain(
+          `The ${kind} that --at names could not be reached: ECONNREFUSED. See whether it runs`,
+        )
+        expect(said.stderr).not.toContain('a-password')
+      }
+    },
+  )
 })

@@ -242,6 +242,12 @@ describe('the file that remembers how far an import is', () => {
     expect(await readFile(file, 'utf8')).not.toContain('a-password')
   })
 
+  test('says nothing more once all is done, so that the next import begins anew', async () => {
+    const file = join(folder, 'import.json')
+    await (await resumeIn(file, fingerprint)).keep({ at: undefined, counts, isDone: true })
+    expect((await resumeIn(file, fingerprint)).state).toBeUndefined()
+  })
+
   test('is refused where it is of another source, or is none', async () => {
     const file = join(folder, 'import.json')
     await (await resumeIn(file, fingerprint)).keep({ at: '17', counts, isDone: false })

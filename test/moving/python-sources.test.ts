@@ -82,15 +82,19 @@ skipUnless('sessions of Python in a real Redis', redisFound, ({ start }) => {
     expect((await other.sessions.load('bob'))?.data).toEqual({ uid: 8 })
   })
 
-  test('of MuK: pickles are read as data, and one with code in it is refused', async () => {
+  test('of MuK: pickles are read as data, and one with code in it, or of another program, is refused and stays', async () => {
     await client.flushAll()
     const week = { expiration: { type: 'EX', value: 604_800 } } as const
-    await client.set('muk:ada', pickle(4), week)
-    await client.set('muk:evil', evil(4), week)
-    const { sessions, counts, reasons } = await move(await openSource('muk-redis', { at: redis.url, prefix: 'muk:' }))
-    expect(counts).toMatchObject({ found: 2, carried: 1, refused: 1 })
-    expect(reasons[0]?.because).toContain('code and no data')
-    expect((await sessions.load('ada'))?.data).toMatchObject(DATA)
+    await client.set('ada', '(dp0\nVuid\np1\nI7\nsVlogin\np2\nVada\np3\ns.', week)
+    await client.set('evil', evil(4), week)
+    await client.set('shop:product:17', '{"name":"tea","uid":7}', week)
+    await client.set('shop:cache', pickle(4), week)
+    const { sessions, counts, reasons, purged } = await move(await openSource('muk-redis', { at: redis.url }))
+    expect(counts).toMatchObject({ found: 4, carried: 1, refused: 3 })
+    expect(reasons.map(({ because }) => because).join()).toMatch(/code and no data/)
+    expect((await sessions.load('ada'))?.data).toEqual({ uid: 7, login: 'ada' })
+    expect(purged).toMatchObject({ removed: 1, unreadable: 3 })
+    expect((await client.keys('*')).sort()).toEqual(['evil', 'shop:cache', 'shop:product:17'])
   })
 })
 
@@ -195,11 +199,13 @@ describe('sessions of Odoo in files', () => {
       await writeFile(join(folder, 'werkzeug_evil.sess'), evil(2))
       await writeFile(join(folder, 'werkzeug_long-ago.sess'), pickle(2))
       await writeFile(join(folder, 'of another program'), 'no session')
+      await writeFile(join(folder, 'notes.sess'), 'of another program, too')
+      await utimes(join(folder, 'notes.sess'), 0, 0)
       const longAgo = clock.now() / 1_000 - 8 * 86_400
       await utimes(join(folder, 'werkzeug_long-ago.sess'), longAgo, longAgo)
       const { sessions, counts, purged } = await move(await openSource('odoo-files', { at: folder }))
-      expect(counts).toMatchObject({ found: 4, carried: 2, ended: 1, refused: 1 })
-      expect(purged).toMatchObject({ removed: 3, unreadable: 1 })
+      expect(counts).toMatchObject({ found: 5, carried: 2, ended: 1, refused: 2 })
+      expect(purged).toMatchObject({ removed: 3, unreadable: 2 })
       expect((await sessions.load('old0'))?.data).toMatchObject(DATA)
       expect((await sessions.load('abnew'))?.data).toEqual({ uid: 7 })
     } finally {

@@ -1,5 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serialize } from 'bson'
@@ -51,6 +52,17 @@ const put = (store: Store, sid: string, data: SessionData): Promise<void> =>
   new Promise((resolve, reject) => {
     store.set(sid, data, (error: unknown) => (error ? reject(error) : resolve()))
   })
+
+/** Does something without the right of the superuser to read every file. */
+const asNobody = async (work: () => Promise<void>): Promise<void> => {
+  if (process.getuid?.() !== 0) return await work()
+  process.seteuid?.(65_534)
+  try {
+    await work()
+  } finally {
+    process.seteuid?.(0)
+  }
+}
 
 /** What holds of every store of express-session that sessions are carried from. */
 const carriesAll = (
@@ -176,6 +188,87 @@ skipUnless(
       expect(await carryAndCompare(HOUR_MS)).toMatchObject({ updated: 1, same: 1, different: 0 })
     })
 
+    test('a session whose key lives far shorter than its cookie is carried, and a key without an id is told and left', async () => {
+      await client.flushAll()
+      const forever = { cookie: { originalMaxAge: 3_153_600_000_000, path: '/' }, user: 'ada' }
+      await client.set('sess:ada', JSON.stringify(forever), { expiration: { type: 'PX', value: 86_400_000 } })
+      await client.set('sess:', JSON.stringify(forever))
+      const { sessions, carry, purge } = target()
+      const source = await openSource('connect-redis', { at: redis.url })
+      for (const isDry of [true, false])
+        expect((await carry(source, { isDry })).counts).toMatchObject({ found: 2, carried: 1, refused: 1 })
+      const ada = await sessions.load('ada', { touch: false })
+      expect(Number(ada?.expiresAt) - clock.now()).toBeLessThanOrEqual(86_400_000)
+      expect(await purge(source)).toMatchObject({ removed: 1, unreadable: 1, notHere: 0 })
+      await source.close()
+      expect(await client.keys('*')).toEqual(['sess:'])
+    })
+
+    describe('a Redis that was restarted within a scan', () => {
+      const COUNT = 3_000
+      beforeAll(async () => {
+        await client.flushAll()
+        const numbers = Array.from({ length: COUNT }, (_, n) => n)
+        await client.mSet(numbers.map((n) => [`sess:visitor-${n}`, '{"cookie":{}}'] as [string, string]))
+        await client.zAdd(
+          'rs:SESSIONS',
+          numbers.map((n) => ({ score: n, value: `forum:token${n}:visitor-${n}` })),
+        )
+      })
+      const rest = async (source: Source, from: string | undefined, seen: Set<string>): Promise<Set<string>> => {
+        for (let at = from; ; ) {
+          const { items, next } = await source.page(at)
+          for (const { ref } of items) seen.add(ref)
+          if (next === undefined) return seen
+          at = next
+        }
+      }
+      const begun = async (name: string, at: string) => {
+        const source = await openSource(name, { at })
+        const { items, next, resumeAt } = await source.page(undefined)
+        expect(next).toBeDefined()
+        return { source, next, resumeAt, seen: new Set(items.map(({ ref }) => ref)) }
+      }
+
+      test.each(['connect-redis', 'redis-sessions'])(
+        'gives all sessions of %s, to who goes on and to who has come later',
+        async (name) => {
+          const first = await begun(name, redis.url)
+          await first.source.close()
+          await redis.restart()
+          const resumed = await openSource(name, { at: redis.url })
+          expect((await rest(resumed, first.resumeAt, first.seen)).size).toBe(COUNT)
+          await resumed.close()
+
+          const second = await begun(name, redis.url)
+          await redis.restart()
+          expect((await rest(second.source, second.next, second.seen)).size).toBe(COUNT)
+          await second.source.close()
+        },
+      )
+
+      test('is gone on with where it was, if it is the same process', async () => {
+        const { source, next, resumeAt, seen } = await begun('connect-redis', redis.url)
+        expect(resumeAt).toBe(next)
+        const again = await openSource('connect-redis', { at: redis.url })
+        const { items } = await again.page(resumeAt)
+        expect(items.filter(({ ref }) => seen.has(ref))).toEqual([])
+        await source.close()
+        await again.close()
+      })
+
+      test('gives all as well to a user who may not ask which process it is', async () => {
+        await redis.ask('ACL', 'SETUSER', 'reader', 'on', '>a-password', '~*', '+@all', '-info')
+        const at = redis.url.replace('//', '//reader:a-password@')
+        const first = await begun('connect-redis', at)
+        expect((await rest(first.source, first.next, new Set(first.seen))).size).toBe(COUNT)
+        await first.source.close()
+        const resumed = await openSource('connect-redis', { at })
+        expect((await rest(resumed, first.resumeAt, new Set())).size).toBe(COUNT)
+        await resumed.close()
+      })
+    })
+
     test('of koa-redis: what koa-session stored is carried as nonstick/koa would have stored it', async () => {
       await client.flushAll()
       const store = (require('koa-redis') as (options: object) => KoaRedis)({ url: redis.url })
@@ -197,6 +290,21 @@ skipUnless(
       expect(ada).toMatchObject({ user: 'ada', _maxAge: HOUR_MS })
       expect(Number(ada?.['_expire'])).toBeGreaterThan(now + HOUR_MS - 120_000)
       expect(await koa.get('koa:bob')).toEqual({ user: 'bob', _session: true })
+    })
+
+    test('without a prefix the keys of other programs are no sessions of koa-session, and stay where they are', async () => {
+      await client.flushAll()
+      await client.set('shop:product:17', '{"name":"tea"}')
+      await client.set('shop:cache', '{"_expire":1,"rows":[]}')
+      await client.set('ada', JSON.stringify({ user: 'ada', _session: true }))
+      const { carry, purge } = target()
+      const source = await openSource('koa-redis', { at: redis.url })
+      const { counts, reasons } = await carry(source)
+      expect(counts).toMatchObject({ found: 3, carried: 1, refused: 2 })
+      expect(reasons).toMatchObject([{ because: expect.stringContaining('no session of koa-session'), count: 2 }])
+      expect(await purge(source)).toMatchObject({ removed: 1, unreadable: 2 })
+      await source.close()
+      expect((await client.keys('*')).sort()).toEqual(['shop:cache', 'shop:product:17'])
     })
 
     test('of redis-sessions: its calls go on with the tokens that it gave out, and its five kinds of keys are removed', async () => {
@@ -265,6 +373,18 @@ skipUnless('sessions in a real PostgreSQL', await sharedPostgres(), (shared) => 
       left: async () => Number((await pool.query('select count(*) as n from session')).rows[0].n),
     }))
 
+    test('one that ends at no moment of a clock is told, and the others are carried', async () => {
+      await pool.query(`truncate session`)
+      await put(old.store, 'ada', ofExpress({ user: 'ada' }))
+      await pool.query(`insert into session values ('endless', '{"cookie":{}}', 'infinity')`)
+      const source = await openSource('connect-pg-simple', { at: place.connectionString })
+      expect(await target().carry(source)).toMatchObject({
+        counts: { found: 2, carried: 1, refused: 1 },
+        reasons: [{ because: expect.stringContaining('no finite number') }],
+      })
+      await source.close()
+    })
+
     test('one that has ended is not carried, and is removed', async () => {
       await pool.query(`truncate session`)
       await put(old.store, 'ended', ofExpress({ user: 'ada' }))
@@ -314,6 +434,37 @@ skipUnless('sessions in a real Memcached', await ownMemcached(), (start) => {
         return values.filter((value) => value !== undefined).length
       },
     }))
+
+    test('what another program stores as an object is no session, and stays where it is', async () => {
+      await new Promise((resolve) => client().set('old:product', { name: 'tea' }, 3_600, resolve))
+      const { carry, purge } = target()
+      const source = await openSource('connect-memcached', { at: server.address, prefix: 'old:product' })
+      expect(await carry(source)).toMatchObject({
+        counts: { found: 1, refused: 1 },
+        reasons: [{ because: expect.stringContaining('no `cookie`') }],
+      })
+      expect(await purge(source)).toMatchObject({ removed: 0, unreadable: 1 })
+      await source.close()
+      expect(await new Promise((resolve) => client().get('old:product', (_error, value) => resolve(value)))).toEqual({
+        name: 'tea',
+      })
+    })
+
+    test('a list of 200,000 keys is read to its end, and so is a value that comes in many pieces', async () => {
+      const socket = connect(Number(server.address.split(':').at(-1)))
+      const large = JSON.stringify({ cookie: {}, notes: 'END\r\n'.repeat(100_000) })
+      let sets = `set many:large 2 0 ${large.length}\r\n${large}\r\n`
+      for (let n = 0; n < 200_000; n += 1) sets += `set many:key-of-a-visitor-${n} 2 0 2 noreply\r\n{}\r\n`
+      socket.write(`${sets}version\r\n`)
+      for await (const chunk of socket) if (String(chunk).includes('VERSION')) break
+      const source = await openSource('connect-memcached', { at: server.address, prefix: 'many:' })
+      // The crawler misses a few that move from one of its lists to another meanwhile.
+      expect(await source.count()).toBeGreaterThan(190_000)
+      await source.close()
+      const alone = await openSource('connect-memcached', { at: server.address, prefix: 'many:large' })
+      expect((await target().carry(alone)).counts).toMatchObject({ found: 1, carried: 1 })
+      await alone.close()
+    })
   })
 })
 
@@ -372,5 +523,44 @@ describe('sessions in files', () => {
       spoil: async (id) => await writeFile(join(folder, `${id}.json`), 'a secret that is no JSON'),
       left: async () => (await import('node:fs/promises')).readdir(folder).then((names) => names.length),
     }))
+
+    test('a folder with the name of a session is none, and a link that leads to no file is told and left', async () => {
+      const at = await mkdtemp(join(folder, 'odd-'))
+      await mkdir(join(at, 'backup.json'))
+      await writeFile(join(at, 'backup.json', 'ada.json'), JSON.stringify({ cookie: {}, __lastAccess: clock.now() }))
+      await symlink('backup.json', join(at, 'folder.json'))
+      await symlink('circle.json', join(at, 'circle.json'))
+      await symlink('/dev/zero', join(at, 'endless.json'))
+      await symlink('nothing', join(at, 'gone.json'))
+      const { carry, purge } = target()
+      const source = await openSource('session-file-store', { at })
+      const { counts, reasons } = await carry(source)
+      expect(counts).toMatchObject({ found: 4, carried: 1, refused: 3 })
+      expect(reasons.map(({ because }) => because).sort()).toEqual([
+        'it cannot be read: EISDIR',
+        'it cannot be read: ELOOP',
+        'it is no file',
+      ])
+      expect(await purge(source)).toMatchObject({ removed: 1, unreadable: 3 })
+      await source.close()
+      await rm(at, { recursive: true })
+    })
+
+    test('a file and a folder that nobody here may read are told and left', async () => {
+      const at = await mkdtemp(join(folder, 'closed-'))
+      await writeFile(join(at, 'ada.json'), JSON.stringify({ cookie: {}, __lastAccess: clock.now() }))
+      await writeFile(join(at, 'bob.json'), '{}', { mode: 0 })
+      await mkdir(join(at, 'lost+found'), { mode: 0 })
+      for (const open of [folder, at]) await chmod(open, 0o755)
+      const source = await openSource('session-file-store', { at })
+      await asNobody(async () => {
+        expect(await target().carry(source)).toMatchObject({
+          counts: { found: 3, carried: 1, refused: 2 },
+          reasons: [{ because: 'it cannot be read: EACCES', count: 2 }],
+        })
+      })
+      await source.close()
+      await rm(at, { recursive: true })
+    })
   })
 })

@@ -37,7 +37,7 @@ export const importCommand = (): Command =>
         .option('--dry-run', 'only say what would be copied, and what could not be')
         .option('--verify', 'copy nothing: compare each session with what stands here')
         .addOption(new Option('--rate <number>', 'at most so many a second').argParser(wholeNumber(1, 1_000_000)))
-        .option('--resume <file>', 'remember in this file how far it is, and go on from there'),
+        .option('--resume <file>', 'remember in this file how far it is, and go on from there if it was interrupted'),
     ),
   ).action(async (flags: Flags) => {
     const meant = sourceMeant('import', flags)
@@ -91,24 +91,21 @@ const carryAll = async (job: Job, source: Source, interrupted: Interruption): Pr
   const resume = await resumeIn(isDry ? undefined : flags.resume, meant.fingerprint)
   const reasons = new Reasons()
   const startedAtMs = runtime.monotonicMs()
+  const bar = progress(await source.count().catch(() => undefined), runtime)
   let ended: { readonly counts: Counts; readonly isDone: boolean }
-  if (resume.state?.isDone === true) ended = resume.state
-  else {
-    const bar = progress(await source.count().catch(() => undefined), runtime)
-    try {
-      ended = await copy({
-        ...{ sessions, carrier, source, reasons, runtime, isDry, rate: flags.rate },
-        codec: options.codec ?? msgpackCodec,
-        maxSessionBytes: options.maxSessionBytes ?? 4_194_304,
-        from: resume.state?.at,
-        counts: resume.state?.counts ?? NO_COUNTS,
-        signal: interrupted.signal,
-        onPart: async (counts, at) => await resume.keep({ at, counts, isDone: at === undefined }),
-        onItem: ({ found }) => bar.at(found),
-      })
-    } finally {
-      bar.end()
-    }
+  try {
+    ended = await copy({
+      ...{ sessions, carrier, source, reasons, runtime, isDry, rate: flags.rate },
+      codec: options.codec ?? msgpackCodec,
+      maxSessionBytes: options.maxSessionBytes ?? 4_194_304,
+      from: resume.state?.at,
+      counts: resume.state?.counts ?? NO_COUNTS,
+      signal: interrupted.signal,
+      onPart: async (counts, at) => await resume.keep({ at, counts, isDone: at === undefined }),
+      onItem: ({ found }) => bar.at(found),
+    })
+  } finally {
+    bar.end()
   }
   const durationMs = Math.round(runtime.monotonicMs() - startedAtMs)
   const { counts, isDone } = ended

@@ -21,13 +21,10 @@ interface Place {
  */
 export const expressItem = (session: unknown, { ref, id, expiresAt, idleTtlMs, now }: Place): Item => {
   if (!isPlainObject(session)) return { ref, unreadable: 'it is no session of express-session: no object' }
-  if (expiresAt !== undefined && expiresAt <= now) return { ref, ended: true }
+  if (!isPlainObject(session['cookie'])) return { ref, unreadable: 'it is no session of express-session: no `cookie`' }
   const cookie = storedCookie(session['cookie'], now)
-  return {
-    ref,
-    id,
-    session: { data: { ...session, cookie }, ...lifeUntil(expiresAt, idleTtlMsOf(cookie) ?? idleTtlMs, now) },
-  }
+  const lived = lifeUntil(expiresAt, idleTtlMsOf(cookie) ?? idleTtlMs, now)
+  return 'life' in lived ? { ref, id, session: { data: { ...session, cookie }, ...lived.life } } : { ref, ...lived }
 }
 
 /** The value of a text of JSON. */

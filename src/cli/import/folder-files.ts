@@ -17,6 +17,15 @@ export interface FoundFile {
 
 const FILES_AT_ONCE = 200
 
+/** The codes of what is wrong with one file alone. Whatever else fails, such as a disk, ends the command. */
+const OF_ONE_FILE: ReadonlySet<string | undefined> = new Set([
+  'EACCES',
+  'EISDIR',
+  'ELOOP',
+  'EPERM',
+  'ERR_FS_FILE_TOO_LARGE',
+])
+
 /**
  * A source that is the files of a folder and of the folders in it.
  *
@@ -31,26 +40,23 @@ export const filesOf = async (
   let names: readonly string[] | undefined
   /** The names alone are kept: a hundred thousand of them are some megabytes. */
   const all = async (): Promise<readonly string[]> => {
-    names ??= (await listed(at)).filter((path) => isSession(nameIn(path))).sort()
+    names ??= (await listed(at, isSession)).sort()
     return names
   }
-  await listed(at, false)
+  try {
+    await readdir(at)
+  } catch (cause) {
+    throw new UsageError(`Expected --at to be a folder that can be read: ${codeIn(cause) ?? 'it cannot be read'}`, {
+      cause,
+    })
+  }
   return {
     count: async () => (await all()).length,
     page: async (after) => {
       const paths = await all()
       const from = after === undefined ? 0 : firstAfter(paths, after)
       const chosen = paths.slice(from, from + FILES_AT_ONCE)
-      const found = await Promise.all(
-        chosen.map(async (ref) => {
-          const path = join(at, ref)
-          const read = await Promise.all([readFile(path), stat(path)]).catch((error: unknown) => {
-            if (codeIn(error) === 'ENOENT') return undefined // it has ended meanwhile
-            throw error
-          })
-          return read && itemOf({ ref, name: nameIn(ref), bytes: read[0], writtenAt: read[1].mtimeMs })
-        }),
-      )
+      const found = await Promise.all(chosen.map((ref) => read(at, ref, itemOf)))
       const last = chosen.at(-1)
       const next = from + chosen.length < paths.length ? last : undefined
       return {
@@ -71,12 +77,42 @@ const firstAfter = (sorted: readonly string[], after: string): number => {
   return at === -1 ? sorted.length : at
 }
 
-const listed = async (at: string, isDeep = true): Promise<readonly string[]> => {
+/** What stands in one file; `undefined` where it has ended meanwhile. */
+const read = async (at: string, ref: string, itemOf: (file: FoundFile) => Item): Promise<Item | undefined> => {
+  const path = join(at, ref)
   try {
-    return (await readdir(at, { recursive: isDeep })).map((path) => path.replaceAll('\\', '/'))
-  } catch (cause) {
-    throw new UsageError(`Expected --at to be a folder that can be read: ${codeIn(cause) ?? 'it cannot be read'}`, {
-      cause,
-    })
+    const about = await stat(path)
+    // What a link leads to may be anything, and a pipe would never come to an end.
+    if (!about.isFile() && !about.isDirectory()) return { ref, unreadable: 'it is no file' }
+    return itemOf({ ref, name: nameIn(ref), bytes: await readFile(path), writtenAt: about.mtimeMs })
+  } catch (error) {
+    const code = codeIn(error)
+    if (code === 'ENOENT') return undefined
+    if (!OF_ONE_FILE.has(code)) throw error
+    return { ref, unreadable: `it cannot be read: ${code}` }
   }
+}
+
+/**
+ * The paths of the files with a session's name, within the folder `at`. A folder in it that cannot be read stands among them,
+ * so that it is told as what cannot be read.
+ */
+const listed = async (at: string, isSession: (name: string) => boolean, within = ''): Promise<string[]> => {
+  const paths: string[] = []
+  for (const entry of await readdir(join(at, within), { withFileTypes: true })) {
+    const path = `${within}${entry.name}`
+    if (!entry.isDirectory()) {
+      if ((entry.isFile() || entry.isSymbolicLink()) && isSession(entry.name)) paths.push(path)
+      continue
+    }
+    try {
+      for (const found of await listed(at, isSession, `${path}/`)) paths.push(found)
+    } catch (error) {
+      const code = codeIn(error)
+      if (code === 'ENOENT') continue
+      if (!OF_ONE_FILE.has(code)) throw error
+      paths.push(path)
+    }
+  }
+  return paths
 }

@@ -2,6 +2,7 @@ import type { Pool } from 'pg'
 import { codeIn } from '../../errors.js'
 import { UsageError } from '../exits.js'
 import { type Item, placeIn, type Source, type SourceOptions } from './source.js'
+import { unreachable } from './unreachable.js'
 
 /** How the rows of a table are read. */
 export interface RowsOf<Row> {
@@ -60,9 +61,8 @@ const reached = async (pool: Pool): Promise<void> => {
     await pool.query('select 1')
   } catch (cause) {
     await pool.end().catch(() => {})
-    // What the server says may quote what it was given.
-    throw new UsageError(
-      `Expected --at to be the URL of a PostgreSQL that can be reached: ${codeIn(cause) ?? 'it refused'}`,
-    )
+    if (codeIn(cause) === 'ERR_INVALID_URL')
+      throw new UsageError('Expected --at to be the URL of a PostgreSQL: postgres://user:password@host:5432/database')
+    throw unreachable('PostgreSQL', cause)
   }
 }

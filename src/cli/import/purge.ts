@@ -1,3 +1,4 @@
+import { isSessionStoreError } from '../../errors.js'
 import { limiter } from '../../tools/limiter.js'
 import type { Sessions } from '../configuration.js'
 import { compared } from './compare.js'
@@ -48,7 +49,14 @@ export const purgeSource = async (options: PurgeSourceOptions): Promise<Purged> 
 const verdictOn = async (sessions: Sessions, item: Item): Promise<Exclude<keyof Purged, 'found'>> => {
   if ('ended' in item) return 'removed'
   if ('unreadable' in item) return 'unreadable'
-  const found = await sessions.inspect(sessions.handleOf(item.id), { data: true })
+  let handle: string
+  try {
+    handle = sessions.handleOf(item.id)
+  } catch (error) {
+    if (!isSessionStoreError(error, 'E_INVALID_ID')) throw error
+    return 'unreadable'
+  }
+  const found = await sessions.inspect(handle, { data: true })
   const backend = found?.tiers.backend
   if (backend !== 'live' && backend !== 'destroyed') return 'notHere'
   const isDifferent = found?.session !== undefined && compared(found.session, item.session) === 'different'

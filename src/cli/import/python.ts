@@ -27,6 +27,10 @@ export const pickledOrJson = (bytes: Uint8Array): PythonData => {
 const dict = (value: unknown): PythonData =>
   isPlainObject(value) ? { data: value } : { unreadable: 'it is no session: no dict' }
 
+/** The same, where it is a session of Odoo, which has a `uid` from its beginning: nobody's is None. */
+export const ofOdoo = (read: PythonData): PythonData =>
+  'unreadable' in read || Object.hasOwn(read.data, 'uid') ? read : { unreadable: 'it is no session of Odoo: no `uid`' }
+
 /** JSON in which a date, a moment and a set stand with their type, as session_redis writes them. */
 export const taggedJson = (text: string): PythonData => {
   const read = fromJson(text)

@@ -14,8 +14,7 @@ export interface Scanned {
 }
 
 /**
- * A source that is all keys of a Redis which begin with a prefix, a string under each. The place where a scan goes on is a
- * number of Redis, which tells nothing of any key.
+ * A source that is all keys of a Redis which begin with a prefix, a string under each.
  */
 export const scanned = async (
   { at, prefix: given, runtime }: SourceOptions,
@@ -23,12 +22,12 @@ export const scanned = async (
   itemOf: (found: Scanned) => Item,
 ): Promise<Source> => {
   const prefix = given ?? usualPrefix
-  const redis = await openRedis(at)
+  const redis = await openRedis(at, runtime)
   return {
     // How many of them begin with the prefix nobody knows before they were all looked at.
     count: async () => await redis.size(),
     page: async (after) => {
-      const { cursor, keys } = await redis.scan(after ?? '0', prefix)
+      const { found: keys, next } = await redis.scan(after, prefix)
       const now = runtime.now()
       const values = await redis.values(keys)
       const items = keys.flatMap((ref, at): readonly Item[] => {
@@ -37,7 +36,6 @@ export const scanned = async (
         const expiresAt = leftMs < 0 ? undefined : now + leftMs
         return [itemOf({ ref, name: ref.slice(prefix.length), value, expiresAt, now })]
       })
-      const next = cursor === '0' ? undefined : cursor
       return { items, next, resumeAt: next }
     },
     remove: async (refs) => await redis.remove(refs),

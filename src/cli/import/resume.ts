@@ -17,8 +17,8 @@ interface State {
 
 /** A file that remembers how far an import is. */
 export interface Resume {
-  /** Where it stands; `undefined` where there is nothing yet. */
-  readonly state: Pick<State, 'at' | 'isDone' | 'counts'> | undefined
+  /** Where it stands; `undefined` where there is nothing yet, or where it was done: the next one begins anew. */
+  readonly state: Pick<State, 'at' | 'counts'> | undefined
   keep(state: Pick<State, 'isDone' | 'counts'> & { readonly at: string | undefined }): Promise<void>
 }
 
@@ -58,5 +58,5 @@ const read = async (file: string, source: string): Promise<State | undefined> =>
     throw new UsageError('Expected --resume to be a file that an import has written, or none yet')
   if (state.source !== source)
     throw new UsageError('Expected --resume to be the file of this source: it was written by an import of another one')
-  return state as State
+  return state.isDone === true ? undefined : (state as State)
 }

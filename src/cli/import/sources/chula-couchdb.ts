@@ -5,6 +5,7 @@ import { UsageError } from '../../exits.js'
 import { lifeSince } from '../life.js'
 import { pickledOrJson } from '../python.js'
 import { type Item, type Page, placeIn, type Source, type SourceKind, type SourceOptions } from '../source.js'
+import { unreachable } from '../unreachable.js'
 import { CHULA_TTL_MS, withoutCounter } from './chula.js'
 
 const DOCUMENTS_AT_ONCE = 200
@@ -70,38 +71,39 @@ const itemOf = (month: string, id: string, doc: unknown, idleTtlMs: number, now:
   const ref = JSON.stringify([month, id, rev])
   if (typeof stored !== 'string' || typeof modified !== 'number')
     return { ref, unreadable: 'it is no document of Chula' }
-  const life = lifeSince(Math.floor(modified * 1_000), idleTtlMs, now)
-  if (life === undefined) return { ref, ended: true }
+  const createdAt = typeof created === 'number' ? Math.floor(created * 1_000) : undefined
+  const lived = lifeSince({ createdAt, seenAt: Math.floor(modified * 1_000) }, idleTtlMs, now)
+  if (!('life' in lived)) return { ref, ...lived }
   const read = pickledOrJson(Buffer.from(stored, 'latin1'))
   if ('unreadable' in read) return { ref, ...read }
-  const createdAt = typeof created === 'number' ? Math.floor(created * 1_000) : undefined
-  return { ref, id, session: { data: withoutCounter(read.data), createdAt, ...life } }
+  return { ref, id, session: { data: withoutCounter(read.data), ...lived.life } }
 }
 
 /** Asks a CouchDB. A user and a password in its URL go with each request, and stand in no message. */
 const askerOf = (at: string, runtime: Runtime): (<Answer>(path: string, method?: string) => Promise<Answer>) => {
-  let url: URL
-  try {
-    url = new URL(at.endsWith('/') ? at : `${at}/`)
-  } catch {
+  if (!/^https?:/.test(at) || !URL.canParse(at))
     throw new UsageError('Expected --at to be the URL of a CouchDB: http://user:password@host:5984')
-  }
+  const url = new URL(at.endsWith('/') ? at : `${at}/`)
   const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
   const headers: Record<string, string> =
     url.username === '' ? {} : { authorization: `Basic ${Buffer.from(login).toString('base64')}` }
   url.username = ''
   url.password = ''
   return async <Answer>(path: string, method = 'GET') => {
-    const asked = fetch(new URL(path, url), { method, headers })
-    const response = await within(
-      runtime,
-      PATIENCE_MS,
-      asked,
-      () => new UsageError('The CouchDB gave no answer in time'),
-    )
+    const asked = fetch(new URL(path, url), { method, headers }).catch((cause: unknown) => {
+      throw unreachable('CouchDB', cause)
+    })
+    const response = await within(runtime, PATIENCE_MS, asked, () => unreachable('CouchDB', undefined))
     // What is gone already need not be removed; what was changed meanwhile stays.
     if (method === 'DELETE' && (response.status === 404 || response.status === 409)) return undefined as Answer
-    if (!response.ok) throw new UsageError(`Expected --at to be a CouchDB that answers: it says ${response.status}`)
-    return (await response.json()) as Answer
+    if (!response.ok)
+      throw new Error(
+        `The CouchDB that --at names refused, with the status ${response.status}. See whether the user and the password in ` +
+          '--at are right, and whether that user may read its databases; then run the command again',
+      )
+    return (await response.json().catch(() => {
+      // The message of the error quotes what came.
+      throw new Error('Expected an answer of a CouchDB, got no JSON. See whether --at leads to a CouchDB')
+    })) as Answer
   }
 }

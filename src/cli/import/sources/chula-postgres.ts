@@ -24,12 +24,13 @@ export const chulaPostgres: SourceKind = {
         used: 'extract(epoch from coalesce(updated, created)) * 1000',
       },
       itemOf: ({ id, values, made, used }): Item => {
-        const life = lifeSince(Number(used), options.idleTtlMs ?? CHULA_TTL_MS, options.runtime.now())
-        if (life === undefined) return { ref: id, ended: true }
+        const { idleTtlMs = CHULA_TTL_MS, runtime } = options
+        const lived = lifeSince({ createdAt: Number(made), seenAt: Number(used) }, idleTtlMs, runtime.now())
+        if (!('life' in lived)) return { ref: id, ...lived }
         // Of protocol 0, the one that Chula writes, each byte is one letter.
         const read = pickledOrJson(Buffer.from(values, 'latin1'))
         if ('unreadable' in read) return { ref: id, ...read }
-        return { ref: id, id, session: { data: withoutCounter(read.data), createdAt: Number(made), ...life } }
+        return { ref: id, id, session: { data: withoutCounter(read.data), ...lived.life } }
       },
     }),
 }

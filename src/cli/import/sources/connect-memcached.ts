@@ -1,10 +1,10 @@
 import { createConnection, type Socket } from 'node:net'
 import type { Runtime } from '../../../contract/time.js'
-import { codeIn } from '../../../errors.js'
 import { within } from '../../../tools/waiting.js'
 import { UsageError } from '../../exits.js'
 import { expressItem, fromJson } from '../express-session.js'
 import type { Item, Source, SourceKind, SourceOptions } from '../source.js'
+import { unreachable } from '../unreachable.js'
 
 const KEYS_AT_ONCE = 100
 const PATIENCE_MS = 10_000
@@ -72,8 +72,8 @@ interface Server {
 
 /** A connection that asks one thing after the other. */
 const connected = async (at: string, runtime: Runtime): Promise<Server> => {
-  const [, host, port] = /^(?:memcached:\/\/)?(.+):(\d+)$/.exec(at) ?? []
-  if (host === undefined || port === undefined)
+  const [, host, port] = /^(?:memcached:\/\/)?(.+):(\d{1,5})$/.exec(at) ?? []
+  if (host === undefined || port === undefined || Number(port) > 65_535)
     throw new UsageError('Expected --at to be the address of one Memcached server: host:11211')
   const socket = createConnection({ host, port: Number(port) })
   try {
@@ -84,36 +84,47 @@ const connected = async (at: string, runtime: Runtime): Promise<Server> => {
     await within(runtime, PATIENCE_MS, connecting, noAnswer)
   } catch (cause) {
     socket.destroy()
-    throw new UsageError(`Expected --at to be a Memcached that can be reached: ${codeIn(cause) ?? 'no answer'}`)
+    throw unreachable('Memcached', cause)
   }
   socket.on('error', () => {}) // whoever waits for an answer is told
-  const ask = async (words: string, isWhole: (answer: Buffer) => boolean): Promise<Buffer> =>
-    await within(runtime, PATIENCE_MS, answerTo(socket, `${words}\r\n`, isWhole), noAnswer)
-  const endsWith =
-    (...ends: readonly string[]) =>
-    (answer: Buffer): boolean =>
-      ends.some((end) => answer.subarray(-end.length).toString('latin1') === end)
+  const { line, bytes } = readerOf(socket, runtime)
+  const ask = (words: string): void => void socket.write(`${words}\r\n`)
   return {
     list: async () => {
-      const answer = await ask('lru_crawler metadump all', endsWith('END\r\n', 'ERROR\r\n', 'disabled\r\n'))
-      const text = answer.toString('latin1')
-      if (!text.endsWith('END\r\n'))
-        throw new UsageError('Expected a Memcached that can list its keys: 1.5 or newer, with its crawler')
-      return text.split(/\r?\n/).flatMap((line) => {
-        const [, key, ends] = /^key=(\S+) exp=(-?\d+) /.exec(line) ?? []
-        if (key === undefined) return []
-        return [{ key: decodeURIComponent(key), expiresAt: Number(ends) > 0 ? Number(ends) * 1_000 : undefined }]
-      })
+      ask('lru_crawler metadump all')
+      const listed: Listed[] = []
+      for (;;) {
+        const answer = await line()
+        if (answer === 'END') return listed
+        if (answer.startsWith('BUSY'))
+          throw new Error('The Memcached is listing its keys for somebody else just now. Run the command again later')
+        const [, word, ends] = /^key=(\S+) exp=(-?\d+) /.exec(answer) ?? []
+        if (word === undefined)
+          throw new UsageError('Expected a Memcached that can list its keys: 1.5 or newer, with its crawler')
+        const key = keyIn(word)
+        if (key !== undefined) listed.push({ key, expiresAt: Number(ends) > 0 ? Number(ends) * 1_000 : undefined })
+      }
     },
     get: async (keys) => {
       const values = new Map<string, Value>()
       if (keys.length === 0) return values
-      const answer = await ask(`get ${keys.join(' ')}`, isWholeGet)
-      for (const { key, flags, bytes } of valuesIn(answer)) values.set(key, { flags, bytes })
-      return values
+      ask(`get ${keys.join(' ')}`)
+      for (;;) {
+        const answer = await line()
+        if (answer === 'END') return values
+        const [, key, flags, length] = /^VALUE (\S+) (\d+) (\d+)/.exec(answer) ?? []
+        if (key === undefined) throw new Error('The Memcached has refused to give what stands under some of its keys')
+        values.set(key, { flags: Number(flags), bytes: await bytes(Number(length)) })
+        await line() // the end of the value
+      }
     },
     remove: async (keys) => {
-      for (const key of keys) await ask(`delete ${key}`, endsWith('DELETED\r\n', 'NOT_FOUND\r\n'))
+      for (const key of keys) {
+        ask(`delete ${key}`)
+        const answer = await line()
+        if (answer !== 'DELETED' && answer !== 'NOT_FOUND')
+          throw new Error('The Memcached has refused to remove what stands under one of its keys')
+      }
     },
     close: () => void socket.destroy(),
   }
@@ -121,49 +132,57 @@ const connected = async (at: string, runtime: Runtime): Promise<Server> => {
 
 const noAnswer = (): Error => new Error('The Memcached gave no answer in time')
 
-const answerTo = (socket: Socket, question: string, isWhole: (answer: Buffer) => boolean): Promise<Buffer> =>
-  new Promise((resolve, reject) => {
-    let answer = Buffer.alloc(0)
-    const settle = (): void => {
-      socket.off('data', onData)
-      socket.off('close', onClose)
-    }
-    const onData = (more: Buffer): void => {
-      answer = Buffer.concat([answer, more])
-      if (!isWhole(answer)) return
-      settle()
-      resolve(answer)
-    }
-    const onClose = (): void => {
-      settle()
-      reject(new Error('the Memcached has ended the connection'))
-    }
-    socket.on('data', onData)
-    socket.once('close', onClose)
-    socket.write(question)
-  })
-
-const LINE_END = Buffer.from('\r\n')
-
-function* valuesIn(answer: Buffer): Generator<Value & { readonly key: string }, boolean> {
-  for (let at = 0; ; ) {
-    const end = answer.indexOf(LINE_END, at)
-    if (end === -1) return false
-    const [word, key, flags, length] = answer.subarray(at, end).toString('latin1').split(' ')
-    if (word !== 'VALUE' || key === undefined) return true
-    const from = end + LINE_END.length
-    const to = from + Number(length)
-    if (answer.length < to + LINE_END.length) return false
-    yield { key, flags: Number(flags), bytes: answer.subarray(from, to) }
-    at = to + LINE_END.length
+/**
+ * A key as the list of a Memcached writes it. `undefined` for one that no client of connect-memcached could have given, such as
+ * one with a blank, which would be two keys in a question.
+ */
+const keyIn = (word: string): string | undefined => {
+  try {
+    const key = decodeURIComponent(word)
+    return /^[^\s\p{Cc}]+$/u.test(key) ? key : undefined
+  } catch {
+    return undefined
   }
 }
 
-/** Data may hold what looks like the end of an answer, so it is passed over by its length. */
-const isWholeGet = (answer: Buffer): boolean => {
-  const values = valuesIn(answer)
-  for (;;) {
-    const { done, value } = values.next()
-    if (done === true) return value
+interface Reader {
+  /** The next line, without its end. */
+  line(): Promise<string>
+  /** The next so many bytes. */
+  bytes(length: number): Promise<Buffer>
+}
+
+/** Reads what a server sends, however large that is: it may take its time, as long as something comes. */
+const readerOf = (socket: Socket, runtime: Runtime): Reader => {
+  const chunks: AsyncIterator<Buffer> = socket[Symbol.asyncIterator]()
+  let rest: Buffer = Buffer.alloc(0)
+  const more = async (): Promise<Buffer> => {
+    const { done, value } = await within(runtime, PATIENCE_MS, chunks.next(), noAnswer)
+    if (done === true) throw new Error('The Memcached has ended the connection')
+    return value
+  }
+  return {
+    line: async () => {
+      for (;;) {
+        const end = rest.indexOf('\n')
+        if (end === -1) rest = Buffer.concat([rest, await more()])
+        else {
+          const line = rest.toString('utf8', 0, end)
+          rest = rest.subarray(end + 1)
+          return line.endsWith('\r') ? line.slice(0, -1) : line
+        }
+      }
+    },
+    bytes: async (length) => {
+      const parts = [rest]
+      for (let size = rest.length; size < length; ) {
+        const chunk = await more()
+        parts.push(chunk)
+        size += chunk.length
+      }
+      const all = Buffer.concat(parts)
+      rest = all.subarray(length)
+      return all.subarray(0, length)
+    },
   }
 }

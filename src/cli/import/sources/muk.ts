@@ -1,6 +1,6 @@
 import { lifeSince, lifeUntil } from '../life.js'
 import { rowsOf } from '../pg-rows.js'
-import { pickledOrJson } from '../python.js'
+import { ofOdoo, pickled, pickledOrJson } from '../python.js'
 import { scanned } from '../redis-scan.js'
 import type { Item, SourceKind } from '../source.js'
 
@@ -22,22 +22,25 @@ export const mukPostgres: SourceKind = {
       idColumn: 'sid',
       columns: { payload: 'payload', used: `extract(epoch from write_date at time zone 'UTC') * 1000` },
       itemOf: ({ id, payload, used }): Item => {
-        const life = lifeSince(Number(used), options.idleTtlMs ?? MUK_TTL_MS, options.runtime.now())
-        if (life === undefined) return { ref: id, ended: true }
+        const lived = lifeSince({ seenAt: Number(used) }, options.idleTtlMs ?? MUK_TTL_MS, options.runtime.now())
+        if (!('life' in lived)) return { ref: id, ...lived }
         const read = pickledOrJson(Buffer.from(payload as string))
-        return 'unreadable' in read ? { ref: id, ...read } : { ref: id, id, session: { data: read.data, ...life } }
+        return 'unreadable' in read
+          ? { ref: id, ...read }
+          : { ref: id, id, session: { data: read.data, ...lived.life } }
       },
     }),
 }
 
-/** The same in Redis: a pickle under the prefix and the id, with a life of seven days from the last use. */
+/** The same in Redis: always a pickle, under the prefix and the id, with a life of seven days from the last use. */
 export const mukRedis: SourceKind = {
   summary: 'the session store of MuK for Odoo, in Redis; --prefix as it has one',
   at: 'redis',
   open: (options) =>
     scanned(options, '', ({ ref, name: id, value, expiresAt, now }): Item => {
-      const read = pickledOrJson(value)
+      const read = ofOdoo(pickled(value))
       if ('unreadable' in read) return { ref, ...read }
-      return { ref, id, session: { data: read.data, ...lifeUntil(expiresAt, options.idleTtlMs ?? MUK_TTL_MS, now) } }
+      const lived = lifeUntil(expiresAt, options.idleTtlMs ?? MUK_TTL_MS, now)
+      return 'life' in lived ? { ref, id, session: { data: read.data, ...lived.life } } : { ref, ...lived }
     }),
 }

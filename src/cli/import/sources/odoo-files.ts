@@ -16,11 +16,13 @@ export const odooFiles: SourceKind = {
       options,
       (name) => NAME.test(name),
       ({ ref, name, bytes, writtenAt }): Item => {
-        const life = lifeSince(Math.floor(writtenAt), options.idleTtlMs ?? ODOO_TTL_MS, options.runtime.now())
-        if (life === undefined) return { ref, ended: true }
+        // A file that has ended is removed from there, so it is read before: it may be of another program.
         const read = pickledOrJson(bytes)
         if ('unreadable' in read) return { ref, ...read }
-        return { ref, id: NAME.exec(name)?.[1] ?? '', session: { data: read.data, ...life } }
+        const { idleTtlMs = ODOO_TTL_MS, runtime } = options
+        const lived = lifeSince({ seenAt: Math.floor(writtenAt) }, idleTtlMs, runtime.now())
+        if (!('life' in lived)) return { ref, ...lived }
+        return { ref, id: NAME.exec(name)?.[1] ?? '', session: { data: read.data, ...lived.life } }
       },
     ),
 }

@@ -1,7 +1,9 @@
 import { type RedisSessionRecord, userOfRedisSession } from '../../../adapters/redis-sessions/record.js'
 import { sessionIdOf } from '../../../adapters/redis-sessions/token.js'
+import { APP } from '../../../session/key.js'
 import { isPlainObject } from '../../../tools/is-plain-object.js'
 import { fromJson } from '../express-session.js'
+import { lifeSince } from '../life.js'
 import { openRedis } from '../redis-client.js'
 import type { Item, Source, SourceKind, SourceOptions } from '../source.js'
 
@@ -27,20 +29,19 @@ export const redisSessions: SourceKind = {
   at: 'redis',
   identify: userOfRedisSession,
   open: async ({ at, prefix = USUAL_PREFIX, runtime }: SourceOptions): Promise<Source> => {
-    const redis = await openRedis(at)
+    const redis = await openRedis(at, runtime)
     const all = `${prefix}SESSIONS`
     const keyOf = ({ app, token }: Names): string => `${prefix}${app}:${token}`
     return {
       count: async () => await redis.sizeOfSet(all),
       page: async (after) => {
-        const { cursor, members } = await redis.members(all, after ?? '0')
+        const { found: members, next } = await redis.members(after, all)
         const now = runtime.now()
         const named = members.flatMap((ref) => {
           const names = namesIn(ref)
           return names === undefined ? [] : [{ ref, names }]
         })
         const hashes = await redis.hashes(named.map(({ names }) => keyOf(names)))
-        const next = cursor === '0' ? undefined : cursor
         const items = named.map(({ ref, names }, at) => itemOf(ref, names, hashes[at] ?? {}, now))
         return { items, next, resumeAt: next }
       },
@@ -71,6 +72,7 @@ const itemOf = (ref: string, { app, token }: Names, hash: Readonly<Record<string
   if (id === undefined || ip === undefined) return { ref, ended: true }
   const [r, w, ttl, la] = [hash['r'], hash['w'], hash['ttl'], hash['la']].map(Number)
   if (![r, w, ttl, la].every(Number.isFinite)) return { ref, unreadable: 'its counters are no numbers' }
+  if (!APP.test(app)) return { ref, unreadable: 'its app has another name than redis-sessions lets an app have' }
   const data = d === undefined ? undefined : fromJson(d)
   if (data !== undefined && !('value' in data)) return { ref, ...data }
   const endsAt = (Number(la) + Number(ttl)) * 1_000
@@ -80,10 +82,7 @@ const itemOf = (ref: string, { app, token }: Names, hash: Readonly<Record<string
     ...(hash['no_resave'] === '1' ? { endsAt } : {}),
     ...(isPlainObject(data?.value) ? { d: data.value } : {}),
   }
-  const idleTtlMs = record.ttl * 1_000 + KEPT_MS
-  return {
-    ref,
-    id: sessionIdOf(app, token),
-    session: { data: record, app, idleTtlMs, seenAt: record.usedAt, expiresAt: record.usedAt + idleTtlMs },
-  }
+  const lived = lifeSince({ seenAt: record.usedAt }, record.ttl * 1_000 + KEPT_MS, now)
+  if (!('life' in lived)) return { ref, ...lived }
+  return { ref, id: sessionIdOf(app, token), session: { data: record, app, ...lived.life } }
 }

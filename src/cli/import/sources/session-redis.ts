@@ -1,5 +1,5 @@
 import { lifeUntil } from '../life.js'
-import { taggedJson } from '../python.js'
+import { ofOdoo, taggedJson } from '../python.js'
 import { scanned } from '../redis-scan.js'
 import type { Item, SourceKind } from '../source.js'
 
@@ -18,9 +18,10 @@ export const sessionRedis: SourceKind = {
     scanned(options, 'session:', ({ ref, name: id, value, expiresAt, now }): Item => {
       // Without its own prefix a store would take the sessions of others for its own, as session_redis does.
       if (options.prefix === undefined && id.startsWith(':')) return { ref, unreadable: 'it is of another prefix' }
-      const read = taggedJson(value.toString())
+      const read = ofOdoo(taggedJson(value.toString()))
       if ('unreadable' in read) return { ref, ...read }
       const usual = read.data['uid'] ? (options.idleTtlMs ?? TTL_MS) : ANONYMOUS_TTL_MS
-      return { ref, id, session: { data: read.data, ...lifeUntil(expiresAt, usual, now) } }
+      const lived = lifeUntil(expiresAt, usual, now)
+      return 'life' in lived ? { ref, id, session: { data: read.data, ...lived.life } } : { ref, ...lived }
     }),
 }
