@@ -453,7 +453,7 @@ skipUnless('sessions in a real Memcached', await ownMemcached(), (start) => {
     test('a list of 200,000 keys is read to its end, and so is a value that comes in many pieces', async () => {
       const socket = connect(Number(server.address.split(':').at(-1)))
       const large = JSON.stringify({ cookie: {}, notes: 'END\r\n'.repeat(100_000) })
-      let sets = `set many:large 2 0 ${large.length}\r\n${large}\r\n`
+      let sets = `set many:large:ada 2 0 ${large.length}\r\n${large}\r\n`
       for (let n = 0; n < 200_000; n += 1) sets += `set many:key-of-a-visitor-${n} 2 0 2 noreply\r\n{}\r\n`
       socket.write(`${sets}version\r\n`)
       for await (const chunk of socket) if (String(chunk).includes('VERSION')) break
@@ -461,7 +461,7 @@ skipUnless('sessions in a real Memcached', await ownMemcached(), (start) => {
       // The crawler misses a few that move from one of its lists to another meanwhile.
       expect(await source.count()).toBeGreaterThan(190_000)
       await source.close()
-      const alone = await openSource('connect-memcached', { at: server.address, prefix: 'many:large' })
+      const alone = await openSource('connect-memcached', { at: server.address, prefix: 'many:large:' })
       expect((await target().carry(alone)).counts).toMatchObject({ found: 1, carried: 1 })
       await alone.close()
     })
