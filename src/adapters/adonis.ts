@@ -1,11 +1,11 @@
 import type { CloseOptions, CloseReport, SessionStore } from '../contract/index.js'
-import { invalidOption, SessionStoreError } from '../errors.js'
+import { invalidOption, isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isHandle } from '../session/public-handle.js'
 import type { StoreOptions } from '../store/options.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 import { checkedOption } from '../tools/options.js'
 import { IDLE_TTL, type NamedUsers, resolveNamedStore } from './given-store.js'
-import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
+import { Departures, keepsNothing, loadCopy, moveCopy, RequestCopy, storeCopy } from './request-copy.js'
 
 /** What AdonisJS lets a session hold. */
 export type AdonisValue = string | boolean | number | object | Date | unknown[]
@@ -14,7 +14,7 @@ export type AdonisValues = Record<string, AdonisValue>
 /** What is used of AdonisJS' context of a request. */
 export interface AdonisContext {
   readonly request: { cookie(name: string): unknown }
-  readonly session?: { readonly sessionId: string; regenerate(): void }
+  readonly session?: { readonly sessionId: string; readonly isEmpty: boolean; regenerate(): void }
 }
 
 /** What is used of the configuration of its sessions. */
@@ -79,6 +79,8 @@ export type AdonisStoreOptions = GivenStoreOptions | OwnStoreOptions
 
 /** Under this key the data of a session names its user. The application does not see it. */
 const TAG = '__tag__'
+/** Under this key AdonisJS keeps the messages for the next page, and takes it out when it reads them for that page. */
+const FLASH = '__flash__'
 
 /** Whose session it is, as it was tagged; for the option `identify` of a store that is made elsewhere. */
 export const userOfAdonisSession = (data: unknown): string | undefined => {
@@ -90,7 +92,19 @@ export const userOfAdonisSession = (data: unknown): string | undefined => {
 const USERS: NamedUsers<AdonisValues> = {
   identify: userOfAdonisSession,
   because: '`session.tag` says whose a session is',
-  used: ['create', 'load', 'save', 'update', 'touch', 'put', 'destroy', 'destroyByHandle', 'listByUser', 'inspect'],
+  used: [
+    'create',
+    'load',
+    'save',
+    'regenerate',
+    'update',
+    'touch',
+    'put',
+    'destroy',
+    'destroyByHandle',
+    'listByUser',
+    'inspect',
+  ],
 }
 
 /**
@@ -124,8 +138,11 @@ class RequestStore implements AdonisStore {
   readonly #copies = new Map<string, RequestCopy<AdonisValues>>()
   /** Ids under which this request found no session. */
   readonly #absent = new Set<string>()
+  readonly #departures: Departures<AdonisValues>
   /** Whose session it is that this request works on, under whatever id. */
   #user: string | undefined
+  /** Whether this request itself has said so. */
+  #hasTagged = false
 
   constructor(
     sessions: SessionStore<AdonisValues>,
@@ -139,6 +156,7 @@ class RequestStore implements AdonisStore {
     this.#context = context
     this.#config = config
     this.#idleTtlMs = idleTtlMs
+    this.#departures = new Departures(sessions)
   }
 
   async read(sessionId: string): Promise<AdonisValues | null> {
@@ -161,13 +179,27 @@ class RequestStore implements AdonisStore {
   }
 
   async write(sessionId: string, values: AdonisValues): Promise<void> {
-    await this.#store(this.#copyOf(sessionId), values)
+    const copy = this.#copyOf(sessionId)
+    const leaving = this.#departures.take(this)
+    if (leaving !== undefined && keepsNothing(leaving, values, staysUntilTakenOut)) {
+      if (!this.#hasTagged) this.#user = undefined
+      await this.#sessions.destroy(leaving.id)
+      return await this.#store(copy, values)
+    }
+    await this.#store(copy, values, leaving)
   }
 
   async destroy(sessionId: string): Promise<void> {
     if (this.#context === null && isHandle(sessionId)) {
       await this.#sessions.destroyByHandle(sessionId)
       return
+    }
+    const copy = this.#copies.get(sessionId)
+    const current = this.#context?.session
+    if (copy?.session !== undefined && current !== undefined) {
+      // AdonisJS writes what the session holds under its new id next.
+      if (current.sessionId !== sessionId && !current.isEmpty) return this.#departures.putOff(this, copy)
+      if (current.sessionId === sessionId && heldOnlyFlash(copy.session.data)) return await this.#empty(copy)
     }
     this.#copies.delete(sessionId)
     if (!this.#absent.has(sessionId)) await this.#sessions.destroy(sessionId)
@@ -188,6 +220,7 @@ class RequestStore implements AdonisStore {
       return
     }
     this.#user = user
+    this.#hasTagged = true
     if (loaded?.session !== undefined) await this.#store(loaded, withoutTag(loaded.session.data))
   }
 
@@ -204,13 +237,28 @@ class RequestStore implements AdonisStore {
     return copy
   }
 
-  async #store(copy: RequestCopy<AdonisValues>, values: AdonisValues): Promise<void> {
+  /** @param from the copy whose session gets the id of this one */
+  async #store(copy: RequestCopy<AdonisValues>, values: AdonisValues, from?: RequestCopy<AdonisValues>): Promise<void> {
     const user = this.#user
-    const data = user === undefined ? { ...values } : { ...values, [TAG]: user }
-    await copy.inTurn(async () => {
-      await storeCopy(this.#sessions, copy, data, { idleTtlMs: this.#idleTtlMs })
+    const life = { idleTtlMs: this.#idleTtlMs }
+    await copy.storeInTurn(user === undefined ? { ...values } : { ...values, [TAG]: user }, async (data) => {
+      if (from === undefined) await storeCopy(this.#sessions, copy, data, life)
+      else await moveCopy(this.#sessions, from, copy, data, life)
       if (user !== undefined) await this.#askWhetherUsersAreKnown(copy.id, user)
     })
+  }
+
+  /**
+   * Takes out what this request has read of the session of a guest. AdonisJS ends a session that holds nothing, though nobody
+   * has logged out; here it stays, empty, so that a request that stores something at the same time is not refused.
+   */
+  async #empty(copy: RequestCopy<AdonisValues>): Promise<void> {
+    try {
+      await this.#store(copy, {})
+    } catch (error) {
+      // Then there is nothing left to take out.
+      if (!isSessionStoreError(error, 'E_SESSION_DESTROYED')) throw error
+    }
   }
 
   /**
@@ -231,6 +279,11 @@ class RequestStore implements AdonisStore {
     this.#users.areKnown = true
   }
 }
+
+/** A flash message goes by being read, and the tag is none of the application's. */
+const staysUntilTakenOut = (name: string): boolean => name !== FLASH && name !== TAG
+
+const heldOnlyFlash = (data: AdonisValues): boolean => Object.keys(data).every((name) => name === FLASH)
 
 const withoutTag = ({ [TAG]: _, ...values }: AdonisValues): AdonisValues => values
 

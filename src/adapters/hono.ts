@@ -13,7 +13,7 @@ import { systemRuntime as clock } from '../runtime.js'
 import { checkedOption, trueOrFalse } from '../tools/options.js'
 import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
 import { untilExpiry } from './idle-ttl-until.js'
-import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
+import { Departures, keepsNothing, loadCopy, moveCopy, RequestCopy, storeCopy } from './request-copy.js'
 
 export type { GivenStore, OwnStore } from './given-store.js'
 export { NonstickStorage } from './hono-storage.js'
@@ -68,6 +68,9 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
   readonly #copies = new WeakMap<object, RequestCopy<Data>>()
   /** Ids that hono-sessions has just made, and under which nothing was stored yet. */
   readonly #newIds = new LRUCache<string, true>({ max: MOST_NEW_IDS })
+  readonly #departures: Departures<Data>
+  /** The session of which hono-sessions has asked, in this very moment, whether it is to be deleted. */
+  #askedAbout: HonoSessionData | undefined
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
@@ -81,6 +84,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
     this.#owned = owned
     this.#idleTtlMs = idleTtlMs
     this.#verified = options.encrypted === true
+    this.#departures = new Departures(sessions)
   }
 
   /**
@@ -94,7 +98,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
     try {
       const copy = await loadCopy(this.sessions, sessionId as string, { verified: this.#verified })
       if (copy?.session === undefined) return undefined
-      const shown = shownSession(copy.session)
+      const shown = this.#watched(shownSession(copy.session))
       this.#copies.set(shown, copy)
       return shown
     } catch (error) {
@@ -110,7 +114,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
 
   /**
    * Stores what this request changed of the session since it loaded or stored it, or all of it under an id that it did not
-   * load. Where hono-sessions says when the session ends, that is its idle time-out, in whole seconds.
+   * load; where its key is rotated, with what others have stored meanwhile. Where hono-sessions says when the session ends, that is its idle time-out, in whole seconds.
    *
    * Rejects with `E_SESSION_DESTROYED` where the session was destroyed or expired meanwhile.
    */
@@ -118,19 +122,56 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
     const known = this.#copies.get(data)
     const copy = known?.id === sessionId ? known : new RequestCopy<Data>(sessionId)
     this.#copies.set(data, copy)
-    const mine = storedData(data) as Data
     const idleTtlMs = untilExpiry(data._expire === null ? undefined : new Date(data._expire), clock.now())
-    await copy.inTurn(async () => {
-      if (copy.session === undefined && Object.keys(mine).length === 0) return
-      if (idleTtlMs === 'over') return await this.deleteSession(sessionId)
+    const leaving = this.#departures.take(data)
+    await copy.storeInTurn(storedData(data) as Data, async (mine) => {
+      const isMove = leaving !== undefined && idleTtlMs !== 'over' && !keepsNothing(leaving, mine, staysUntilTakenOut)
+      if (leaving !== undefined && !isMove) await this.#end(leaving.id)
+      if (!isMove && copy.session === undefined && Object.keys(mine).length === 0) return
+      if (idleTtlMs === 'over') return await this.#end(sessionId)
       this.#newIds.delete(sessionId)
-      await storeCopy(this.sessions, copy, mine, this.#lifeOf(copy, idleTtlMs))
+      if (isMove) await moveCopy(this.sessions, leaving, copy, mine, this.#lifeOf(leaving, idleTtlMs))
+      else await storeCopy(this.sessions, copy, mine, this.#lifeOf(copy, idleTtlMs))
     })
   }
 
   /** Logs out. Destroying what is not there succeeds. Rejects if the backend could not be told; the store goes on trying. */
   async deleteSession(sessionId: string): Promise<void> {
+    const rotated = this.#rotatedNow(sessionId)
+    if (rotated === undefined) await this.#end(sessionId)
+    else this.#departures.putOff(rotated.shown, rotated.copy)
+  }
+
+  async #end(sessionId: string): Promise<void> {
     await this.sessions.destroy(sessionId, { isNew: this.#newIds.has(sessionId) })
+  }
+
+  /**
+   * hono-sessions looks whether the session is to be deleted just before it deletes it. Where it is not and is deleted all the
+   * same, it gets a new id: `createSession` comes next.
+   */
+  #watched(shown: HonoSessionData): HonoSessionData {
+    let isDeleted = shown._delete
+    return Object.defineProperty(shown, '_delete', {
+      enumerable: true,
+      get: () => {
+        this.#askedAbout = shown
+        queueMicrotask(() => {
+          this.#askedAbout = undefined
+        })
+        return isDeleted
+      },
+      set: (value: boolean) => {
+        isDeleted = value
+      },
+    })
+  }
+
+  #rotatedNow(sessionId: string): { readonly shown: HonoSessionData; readonly copy: RequestCopy<Data> } | undefined {
+    const shown = this.#askedAbout
+    if (shown === undefined || shown._delete) return undefined
+    const copy = this.#copies.get(shown)
+    return copy?.id === sessionId && copy.session !== undefined ? { shown, copy } : undefined
   }
 
   /**
@@ -149,6 +190,9 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
 
 /** Flash values are told by their names, so that a flash of one request and one of another merge like any two keys. */
 const FLASH = /^__flash_(.*)__$/s
+
+/** A flash value goes by being read, which does not tell that a request has begun a session of its own. */
+const staysUntilTakenOut = (name: string): boolean => !FLASH.test(name)
 
 const storedData = ({ _data }: HonoSessionData): Record<string, unknown> =>
   Object.fromEntries(

@@ -1,7 +1,7 @@
 import type { CloseOptions, CloseReport, GivenIdleTtl, SaveOptions, Session, SessionStore } from '../contract/index.js'
 import { systemRuntime as clock } from '../runtime.js'
 import { type GivenStore, type OwnStore, resolveStore } from './given-store.js'
-import { loadCopy, RequestCopy, storeCopy } from './request-copy.js'
+import { Departures, keepsNothing, loadCopy, moveCopy, RequestCopy, storeCopy } from './request-copy.js'
 
 export type { GivenStore, OwnStore } from './given-store.js'
 
@@ -37,7 +37,7 @@ export type KoaSession<Data = Record<string, unknown>> = Data & {
   manuallyCommit(): Promise<void>
 }
 
-/** What koa-session says with each call; a program that calls the store itself may leave it out. */
+/** What koa-session says with each call; a program that calls the store itself leaves it out. */
 export interface KoaCallOptions {
   /** koa's context of the request. The copy that the request works on is kept beside it. */
   readonly ctx?: object
@@ -73,6 +73,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
   readonly #idleTtlMs: GivenIdleTtl
   /** Of each request: under which ids it asked for a session or stored one, and the copies that it works on. */
   readonly #requests = new WeakMap<object, Map<string, RequestCopy<Data> | undefined>>()
+  readonly #departures: Departures<Data>
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at
@@ -84,6 +85,7 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
     this.sessions = sessions
     this.#owned = owned
     this.#idleTtlMs = idleTtlMs ?? 'default'
+    this.#departures = new Departures(sessions)
   }
 
   /**
@@ -106,8 +108,8 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
 
   /**
    * Stores what this request changed of the session since it loaded or stored it, or all of it under an id that it did not
-   * load. `_maxAge` is the session's idle time-out, but for a second at least; one of 0 or less destroys it, as it ends
-   * the cookie.
+   * load; after `ctx.session.regenerate()` with what others have stored meanwhile. `_maxAge` is the session's idle time-out,
+   * but for a second at least; one of 0 or less destroys it, as it ends the cookie.
    *
    * Rejects with `E_SESSION_DESTROYED` where the session was destroyed or expired meanwhile.
    */
@@ -115,21 +117,31 @@ export class NonstickStore<Data extends object = Record<string, unknown>> implem
     const copies = this.#copiesOf(ctx)
     const copy = copies.get(key) ?? new RequestCopy<Data>(key)
     copies.set(key, copy)
-    const mine = named(session)
     const life = maxAgeGiven(session) ?? maxAge
-    await copy.inTurn(async () => {
-      if (typeof life === 'number' && life <= 0) return void (await this.sessions.destroy(key))
-      const before = copy.session?.data
+    const leaving = ctx === undefined ? undefined : this.#departures.take(ctx)
+    await copy.storeInTurn(named(session), async (mine) => {
+      const isOver = typeof life === 'number' && life <= 0
+      const isMove = leaving !== undefined && leaving !== copy && !isOver && !keepsNothing(leaving, mine, isNamed)
+      if (leaving !== undefined && !isMove) await this.sessions.destroy(leaving.id)
+      if (isOver) return void (await this.sessions.destroy(key))
+      const before = (isMove ? leaving : copy).session?.data
       const data = { ...kept(before, mine), ...mine, ...(life === undefined ? {} : { _maxAge: life }) } as Data
-      await storeCopy(this.sessions, copy, data, this.#lifeOf(life, before))
+      const lifeToStore = this.#lifeOf(life, before)
+      if (isMove) await moveCopy(this.sessions, leaving, copy, data, lifeToStore)
+      else await storeCopy(this.sessions, copy, data, lifeToStore)
     })
   }
 
   /** Logs out. Destroying what is not there succeeds. Rejects if the backend could not be told; the store goes on trying. */
   async destroy(key: string, { ctx }: KoaCallOptions = {}): Promise<void> {
+    const copies = this.#copiesOf(ctx)
+    const copy = copies.get(key)
+    if (ctx !== undefined && copy?.session !== undefined && isRegenerating(ctx)) {
+      this.#departures.putOff(ctx, copy)
+      return
+    }
     // An id that came with no request, and under which this one stored nothing, is koa-session's own and new.
-    const isNew = ctx !== undefined && !this.#copiesOf(ctx).has(key)
-    await this.sessions.destroy(key, { isNew })
+    await this.sessions.destroy(key, { isNew: ctx !== undefined && !copies.has(key) })
   }
 
   /**
@@ -190,6 +202,15 @@ export const contextStore = <Context extends object>(
     }
   }
 
+/**
+ * Whether koa-session destroys the session to store it under a new id, which it does next. When it does so to end the session,
+ * the request has none any more.
+ */
+const isRegenerating = (ctx: object): boolean => {
+  const { session } = ctx as { readonly session?: unknown }
+  return session !== undefined && session !== null
+}
+
 /** koa-session reads the id from a cookie whose signature it has checked, unless its options say otherwise. */
 const isSigned = (ctx: object | undefined): boolean => {
   const { sessionOptions: options } = (ctx ?? {}) as {
@@ -201,11 +222,13 @@ const isSigned = (ctx: object | undefined): boolean => {
 /** koa-session's own, and whatever else it keeps out of what it stores. */
 const isHidden = (name: string): boolean => name.startsWith('_')
 
+const isNamed = (name: string): boolean => !isHidden(name)
+
 const onlyKeys = (data: object, keeps: (name: string) => boolean): Record<string, unknown> =>
   Object.fromEntries(Object.entries(data).filter(([name]) => keeps(name)))
 
 /** The data of the application. */
-const named = (session: object): Record<string, unknown> => onlyKeys(session, (name) => !isHidden(name))
+const named = (session: object): Record<string, unknown> => onlyKeys(session, isNamed)
 
 /**
  * What stays of the session as it was loaded, in its order, as a moved key would be a change. koa-session does not give

@@ -1,6 +1,7 @@
 import type { LoadOptions, SaveOptions, Session, SessionStore } from '../contract/index.js'
 import { isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
+import { snapshotOf } from '../tools/snapshot.js'
 
 /**
  * The copy of a session that one request works on. What the request stores is compared with what it loaded, so that the
@@ -13,19 +14,87 @@ export class RequestCopy<Data> {
   readonly id: string
   /** Absent until a session that is new has been stored. */
   session: Session<Data> | undefined
-  #last: Promise<unknown> = Promise.resolve()
+  /** Settles when all is done that was asked for; `undefined` where nothing is under way. */
+  #last: Promise<unknown> | undefined
 
   constructor(id: string, session?: Session<Data>) {
     this.id = id
     this.session = session
   }
 
-  /** Does what a request asks for one after the other, as it need not wait for the first before it asks for the next. */
+  /**
+   * Does what a request asks for one after the other, as it need not wait for the first before it asks for the next. What
+   * has nothing to wait for begins at once.
+   */
   inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const run = this.#last.then(work)
-    this.#last = run.catch(() => undefined)
+    const run = this.#last === undefined ? work() : this.#last.then(work)
+    const last: Promise<unknown> = run
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#last === last) this.#last = undefined
+      })
+    this.#last = last
     return run
   }
+
+  /**
+   * Stores in turn what the session holds as this is called: the request may go on changing it. The store reads at once what
+   * it is given at once; only what has to wait is copied.
+   */
+  storeInTurn<Held, Result>(held: Held, work: (held: Held) => Promise<Result>): Promise<Result> {
+    const asCalled = this.#last === undefined ? held : snapshotOf(held)
+    return this.inTurn(() => work(asCalled))
+  }
+}
+
+/**
+ * Sessions that are about to get a new id. Frameworks destroy the old id, and then store the data under the new one. Were the
+ * session destroyed at once, what other requests have stored since this one loaded it would be lost. So its destruction waits
+ * until the data comes, and then the store moves the session with all that it holds by then.
+ */
+export class Departures<Data> {
+  readonly #sessions: SessionStore<Data>
+  readonly #copies = new WeakMap<object, RequestCopy<Data>>()
+
+  constructor(sessions: SessionStore<Data>) {
+    this.#sessions = sessions
+  }
+
+  /**
+   * For an adapter that knows that its framework stores the data next, before anything else happens. Should the framework not
+   * come to it, as some function of the application threw, the session is destroyed all the same.
+   *
+   * @param request what the data will be told by
+   */
+  putOff(request: object, copy: RequestCopy<Data>): void {
+    this.#copies.set(request, copy)
+    setImmediate(() => {
+      // Where the backend cannot be told, the store goes on trying by itself.
+      if (this.take(request) !== undefined) this.#sessions.destroy(copy.id).catch(() => undefined)
+    })
+  }
+
+  /** The copy whose session this request takes along under its new id. */
+  take(request: object): RequestCopy<Data> | undefined {
+    const copy = this.#copies.get(request)
+    this.#copies.delete(request)
+    return copy
+  }
+}
+
+/**
+ * Whether a request has kept nothing of what its session held: then it has begun a session of its own, such as after a
+ * logout, and nothing of the old one goes with it.
+ *
+ * @param counts whether a name is one of the application's, and stays until the application takes it out
+ */
+export const keepsNothing = <Data extends object>(
+  { session }: RequestCopy<Data>,
+  mine: object,
+  counts: (name: string) => boolean,
+): boolean => {
+  const names = Object.keys(session?.data ?? {}).filter(counts)
+  return names.length > 0 && !names.some((name) => Object.hasOwn(mine, name))
 }
 
 /**
@@ -100,6 +169,38 @@ export const storeCopy = async <Data>(
     session.data = before
     throw error
   }
+}
+
+/**
+ * Moves the session of one copy to the id of another, with what the request has made of it and with what others have stored.
+ *
+ * @param to a copy whose id is new
+ * @throws SessionStoreError as `regenerate` does: `E_SESSION_DESTROYED` where the session has ended meanwhile. The session
+ *   then stays where it was
+ */
+export const moveCopy = async <Data>(
+  sessions: SessionStore<Data>,
+  from: RequestCopy<Data>,
+  to: RequestCopy<Data>,
+  data: Data,
+  options: Pick<SaveOptions, 'idleTtlMs'> = {},
+): Promise<void> => {
+  const { session } = from
+  if (session === undefined) return await storeCopy(sessions, to, data, options)
+  const moving = { id: to.id, isolated: true }
+  const before = session.data
+  session.data = data
+  try {
+    to.session = await sessions.regenerate(session, { ...moving, ...options })
+    return
+  } catch (error) {
+    session.data = before
+    if (!isSessionStoreError(error, 'E_SESSION_CONFLICT') || error.applied !== 'no') throw error
+  }
+  // Others have changed the session while this request made it a user's, which the store does not merge in one write. So it is
+  // moved with their changes first; under the new id, of which nobody knows, it becomes the user's.
+  to.session = await sessions.regenerate(session, moving)
+  await storeCopy(sessions, to, data, options)
 }
 
 /** What was not loaded is nearly always new, and creating asks the backend once where `put` must look first. */

@@ -175,6 +175,20 @@ export interface RegenerateOptions extends AskerOptions {
    * @default false
    */
   readonly keepDeadline?: boolean
+  /**
+   * The new id, of the caller's own making: 1 to 1024 characters, of which nobody else has heard yet. One that is taken, or
+   * was destroyed, rejects with `E_SESSION_CONFLICT`, and the session stays under the old id. Default: one as
+   * `generateSessionId()` makes.
+   */
+  readonly id?: string
+  /** The session's idle time-out from now on. Default: as it is. */
+  readonly idleTtlMs?: GivenIdleTtl
+  /**
+   * Keeps the `data` of the new session as the request has it, as the same option of `save` does: others' changes are
+   * stored, and do not come into `data`.
+   * @default false
+   */
+  readonly isolated?: boolean
   /** What is to be recorded of the client from now on. Absent: as it was. */
   readonly client?: ClientInfo
 }

@@ -6,6 +6,7 @@ import { startAdonis } from '../frameworks/apps/adonis.js'
 import type { Routes } from '../frameworks/framework.js'
 import { SECRETS, Visitor } from '../frameworks/ground.js'
 import { world } from '../store/world.js'
+import { gate } from './express-cluster.js'
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -34,11 +35,14 @@ const ROUTES: Routes = {
 }
 
 /** An AdonisJS over HTTP, on tiers of memory whose calls can be counted. */
-const started = async (identify: ((data: unknown) => string | undefined) | undefined = userOfAdonisSession) => {
+const started = async (
+  identify: ((data: unknown) => string | undefined) | undefined = userOfAdonisSession,
+  routes: Routes = ROUTES,
+) => {
   const { process, cache, backend, runtime } = world()
   const sessions = process(identify === undefined ? {} : { identify })
   const store = nonstickStore({ sessions })
-  const app = await startAdonis(ROUTES, { secrets: SECRETS, maxAgeMs: 3_600_000, store })
+  const app = await startAdonis(routes, { secrets: SECRETS, maxAgeMs: 3_600_000, store })
   closing.push(() => app.close())
   return { app, store, sessions, cache, backend, runtime }
 }
@@ -123,6 +127,107 @@ describe('an id', () => {
     await visitor.ok(app, 'read')
     await visitor.ok(app, 'regenerate')
     expect(backend.calls.filter((call) => call !== 'read')).toEqual([])
+    expect(await sessions.count()).toBe(0)
+  })
+})
+
+/** An AdonisJS whose route `slow` waits, and then does what another route does. */
+const withSlow = async (route: keyof typeof ROUTES | Routes[string]) => {
+  const slow = gate()
+  const then = typeof route === 'string' ? ROUTES[route] : route
+  const parts = await started(undefined, {
+    ...ROUTES,
+    slow: async (session, body) => {
+      await slow.wait()
+      return await then?.(session, body)
+    },
+  })
+  return { ...parts, slow }
+}
+
+describe('a new id', () => {
+  test('at a login takes along what other requests have stored since the login began', async () => {
+    const { app, slow, sessions } = await withSlow('login')
+    const visitor = new Visitor()
+    await visitor.ok(app, 'set', { theme: 'light', cart: [] })
+    const before = await visitor.copy()
+    const login = visitor.ok(app, 'slow', { user: 'ada' })
+    await slow.reached
+    await before.ok(app, 'set', { cart: ['tea'] })
+    slow.open()
+    await login
+    expect((await visitor.ok(app, 'read')).body).toEqual({ theme: 'light', cart: ['tea'], user: 'ada' })
+    expect((await before.ok(app, 'read')).body).toEqual({})
+    expect(await sessions.count()).toBe(1)
+  })
+
+  test('is given to no session that was logged out meanwhile', async () => {
+    const { app, slow, sessions } = await withSlow('login')
+    const visitor = new Visitor()
+    await visitor.ok(app, 'set', { cart: ['tea'] })
+    const login = (await visitor.copy()).post(app, 'slow', { user: 'ada' })
+    await slow.reached
+    await visitor.ok(app, 'logout')
+    slow.open()
+    expect((await login).status).toBe(500)
+    expect(await sessions.count()).toBe(0)
+  })
+
+  test('takes nothing along of a session that was cleared before, nor whose it was', async () => {
+    const { app, slow, sessions } = await withSlow(async (session) => {
+      await session.destroy()
+      await session.regenerate()
+      session.set('goodbye', true)
+      return {}
+    })
+    const visitor = new Visitor()
+    await visitor.ok(app, 'login', { user: 'ada' })
+    const before = await visitor.copy()
+    const logout = visitor.ok(app, 'slow')
+    await slow.reached
+    await before.ok(app, 'set', { cart: ['tea'] })
+    slow.open()
+    await logout
+    expect((await visitor.ok(app, 'read')).body).toEqual({ goodbye: true })
+    expect((await before.ok(app, 'read')).body).toEqual({})
+    expect(await sessions.countByUser('ada')).toBe(0)
+  })
+})
+
+describe('a page that shows a flash message', () => {
+  test('and leaves a guest with nothing else does not refuse what another of his requests stores meanwhile', async () => {
+    const { app, slow } = await withSlow('set')
+    const visitor = new Visitor()
+    await visitor.ok(app, 'set', { __flash__: { notification: 'The name is missing' } })
+    const cart = (await visitor.copy()).post(app, 'slow', { cart: ['tea'] })
+    await slow.reached
+    expect((await visitor.ok(app, 'read')).body).toEqual({})
+    slow.open()
+    expect((await cart).status).toBe(200)
+    expect((await visitor.ok(app, 'read')).body).toEqual({ cart: ['tea'] })
+  })
+
+  test('keeps what another request has stored while the page was made', async () => {
+    const { app, slow } = await withSlow('read')
+    const visitor = new Visitor()
+    await visitor.ok(app, 'set', { __flash__: { notification: 'The name is missing' } })
+    const page = (await visitor.copy()).ok(app, 'slow')
+    await slow.reached
+    await visitor.ok(app, 'set', { cart: ['tea'] })
+    slow.open()
+    await page
+    expect((await visitor.ok(app, 'read')).body).toEqual({ cart: ['tea'] })
+  })
+
+  test('is answered as ever where the session was ended meanwhile', async () => {
+    const { app, slow, sessions } = await withSlow('read')
+    const visitor = new Visitor()
+    await visitor.ok(app, 'set', { __flash__: { notification: 'The name is missing' } })
+    const page = visitor.post(app, 'slow')
+    await slow.reached
+    await sessions.destroyAll()
+    slow.open()
+    expect((await page).status).toBe(200)
     expect(await sessions.count()).toBe(0)
   })
 })

@@ -94,8 +94,8 @@ describe('hono-sessions', () => {
       '1 visit': ['get add cas add cas', 'read insert'],
       '2 read': ['get', ''],
       '3 visit': ['get cas', ''],
-      '4 login': ['get get set set add cas', 'destroy insert'],
-      '5 read': ['get', ''],
+      '4 login': ['get get cas cas set', 'update insert destroy'],
+      '5 read': ['get add cas', 'read'],
       '6 logout': ['get get set set', 'destroy'],
       '7 read': ['get', ''],
     })
@@ -226,6 +226,81 @@ describe('hono-sessions', () => {
     expect(await idIn(app.url, ada)).not.toBe(await idIn(app.url, before))
     expect((await ada.get(`${app.url}/read`)).body).toEqual({ visits: 1, user: 'ada' })
     expect((await before.get(`${app.url}/read`)).body).toEqual({})
+  })
+
+  test('a rotated session takes along what others have stored since the login began, unless it begins anew', async () => {
+    const { sessions } = world({ identify: (data) => data['user'] as string | undefined })
+    for (const begins of ['on', 'anew']) {
+      const slow = gate()
+      await using app = await serve(
+        {
+          ...ROUTES,
+          slow: async (session, c) => {
+            await slow.wait()
+            c.set('session_key_rotation', true)
+            if (begins === 'anew') session.forget('visits')
+            session.set('user', 'ada')
+          },
+          theme: (session) => session.set('theme', 'dark'),
+        },
+        new NonstickStore({ sessions }),
+        { expireAfterSeconds: 600 },
+      )
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      const tab = await copyOf(ada)
+      const login = ada.get(`${app.url}/slow`)
+      await slow.reached
+      expect((await tab.get(`${app.url}/theme`)).status).toBe(200)
+      slow.open()
+      expect((await login).status).toBe(200)
+      const expected = begins === 'on' ? { visits: 1, user: 'ada', theme: 'dark' } : { user: 'ada' }
+      expect((await ada.get(`${app.url}/read`)).body).toEqual(expected)
+      expect((await tab.get(`${app.url}/read`)).body).toEqual({})
+      expect((await sessions.load(await idIn(app.url, ada)))?.idleTtlMs).toBe(600_000)
+    }
+    expect(await sessions.count()).toBe(2)
+  })
+
+  test('a session that was logged out while a login was on its way goes on under no new id', async () => {
+    const { sessions } = world()
+    const slow = gate()
+    const store = new NonstickStore({ sessions })
+    await using app = await serve(
+      {
+        ...ROUTES,
+        slow: async (session, c) => {
+          await slow.wait()
+          c.set('session_key_rotation', true)
+          session.set('user', 'ada')
+        },
+      },
+      store,
+    )
+    const ada = visitor()
+    await ada.get(`${app.url}/visit`)
+    const login = (await copyOf(ada)).get(`${app.url}/slow`)
+    await slow.reached
+    await ada.get(`${app.url}/logout`)
+    slow.open()
+    expect(await login).toMatchObject({ status: 500, body: { code: 'E_SESSION_DESTROYED' } })
+    expect(await sessions.count()).toBe(0)
+  })
+
+  test('deleteSession of a program ends the session before it resolves, also while requests have it', async () => {
+    const { sessions } = world()
+    const slow = gate()
+    const store = new NonstickStore({ sessions })
+    await using app = await serve({ ...ROUTES, slow: () => slow.wait() }, store)
+    const ada = visitor()
+    await ada.get(`${app.url}/visit`)
+    const id = await idIn(app.url, ada)
+    const reading = ada.get(`${app.url}/slow`)
+    await slow.reached
+    await store.deleteSession(id)
+    expect(await sessions.load(id)).toBeUndefined()
+    slow.open()
+    expect((await reading).status).toBe(200)
   })
 
   test('an unknown id is not taken over', async () => {

@@ -104,7 +104,7 @@ describe('koa-session', () => {
       '1 visit': ['add cas', 'insert'],
       '2 read': ['get', ''],
       '3 visit': ['get cas', ''],
-      '4 login': ['get get set set add cas cas', 'destroy insert'],
+      '4 login': ['get get cas cas set get add cas cas cas', 'update insert destroy read update'],
       '5 read': ['get', ''],
       '6 logout': ['get get set set', 'destroy'],
       '7 logout': ['get add delete', 'destroy'],
@@ -327,6 +327,156 @@ describe('koa-session', () => {
     expect((await ada.get(`${app.url}/id`)).body).not.toBe(oldId)
     expect((await ada.get(`${app.url}/read`)).body).toEqual({ visits: 1, user: 'ada' })
     expect((await before.get(`${app.url}/read`)).body).toEqual({})
+  })
+
+  describe('a new id at a login', () => {
+    const start = async (options: object = {}) => {
+      const tiers = world()
+      const slow = gate()
+      const routes: Readonly<Record<string, Route>> = {
+        ...ROUTES,
+        'slow-login': async (session) => {
+          await slow.wait()
+          await session.regenerate()
+          session['user'] = 'ada'
+        },
+        'slow-anew': async (_session, ctx) => {
+          await slow.wait()
+          Object.assign(ctx, { session: { fresh: true } })
+          await (ctx as unknown as { session: Live }).session.regenerate()
+        },
+        'twice-anew': async (session) => {
+          await session.regenerate()
+          session['user'] = 'ada'
+          await session.regenerate()
+        },
+        theme: (session) => {
+          session['theme'] = 'dark'
+        },
+      }
+      const app = await serve(routes, { store: tiers.store, ...options })
+      return { ...tiers, slow, app }
+    }
+
+    test('takes along what other requests have stored since the login began, and what it changes itself', async () => {
+      const { app: served, slow, sessions } = await start()
+      await using app = served
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      const tab = await copyOf(ada)
+      const login = ada.get(`${app.url}/slow-login`)
+      await slow.reached
+      for (const path of ['theme', 'visit']) expect((await tab.get(`${app.url}/${path}`)).status).toBe(200)
+      slow.open()
+      expect((await login).status).toBe(200)
+      expect((await ada.get(`${app.url}/read`)).body).toEqual({ visits: 2, theme: 'dark', user: 'ada' })
+      expect((await tab.get(`${app.url}/read`)).body).toEqual({})
+      expect(await sessions.count()).toBe(1)
+    })
+
+    test('is not given to a session that was logged out while the login was on its way', async () => {
+      const { app: served, slow, sessions } = await start()
+      await using app = served
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      const login = (await copyOf(ada)).get(`${app.url}/slow-login`)
+      await slow.reached
+      await ada.get(`${app.url}/logout`)
+      slow.open()
+      expect(await login).toMatchObject({ status: 500, body: { code: 'E_SESSION_DESTROYED' } })
+      expect(await sessions.count()).toBe(0)
+    })
+
+    test('takes nothing along where the application has put another session in place of what it had', async () => {
+      const { app: served, slow, sessions } = await start()
+      await using app = served
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      const tab = await copyOf(ada)
+      const anew = ada.get(`${app.url}/slow-anew`)
+      await slow.reached
+      await tab.get(`${app.url}/theme`)
+      slow.open()
+      expect((await anew).status).toBe(200)
+      expect((await ada.get(`${app.url}/read`)).body).toEqual({ fresh: true })
+      expect((await tab.get(`${app.url}/read`)).body).toEqual({})
+      expect(await sessions.count()).toBe(1)
+    })
+
+    test('can be given twice in one request, and the last one is what the visitor keeps', async () => {
+      const { app: served, sessions } = await start()
+      await using app = served
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      expect((await ada.get(`${app.url}/twice-anew`)).status).toBe(200)
+      expect((await ada.get(`${app.url}/read`)).body).toEqual({ visits: 1, user: 'ada' })
+      expect(await sessions.count()).toBe(1)
+    })
+
+    test('ends the old session also where the application throws before koa-session has stored the new one', async () => {
+      const isBroken = { now: false }
+      const { app: served, sessions } = await start({
+        beforeSave: () => {
+          if (isBroken.now) throw new Error('of the application')
+        },
+      })
+      await using app = served
+      const ada = visitor()
+      await ada.get(`${app.url}/visit`)
+      isBroken.now = true
+      expect((await (await copyOf(ada)).get(`${app.url}/login`)).status).toBe(500)
+      isBroken.now = false
+      await vi.waitFor(async () => expect(await sessions.count()).toBe(0))
+      expect((await ada.get(`${app.url}/read`)).body).toEqual({})
+    })
+  })
+
+  test('save() stores what the session holds as it is called, whatever the request does to it before that has ended', async () => {
+    const { store } = world()
+    await using app = await serve(
+      {
+        ...ROUTES,
+        begin: (session) => {
+          session['queue'] = []
+        },
+        push: async (session) => {
+          const queue = session['queue'] as string[]
+          queue.push('job')
+          const saved = session.save()
+          queue.pop()
+          await saved
+        },
+        'push-twice': async (session) => {
+          const lists = { sets: new Set(['tea']), deep: [{ jobs: ['one'] }] }
+          session['lists'] = lists
+          const first = session.save()
+          lists.deep[0]?.jobs.push('two')
+          lists.sets.add('milk')
+          const second = session.save()
+          lists.deep[0]?.jobs.push('three')
+          lists.sets.clear()
+          await Promise.all([first, second])
+          lists.deep[0]?.jobs.pop()
+          lists.sets.add('tea').add('milk')
+        },
+        lists: (session) => {
+          const { sets, deep } = session['lists'] as { readonly sets: Set<string>; readonly deep: unknown }
+          return { sets: [...sets], deep }
+        },
+      },
+      { store },
+    )
+    const ada = visitor()
+    await ada.get(`${app.url}/begin`)
+    await ada.get(`${app.url}/push`)
+    expect((await ada.get(`${app.url}/read`)).body).toEqual({ queue: ['job'] })
+    for (const who of [ada, visitor()]) {
+      expect((await who.get(`${app.url}/push-twice`)).status).toBe(200)
+      expect((await who.get(`${app.url}/lists`)).body).toEqual({
+        sets: ['tea', 'milk'],
+        deep: [{ jobs: ['one', 'two'] }],
+      })
+    }
   })
 
   test('an unknown id is not taken over, be it signed, unsigned or of no shape at all', async () => {

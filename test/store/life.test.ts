@@ -742,6 +742,39 @@ describe('regenerating a session', () => {
     expect(await stored(fresh.id)).toMatchObject({ session: { userId: 'alice' } })
     expect(await store.load(old.id)).toBeUndefined()
   })
+
+  test('can be given an id and an idle time-out by the caller, and an id that is taken leaves both sessions as they are', async () => {
+    const { process } = world()
+    const store = process()
+    const old = await store.create({ n: 1 })
+    const other = await store.create({ n: 2 }, { id: 'an id that is taken' })
+    await expectCode(store.regenerate(old, { id: other.id }), 'E_SESSION_CONFLICT')
+    await expectCode(store.regenerate(old, { id: old.id }), 'E_SESSION_CONFLICT')
+    await expectCode(store.regenerate(old, { id: '' }), 'E_INVALID_ID')
+    await expectCode(store.regenerate(old, { idleTtlMs: 5 }), 'E_CONFIG')
+    await settled()
+    expect([(await loaded(process(), old.id)).data, (await loaded(process(), other.id)).data]).toEqual([
+      { n: 1 },
+      { n: 2 },
+    ])
+    const moved = await store.regenerate(old, { id: 'an id of the caller’s own', idleTtlMs: 5_000 })
+    expect([moved.id, moved.idleTtlMs]).toEqual(['an id of the caller’s own', 5_000])
+    expect((await loaded(process(), moved.id)).data).toEqual({ n: 1 })
+    expect(await process().load(old.id)).toBeUndefined()
+  })
+
+  test('with `isolated`, others’ changes are stored and do not come into the data, nor does a later save undo them', async () => {
+    const { process } = world()
+    const store = process()
+    const old = await store.create({ mine: 0, theirs: 0 })
+    await store.update(old.id, (data) => ({ ...data, theirs: 1 }))
+    old.data['mine'] = 1
+    const moved = await store.regenerate(old, { isolated: true })
+    expect(moved.data).toEqual({ mine: 1, theirs: 0 })
+    moved.data['mine'] = 2
+    await store.save(moved)
+    expect((await loaded(process(), moved.id)).data).toEqual({ mine: 2, theirs: 1 })
+  })
 })
 
 describe('time', () => {

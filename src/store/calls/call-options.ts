@@ -125,7 +125,10 @@ const CALLS: { readonly [Call in CallWithOptions]: KindsOf<OptionsOf[Call]> } = 
   update: OF_A_WRITE,
   put: OF_A_WRITE,
   touch: { ...BY_AN_ID, idleTtlMs: idleTtl },
-  regenerate: { ...BY_AN_ID, keepDeadline: trueOrFalse, client },
+  regenerate: {
+    ...BY_AN_ID,
+    ...{ keepDeadline: trueOrFalse, id: ANYTHING, idleTtlMs: idleTtl, isolated: trueOrFalse, client },
+  },
   destroy: { ...OF_A_CALL, isNew: trueOrFalse, by: endedBy },
   list: { ...OF_A_COUNT, limit: whole(1, LIST_LIMIT), after: ANYTHING, data: trueOrFalse, newest: trueOrFalse },
   count: OF_A_COUNT,

@@ -1,12 +1,13 @@
 import type { DestroyOutcome } from '../../contract/backend.js'
 import type { Locator } from '../../contract/locator.js'
-import type { RegenerateOptions } from '../../contract/session-store.js'
+import type { GivenIdleTtl, RegenerateOptions } from '../../contract/session-store.js'
 import { butMayBeApplied, butNotApplied, SessionStoreError, tierUnavailable } from '../../errors.js'
 import { originOf } from '../../session/audit-name.js'
 import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isAlone, isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
 import { sessionIdFrom } from '../../session/id.js'
+import { sameBytes } from '../../session/sameness.js'
 import {
   asDurable,
   asItStands,
@@ -36,6 +37,7 @@ import { putIntoBackend } from '../protocol/takeover.js'
 import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
+import { givenIdleTtl } from './call-options.js'
 import { basisOf, type Handle, type SaveInLine } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
@@ -48,6 +50,8 @@ export interface Regeneration {
   readonly resolve: WriteIntent['resolve']
   /** Whether the new session ends at the latest when the old one would have. */
   readonly keepDeadline: boolean
+  /** The idle time-out that the call gives to the session; `undefined` where it gives none. */
+  readonly idleTtlMs: GivenIdleTtl | undefined
   /** What is known of the client by now; `undefined` leaves it as it was. */
   readonly client: Client | undefined
   readonly call: Call
@@ -75,7 +79,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, keepDeadline, client, call }: Regeneration,
+  { from, of, to, resolve, keepDeadline, idleTtlMs, client, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, audit, options } = context
   /**
@@ -153,7 +157,7 @@ export const regenerate = async (
       writeId: randomName(runtime),
       codecId: context.values.codecId,
       data: resolved.data,
-      ...idleTimeFor(context, undefined, old, resolved.value),
+      ...idleTimeFor(context, idleTtlMs, old, resolved.value),
       absoluteTtlMs: options.absoluteTtlMs,
       ...(keepDeadline ? { endsBy: old.absoluteExpiresAt } : {}),
       app: old.app,
@@ -178,8 +182,11 @@ export const regenerate = async (
       if (outcome.outcome === 'too-late')
         throw tierUnavailable(backend.name, 'insert', { because: 'it came too late', applied: 'no' })
       const verdict = insertVerdict(first, outcome)
-      if (verdict !== 'applied' && verdict !== 'superseded')
+      if (verdict !== 'applied' && verdict !== 'superseded') {
+        // What stands there is another's, and stays.
+        mayBeThere = false
         throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+      }
       if (isUserUnproved(first) && !(await isProved(context, to, first))) throw destroyedMeanwhile()
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
     }
@@ -192,7 +199,7 @@ export const regenerate = async (
     const step: Write = {
       ...halting(),
       ...{ codecId, data: resolved.data },
-      ...idleTimeFor(context, undefined, fresh, resolved.value),
+      ...idleTimeFor(context, idleTtlMs, fresh, resolved.value),
       ...(becomes === undefined ? {} : { becomes }),
     }
     const next = takenOver(fresh, step, randomName(runtime), 0)
@@ -412,15 +419,16 @@ export const regenerate = async (
 /** The call `regenerate`: moves what the handle holds to a new id, in turn with the other calls of the handle. */
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
-  { newestOf }: Pick<Saving<Data>, 'newestOf'>,
+  { newestOf, viewOf }: Pick<Saving<Data>, 'newestOf' | 'viewOf'>,
 ): ((handle: Handle<Data>, options: RegenerateOptions, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
+  const madeId = (): string => sessionIdFrom(runtime.now(), runtime.randomBytes(32))
 
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
     before: SaveInLine | undefined,
-    { keepDeadline = false, client: info }: RegenerateOptions,
+    { keepDeadline = false, id = madeId(), idleTtlMs, isolated = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
@@ -428,16 +436,22 @@ export const regenerating = <Data>(
     const change = { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] }
     const rebasing = inTurns(rebased(context, customs, change))
     const wanted = rebasing instanceof Promise ? await rebasing : rebasing
-    const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
+    const given = givenIdleTtl(idleTtlMs, context.options)
     const client = info === undefined ? handle.client : clientOf(info)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
-      regenerate(context, reads, flushes, { from, of: basis, to, resolve, keepDeadline, client, call }),
+      regenerate(context, reads, flushes, {
+        ...{ from, of: basis, to, resolve, keepDeadline, idleTtlMs: given, client, call },
+      }),
     )
     endThereLater(context, from, handle.id)
-    return handles.make(id, to, resolved.value as Data, now, resolved.userId)
+    if (!isolated) return handles.make(id, to, resolved.value as Data, now, resolved.userId)
+    const made = handles.make(id, to, handle.data, now, resolved.userId)
+    const held = viewOf(asked)
+    if (!sameBytes(now.envelope, held)) made.held = held
+    return made
   }
 
   return (handle, regenerateOptions, call) => {
