@@ -23,7 +23,7 @@ import {
   type Write,
   type WriteStep,
 } from '../../session/transitions.js'
-import { inTurns } from '../../tools/turns.js'
+import { inTurns, type Steps } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Happened } from '../observed/audit.js'
@@ -36,7 +36,8 @@ import { putIntoBackend } from '../protocol/takeover.js'
 import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
-import { basisOf, type Handle, type SaveInLine } from './handle.js'
+import { basisOf, type Called } from './editions.js'
+import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
@@ -416,17 +417,20 @@ export const regenerating = <Data>(
 ): ((handle: Handle<Data>, options: RegenerateOptions, call: Call) => Promise<Handle<Data>>) => {
   const { runtime } = context
 
+  function* overBase(handle: Handle<Data>, wanted: Wanted, called: Called): Steps<Wanted> {
+    const basis = yield* basisOf(context, customs, handle, called)
+    return yield* rebased(context, customs, { basis, wanted, onto: handle.base, unmergedKeys: [] })
+  }
+
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
-    before: SaveInLine | undefined,
+    called: Called,
     { keepDeadline = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
-    const known = basisOf(handle, before)
-    const change = { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] }
-    const rebasing = inTurns(rebased(context, customs, change))
+    const rebasing = inTurns(overBase(handle, asked, called))
     const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const id = sessionIdFrom(runtime.now(), runtime.randomBytes(32))
     const { locator: from, base: basis, userId: basisUser } = handle
@@ -442,7 +446,7 @@ export const regenerating = <Data>(
 
   return (handle, regenerateOptions, call) => {
     const wanted = wantedOf(context, customs, handle.data)
-    const before = handle.lastSave
-    return handle.inTurn(() => inTurn(handle, wanted, before, regenerateOptions, call))
+    const { lastSave: before, edition } = handle
+    return handle.inTurn(() => inTurn(handle, wanted, { before, edition }, regenerateOptions, call))
   }
 }
