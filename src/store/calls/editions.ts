@@ -2,7 +2,6 @@ import type { Encoded } from '../../session/sameness.js'
 import type { Steps } from '../../tools/turns.js'
 import type { Context } from '../context.js'
 import { type Customs, viewCarriedOver } from '../protocol/resolve.js'
-import type { Handle, SaveInLine } from './handle.js'
 
 /**
  * The data of a handle from one time that a save replaces it to the next. A save that merges in changes of others replaces
@@ -16,10 +15,22 @@ export interface Edition {
   next: { readonly asked: Encoded; readonly stored: Encoded; readonly edition: Edition } | undefined
 }
 
+/** A save that has not ended, and what the request held when it was called. */
+export interface SaveInLine {
+  /** What was to be stored of it, and of which edition of the data it is. */
+  readonly wanted: Encoded
+  readonly edition: Edition
+  /**
+   * The save that was acknowledged last, of this one and of those that it had to wait for. It is known once the saves
+   * before it have ended; `undefined` where none of them was acknowledged.
+   */
+  lastStored: SaveInLine | undefined
+}
+
 export const firstEdition = (): Edition => ({ next: undefined })
 
 /** Begins the next edition: what a save asked for, in the edition until now, has been replaced by what it stored. */
-export const beginEdition = <Data>(handle: Handle<Data>, asked: Encoded, stored: Encoded): void => {
+export const beginEdition = (handle: { edition: Edition }, asked: Encoded, stored: Encoded): void => {
   const edition = firstEdition()
   handle.edition.next = { asked, stored, edition }
   handle.edition = edition
@@ -56,7 +67,7 @@ export interface Called {
 export function* basisOf<Data>(
   context: Context,
   customs: Customs<Data>,
-  { known }: Handle<Data>,
+  { known }: { readonly known: Encoded },
   { before, edition }: Called,
 ): Steps<Encoded> {
   const last = before?.lastStored

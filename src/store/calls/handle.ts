@@ -7,19 +7,7 @@ import type { Encoded } from '../../session/sameness.js'
 import type { Client } from '../../session/transitions.js'
 import type { LiveCopy } from '../protocol/read.js'
 import type { DoubtfulSave } from '../protocol/write.js'
-import { type Edition, firstEdition } from './editions.js'
-
-/** A save that has not ended, and what the request held when it was called. */
-export interface SaveInLine {
-  /** What was to be stored of it, and of which edition of the data it is. */
-  readonly wanted: Encoded
-  readonly edition: Edition
-  /**
-   * The save that was acknowledged last, of this one and of those that it had to wait for. It is known once the saves
-   * before it have ended; `undefined` where none of them was acknowledged.
-   */
-  lastStored: SaveInLine | undefined
-}
+import { type Edition, firstEdition, type SaveInLine } from './editions.js'
 
 /**
  * A session as one request holds it.

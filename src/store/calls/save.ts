@@ -23,8 +23,8 @@ import {
 import { noTries, unknownOutcome, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import { basisOf, beginEdition, inEdition } from './editions.js'
-import type { Handle, SaveInLine } from './handle.js'
+import { basisOf, beginEdition, inEdition, type SaveInLine } from './editions.js'
+import type { Handle } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
