@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { SessionStore } from '../../src/contract/session-store.js'
 import { createSessionStore } from '../../src/create-session-store.js'
 import { tierUnavailable } from '../../src/errors.js'
+import type { StoreOptions } from '../../src/store/options.js'
 import { type Data, expectCode, held, increment, loaded, loseOneAnswer, settled, world } from './world.js'
 
 /** What the backend alone holds: the cache is lost, and somebody who never saw the session reads it. */
@@ -305,6 +306,95 @@ describe('calls of one handle that overlap', () => {
     await saving
     const { data } = await loaded(other, (await regenerating).id)
     expect(data).toEqual({ n: 0, theirs: 1, first: 1, second: 1 })
+  })
+
+  /**
+   * The first of two saves under way has ended, and has brought what another process changed before into the handle. The
+   * second goes on when the test lets it.
+   */
+  const secondUnderWay = async (
+    options: StoreOptions<Data> = {},
+    hold: (data: Data, step: number) => void = () => {},
+  ) => {
+    const { process, processWithTiers } = world()
+    const { store, cache } = processWithTiers(options)
+    const other = process(options)
+    const { id } = await other.create({ count: 0 })
+    await settled()
+    const session = await loaded(store, id)
+    const add = (theme: string): Promise<unknown> =>
+      other.update(id, (data) => void Object.assign(data, { theme, count: Number(data['count']) + 1 }))
+    await add('dark')
+    const gate = held()
+    let swaps = 0
+    cache.intercept = async (call, proceed) => {
+      // The first save needs two: it finds that the other process was quicker, and merges.
+      if (call === 'cas') swaps += 1
+      if (swaps > 2) await gate.opened
+      return await proceed()
+    }
+    const [first, second] = [1, 2].map((step) => {
+      session.data['step'] = step
+      hold(session.data, step)
+      return store.save(session)
+    })
+    await first
+    return { store, other, id, session, add, second, goOn: gate.open }
+  }
+
+  test('a third save takes nothing that the first brought in for a change of its own', async () => {
+    for (const conflict of ['merge', { keys: { count: 'sum' } }] as const) {
+      const { store, other, id, session, add, second, goOn } = await secondUnderWay({ conflict })
+      session.data['step'] = 3
+      const third = store.save(session)
+      await add('light')
+      goOn()
+      await Promise.all([second, third])
+      expect((await loaded(other, id)).data).toEqual({ count: 2, theme: 'light', step: 3 })
+      expect(session.data).toEqual({ count: 2, theme: 'light', step: 3 })
+    }
+  })
+
+  test('a regeneration takes nothing that the first save brought in for a change of the request', async () => {
+    const { store, other, session, add, second, goOn } = await secondUnderWay()
+    session.data['step'] = 3
+    const regenerating = store.regenerate(session)
+    await add('light')
+    goOn()
+    await second
+    expect((await loaded(other, (await regenerating).id)).data).toEqual({ count: 2, theme: 'light', step: 3 })
+  })
+
+  test('by a conflict function of the application the handle holds what the second stored', async () => {
+    const { store, id, session, second, goOn } = await secondUnderWay(
+      {
+        conflict: ({ base, mine, current }) => ({
+          ...{ ...current, ...mine },
+          count: Number(current['count']) + Number(mine['count']) - Number(base['count']),
+        }),
+      },
+      (data, step) => void Object.assign(data, { count: 10 * step }),
+    )
+    goOn()
+    await second
+    expect(session.data).toEqual({ count: 21, theme: 'dark', step: 2 })
+    await store.save(session)
+    expect((await loaded(store, id)).data).toEqual({ count: 21, theme: 'dark', step: 2 })
+  })
+
+  test('what `beforeSave` gives in place of the data costs no change that the request makes meanwhile', async () => {
+    const { store, other, id, session, second, goOn } = await secondUnderWay(
+      {
+        beforeSave: ({ draft: _, ...rest }) => rest,
+      },
+      (data) => void Object.assign(data, { draft: () => 'no codec takes this' }),
+    )
+    expect(session.data).toEqual({ count: 1, theme: 'dark', step: 2 })
+    session.data['later'] = true
+    goOn()
+    await second
+    expect(await store.save(session)).toMatchObject({ changed: true })
+    expect((await loaded(other, id)).data).toEqual({ count: 1, theme: 'dark', step: 2, later: true })
   })
 
   test('a touch and a regeneration wait for a save that was called before', async () => {

@@ -1,6 +1,8 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { SaveOptions } from '../../src/contract/session-store.js'
 import type { StoreOptions } from '../../src/store/options.js'
+import { rounds, seed } from '../support/seed.js'
 import { type Data, expectCode, loaded, settled, world } from './world.js'
 
 const RULES = {
@@ -15,6 +17,13 @@ const visit = (data: Data, item: string): void => {
 }
 const fresh = (): Data => ({ cart: ['tea'], visits: 1, seen: new Set(['tea']), note: '' })
 const having = (...items: string[]): Data => ({ cart: items, visits: items.length, seen: new Set(items), note: '' })
+
+/** What one of three requests does, or another process; and how many turns pass before the next. */
+interface Step {
+  readonly does: 'save' | 'give up' | 'note'
+  readonly request: number
+  readonly turns: number
+}
 
 /** Two processes, with a session that both of them know. */
 const shared = async (options: StoreOptions<Data> = RULES) => {
@@ -106,6 +115,57 @@ describe('changes of one key, by rules', () => {
     visit(mine.data, 'jam')
     await Promise.all([first, store.save(mine)])
     expect((await loaded(other, id)).data).toEqual(having('tea', 'cake', 'milk', 'jam'))
+  })
+
+  test('are stored once, and undo nothing, however the saves of some requests in two processes overlap', async () => {
+    const step = fc.record({
+      does: fc.constantFrom<Step['does']>('save', 'save', 'save', 'give up', 'note'),
+      request: fc.nat({ max: 2 }),
+      turns: fc.constantFrom(0, 0, 1, 2, 5, 20),
+    })
+    const steps = fc.array(step, { minLength: 4, maxLength: 24 })
+    const turnsOfCache = fc.array(fc.nat({ max: 6 }), { minLength: 1, maxLength: 12 })
+    const pass = async (turns: number): Promise<void> => {
+      for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const isRight = async (program: readonly Step[], slow: readonly number[], isGiven: boolean): Promise<void> => {
+      const options: StoreOptions<Data> = isGiven ? { ...RULES, beforeSave: ({ draft: _, ...rest }) => rest } : RULES
+      const { cluster, store, other, id } = await shared(options)
+      const requests = [await loaded(store, id), await loaded(store, id), await loaded(other, id)]
+      let asked = 0
+      cluster.cache.intercept = async (_call, proceed) => {
+        asked += 1
+        await pass(slow[asked % slow.length] ?? 0)
+        return await proceed()
+      }
+      const saves: Promise<unknown>[] = []
+      const items: string[] = []
+      let note = ''
+      // Nobody but the updates changes the note, one after another.
+      let noting: Promise<unknown> = Promise.resolve()
+      for (const { does, request, turns } of program) {
+        const session = requests[request]
+        if (does === 'note' || session === undefined) {
+          const next = `${note}.`
+          note = next
+          noting = noting.then(() => other.update(id, (data) => Object.assign(data, { note: next })))
+        } else {
+          items.push(`item ${items.length}`)
+          visit(session.data, items.at(-1) ?? '')
+          const giving = new AbortController()
+          const saving = (request === 2 ? other : store).save(session, { signal: giving.signal })
+          saves.push(saving.catch(() => {}))
+          if (does === 'give up') giving.abort()
+        }
+        await pass(turns)
+      }
+      await Promise.all([...saves, noting])
+      for (const [place, session] of requests.entries()) await (place === 2 ? other : store).save(session)
+      const { data } = await loaded(other, id)
+      expect(cartOf(data).toSorted()).toEqual(['tea', ...items].toSorted())
+      expect(data).toMatchObject({ visits: items.length + 1, seen: new Set(cartOf(data)), note })
+    }
+    await fc.assert(fc.asyncProperty(steps, turnsOfCache, fc.boolean(), isRight), { seed, numRuns: rounds(60, 2_000) })
   })
 
   test('are put back once where the cache has lost them, beside what others have stored since', async () => {

@@ -7,26 +7,7 @@ import type { Encoded } from '../../session/sameness.js'
 import type { Client } from '../../session/transitions.js'
 import type { LiveCopy } from '../protocol/read.js'
 import type { DoubtfulSave } from '../protocol/write.js'
-
-/** A save that has not ended, and what the request held when it was called. */
-export interface SaveInLine {
-  readonly wanted: Encoded
-  /** The copy from which its changes are found. It is known once the saves before it have ended. */
-  basis: Encoded | undefined
-  /** What `replaced` of the handle was when the save was called. */
-  readonly replaced: number
-  /** Whether the save was acknowledged. */
-  isStored: boolean
-}
-
-/**
- * Gives the copy from which the changes of a call are found, once its turn has come.
- *
- * @param before the save that the call had to wait for. If that save was acknowledged, the copy is what the request held
- *   when it was called; otherwise it is the copy from which the changes of that save were found.
- */
-export const basisOf = <Data>({ known }: Handle<Data>, before: SaveInLine | undefined): Encoded =>
-  (before?.isStored === true ? before.wanted : before?.basis) ?? known
+import { type Edition, firstEdition, type SaveInLine } from './editions.js'
 
 /**
  * A session as one request holds it.
@@ -74,8 +55,8 @@ export class Handle<Data> implements Session<Data> {
   accessor doubtful: readonly DoubtfulSave[] = NONE
   /** What calls of this handle were told of the client, for its next write. */
   accessor client: Client | undefined
-  /** How often `data` has been replaced by what a save of this request stored. */
-  accessor replaced = 0
+  /** Which edition `data` is. */
+  accessor edition: Edition = firstEdition()
   /** The save of this handle that was called last, as long as it has not ended. */
   accessor lastSave: SaveInLine | undefined
   /**

@@ -24,7 +24,7 @@ import {
   type Write,
   type WriteStep,
 } from '../../session/transitions.js'
-import { inTurns } from '../../tools/turns.js'
+import { inTurns, type Steps } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
 import { idleTimeFor } from '../idle-ttl.js'
 import type { Happened } from '../observed/audit.js'
@@ -38,7 +38,8 @@ import { becoming, isProved } from '../protocol/users.js'
 import { asInBackend, inCache, type Resolved, type WriteIntent } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import { basisOf, type Handle, type SaveInLine } from './handle.js'
+import { basisOf, type Called } from './editions.js'
+import type { Handle } from './handle.js'
 import { type CallParts, locatorOf } from './parts.js'
 import type { Saving } from './save.js'
 
@@ -424,17 +425,20 @@ export const regenerating = <Data>(
   const { runtime } = context
   const madeId = (): string => sessionIdFrom(runtime.now(), runtime.randomBytes(32))
 
+  function* overBase(handle: Handle<Data>, wanted: Wanted, called: Called): Steps<Wanted> {
+    const basis = yield* basisOf(context, customs, handle, called)
+    return yield* rebased(context, customs, { basis, wanted, onto: handle.base, unmergedKeys: [] })
+  }
+
   const inTurn = async (
     handle: Handle<Data>,
     asked: Wanted,
-    before: SaveInLine | undefined,
+    called: Called,
     { keepDeadline = false, id = madeId(), idleTtlMs, isolated = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
-    const known = basisOf(handle, before)
-    const change = { basis: known, wanted: asked, onto: handle.base, unmergedKeys: [] }
-    const rebasing = inTurns(rebased(context, customs, change))
+    const rebasing = inTurns(overBase(handle, asked, called))
     const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const { locator: from, base: basis, userId: basisUser } = handle
     const to = locatorOf(context, id)
@@ -456,7 +460,7 @@ export const regenerating = <Data>(
 
   return (handle, regenerateOptions, call) => {
     const wanted = wantedOf(context, customs, handle.data)
-    const before = handle.lastSave
-    return handle.inTurn(() => inTurn(handle, wanted, before, regenerateOptions, call))
+    const { lastSave: before, edition } = handle
+    return handle.inTurn(() => inTurn(handle, wanted, { before, edition }, regenerateOptions, call))
   }
 }

@@ -15,27 +15,25 @@ import {
   rebased,
   resolving,
   restored,
+  valueToStore,
+  viewCarriedOver,
   type Wanted,
   wantedOf,
 } from '../protocol/resolve.js'
 import { noTries, unknownOutcome, type WriteIntent, type WriteResult } from '../protocol/write.js'
 import type { Call } from './call.js'
 import { givenIdleTtl } from './call-options.js'
-import { basisOf, type Handle, type SaveInLine } from './handle.js'
+import { basisOf, beginEdition, inEdition, type SaveInLine } from './editions.js'
+import type { Handle } from './handle.js'
 import type { CallParts } from './parts.js'
 import { touch } from './touch.js'
 
 /** How a handle takes up what was stored. */
 export interface Adoption {
-  /**
-   * What `data` was when the save was called; where an earlier save has put others' changes into `data` since then, with
-   * these. It differs from what is wanted where `data` is kept free of them.
-   */
-  readonly asked?: Wanted
+  /** The save that stored it. Without one, `data` was what is wanted when the call was made. */
+  readonly save?: SaveInLine
   /** Whether `data` is kept free of changes of others. */
   readonly isolated?: boolean
-  /** Whether an earlier save has replaced `data` since this one was called. */
-  readonly isReplaced?: boolean
 }
 
 /** How a handle is saved: which of its changes are stored, and what it holds afterwards. */
@@ -54,6 +52,12 @@ export interface Saving<Data> {
   viewOf(wanted: Wanted): Encoded
 }
 
+/** What was to be stored when a save was called, and whether `beforeSave` gave it in place of the data. */
+interface Since {
+  readonly before: unknown
+  readonly isGiven: boolean
+}
+
 /** The options of a save, after its idle time-out was checked. */
 type GivenSaveOptions = Omit<SaveOptions, 'idleTtlMs'> & { readonly idleTtlMs: GivenIdleTtl | undefined }
 
@@ -67,18 +71,22 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const viewOf = ({ data }: Wanted): Encoded => ({ codecId: context.values.codecId, data })
 
   const adopting: Saving<Data>['adopting'] = function* (handle, wanted, written, how = {}) {
-    const { asked = wanted, isolated = false, isReplaced = false } = how
+    const { save, isolated = false } = how
     const { stored, now, resolved, durability, writeId } = written
     const isDurable = durability === 'backend'
     const anchor = isDurable ? stored : yield* anchorAfter(handle, viewOf(wanted), stored)
+    // The data as it was when the save was called; where an earlier save has replaced it since then, as it became by that.
+    const asked = save === undefined ? viewOf(wanted) : yield* inEdition(context, customs, save, handle.edition)
     // If no changes of others came in, the request's own object stays in place, as others may refer to it.
-    const isAsAsked = sameBytes(stored, viewOf(asked))
-    const staysInPlace = isolated || (isAsAsked && !(isReplaced && isGivenInstead(asked)))
-    const onto = staysInPlace ? undefined : yield* laterChanges(handle, asked)
+    const isAsAsked = sameBytes(stored, asked)
+    const staysInPlace = isolated || isAsAsked
+    const since = staysInPlace ? undefined : yield* laterChanges(handle, asked, isGivenInstead(wanted))
     // The request may change its data between two steps, so that from here on there is only one.
     if (!staysInPlace) {
-      handle.data = (onto === undefined ? resolved.value : withChangesSince(onto, handle.data, resolved.value)) as Data
-      handle.replaced += 1
+      handle.data = (
+        since === undefined ? resolved.value : withChangesSince(since, handle.data, resolved.value)
+      ) as Data
+      beginEdition(handle, asked, stored)
     }
     handle.anchor = anchor
     handle.unflushedWriteId = isDurable ? undefined : writeId
@@ -86,10 +94,10 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     handle.userId = resolved.userId
     handle.newest = now
     handle.doubtful = []
-    handle.held = isAsAsked || !isolated ? undefined : viewOf(asked)
+    handle.held = isAsAsked || !isolated ? undefined : asked
   }
 
-  /** Whether `beforeSave` returned something in place of the data, which tells nothing about the changes of the request. */
+  /** Whether `beforeSave` returned something in place of the data. */
   const isGivenInstead = ({ value, source }: Wanted): boolean => value !== source
 
   /**
@@ -97,34 +105,32 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
    * in, as those are not changes of this request.
    */
   function* anchorAfter({ anchor }: Handle<Data>, wanted: Encoded, stored: Encoded): Steps<Encoded> {
-    if (sameBytes(stored, wanted)) return anchor
-    const { codecId, encode } = context.values
-    const before = yield* decoded(context, wanted)
-    const after = yield* decoded(context, stored)
-    const onto = yield* decoded(context, anchor)
-    yield stored.data.length
-    const merged = yield* carriedOver(context, customs, before, after, onto)
-    if (merged === undefined) return stored
-    yield stored.data.length
-    return { codecId, data: encode(merged) }
+    return (yield* viewCarriedOver(context, customs, { before: wanted, after: stored, onto: anchor })) ?? stored
   }
 
   /**
-   * Whether the request has changed its data since it called `save`: a copy of the data as it was then, or `undefined`
-   * where it has not.
+   * Whether the request has changed its data since it called `save`: a copy of what was to be stored then, or `undefined`
+   * where it has not. Of data of which something else is stored, only `beforeSave` can say what that is by now.
    */
-  function* laterChanges(handle: Handle<Data>, asked: Wanted): Steps<{ readonly before: unknown } | undefined> {
-    if (isGivenInstead(asked)) return undefined
+  function* laterChanges(handle: Handle<Data>, asked: Encoded, isGiven: boolean): Steps<Since | undefined> {
     yield asked.data.length
-    if (isAs(handle.data, viewOf(asked))) return undefined
-    const before = yield* decoded(context, viewOf(asked))
+    if (!isGiven && isAs(handle.data, asked)) return undefined
+    const before = yield* decoded(context, asked)
     yield asked.data.length
-    return { before }
+    return { before, isGiven }
   }
 
   /** What is stored, with the changes that the request has made since it called `save`. */
-  const withChangesSince = ({ before }: { readonly before: unknown }, held: Data, stored: unknown): unknown =>
-    atOnce(carriedOver(context, customs, before, held, stored)) ?? stored
+  const withChangesSince = ({ before, isGiven }: Since, held: Data, stored: unknown): unknown =>
+    atOnce(carriedOver(context, customs, before, isGiven ? storedNowOf(held) : held, stored)) ?? stored
+
+  const storedNowOf = (data: Data): unknown => {
+    try {
+      return valueToStore(customs, data)
+    } catch {
+      return data // `beforeSave` refuses it by now, as the next save will say
+    }
+  }
 
   const isAs = (data: Data, view: Encoded): boolean => {
     try {
@@ -137,21 +143,18 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const save = (handle: Handle<Data>, saveOptions: SaveOptions, call: Call): Promise<SaveReport> => {
     const idleTtlMs = givenIdleTtl(saveOptions.idleTtlMs, context.options)
     const wanted = wantedOf(context, customs, handle.data)
-    const before = handle.lastSave
-    const mine: SaveInLine = {
-      wanted: viewOf(wanted),
-      basis: undefined,
-      replaced: handle.replaced,
-      isStored: false,
-    }
+    const { lastSave: before, edition } = handle
+    const mine: SaveInLine = { wanted: viewOf(wanted), edition, lastStored: undefined }
     handle.lastSave = mine
     return handle.inTurn(async () => {
       try {
+        mine.lastStored = before?.lastStored
+        call.refuseIfLate()
         // Another save of this handle may have ended only now: the changes of this save are those since that one
         // was called.
-        mine.basis = basisOf(handle, before)
-        call.refuseIfLate()
-        return await saveInTurn(handle, wanted, mine, { ...saveOptions, idleTtlMs }, call)
+        const finding = inTurns(basisOf(context, customs, handle, { before, edition }))
+        const basis = finding instanceof Promise ? await finding : finding
+        return await saveInTurn(handle, { wanted, basis, mine }, { ...saveOptions, idleTtlMs }, call)
       } finally {
         if (handle.lastSave === mine) handle.lastSave = undefined
       }
@@ -160,36 +163,33 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
 
   const saveInTurn = async (
     handle: Handle<Data>,
-    asked: Wanted,
-    mine: SaveInLine,
+    { wanted: asked, basis, mine }: { readonly wanted: Wanted; readonly basis: Encoded; readonly mine: SaveInLine },
     { durable = false, unmergedKeys = [], idleTtlMs, isolated = false, client }: GivenSaveOptions,
     call: Call,
   ): Promise<SaveReport> => {
     if (client !== undefined) handle.client = clientOf(client)
     const { doubtful } = handle
     const newest = await newestOf(handle)
-    const basis = mine.basis ?? handle.known
     const { base, userId } = handle
     const changed = !sameBytes(mine.wanted, basis)
     const ttlChanged = changesIdleTime(idleTtlMs, newest.envelope)
     if (!changed && !ttlChanged && doubtful.length === 0 && !durable) {
       const report = await saveUnchanged(handle, newest)
-      mine.isStored = true
+      mine.lastStored = mine
       return report
     }
     const rebasing = inTurns(rebased(context, customs, { basis, wanted: asked, onto: base, unmergedKeys }))
     const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const change = { basis: base, basisUser: userId, wanted, unmergedKeys }
-    const isReplaced = handle.replaced !== mine.replaced
-    const how = { asked: handle.held === undefined ? wanted : asked, isolated, isReplaced }
+    const how = { save: mine, isolated }
     if (!changed && !ttlChanged && doubtful.length === 0) {
       const report = await saveUnchangedDurably(handle, change, how, call)
-      mine.isStored = true
+      mine.lastStored = mine
       return report
     }
     const resolve = withWhatWasLost(handle, change, { durable, proves: false })
     const written = await writeOf(handle, viewOf(wanted), { base: newest, resolve, idleTtlMs, durable, call })
-    mine.isStored = true
+    mine.lastStored = mine
     const adopted = inTurns(adopting(handle, wanted, written, how))
     if (adopted instanceof Promise) await adopted
     return { changed, merged: !sameBytes(written.stored, mine.wanted), durability: written.durability }
@@ -260,7 +260,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
   const saveUnchangedDurably = async (
     handle: Handle<Data>,
     change: Change,
-    how: Adoption & { readonly asked: Wanted },
+    how: Adoption & { readonly save: SaveInLine },
     call: Call,
   ): Promise<SaveReport> => {
     const { locator, base, anchor } = handle
@@ -278,7 +278,7 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     const written = await writeOf(handle, viewOf(change.wanted), intent)
     const adopted = inTurns(adopting(handle, change.wanted, written, how))
     if (adopted instanceof Promise) await adopted
-    return { changed: false, merged: !sameBytes(written.stored, viewOf(how.asked)), durability: 'backend' }
+    return { changed: false, merged: !sameBytes(written.stored, how.save.wanted), durability: 'backend' }
   }
 
   const touchInTurn = async (handle: Handle<Data>, idleTtlMs: GivenIdleTtl | undefined, call: Call): Promise<void> => {

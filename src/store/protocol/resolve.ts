@@ -82,12 +82,21 @@ const givenBy = (option: 'beforeSave' | 'conflict', given: unknown, data: unknow
 }
 
 /**
+ * What is to be stored of the data: the data itself, or what `beforeSave` gives in its place.
+ *
+ * @throws SessionStoreError `E_CONFIG` where `beforeSave` gave what is no data
+ */
+export const valueToStore = <Data>({ beforeSave }: Pick<Customs<Data>, 'beforeSave'>, data: Data): unknown => {
+  const given = beforeSave?.(data) ?? undefined
+  return given === undefined ? data : givenBy('beforeSave', given, data)
+}
+
+/**
  * @throws SessionStoreError `E_SESSION_DATA` and `E_SESSION_TOO_LARGE` where the data cannot be stored, `E_CONFIG` where
  *   `beforeSave` gave what is no data
  */
-export const wantedOf = <Data>(context: Context, { beforeSave }: Customs<Data>, data: Data): Wanted => {
-  const given = beforeSave?.(data) ?? undefined
-  const value = given === undefined ? data : givenBy('beforeSave', given, data)
+export const wantedOf = <Data>(context: Context, customs: Customs<Data>, data: Data): Wanted => {
+  const value = valueToStore(customs, data)
   if (value === undefined)
     throw new SessionStoreError('E_SESSION_DATA', 'Expected session data, got nothing', { path: 'data', applied: 'no' })
   return { data: encoded(context, value), value, source: data, userId: context.values.userOf(value) }
@@ -205,6 +214,25 @@ export function* carriedOver<Data>(
 ): Steps<unknown> {
   const merged = yield* carried(context, customs, before, after, onto)
   return merged.outcome === 'conflict' ? undefined : merged.data
+}
+
+/** The same of copies as the tiers keep them, each of which is decoded in a step of its own. */
+export function* viewCarriedOver<Data>(
+  context: Context,
+  customs: Customs<Data>,
+  { before, after, onto }: { readonly before: Encoded; readonly after: Encoded; readonly onto: Encoded },
+): Steps<Encoded | undefined> {
+  if (sameBytes(before, after)) return onto
+  const { codecId, encode } = context.values
+  const from = yield* decoded(context, before)
+  const to = yield* decoded(context, after)
+  const standing = yield* decoded(context, onto)
+  const bytes = Math.max(after.data.length, onto.data.length)
+  yield bytes
+  const merged = yield* carriedOver(context, customs, from, to, standing)
+  if (merged === undefined) return undefined
+  yield bytes
+  return { codecId, data: encode(merged) }
 }
 
 const NONE: ReadonlySet<string> = new Set()
