@@ -33,8 +33,9 @@ const inOneRound = (
 }
 
 describe('what one caller of a round wants', () => {
-  const beforeSave = (data: Data): void => {
+  const beforeSave = (data: Data): Data => {
     if (data['bad'] === true) throw new RangeError('beforeSave does not like it')
+    return data
   }
   const idleTtlMs = (data: Data): number => (data['bad'] === true ? -1 : 60_000)
   const strictly = ({ user }: Data): string | undefined => {
