@@ -35,7 +35,19 @@ export interface ResolvedStore<Data> {
 /** The idle time-out that an option gives. */
 export const IDLE_TTL: Kind<number> = milliseconds(1_000, Number.MAX_SAFE_INTEGER)
 
-const USED = ['create', 'load', 'save', 'touch', 'put', 'destroy', 'list', 'count', 'destroyAll', 'close'] as const
+const USED = [
+  'create',
+  'load',
+  'save',
+  'touch',
+  'put',
+  'destroy',
+  'regenerate',
+  'list',
+  'count',
+  'destroyAll',
+  'close',
+] as const
 
 /**
  * @param own the names of the adapter's own options, which the store underneath does not know

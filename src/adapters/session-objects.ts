@@ -40,10 +40,10 @@ export class SessionObjects<Data> {
 
   /** Stores it after the saves that this request has asked for before. A cookie that has ended ends the session. */
   async save(copy: RequestCopy<Data>, mine: StoredObject, { client, end, isQuiet }: Saving): Promise<void> {
-    await copy.inTurn(async () => {
-      if (isSpent(mine.cookie)) return await end()
+    await copy.storeInTurn(mine, async (held) => {
+      if (isSpent(held.cookie)) return await end()
       try {
-        await this.#store(copy, mine, client)
+        await this.#store(copy, held, client)
       } catch (error) {
         if (!isSessionStoreError(error)) throw error
         const quiet = isQuiet(error)
