@@ -99,14 +99,13 @@ interface Entry {
 
 const NONE: ReadonlySet<FlushFault> = new Set()
 
-const entryOf = ({ locator: { key, bornMonth }, version, sinceMs, met = NONE }: Noted): Entry => ({
-  key,
-  bornMonth,
-  version,
-  sinceMs: Math.floor(sinceMs),
-  met,
-  dueAtMs: 0,
-})
+/** The month that was noted last. The entries of one month have one text of it: each id gives one of its own. */
+let month: string | undefined
+
+const entryOf = ({ locator: { key, bornMonth }, version, sinceMs, met = NONE }: Noted): Entry => {
+  if (month !== bornMonth) month = bornMonth
+  return { key, bornMonth: month, version, sinceMs: Math.floor(sinceMs), met, dueAtMs: 0 }
+}
 const notedOf = ({ key, bornMonth, version, sinceMs, met }: Entry): Noted => ({
   locator: bornMonth === undefined ? { key } : { key, bornMonth },
   version,
