@@ -167,7 +167,7 @@ export class NonstickAuth0Store {
   }
 
   async #store(copy: RequestCopy<Auth0Session>, session: Auth0Session): Promise<void> {
-    await copy.inTurn(async () => await storeCopy(this.sessions, copy, session, this.#idle()))
+    await copy.storeInTurn(session, async (held) => await storeCopy(this.sessions, copy, held, this.#idle()))
   }
 
   #idle(): { readonly idleTtlMs?: number } {

@@ -89,7 +89,7 @@ class RequestStorage<Data extends object> {
     this.#copies.set(sid, copy)
     const isNew = copy.session === undefined
     const life = isNew && this.#idleTtlMs !== undefined ? { idleTtlMs: this.#idleTtlMs } : {}
-    return this.#awaited(copy.inTurn(async () => await storeCopy(this.#sessions, copy, data, life)))
+    return this.#awaited(copy.storeInTurn(data, async (held) => await storeCopy(this.#sessions, copy, held, life)))
   }
 
   delete(sid: string): Promise<void> {

@@ -73,9 +73,9 @@ export const nonstickSessionStorage = <Strategy, Storage extends AnySessionStora
 
   const save = async (copy: RequestCopy<Data>, data: Data, expires: Date | undefined): Promise<void> => {
     const life = untilExpiry(expires, clock.now())
-    await copy.inTurn(async () => {
+    await copy.storeInTurn(data, async (held) => {
       if (life === 'over') await sessions.destroy(copy.id)
-      else await storeCopy(sessions, copy, data, life === undefined ? {} : { idleTtlMs: life })
+      else await storeCopy(sessions, copy, held, life === undefined ? {} : { idleTtlMs: life })
     })
   }
 

@@ -340,6 +340,26 @@ describe('hono-sessions', () => {
 })
 
 describe('@hono/session', () => {
+  test('two saves of one request store what the session held when each of them was called', async () => {
+    const { sessions } = world()
+    const held: Data & { cart: string[] } = { cart: [] }
+    let storage: { set(id: string, data: Data): Promise<void> } | undefined
+    const context = {
+      set: (_name: string, given: typeof storage) => {
+        storage = given
+      },
+    }
+    await new NonstickStorage({ sessions }).middleware(context, async () => {
+      void storage?.set('an id', held)
+      held.cart.push('tea')
+      void storage?.set('an id', held)
+      held.cart.push('never saved')
+      await Promise.resolve()
+    })
+    expect((await sessions.load('an id'))?.data).toEqual({ cart: ['tea'] })
+    await sessions.close()
+  })
+
   interface Live {
     readonly id: string | null
     get(): Promise<Data | null>
