@@ -29,7 +29,9 @@ abstract class KeyvStorage {
   /** The store underneath: for `health()`, `stats()` and `on()`. */
   readonly sessions: SessionStore<unknown>
   protected readonly keys: Keys
+  /** Of each Keyv that was made with this adapter. */
   readonly #namespaces = new Set<string | undefined>()
+  #namespace: string | undefined
 
   /**
    * @param options `{ sessions }` for a store made elsewhere, or the options of `createSessionStore`; nothing at all gives
@@ -43,12 +45,12 @@ abstract class KeyvStorage {
 
   /** Set by each Keyv that is made with this adapter: the last one's. */
   get namespace(): string | undefined {
-    return [...this.#namespaces].at(-1)
+    return this.#namespace
   }
 
   set namespace(namespace: string | undefined) {
-    this.#namespaces.delete(namespace)
     this.#namespaces.add(namespace)
+    this.#namespace = namespace
   }
 
   /** A Keyv does not say that it is the one that asks: what it clears might be the other's keys. */
