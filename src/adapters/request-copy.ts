@@ -131,15 +131,18 @@ export const refuseUnlessFields = (data: unknown): void => {
 
 /** The error of what has no fields that a framework could give to its requests. */
 export const noFields = (got: unknown): SessionStoreError =>
-  new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${named(got)}`, {
+  new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${kindOf(got)}`, {
     path: 'data',
     applied: 'no',
   })
 
-const named = (got: unknown): string => {
+const kindOf = (got: unknown): string => {
   if (got === undefined || got === null) return 'nothing'
   if (Array.isArray(got)) return 'a list'
-  return typeof got === 'object' ? `a ${got.constructor.name}` : `a ${typeof got}`
+  if (typeof got !== 'object') return `a ${typeof got}`
+  // Of an object without a class nobody can tell more.
+  const { constructor: made } = got as { readonly constructor?: unknown }
+  return typeof made === 'function' ? `a ${made.name}` : 'an object'
 }
 
 /**

@@ -53,5 +53,8 @@ const shownObject = (value: object, around: readonly object[]): unknown => {
   return { [`$${classOf(value)}`]: contents() }
 }
 
-/** By its prototype, as an error may have a property `constructor` of its own. */
-const classOf = (value: object): string => (Object.getPrototypeOf(value) as object).constructor.name
+/** By its prototype, as an error may have a property `constructor` of its own. What has no class is an object. */
+const classOf = (value: object): string => {
+  const { constructor: made } = Object.getPrototypeOf(value) as { readonly constructor?: unknown }
+  return typeof made === 'function' ? made.name : 'Object'
+}

@@ -25,6 +25,7 @@ test.each([
   ['a list', ['tea']],
   ['a string', 'ada'],
   ['a Map', new Map([['user', 'ada']])],
+  ['an object', Object.create(Object.create(Object.create(null)))],
 ])('what is no object with fields is refused, and the session stays: %s', async (_what, data) => {
   const { sessions } = openTiers()
   let told: unknown
