@@ -114,7 +114,8 @@ export class NonstickStore<Data extends object = Record<string, unknown>> {
 
   /**
    * Stores what this request changed of the session since it loaded or stored it, or all of it under an id that it did not
-   * load; where its key is rotated, with what others have stored meanwhile. Where hono-sessions says when the session ends, that is its idle time-out, in whole seconds.
+   * load; where its key is rotated, with what others have stored meanwhile. Where hono-sessions says when the session ends,
+   * that is its idle time-out, in whole seconds.
    *
    * Rejects with `E_SESSION_DESTROYED` where the session was destroyed or expired meanwhile.
    */

@@ -17,9 +17,9 @@ const fromInput = async (question: string): Promise<string> => {
 }
 
 /**
- * The handle of the session that is meant: the argument, or what standard input says, which may be an id as well,
- * or the value of the cookie that holds it. An argument is seen by everybody in the list of processes, and stays in the shell's history, so that none may be an
- * id.
+ * The handle of the session that is meant: the argument, or what standard input says, which may be an id as well, or the
+ * value of the cookie that holds it. An argument is seen by everybody in the list of processes, and stays in the shell's
+ * history, so that none may be an id.
  */
 export const handleMeant = async (sessions: Sessions, argument: string | undefined): Promise<string> => {
   if (argument !== undefined && argument !== FROM_INPUT) {
