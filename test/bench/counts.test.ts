@@ -62,16 +62,21 @@ skipUnless('what a call asks of its servers', servers, () => {
 
   const made = (): Promise<Session<Data>> => store.create({ ...sessionOf(1_500) })
 
-  const costOf = async (call: () => Promise<unknown>): Promise<Cost> => {
-    const [before, asked] = [await cache.counts(), statements]
-    await call()
-    // Nothing waits for what a call does beside its answer.
+  /** Waits until nothing is asked any more: no call's answer waits for what the call does beside it. */
+  const commandsWhenQuiet = async (): Promise<number> => {
     let [last, now] = [-1, (await cache.counts()).commands ?? 0]
     while (last !== now || pool.totalCount !== pool.idleCount) {
       await new Promise((resolve) => setTimeout(resolve, 30))
       ;[last, now] = [now, (await cache.counts()).commands ?? 0]
     }
-    return { commands: now - (before.commands ?? 0), statements: statements - asked }
+    return now
+  }
+
+  const costOf = async (call: () => Promise<unknown>): Promise<Cost> => {
+    // The call before may still be at work beside its answer.
+    const [before, asked] = [await commandsWhenQuiet(), statements]
+    await call()
+    return { commands: (await commandsWhenQuiet()) - before, statements: statements - asked }
   }
 
   const expectAtMost = (cost: Cost, most: Cost): void => {
