@@ -261,3 +261,29 @@ test('a change of which a try may be in is not made a second time where it takes
   await ended
   expect((await loaded(other, id)).data).toEqual({ n: 10 })
 })
+
+test('an update of which a try may be in says so where its next try cannot load the session', async () => {
+  const cluster = world()
+  const mine = cluster.processWithTiers()
+  const other = cluster.process()
+  const { id } = await other.create({ n: 0 })
+  await settled()
+  let looks: number | undefined
+  const areGone = (): boolean => looks !== undefined && looks >= 2
+  mine.cache.intercept = async (call, proceed) => {
+    if (call === 'get' && looks !== undefined) looks += 1
+    // The first look is that of the try whose answer was lost. It finds what the other process has stored.
+    if (areGone()) throw tierUnavailable('memory', call, { because: 'it is gone' })
+    if (call !== 'cas' || looks !== undefined) return await proceed()
+    looks = 0
+    await other.update(id, add(10))
+    throw tierUnavailable('memory', call, { because: 'the answer was lost', applied: 'unknown' })
+  }
+  mine.backend.intercept = (call, proceed) =>
+    areGone() ? Promise.reject(tierUnavailable('memory', call, { because: 'it is gone' })) : proceed()
+  await expect(mine.store.update(id, add(1))).rejects.toMatchObject({
+    code: 'E_SESSION_UNAVAILABLE',
+    operation: 'read',
+    applied: 'unknown',
+  })
+})

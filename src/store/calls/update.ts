@@ -1,6 +1,6 @@
 import type { WriteOptions } from '../../contract/session-store.js'
 import type { Runtime } from '../../contract/time.js'
-import { isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from '../../errors.js'
+import { butMayBeApplied, isSessionStoreError, SessionStoreError, type SessionStoreErrorCode } from '../../errors.js'
 import { isLarge, ownTurn } from '../../tools/turns.js'
 import { within } from '../../tools/waiting.js'
 import { isUnavailable } from '../context.js'
@@ -105,7 +105,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
       areApart = (await runRound(round)) === 'apart'
     } catch (error) {
       areApart = waiting.length > 1 && round.tries.doubt === undefined && mayBeOfOne(error)
-      if (!areApart) for (const { reject } of waiting) reject(error)
+      if (!areApart) for (const { reject } of waiting) reject(afterTries(error, round.tries))
     }
     for (const one of areApart ? [...waiting, ...round.apart] : round.apart) await settle(id, [one])
   }
@@ -267,7 +267,7 @@ export const updating = <Data>(steps: UpdateSteps<Data>): Update<Data> => {
       }
       throw tooOften(steps.maxAttempts, tries)
     } catch (error) {
-      reject(error)
+      reject(afterTries(error, tries))
     }
   }
 
@@ -316,3 +316,6 @@ const tooOften = (attempts: number, { doubt }: Tries): SessionStoreError =>
   new SessionStoreError('E_SESSION_CONFLICT', `The session could not be updated in ${attempts} attempts`, {
     applied: doubt === undefined ? 'no' : 'unknown',
   })
+
+/** The error of a call, which says so where one of its tries may be in. */
+const afterTries = (error: unknown, { doubt }: Tries): unknown => (doubt === undefined ? error : butMayBeApplied(error))
