@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import type { EncodeLimits } from '../contract/codec.js'
 import { examine, MAX_DEPTH, mostObjects, USUAL_BYTES } from './guard.js'
-import { tooLarge } from './guard-refusal.js'
+import { tooLarge, tooManyValues } from './guard-refusal.js'
 import {
   ERROR,
   NEGATIVE_ZERO,
@@ -119,6 +119,7 @@ class Writer {
   #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BUFFER)
   #at = 0
   #maxBytes = 0
+  #maxValues = 0
   #valuesLeft = 0
   #objectsLeft = 0
   #call = 0
@@ -135,6 +136,7 @@ class Writer {
     this.#inherits = false
     for (const _ in Object.prototype) this.#inherits = true
     this.#maxBytes = maxBytes
+    this.#maxValues = maxValues
     // The data itself is none of the values in it.
     this.#valuesLeft = maxValues + 1
     this.#objectsLeft = maxObjects
@@ -154,7 +156,7 @@ class Writer {
 
   #write(value: unknown, depth: number): void {
     this.#valuesLeft -= 1
-    if (this.#valuesLeft < 0) throw REFUSED
+    if (this.#valuesLeft < 0) throw tooManyValues(this.#maxValues)
     this.#makeRoom(SPARE)
     switch (typeof value) {
       case 'string':
@@ -315,7 +317,7 @@ class Writer {
       if (this.#inherits && !Object.hasOwn(value, key)) continue
       count += 1
       // An object with too many values is given up before all its keys have been remembered as a shape.
-      if (count > this.#valuesLeft) throw REFUSED
+      if (count > this.#valuesLeft) throw tooManyValues(this.#maxValues)
       shape = shape.with(key)
     }
     // For-in and these two counts cost a third of Reflect.ownKeys.
@@ -361,7 +363,8 @@ class Writer {
   #array(value: readonly unknown[], depth: number): void {
     const { length } = value
     // Looked at before its elements: `new Array(4e9)` costs nothing to make and minutes to walk.
-    if (length > this.#valuesLeft || length > this.#maxBytes) throw REFUSED
+    if (length > this.#valuesLeft) throw tooManyValues(this.#maxValues)
+    if (length > this.#maxBytes) throw tooLarge(this.#maxBytes)
     // One more than its elements, for `length`. Where a hole makes up for something else, the hole is found below.
     if (Reflect.ownKeys(value).length !== length + 1) throw REFUSED
     this.#arrayHead(length)
@@ -374,6 +377,7 @@ class Writer {
 
   #map(value: ReadonlyMap<unknown, unknown>, depth: number): void {
     if (Reflect.ownKeys(value).length > 0) throw REFUSED
+    if (2 * value.size > this.#valuesLeft) throw tooManyValues(this.#maxValues)
     const entries = [...value]
     if (entries.length < 0x10) this.#byte(0x80 | entries.length)
     else this.#size(entries.length, 0xde)
@@ -385,6 +389,7 @@ class Writer {
 
   #set(value: ReadonlySet<unknown>, depth: number): void {
     if (Reflect.ownKeys(value).length > 0) throw REFUSED
+    if (value.size > this.#valuesLeft) throw tooManyValues(this.#maxValues)
     const members = [...value]
     this.#tag(0x73, 0)
     this.#arrayHead(members.length)

@@ -29,6 +29,8 @@ export const msgpackCodec: Codec = Object.freeze({
     try {
       return writeValue(value, limits)
     } catch (cause) {
+      // To list the keys of a huge object takes long, and a second look would do it once more.
+      if (isSessionStoreError(cause, 'E_SESSION_TOO_LARGE')) throw cause
       // It throws, with the path.
       examine(value, 'msgpack', limits)
       throw isSessionStoreError(cause) ? cause : refused(UNREADABLE, [], cause)

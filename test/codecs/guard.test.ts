@@ -176,6 +176,30 @@ describe('The bounds', () => {
     },
   )
 
+  test.each([msgpackCodec, jsonCodec])('the keys of an object with too many are listed once: $name', (codec) => {
+    let listings = 0
+    const huge = new Proxy(Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`key${at}`, at])), {
+      ownKeys: (target) => {
+        listings += 1
+        return Reflect.ownKeys(target)
+      },
+    })
+    expect(() => codec.encode({ huge }, { maxBytes: 1_000_000, maxValues: 10 })).toThrow('at most 10 values')
+    expect(listings).toBe(1)
+  })
+
+  test('a Map or a Set with too many values is refused before one of them is looked at', () => {
+    const limits = { maxBytes: 1_000_000, maxValues: 10 }
+    for (const of of [
+      (count: number) => new Set(Array.from({ length: count }, (_, at) => at)),
+      (count: number) => new Map(Array.from({ length: count / 2 }, (_, at) => [at, null])),
+    ]) {
+      expect(msgpackCodec.decode(msgpackCodec.encode(of(10), limits))).toEqual(of(10))
+      expect(() => msgpackCodec.encode(of(12), limits)).toThrow('at most 10 values')
+    }
+    expect(() => msgpackCodec.encode(new Set([bad, ...Array(11).keys()]), limits)).toThrow('at most 10 values')
+  })
+
   test('what is stored can be read, however large it is', () => {
     const value = ['x'.repeat(70_000_000)]
     expect(jsonCodec.decode(jsonCodec.encode(value, { maxBytes: 100_000_000 }))).toEqual(value)
