@@ -200,14 +200,21 @@ export const mustSee = (
   (server === change.server && isRepaired(world, change, invoked)) ||
   world.comparesSince?.(process, server, change.completed ?? 0, invoked) === true
 
-/** When somebody began to make another session under the id of one that had ended, as the cache had lost that it had. */
-const isUsedAgain = (world: Judged, session: SessionHistory, { invoked: from }: Operation): number => {
+/**
+ * When somebody began to make another session under the id of one that had ended, as the cache, which alone knew of that, had
+ * lost it or could not be asked.
+ */
+export const usedAgainAt = (
+  world: Pick<Judged, 'clock' | 'isKnownToTheCacheAlone'>,
+  session: SessionHistory,
+  { invoked: from }: Operation,
+): number => {
   if (world.isKnownToTheCacheAlone?.(session) !== true) return Number.POSITIVE_INFINITY
-  const again = session.operations.find(
-    ({ kind, invoked, completed }) =>
-      kind === 'put' && invoked > from && isDisturbed(session.disturbances, from, completed ?? invoked),
-  )
-  return again?.invoked ?? Number.POSITIVE_INFINITY
+  const again = session.operations.find(({ kind, invoked, completed = world.clock.now, cacheFailures }) => {
+    if (kind !== 'put' || completed <= from) return false
+    return invoked > from ? isDisturbed(session.disturbances, from, completed) : cacheFailures > 0
+  })
+  return again === undefined ? Number.POSITIVE_INFINITY : Math.max(again.invoked, from)
 }
 
 /**
@@ -218,9 +225,9 @@ const isUsedAgain = (world: Judged, session: SessionHistory, { invoked: from }: 
 const noResurrection = (world: Judged, { session, operations, ends }: View): void => {
   for (const end of ends) {
     if (end.outcome.is !== 'ok' || end.completed === undefined) continue
-    const usedAgainAt = isUsedAgain(world, session, end)
+    const isAnotherFrom = usedAgainAt(world, session, end)
     for (const operation of operations) {
-      if (operation.invoked <= end.completed || operation.invoked >= usedAgainAt) continue
+      if (operation.invoked <= end.completed || operation.invoked >= isAnotherFrom) continue
       const isSeen = mustSee(world, end, end.outcome.cacheToldOfEnd !== false, operation)
       if (operation.sight !== undefined && operation.kind === 'load' && isSeen)
         world.violated(
@@ -407,39 +414,42 @@ const neverNothing = (world: Judged, view: View): void => {
   }
 }
 
-const isUnderWay = (operation: Operation, kind: Operation['kind'], at: number): boolean =>
-  operation.kind === kind && operation.invoked < at && !completedBefore(operation, at)
+const isUnderWay = (operation: Operation, at: number): boolean =>
+  operation.invoked < at && !completedBefore(operation, at)
 
 /**
  * Not in the backend yet, on purpose, a session is lost whole with its entry, and it is nowhere but on the server that it
  * was made on.
  */
 const mayBeLostWhole = ({ session, operations }: View, { server, invoked }: Operation): boolean => {
-  if (session.deferredUntil === undefined) return false
-  // A put that makes it anew may be in the backend, and takes the mark that nothing stands there away before it resolves.
-  const isMadeAnew = (session.lostWhole?.size ?? 0) > 0 && operations.some((put) => isUnderWay(put, 'put', invoked))
-  if (isMadeAnew) return true
-  if ((session.persistedAt ?? Number.POSITIVE_INFINITY) < invoked) return false
-  return (session.lostWhole?.size ?? 0) > 0 || operations.some((other) => other.server !== server)
+  const { deferredUntil, lostWhole, persistedAt = Number.POSITIVE_INFINITY } = session
+  if (deferredUntil === undefined) return false
+  const wasLost = (lostWhole?.size ?? 0) > 0
+  // What brings it back has it in the backend first, and takes the mark that nothing stands there away before it resolves.
+  const isBroughtBack = operations.some(
+    (write) =>
+      isUnderWay(write, invoked) &&
+      (write.kind === 'put' || (write.token !== undefined && write.invoked <= persistedAt)),
+  )
+  if (wasLost && isBroughtBack) return true
+  return persistedAt >= invoked && (wasLost || operations.some((other) => other.server !== server))
 }
 
 /**
- * That there is no such session is remembered for a moment by a cache server that the creation of the session did not reach,
- * or did not go to. Who saw that server go, and come back since the creation, does not believe it.
+ * That there is no such session is remembered for a moment by a cache server that the creation of the session, or the put that
+ * made it anew, did not reach, or did not go to: from the last look on that found nothing in the backend. Who saw that server go,
+ * and come back since, does not believe it.
  */
-const mayBeHidden = (
-  world: Judged,
-  { operations, bornAt = 0 }: View,
-  { process, server, invoked }: Operation,
-): boolean =>
-  world.comparesSince?.(process, server, bornAt, invoked) !== true &&
-  invoked < bornAt + world.config.unknownIdTtlMs &&
-  operations.some(
-    (create) =>
-      create.kind === 'create' &&
-      create.outcome.is === 'ok' &&
-      (create.cacheFailures > 0 || (create.server !== undefined && create.server !== server)),
-  )
+const mayBeHidden = (world: Judged, { session, operations }: View, { process, server, invoked }: Operation): boolean =>
+  operations.some(({ kind, outcome, completed, cacheFailures, server: madeOn }) => {
+    if ((kind !== 'create' && kind !== 'put') || outcome.is !== 'ok' || completed === undefined) return false
+    if (cacheFailures === 0 && (madeOn === undefined || madeOn === server)) return false
+    const foundAt = Math.max(completed, session.persistedAt ?? 0)
+    return (
+      invoked < foundAt + world.config.unknownIdTtlMs &&
+      world.comparesSince?.(process, server, foundAt, invoked) !== true
+    )
+  })
 
 /**
  * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place: it

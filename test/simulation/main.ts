@@ -6,6 +6,7 @@ import { FAULT_KINDS, type FaultKind } from './faults.js'
 import { recordedSeeds, recordSeeds, runControls, runMany, SEEDS_OF_A_CONTROL, tooRare } from './run.js'
 import { type Mask, runSchedule } from './schedule.js'
 import { shrink } from './shrink.js'
+import type { FailedSeed } from './worker.js'
 
 const main = async (): Promise<void> => {
   const wanted = readArguments(process.argv.slice(2))
@@ -64,7 +65,12 @@ const faultCalled = (text: string): FaultKind => {
 const many = async ({ from, seeds, controls: withControls, sealed, record }: Arguments): Promise<void> => {
   const started = performance.now()
   let nextWord = 0.1
-  const onProgress = (done: number): void => {
+  const onProgress = (done: number, failed: readonly FailedSeed[]): void => {
+    // Told at once: a long run may be stopped before its end.
+    for (const { seed, promise, what } of failed)
+      console.log(
+        `seed ${seed} VIOLATED ${promise}: ${what}\n  scripts/simulate --seed ${seed}${sealed ? ' --sealed' : ''}`,
+      )
     if (done / seeds < nextWord && done < seeds) return
     nextWord = done / seeds + 0.1
     console.log(`${done} of ${seeds} schedules (${((performance.now() - started) / 1_000).toFixed(0)} s)`)
@@ -73,10 +79,6 @@ const many = async ({ from, seeds, controls: withControls, sealed, record }: Arg
   console.log(
     `${result.operations} operations; each schedule had at least ${result.fewestProcesses} processes and ${result.fewestOperations} operations`,
   )
-  for (const { seed, promise, what } of result.failed)
-    console.log(
-      `seed ${seed} VIOLATED ${promise}: ${what}\n  scripts/simulate --seed ${seed}${sealed ? ' --sealed' : ''}`,
-    )
   const rare = tooRare(result)
   if (rare.length > 0) console.log(`In less than one schedule in a hundred: ${rare.join(', ')}`)
 

@@ -28,20 +28,24 @@ export const SEEDS_OF_A_CONTROL = 3_000
 /** Small enough that no process waits long for the last of another. */
 const SEEDS_OF_A_JOB = 250
 
-/** Schedules of the store as it is. */
+/**
+ * Schedules of the store as it is.
+ *
+ * @param onProgress is told how many schedules are done, and which of the last ones broke a promise
+ */
 export const runMany = async (
   from: number,
   count: number,
-  onProgress: (done: number) => void = () => {},
+  onProgress: (done: number, failed: readonly FailedSeed[]) => void = () => {},
   sealed = false,
 ): Promise<RunResult> => {
   const jobs: Job[] = []
   for (let at = from; at < from + count; at += SEEDS_OF_A_JOB)
     jobs.push({ from: at, count: Math.min(SEEDS_OF_A_JOB, from + count - at), ...(sealed ? { sealed } : {}) })
   let done = 0
-  const results = await runJobs(jobs, ({ schedules }) => {
+  const results = await runJobs(jobs, ({ schedules, failed }) => {
     done += schedules
-    onProgress(done)
+    onProgress(done, failed)
   })
   const faults = noFaults()
   for (const result of results) for (const kind of FAULT_KINDS) faults[kind] += result.faults[kind]

@@ -21,7 +21,7 @@ import {
   type Writes,
   writesOf,
 } from './history.js'
-import { judgeDistance, judgeDrain, judgeStale } from './judge.js'
+import { judgeDistance, judgeDrain, judgeStale, usedAgainAt } from './judge.js'
 import { Network } from './network.js'
 import { OldStore } from './old-store.js'
 import type { SimulatedProcess } from './process.js'
@@ -614,8 +614,9 @@ export class World {
       const stood = before?.state === 'live' ? before.session.data : undefined
       this.watch.onAccepted(session, stood, after.session, 'backend')
       // Where none is given up, each was in the backend before it was ended, but for those that were put off.
-      const isMadeAnew = this.config.reusesIds === true ? wasEnded(session) : wasDeferredAndEnded(session)
-      if (before === undefined && isMadeAnew) this.violated('I2', name, 'it was ended, and stands in the backend again')
+      const end = this.config.reusesIds === true ? endOf(session) : endOfDeferred(session)
+      if (before === undefined && end !== undefined && usedAgainAt(this, session, end) > this.clock.now)
+        this.violated('I2', name, 'it was ended, and stands in the backend again')
     }
     if (before?.state === 'destroyed') this.violated('I2', name, 'a tombstone in the backend was written over')
     if (before?.state !== 'live') return
@@ -637,14 +638,16 @@ const isForeign = (key: string, value: Uint8Array, sealing: Sealing | undefined)
   return envelope.kind === 'damaged' && envelope.reason === 'foreign'
 }
 
-/** It was kept from the backend at first, and ended then. */
-const wasDeferredAndEnded = (session: SessionHistory): boolean =>
+/** What ended a session last that was kept from the backend at first. */
+const endOfDeferred = (session: SessionHistory): Operation | undefined =>
   session.operations.some(
     ({ kind, outcome }) => kind === 'create' && outcome.is === 'ok' && outcome.durability === 'cache',
-  ) && wasEnded(session)
+  )
+    ? endOf(session)
+    : undefined
 
-const wasEnded = ({ operations }: SessionHistory): boolean =>
-  operations.some(({ kind, outcome }) => (kind === 'destroy' || kind === 'regenerate') && outcome.is === 'ok')
+const endOf = ({ operations }: SessionHistory): Operation | undefined =>
+  operations.findLast(({ kind, outcome }) => (kind === 'destroy' || kind === 'regenerate') && outcome.is === 'ok')
 
 export const tokensIn = (bytes: Uint8Array): ReadonlySet<string> => tokensOf(dataOf(bytes))
 
