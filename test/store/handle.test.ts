@@ -11,6 +11,24 @@ const inBackend = async ({ loseCache, process }: ReturnType<typeof world>, id: s
   return (await loaded(process(), id)).data
 }
 
+test('a save of what was not changed does not call durable what the cache lost, where others filled it anew', async () => {
+  const cluster = world()
+  const [store, other] = [cluster.process(), cluster.process()]
+  const { id } = await store.create({ cart: [] })
+  await settled()
+  const session = await loaded(store, id)
+  session.data['paid'] = true
+  expect(await store.save(session)).toMatchObject({ durability: 'cache' })
+  await settled()
+  cluster.loseCache()
+  expect((await loaded(other, id)).data).toEqual({ cart: [] })
+  // So long that the next use is told to the cache, which shows what stands there by now.
+  cluster.runtime.advance(3_600_000)
+  expect(await store.save(session)).toMatchObject({ changed: false, durability: 'cache' })
+  expect(await store.save(session, { durable: true })).toMatchObject({ durability: 'backend' })
+  expect(await inBackend(cluster, id)).toEqual({ cart: [], paid: true })
+})
+
 describe('a durable save of what was not changed', () => {
   test('proves that an earlier change of the handle is in the backend, also where the cache was lost since', async () => {
     const cluster = world()

@@ -280,6 +280,19 @@ describe('the end of a session', () => {
     }
   })
 
+  test('a session that is used just before its end lives on, also while the backend does not answer', async () => {
+    const { backend, process, runtime } = world()
+    const store = process({ idleTtlMs: 60_000, backendTimeoutMs: 3_000 })
+    const { id } = await store.create({ cart: 1 })
+    await settled()
+    runtime.advance(59_900)
+    backend.intercept = (call, proceed) => (call === 'extend' ? new Promise(() => {}) : proceed())
+    expect(await store.load(id)).toMatchObject({ data: { cart: 1 } })
+    await settled()
+    runtime.advance(1_000)
+    expect(await store.load(id)).toMatchObject({ data: { cart: 1 } })
+  })
+
   test('its absolute lifetime ends a session however much it is used', async () => {
     const { process, runtime, loseCache } = world()
     const store = process({ idleTtlMs: 10_000, absoluteTtlMs: 30_000, touchIntervalMs: 100 })

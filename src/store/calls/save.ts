@@ -248,9 +248,13 @@ export const saving = <Data>({ context, customs, writes, queue }: CallParts<Data
     }
   }
 
+  /** Where what this handle holds is goes by what stands, which others may have filled anew after the cache had lost it. */
   const saveUnchanged = async (handle: Handle<Data>, newest: LiveCopy): Promise<SaveReport> => {
     handle.newest = await touch(context, handle.locator, newest)
-    return { changed: false, merged: false, durability: isUnflushed(handle.newest.envelope) ? 'cache' : 'backend' }
+    const { envelope } = handle.newest
+    const held = heldBy(handle)
+    const isFlushed = held === undefined || (!isUnflushed(envelope) && heldVerdict(envelope, held) === 'in')
+    return { changed: false, merged: false, durability: isFlushed ? 'backend' : 'cache' }
   }
 
   /**

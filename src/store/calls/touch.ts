@@ -22,17 +22,17 @@ const TRIES = 2
 
 /**
  * Tells the tiers that a session is in use, as rarely as their timings allow. The backend comes first, so that its copy
- * never ends before the one in the cache. Then the cache is told, by rewriting the header alone. Resolves to what is
- * then known to stand.
+ * never ends before the one in the cache. Then the cache is told, by rewriting the header alone. Where the session would end
+ * while a backend that does not answer is waited for, the cache comes first. Resolves to what is then known to stand.
  */
 export const touch = async (context: Context, locator: Locator, newest: LiveCopy): Promise<LiveCopy> => {
   if (!isWorthTouching(context, newest)) return newest
   const { runtime, cache, telemetry, options } = context
   const { envelope } = newest
   const now = runtime.now()
-  const extension = extensionIsDue(envelope, now, options.timings)
-    ? await tellBackend(context, locator, newest, now)
-    : 'not now'
+  const isDue = extensionIsDue(envelope, now, options.timings)
+  const isUrgent = isDue && envelope.expiresAt - now <= options.backendTimeoutMs && newest.where === 'cache'
+  const extension = isDue && !isUrgent ? await tellBackend(context, locator, newest, now) : 'not now'
   if (extension === 'gone' || newest.where === 'backend') return newest
 
   let standing = newest
@@ -41,6 +41,7 @@ export const touch = async (context: Context, locator: Locator, newest: LiveCopy
     const put = await cache.cas(locator.key, next, standing.token)
     if (put.outcome === 'stored') {
       telemetry.count('touches')
+      if (isUrgent) await tellBackend(context, locator, newest, now)
       return inCache(next, put.token)
     }
     // Who won the race with a write or a touch has told the cache of a use as well. Who won it with the mark of a flush
