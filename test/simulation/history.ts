@@ -126,6 +126,8 @@ export interface SessionHistory {
   readonly lostWhole?: Set<string>
   /** Before this the cache knew it as one that the backend does not have, on purpose. Unset where none is deferred. */
   deferredUntil?: number
+  /** The old store has it, so that whoever cannot see it in the cache may take it over from there. */
+  isInOldStore?: boolean
   /** When the backend had it first; unset while it has not, or where nobody asks. */
   persistedAt?: number
 }

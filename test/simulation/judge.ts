@@ -452,20 +452,28 @@ const mayBeHidden = (world: Judged, { session, operations }: View, { process, se
   })
 
 /**
- * A put that could not see a session which was not in the backend yet, on purpose, has made another one in its place: it
- * did not reach the cache, it asked another server, or the entry was lost before. Who holds the first is told that it is
- * gone.
+ * Who could not see a session which was not in the backend yet, on purpose, has made another one in its place, by a put or from
+ * the old store: he did not reach the cache, he asked another server, or the entry was lost before. Who holds the first is told
+ * that it is gone.
  */
-const mayBeReplaced = ({ session, operations }: View, { outcome, completed, server }: Operation): boolean =>
-  session.deferredUntil !== undefined &&
-  outcome.is === 'failed' &&
-  outcome.code === 'E_SESSION_DESTROYED' &&
-  operations.some(
-    (put) =>
-      put.kind === 'put' &&
-      put.invoked < (completed ?? Number.POSITIVE_INFINITY) &&
-      (put.cacheFailures > 0 || put.server !== server || (session.lostWhole?.size ?? 0) > 0),
+const mayBeReplaced = ({ session, operations }: View, { outcome, completed, server }: Operation): boolean => {
+  const { deferredUntil, isInOldStore = false, lostWhole } = session
+  const stoodInCacheAlone =
+    deferredUntil !== undefined ||
+    (isInOldStore &&
+      operations.some((put) => put.kind === 'put' && 'durability' in put.outcome && put.outcome.durability === 'cache'))
+  return (
+    stoodInCacheAlone &&
+    outcome.is === 'failed' &&
+    outcome.code === 'E_SESSION_DESTROYED' &&
+    operations.some(
+      (other) =>
+        (other.kind === 'put' || isInOldStore) &&
+        other.invoked < (completed ?? Number.POSITIVE_INFINITY) &&
+        (other.cacheFailures > 0 || other.server !== server || (lostWhole?.size ?? 0) > 0),
+    )
   )
+}
 
 /**
  * A use counts where a tier was told of it, and the tier that was told is asked: the cache, whose entry was not lost

@@ -34,6 +34,7 @@ export class OldStore {
     created.outcome = { is: 'ok', durability: 'backend' }
     // It is there for good, whenever the store would write it.
     delete session.deferredUntil
+    session.isInOldStore = true
     this.#world.note(undefined, `the old store has ${session.name} with ${token}`)
     if (of.happens(0.3)) {
       await clock.sleep(of.pick([0, 3, 30]))
