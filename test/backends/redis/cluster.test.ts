@@ -102,9 +102,21 @@ skipUnless('redis in a cluster of three masters and three replicas', redisHere()
     })
 
     test('a change that finds its keys in two places until its time is over says that nothing was done', async () => {
-      const backend = redis({ url: cluster.url, prefix: movedPrefix, queryTimeoutMs: 500 })
+      const patient = redis({ url: cluster.url, prefix: movedPrefix, ...PATIENCE })
+      const backend = redis({ url: cluster.url, prefix: movedPrefix, queryTimeoutMs: 3_000 })
       const [locator, session] = [sampleLocator(), storedSession()]
-      await backend.insert(locator, session)
+      await patient.insert(locator, session)
+      // The first call waits for the connections too, which a busy machine may need longer for.
+      await expect
+        .poll(
+          () =>
+            backend.read(locator).then(
+              ({ state }) => state,
+              () => 'away',
+            ),
+          { timeout: 60_000 },
+        )
+        .toBe('live')
       const slot = await slotOf(locator)
       const from = await cluster.ownerOf(slot)
       const to = (await cluster.masters()).find(({ node }) => node !== from)?.node
@@ -116,8 +128,8 @@ skipUnless('redis in a cluster of three masters and three replicas', redisHere()
       ).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE', applied: 'no' })
       while ((await cluster.moveKeys(slot, from, to, 100)) > 0);
       await cluster.endMove(slot, from, to)
-      expect((await backend.read(locator)).state).toBe('live')
-      await backend.close()
+      expect((await patient.read(locator)).state).toBe('live')
+      await Promise.all([patient.close(), backend.close()])
     })
   })
 })
