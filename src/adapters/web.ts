@@ -86,7 +86,7 @@ export interface WebSessions<Data = Record<string, unknown>> {
    * `Set-Cookie` headers. What `answer` throws is thrown on, and nothing is stored but what `regenerate`, `destroy` and
    * `commit` have stored by then. What is changed after the response was made, while its body is streamed, is not stored.
    *
-   * Rejects as `load` and `commit` do, in place of the response.
+   * Rejects as `load` and `commit` do, in place of the response; and with a `TypeError` where `answer` gives none.
    */
   withSession(
     request: { readonly headers: HeadersLike },
@@ -124,6 +124,7 @@ export const createWebSessions = <Data = Record<string, unknown>>(
     withSession: async (request, answer, loadOptions) => {
       const session = await load(request, loadOptions)
       const response = await answer(session)
+      refuseUnlessResponse(response)
       return withCookies(response, await session.commit())
     },
   }
@@ -268,6 +269,16 @@ const cookieHeaderOf = (from: unknown): string | null | undefined => {
 
 const isHeadersLike = (value: unknown): value is HeadersLike =>
   typeof value === 'object' && value !== null && typeof (value as Partial<HeadersLike>).get === 'function'
+
+/** @throws TypeError for what is no response, such as nothing, where a function forgets to return it */
+const refuseUnlessResponse = (given: unknown): void => {
+  const { headers } = (given ?? {}) as { readonly headers?: Partial<Headers> | null }
+  if (typeof headers?.append === 'function') return
+  const kind = given === null ? 'null' : typeof given
+  throw new TypeError(
+    `Expected \`answer\` to give a Response, got ${kind}: return one, such as \`Response.json(value)\``,
+  )
+}
 
 /** The response with these headers; a copy of it where its headers cannot be changed, as those of `Response.redirect()`. */
 const withCookies = (response: Response, cookies: readonly string[]): Response => {

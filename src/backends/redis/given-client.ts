@@ -123,6 +123,10 @@ export const wireOf = (value: unknown): GivenClient | undefined => {
 }
 
 interface Duplicable {
+  /** Of node-redis. */
+  readonly isOpen?: boolean
+  /** Of ioredis. */
+  readonly status?: string
   duplicate(): Duplicable
   on(event: 'error', listener: () => void): unknown
   /** Of node-redis; a duplicate of ioredis connects by itself. */
@@ -131,17 +135,22 @@ interface Duplicable {
   disconnect?(): unknown
 }
 
-/** A connection made by `duplicate()` of a given client, at the first use. */
+/** Whether it was lost and will not connect again by itself, as the program's options for its client may say. */
+const hasEnded = ({ isOpen, status }: Duplicable): boolean => isOpen === false || status === 'end'
+
+/** A connection made by `duplicate()` of a given client, at the first use, and anew once it has ended. */
 class Duplicate implements Connection {
   readonly #original: Duplicable
   #opening: Promise<Wire> | undefined
   #duplicate: Duplicable | undefined
+  #isOpened = false
 
   constructor(original: Duplicable) {
     this.#original = original
   }
 
   async ready(): Promise<Wire> {
+    if (this.#isOpened && this.#duplicate !== undefined && hasEnded(this.#duplicate)) this.#opening = undefined
     this.#opening ??= this.#open()
     try {
       return await this.#opening
@@ -154,11 +163,15 @@ class Duplicate implements Connection {
   async #open(): Promise<Wire> {
     const duplicate = this.#original.duplicate()
     this.#duplicate = duplicate
+    this.#isOpened = false
     // Without a listener an error of the connection would end the process. The calls are told of it.
     duplicate.on('error', () => {})
-    if ('callBuffer' in duplicate) return new CountingWire(sendingWithIoredis(duplicate as unknown as IoredisClient))
-    await duplicate.connect?.()
-    return wireOfNodeRedis(duplicate as unknown as NodeRedisClient)
+    const isIoredis = 'callBuffer' in duplicate
+    if (!isIoredis) await duplicate.connect?.()
+    this.#isOpened = true
+    return isIoredis
+      ? new CountingWire(sendingWithIoredis(duplicate as unknown as IoredisClient))
+      : wireOfNodeRedis(duplicate as unknown as NodeRedisClient)
   }
 
   suspect(): void {}

@@ -1,6 +1,8 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Runtime } from '../../contract/time.js'
 import { codeIn, SessionStoreError } from '../../errors.js'
+import { LONGEST_TIMER_MS } from '../../runtime.js'
+import { deadlineAfter } from '../../tools/deadline.js'
 import { isError } from '../../tools/is-error.js'
 import { NeverConnected } from './faults.js'
 import { type NodeRedisClient, type NodeRedisCluster, wireOfNodeRedis } from './given-client.js'
@@ -45,7 +47,7 @@ export class OwnClient implements Connection {
   readonly #loading: Promise<NodeRedis>
   #opening: Promise<Live> | undefined
   #live: Live | undefined
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   constructor(options: OwnClientOptions) {
     this.#options = options
@@ -79,7 +81,7 @@ export class OwnClient implements Connection {
   }
 
   async close(patience: (goodbye: Promise<unknown>) => Promise<unknown>): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     const live = this.#live
     if (live === undefined) return
     this.#live = undefined
@@ -88,8 +90,9 @@ export class OwnClient implements Connection {
   }
 
   async #open(): Promise<Live> {
-    const live = await openClient(await this.#loading, this.#options)
-    if (this.#isClosed) destroy(live.client)
+    const { signal } = this.#closing
+    const live = await openClient(await this.#loading, this.#options, signal)
+    if (signal.aborted) destroy(live.client)
     else this.#live = live
     return live
   }
@@ -106,8 +109,9 @@ const destroy = (client: Client): void => {
 const openClient = async (
   { createClient, createCluster, createSentinel }: NodeRedis,
   options: OwnClientOptions,
+  closing: AbortSignal,
 ): Promise<Live> => {
-  const { place, runtime, log } = options
+  const { place, connectTimeoutMs, runtime, log } = options
   const server = {
     RESP: 2 as const,
     // A call waits for a connection itself, and for no longer than its time.
@@ -115,7 +119,7 @@ const openClient = async (
     ...(place.login === undefined ? {} : { password: place.login.password }),
     ...(place.login?.username === undefined ? {} : { username: place.login.username }),
     socket: {
-      connectTimeout: options.connectTimeoutMs,
+      connectTimeout: connectTimeoutMs,
       reconnectStrategy: (retries: number) =>
         Math.min(FIRST_PAUSE_MS * 2 ** retries, LONGEST_PAUSE_MS) * (0.5 + runtime.random()),
       ...(place.isSecure ? { ...options.tls, tls: true as const } : {}),
@@ -126,16 +130,25 @@ const openClient = async (
     const client = createClient({ ...server, database, socket: { ...server.socket, ...at } as never })
     return single(client as unknown as Client & NodeRedisClient, { isSecure: place.isSecure, log })
   }
-  const several = (client: Client): Promise<Live> => connectedSeveral(client, log)
+  // Each node that is named, and then a master: to connect to it, and to hear of it.
+  const withinMs = Math.min(LONGEST_TIMER_MS, 2 * (place.nodes.length + 1) * connectTimeoutMs)
+  const several = (client: Client): Promise<Live> => connectedSeveral(client, { withinMs, closing, runtime, log })
+  // A node that is asked where the others are, and is silent, would be waited for without end.
+  const silence = { socketTimeout: connectTimeoutMs }
   if (place.kind === 'cluster') {
-    const rootNodes = place.nodes.map(({ host, port }) => ({ socket: { host, port } }))
+    const rootNodes = place.nodes.map(({ host, port }) => ({ socket: { host, port, ...silence } }))
     return several(createCluster({ rootNodes, RESP: 2, defaults: server as never }) as unknown as Client)
   }
   const sentinel = createSentinel({
     name: place.name,
     sentinelRootNodes: place.nodes.map(({ host, port }) => ({ host, port })),
     nodeClientOptions: { ...server, database: place.database } as never,
-    sentinelClientOptions: { RESP: 2, socket: server.socket } as never,
+    // The connection that hears of a new master has nothing else to say.
+    sentinelClientOptions: {
+      RESP: 2,
+      socket: { ...server.socket, ...silence },
+      pingInterval: Math.ceil(connectTimeoutMs / 2),
+    } as never,
     RESP: 2,
     // A change is sent once: the store must know of what was sent twice.
     maxCommandRediscovers: 0,
@@ -157,13 +170,29 @@ const byMaster = (sentinel: Client & SentinelClient): Client & Pick<NodeRedisCli
   sendCommand: (args, options) => sentinel.sendCommand(false, args, options),
 })
 
-const connectedSeveral = async (client: Client, log: (message: string) => void): Promise<Live> => {
+/**
+ * node-redis connects to all masters of a cluster, and waits for one that is away without end: also when its replica has long
+ * taken its place. So an attempt that is not through in time is given up, and the next one asks anew where the masters are.
+ */
+const connectedSeveral = async (
+  client: Client,
+  {
+    withinMs,
+    closing,
+    runtime,
+    log,
+  }: Pick<OwnClientOptions, 'runtime' | 'log'> & { readonly withinMs: number; readonly closing: AbortSignal },
+): Promise<Live> => {
   client.on('error', (error) => log(lost(error)))
+  const giveUp = (): void => destroy(client)
+  closing.addEventListener('abort', giveUp)
   try {
-    await client.connect()
+    await deadlineAfter(runtime, withinMs).race(client.connect(), () => new NeverConnected(NOT_ALL_REACHED))
   } catch (error) {
-    destroy(client)
+    giveUp()
     throw error
+  } finally {
+    closing.removeEventListener('abort', giveUp)
   }
   return {
     client,
@@ -172,6 +201,8 @@ const connectedSeveral = async (client: Client, log: (message: string) => void):
     hasSeveral: true,
   }
 }
+
+const NOT_ALL_REACHED = 'the servers that it consists of could not all be reached in time'
 
 /** While an attempt to connect is under way, calls wait for how it ends. Between two attempts they are told how one ended. */
 const single = (

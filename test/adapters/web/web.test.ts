@@ -332,6 +332,23 @@ describe('a response', () => {
     expect((await browser.get(served, '/show')).text).toBe('{"user":"ada"}')
   })
 
+  test('for which no response was made stores nothing, and the error says what to return', async () => {
+    const { sessions } = openTiers()
+    const web = webSessions(sessions)
+    const { headers } = new Request('http://127.0.0.1/')
+    for (const given of [undefined, null, { status: 'logged in' }, 'logged in']) {
+      const answering = web.withSession({ headers }, (session) => {
+        session.data.user = 'ada'
+        return given as unknown as Response
+      })
+      await expect(answering).rejects.toThrow(
+        /^Expected `answer` to give a Response, got (?:undefined|null|object|string): return /,
+      )
+      await expect(answering).rejects.toThrow(TypeError)
+    }
+    expect(await sessions.count()).toBe(0)
+  })
+
   test('is an error, and no logout, where the store cannot know', async () => {
     const { sessions, cache, backend } = openTiers()
     await using served = await serveSessions(webSessions(sessions), PATHS)

@@ -2,6 +2,8 @@ import { Redis } from 'ioredis'
 import { Redis as Valkey } from 'iovalkey'
 import { createClient } from 'redis'
 import { describe, expect, test } from 'vitest'
+import { startRedis } from '../../../scripts/servers/index.js'
+import { waitUntil } from '../../../scripts/servers/process.js'
 import { type RedisClient, redis } from '../../../src/backends/redis/index.js'
 import { backendContract } from '../../../src/testing/backend-contract.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
@@ -89,3 +91,77 @@ skipUnless('redis by other ways', redisHere(), () => {
     })
   })
 })
+
+skipUnless('a client of the program’s own that does not connect again by itself', redisHere(), () => {
+  const CLIENTS: Readonly<Record<string, (port: number) => Promise<Reconnected>>> = {
+    'node-redis': async (port) => {
+      const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } })
+      client.on('error', () => {})
+      await client.connect()
+      return {
+        client,
+        isLost: () => !client.isOpen,
+        connect: () => client.connect(),
+        close: () => client.destroy(),
+      }
+    },
+    ioredis: async (port) => {
+      const client = new Redis(port, '127.0.0.1', {
+        autoResendUnfulfilledCommands: false,
+        retryStrategy: () => null,
+      })
+      client.on('error', () => {})
+      return {
+        client,
+        isLost: () => client.status === 'end',
+        connect: () => client.connect(),
+        close: () => client.disconnect(),
+      }
+    },
+  }
+
+  test.for(Object.entries(CLIENTS))(
+    'is used for changes that wait for replicas, too, once the program has connected %s again',
+    { timeout: 200_000 },
+    async ([, open]) => {
+      const master = await startRedis()
+      const replica = await startRedis({ settings: { replicaof: `127.0.0.1 ${master.port}` } })
+      const { client, isLost, connect, close } = await open(master.port)
+      const backend = redis({
+        client,
+        prefix: freshPrefix(),
+        wait: { replicas: 1, timeoutMs: 1_000 },
+        queryTimeoutMs: PATIENCE.queryTimeoutMs,
+      })
+      const untilInserted = (): Promise<void> =>
+        waitUntil(
+          () =>
+            backend.insert(sampleLocator(), storedSession()).then(
+              () => true,
+              () => false,
+            ),
+          60_000,
+          () => 'nothing was inserted',
+        )
+      try {
+        await untilInserted()
+        await master.ask('CLIENT', 'KILL', 'TYPE', 'normal')
+        await waitUntil(isLost, 60_000, () => 'the connection was not lost')
+        await connect()
+        await untilInserted()
+      } finally {
+        await backend.close()
+        close()
+        await replica.stop()
+        await master.stop()
+      }
+    },
+  )
+})
+
+interface Reconnected {
+  readonly client: RedisClient
+  isLost(): boolean
+  connect(): Promise<unknown>
+  close(): void
+}
