@@ -136,7 +136,7 @@ export const sealingOf = (
   runtime: Pick<Runtime, 'randomBytes'>,
 ): Sealing | undefined => {
   if (options === undefined) return undefined
-  refuseUnknownOptions(options, NAMES)
+  refuseUnknownOptions(options, NAMES, 'sealing.')
   const { acceptUnsealed = false, writeUnsealed = false } = options
   checkedOption('sealing.acceptUnsealed', acceptUnsealed, trueOrFalse)
   checkedOption('sealing.writeUnsealed', writeUnsealed, trueOrFalse)
