@@ -66,13 +66,13 @@ interface Common {
 export interface GivenStoreOptions extends Common {
   /** Made with `identify: userOfAdonisSession`, or an `identify` that calls it. */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore | SessionStore<AdonisValues>
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStoreOptions extends Common, Omit<StoreOptions<AdonisValues>, 'identify' | 'idleTtlMs'> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type AdonisStoreOptions = GivenStoreOptions | OwnStoreOptions

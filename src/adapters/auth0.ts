@@ -40,13 +40,13 @@ interface Common {
 export interface GivenStoreOptions extends Common {
   /** Made with `identify: userOfAuth0Session`, or an `identify` that calls it. */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore | SessionStore<Auth0Session>
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStoreOptions extends Common, Omit<StoreOptions<Auth0Session>, 'identify' | 'idleTtlMs'> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type Auth0StoreOptions = GivenStoreOptions | OwnStoreOptions

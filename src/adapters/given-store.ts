@@ -13,15 +13,15 @@ export interface GivenStore<Data = unknown> {
    * server learns nothing). In ms. A cookie that has one is itself the session's idle time-out.
    * @default as `sessions` created it: its own `idleTtlMs`
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStore<Data> extends StoreOptions<Data> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 /** The store underneath an adapter, given or made. */
@@ -105,7 +105,7 @@ export interface NamedUsers<Data> {
 /** The options of an adapter that says itself whose a session is: of a store that it makes, or a store that it was given. */
 export interface OptionsOfNamed {
   readonly sessions?: unknown
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /**

@@ -24,7 +24,7 @@ interface Common {
    * What stands before each key, so that several users of one store do not meet: 1 to 64 letters, digits, `_`, `.` and `-`.
    * @default the name of the adapter
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
 }
 
 /** For a store that was made elsewhere: whoever made it closes it. */
@@ -35,9 +35,9 @@ export interface GivenKeysOptions extends Common {
    */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore
   /** The clock of that store, where it was given one. @default the system's */
-  readonly runtime?: Runtime
-  readonly cache?: never
-  readonly backend?: never
+  readonly runtime?: Runtime | undefined
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /**
@@ -45,7 +45,7 @@ export interface GivenKeysOptions extends Common {
  * `namespace` is `keys`, `absoluteTtlMs` is ten years, and `maxAttempts` is 1_000.
  */
 export interface OwnKeysOptions extends Common, Omit<StoreOptions<unknown>, OfSessionsAlone> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type KeysOptions = GivenKeysOptions | OwnKeysOptions

@@ -5,14 +5,14 @@ import { aFunction, aRuntime, type Kinds, kindOf, milliseconds } from '../tools/
 /** What both ways of shutting down can be told. */
 export interface SignalOptions {
   /** @default ['SIGTERM', 'SIGINT'] */
-  readonly signals?: readonly string[]
+  readonly signals?: readonly string[] | undefined
   /**
    * Ends the process, with 0 where nothing was left and 1 otherwise. Where it returns, everything is closed and the
    * process ends when nothing else keeps it. @default process.exit
    */
-  readonly exit?: (code: 0 | 1) => void
+  readonly exit?: ((code: 0 | 1) => void) | undefined
   /** Clock and timers. @default the system's */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 /** The same with every default in its place. */
@@ -24,7 +24,7 @@ export interface ResolvedSignalOptions {
 }
 
 /** What the options may be that both ways of shutting down share. */
-export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number }> = {
+export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number | undefined }> = {
   signals: kindOf(
     "a list of names of signals, such as ['SIGTERM']",
     (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => /^SIG[A-Z0-9]+$/.test(signal)),
@@ -36,7 +36,7 @@ export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number 
 
 /** Fills in the defaults of options that have been checked. */
 export const resolveSignalOptions = (
-  options: SignalOptions & { readonly deadlineMs?: number },
+  options: SignalOptions & { readonly deadlineMs?: number | undefined },
   defaultDeadlineMs: number,
 ): ResolvedSignalOptions => ({
   signals: options.signals ?? ['SIGTERM', 'SIGINT'],
