@@ -59,7 +59,7 @@ interface Common {
    * How long a session lives that nobody uses, in ms: whole, at least 1_000.
    * @default the `age` of AdonisJS' configuration
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */

@@ -33,7 +33,7 @@ interface Common {
    * client, which is in seconds.
    * @default as the options of the store say: a day, like the client's
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */

@@ -1,5 +1,7 @@
 /** The page about configuration says of every option that `undefined` counts as leaving it out. The types say so too. */
 import { describe, expect, expectTypeOf, test } from 'vitest'
+import type { AdonisStoreOptions } from '../../src/adapters/adonis.js'
+import type { Auth0StoreOptions } from '../../src/adapters/auth0.js'
 import type { GivenStoreOptions, OwnStoreOptions } from '../../src/adapters/express.js'
 import type { KeysOptions } from '../../src/adapters/keys-options.js'
 import type { Manners } from '../../src/adapters/redis-sessions/manners.js'
@@ -61,6 +63,8 @@ describe('an option that is undefined', () => {
       | Strict<GivenStoreOptions>
       | Strict<OwnStoreOptions>
       | Strict<KeysOptions>
+      | Strict<AdonisStoreOptions>
+      | Strict<Auth0StoreOptions>
       | Strict<Manners>
       | Strict<CookieOptions>
       | Strict<DrainOnSignalOptions>
