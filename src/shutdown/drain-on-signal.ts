@@ -69,8 +69,10 @@ const aStore = having<ClosableSessions>('a session store', ['close'])
 
 const KINDS: Kinds<DrainOnSignalOptions> = {
   ...SIGNAL_KINDS,
-  server: kindOf('an `http.Server`, or a list of them', (value) =>
-    Array.isArray(value) ? value.every(aServer.accepts) : aServer.accepts(value),
+  server: kindOf(
+    'an `http.Server`, or a list of them',
+    (value) => (Array.isArray(value) ? value.every(aServer.accepts) : aServer.accepts(value)),
+    (value) => (typeof value === 'function' ? 'give what `app.listen(…)` returned' : undefined),
   ),
   sessions: required(
     kindOf('a session store, or a list of them', (value) =>

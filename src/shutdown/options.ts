@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { Runtime } from '../contract/time.js'
 import { runtimeOf } from '../runtime.js'
 import { aFunction, aRuntime, type Kinds, kindOf, milliseconds } from '../tools/options.js'
@@ -23,11 +24,18 @@ export interface ResolvedSignalOptions {
   readonly runtime: Runtime
 }
 
+/** For these Node refuses a listener. */
+const UNHEARD = ['SIGKILL', 'SIGSTOP']
+/** The signals that can be listened for. `SIGBREAK` is Windows' own, and is no mistake in a program that runs elsewhere. */
+const SIGNALS = new Set<unknown>(
+  [...Object.keys(constants.signals), 'SIGBREAK'].filter((name) => !UNHEARD.includes(name)),
+)
+
 /** What the options may be that both ways of shutting down share. */
 export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number | undefined }> = {
   signals: kindOf(
-    "a list of names of signals, such as ['SIGTERM']",
-    (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => /^SIG[A-Z0-9]+$/.test(signal)),
+    "a list of names of signals that a process can listen for, such as ['SIGTERM']",
+    (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => SIGNALS.has(signal)),
   ),
   deadlineMs: milliseconds(1),
   exit: aFunction(),
