@@ -2,6 +2,8 @@ import { memoryBackend } from './backends/memory/index.js'
 import { memoryCache } from './caches/memory/index.js'
 import { jsonCodec, msgpackCodec } from './codecs/index.js'
 import { largestPart } from './codecs/largest-part.js'
+import type { Backend } from './contract/backend.js'
+import type { FrontCache } from './contract/front-cache.js'
 import type { SessionStore } from './contract/session-store.js'
 import { SessionStoreError } from './errors.js'
 import { runtimeOf } from './runtime.js'
@@ -83,7 +85,7 @@ const tiersOf = <Data>({
   backend,
   allowEmbedded = false,
   runtime,
-}: StoreOptions<Data>): Required<Pick<StoreOptions<Data>, 'cache' | 'backend'>> => {
+}: StoreOptions<Data>): { readonly cache: FrontCache; readonly backend: Backend } => {
   if (cache !== undefined && backend !== undefined) return { cache, backend }
   if (cache !== undefined || backend !== undefined) {
     const [given, missing] = cache === undefined ? ['backend', 'cache'] : ['cache', 'backend']

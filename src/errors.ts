@@ -196,7 +196,7 @@ const withApplied = (error: unknown, applied: Applied): unknown => {
  * What came, in words: its type and its shape. A text is never shown: passwords and URLs that hold one end up in the
  * wrong option as easily as in the right one.
  */
-const described = (value: unknown, secret: boolean): string => {
+export const described = (value: unknown, secret: boolean): string => {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
   if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string'

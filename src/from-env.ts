@@ -12,7 +12,7 @@ import { checkedOption, oneOf } from './tools/options.js'
 /** What `sessionStoreFromEnv` can be given: what no text can say, and what counts where the environment is silent. */
 export interface FromEnvOptions<Data> extends StoreOptions<Data> {
   /** Where the variables are. @default `process.env` */
-  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined
 }
 
 /**

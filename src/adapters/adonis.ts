@@ -59,20 +59,20 @@ interface Common {
    * How long a session lives that nobody uses, in ms: whole, at least 1_000.
    * @default the `age` of AdonisJS' configuration
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
 export interface GivenStoreOptions extends Common {
   /** Made with `identify: userOfAdonisSession`, or an `identify` that calls it. */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore | SessionStore<AdonisValues>
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStoreOptions extends Common, Omit<StoreOptions<AdonisValues>, 'identify' | 'idleTtlMs'> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type AdonisStoreOptions = GivenStoreOptions | OwnStoreOptions

@@ -33,20 +33,20 @@ interface Common {
    * client, which is in seconds.
    * @default as the options of the store say: a day, like the client's
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */
 export interface GivenStoreOptions extends Common {
   /** Made with `identify: userOfAuth0Session`, or an `identify` that calls it. */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore | SessionStore<Auth0Session>
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStoreOptions extends Common, Omit<StoreOptions<Auth0Session>, 'identify' | 'idleTtlMs'> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type Auth0StoreOptions = GivenStoreOptions | OwnStoreOptions

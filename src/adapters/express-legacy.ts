@@ -15,7 +15,7 @@ export interface FromExpressStoreOptions {
    * Whether a session is removed from the old store once it was taken over. Set it only when no process works on the old
    * store any more: one that does would find its visitors logged out. @default false
    */
-  readonly remove?: boolean
+  readonly remove?: boolean | undefined
 }
 
 /**

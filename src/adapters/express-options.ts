@@ -17,7 +17,7 @@ export interface RecordingOptions {
    * (`docs/trust-proxy.md`). What a program stores by hand (`set` with an object of its own) has no request and no client.
    * @default false
    */
-  readonly recordClient?: boolean | ((req: ExpressRequest) => ClientInfo | undefined)
+  readonly recordClient?: boolean | ((req: ExpressRequest) => ClientInfo | undefined) | undefined
 }
 
 export interface OutageOptions {
@@ -34,7 +34,7 @@ export interface OutageOptions {
    * at its end, or that would begin a session, ends without an error too; `'dropped'` is then emitted with the reason.
    * @default 'error'
    */
-  readonly onUnavailable?: 'error' | 'anonymous'
+  readonly onUnavailable?: 'error' | 'anonymous' | undefined
 }
 
 /** For a store made elsewhere: it serves other parts of the program too, and whoever made it closes it. */

@@ -13,15 +13,15 @@ export interface GivenStore<Data = unknown> {
    * server learns nothing). In ms. A cookie that has one is itself the session's idle time-out.
    * @default as `sessions` created it: its own `idleTtlMs`
    */
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /** The options of `createSessionStore`: the store is made here, and closed by `close()`. */
 export interface OwnStore<Data> extends StoreOptions<Data> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 /** The store underneath an adapter, given or made. */
@@ -57,23 +57,40 @@ export const resolveStore = <Data>(
   options: GivenStore | OwnStore<Data>,
   own: readonly string[] = [],
 ): ResolvedStore<Data> => {
-  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  checkAdapterOptions(options)
   const ofTheStore = Object.fromEntries(Object.entries(options).filter(([name]) => !own.includes(name)))
   if (options.sessions === undefined) {
     const { sessions: _, ...storeOptions } = ofTheStore as OwnStore<Data>
     return { sessions: createSessionStore<Data>(storeOptions), owned: true, idleTtlMs: 'default' }
   }
   const { sessions, idleTtlMs, ...others } = ofTheStore as Record<string, unknown>
-  for (const [name, value] of Object.entries(others))
-    throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  const methods = sessions as Readonly<Record<string, unknown>> | null
-  if (typeof methods !== 'object' || methods === null || !USED.every((name) => typeof methods[name] === 'function'))
-    throw invalidOption('sessions', 'a session store, such as createSessionStore({ … }) gives', sessions, {
-      secret: true,
+  const given = givenStore<Data>(sessions, others, USED)
+  return {
+    sessions: given,
+    owned: false,
+    idleTtlMs: idleTtlMs === undefined ? undefined : checkedOption('idleTtlMs', idleTtlMs, IDLE_TTL),
+  }
+}
+
+/** Refuses options that are none, and a store in their place. */
+export const checkAdapterOptions = (options: object): void => {
+  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  if (having('a session store', USED).accepts(options))
+    throw invalidOption('options', 'an object such as `{ sessions }`', options, {
+      cure: 'it is a session store, which is given as `sessions`',
     })
-  if (idleTtlMs !== undefined && !(Number.isSafeInteger(idleTtlMs) && Number(idleTtlMs) >= 1_000))
-    throw invalidOption('idleTtlMs', 'a whole number of at least 1000', idleTtlMs)
-  return { sessions: sessions as SessionStore<Data>, owned: false, idleTtlMs: idleTtlMs as number | undefined }
+}
+
+/** The store that was given as `sessions`, with nothing beside it that only whoever made it could have said. */
+const givenStore = <Data>(
+  sessions: unknown,
+  others: object,
+  used: readonly Extract<keyof SessionStore<Data>, string>[],
+): SessionStore<Data> => {
+  for (const [name, value] of Object.entries(others))
+    if (value !== undefined) throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
+  const aStore = required(having<SessionStore<Data>>('a session store, such as createSessionStore({ … }) gives', used))
+  return checkedOption('sessions', sessions, aStore)
 }
 
 /** How an adapter knows whose a session is. */
@@ -88,7 +105,7 @@ export interface NamedUsers<Data> {
 /** The options of an adapter that says itself whose a session is: of a store that it makes, or a store that it was given. */
 export interface OptionsOfNamed {
   readonly sessions?: unknown
-  readonly idleTtlMs?: number
+  readonly idleTtlMs?: number | undefined
 }
 
 /**
@@ -100,7 +117,7 @@ export const resolveNamedStore = <Data>(
   options: OptionsOfNamed,
   { identify, because, used }: NamedUsers<Data>,
 ): { readonly sessions: SessionStore<Data>; readonly owned: boolean; readonly idleTtlMs: number | undefined } => {
-  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  checkAdapterOptions(options)
   const { sessions, idleTtlMs, ...others } = options
   if (idleTtlMs !== undefined) checkedOption('idleTtlMs', idleTtlMs, IDLE_TTL)
   if (sessions === undefined) {
@@ -108,8 +125,5 @@ export const resolveNamedStore = <Data>(
     const storeOptions: StoreOptions<Data> = { ...others, ...(idleTtlMs === undefined ? {} : { idleTtlMs }), identify }
     return { sessions: createSessionStore<Data>(storeOptions), owned: true, idleTtlMs }
   }
-  for (const [name, value] of Object.entries(others))
-    if (value !== undefined) throw invalidOption(name, 'left to the store given as `sessions`', value, { secret: true })
-  const aStore = required(having<SessionStore<Data>>('a session store, such as createSessionStore({ … }) gives', used))
-  return { sessions: checkedOption('sessions', sessions as SessionStore<Data>, aStore), owned: false, idleTtlMs }
+  return { sessions: givenStore(sessions, others, used), owned: false, idleTtlMs }
 }

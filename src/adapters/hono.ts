@@ -40,7 +40,7 @@ export interface SignedIdOptions {
    * out. Their reads of the backend then go before those of ids of which nobody knows. Not to be set without a key.
    * @default false
    */
-  readonly encrypted?: boolean
+  readonly encrypted?: boolean | undefined
 }
 
 export type NonstickStoreOptions<Data> = (GivenStore<Data> | OwnStore<Data>) & SignedIdOptions

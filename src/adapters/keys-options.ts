@@ -1,10 +1,11 @@
 import type { SessionStore } from '../contract/session-store.js'
 import type { Runtime } from '../contract/time.js'
 import { createSessionStore } from '../create-session-store.js'
-import { areOptions, invalidOption } from '../errors.js'
+import { invalidOption } from '../errors.js'
 import { runtimeOf } from '../runtime.js'
 import { LONGEST_MS, type StoreOptions } from '../store/options.js'
 import { aRuntime, checkedOption, having, kindOf, required } from '../tools/options.js'
+import { checkAdapterOptions } from './given-store.js'
 
 /** Options of a store that mean nothing for keys: what is kept under a key is nobody's session. */
 type OfSessionsAlone =
@@ -23,7 +24,7 @@ interface Common {
    * What stands before each key, so that several users of one store do not meet: 1 to 64 letters, digits, `_`, `.` and `-`.
    * @default the name of the adapter
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
 }
 
 /** For a store that was made elsewhere: whoever made it closes it. */
@@ -34,9 +35,9 @@ export interface GivenKeysOptions extends Common {
    */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore
   /** The clock of that store, where it was given one. @default the system's */
-  readonly runtime?: Runtime
-  readonly cache?: never
-  readonly backend?: never
+  readonly runtime?: Runtime | undefined
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /**
@@ -44,7 +45,7 @@ export interface GivenKeysOptions extends Common {
  * `namespace` is `keys`, `absoluteTtlMs` is ten years, and `maxAttempts` is 1_000.
  */
 export interface OwnKeysOptions extends Common, Omit<StoreOptions<unknown>, OfSessionsAlone> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type KeysOptions = GivenKeysOptions | OwnKeysOptions
@@ -74,7 +75,7 @@ const STORE = required(
 
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveKeysOptions = (options: KeysOptions, defaultPrefix: string): ResolvedKeysOptions => {
-  if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
+  checkAdapterOptions(options)
   const { prefix = defaultPrefix, sessions, ...others } = options
   checkedOption('prefix', prefix, aPrefix)
   if (sessions === undefined) return { ...made(others as OwnKeysOptions), prefix }
@@ -88,9 +89,11 @@ export const resolveKeysOptions = (options: KeysOptions, defaultPrefix: string):
 
 /** The options of a store for keys alone, with what they are where nobody says otherwise. */
 export const keysStoreOptions = (options: OwnKeysOptions): StoreOptions<unknown> => {
-  for (const name of OF_SESSIONS_ALONE)
-    if (Reflect.get(options, name) !== undefined)
-      throw invalidOption(name, 'left out', name, { secret: true, cure: 'what is kept under a key is no session' })
+  for (const name of OF_SESSIONS_ALONE) {
+    const value: unknown = Reflect.get(options, name)
+    if (value !== undefined)
+      throw invalidOption(name, 'left out', value, { secret: true, cure: 'what is kept under a key is no session' })
+  }
   const { sessions: _, prefix: __, ...given } = options
   const absoluteTtlMs = given.absoluteTtlMs ?? LONGEST_MS
   return { namespace: 'keys', maxAttempts: 1_000, ...given, absoluteTtlMs, idleTtlMs: absoluteTtlMs }

@@ -1,6 +1,6 @@
 import type { Session, SessionStore, WriteOptions } from '../contract/session-store.js'
 import type { EpochMs, Runtime } from '../contract/time.js'
-import { isSessionStoreError, SessionStoreError } from '../errors.js'
+import { described, isSessionStoreError, SessionStoreError } from '../errors.js'
 import { LONGEST_MS } from '../store/options.js'
 import { isPlainObject } from '../tools/is-plain-object.js'
 import { limiter } from '../tools/limiter.js'
@@ -237,7 +237,7 @@ export class Keys {
   #idOf(key: unknown): string {
     const longest = LONGEST_ID - this.#prefix.length
     if (typeof key === 'string' && key.length <= longest) return this.#prefix + key
-    const got = typeof key === 'string' ? `one of ${key.length}` : `a ${key === null ? 'null' : typeof key}`
+    const got = typeof key === 'string' ? `one of ${key.length}` : described(key, true)
     throw new SessionStoreError(
       'E_INVALID_ID',
       `Expected a key to be a text of at most ${longest} characters, got ${got}`,

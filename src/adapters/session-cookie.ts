@@ -27,32 +27,32 @@ export interface CookieOptions {
    * The name. One that begins with `__Host-` makes browsers refuse a cookie that another host of the domain has set, or
    * that came without TLS. It needs `secure`, the path `/` and no `domain`. @default 'sid'
    */
-  readonly name?: string
+  readonly name?: string | undefined
 
   /** The domain whose hosts are all sent the cookie. @default none: only the host that has set it */
-  readonly domain?: string
+  readonly domain?: string | undefined
 
   /** Below which path the browser sends it; it begins with `/`. @default '/' */
-  readonly path?: string
+  readonly path?: string | undefined
 
   /** Whether the browser sends it over TLS alone. `false` is for a development server without TLS. @default true */
-  readonly secure?: boolean
+  readonly secure?: boolean | undefined
 
   /**
    * Whether the browser sends it with requests that other sites make: `strict` with none of them, `lax` when a visitor
    * follows a link, `none` with all, which needs `secure`. @default 'lax'
    */
-  readonly sameSite?: 'strict' | 'lax' | 'none'
+  readonly sameSite?: 'strict' | 'lax' | 'none' | undefined
 
   /** Keeps a cookie apart for each site that embeds this one (CHIPS). It needs `secure`. @default false */
-  readonly partitioned?: boolean
+  readonly partitioned?: boolean | undefined
 
   /**
    * How long the cookie lives after it was set, in ms from 1_000 on; the browser is told whole seconds. The session itself
    * then lives so long untouched, up to the store's `absoluteTtlMs`. @default the cookie ends with the browser, and the
    * session as the store's options say
    */
-  readonly maxAgeMs?: number
+  readonly maxAgeMs?: number | undefined
 }
 
 /** What a browser has sent under the cookie's name. */

@@ -14,13 +14,13 @@ export type { GivenKeysOptions, KeysOptions, OwnKeysOptions } from './keys-optio
  */
 export type UnstorageOptions = KeysOptions & {
   /** How long an item lives that is set without a `ttl` of its own, in seconds: whole, from 1 on. Absent: until it is removed. */
-  readonly ttl?: number
+  readonly ttl?: number | undefined
 }
 
 /** What a call can be told; unstorage hands it through. */
 export interface ItemOptions {
   /** How long the item lives, in seconds. 0 and absent: as the driver's own `ttl` says. */
-  readonly ttl?: number
+  readonly ttl?: number | undefined
 }
 
 /** A driver as unstorage 1 wants one. */

@@ -15,7 +15,7 @@ export interface WebSessionsOptions<Data> {
    * Whether each `commit` sets the cookie anew, so that a cookie with a `maxAgeMs` lives on as long as its session is
    * used. Without it, such a cookie is set anew when the session changes. @default false
    */
-  readonly rolling?: boolean
+  readonly rolling?: boolean | undefined
 }
 
 /** The headers of a request: a `Headers`, or anything that gives a header by its name. */
@@ -28,7 +28,7 @@ export type CookieSource = { readonly headers: HeadersLike } | HeadersLike | str
 
 export interface LoadWebSessionOptions extends AskerOptions {
   /** What is to be recorded of the client with what this request stores. It is personal data. @default nothing */
-  readonly client?: ClientInfo
+  readonly client?: ClientInfo | undefined
 }
 
 /**

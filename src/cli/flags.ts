@@ -19,6 +19,11 @@ const reading =
 export const wholeNumber = (least: number, most: number): ((text: string) => number) =>
   reading(asNumber, `a whole number from ${least} to ${most}`, least, most)
 
-/** A duration: milliseconds, or a number with a unit. */
+/** A duration. No flag has its unit in its name, as a variable does, so that it stands in the text: `7` could be days. */
 export const milliseconds = (least: number): ((text: string) => number) =>
-  reading(asMilliseconds, 'a duration, such as 90s, 30m, 12h or 7d', least, Number.MAX_SAFE_INTEGER)
+  reading(
+    (variable, text) => asMilliseconds(variable, /^0*[1-9]\d*$/.test(text) ? '' : text),
+    'a duration with its unit, such as 90s, 30m, 12h or 7d',
+    least,
+    Number.MAX_SAFE_INTEGER,
+  )

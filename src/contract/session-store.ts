@@ -81,7 +81,7 @@ export interface CallOptions {
    * (`applied: 'unknown'`), and a `destroy` that has begun is finished all the same. Aborted after the call has settled,
    * the signal does nothing. One signal may be given to any number of calls.
    */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What a call by an id can be told of who asks. It matters where many ask the backend at once. */
@@ -92,27 +92,27 @@ export interface AskerOptions extends CallOptions {
    * signature, and by nobody else.
    * @default false
    */
-  readonly verified?: boolean
+  readonly verified?: boolean | undefined
   /**
    * On whose behalf the id is asked for: the address of the client, say. Callers take turns at the backend, so that one of
    * them who asks for very many sessions keeps nobody else from his. 1 to 255 characters; it is stored nowhere.
    * @default the one caller of all calls that name none
    */
-  readonly caller?: string
+  readonly caller?: string | undefined
 }
 
 export interface CreateOptions extends CallOptions {
   /** An id of the caller's own making, 1 to 1024 characters. Default: one as `generateSessionId()` makes. */
-  readonly id?: string
+  readonly id?: string | undefined
   /** @default 'default' */
-  readonly idleTtlMs?: GivenIdleTtl
+  readonly idleTtlMs?: GivenIdleTtl | undefined
   /**
    * The application within the namespace to which the session belongs, for lists and counts: up to 64 letters, digits,
    * `_`, `.` and `-`. It stays that for good. @default the store's `app`
    */
-  readonly app?: string
+  readonly app?: string | undefined
   /** What is to be recorded of the client. Absent: nothing. */
-  readonly client?: ClientInfo
+  readonly client?: ClientInfo | undefined
 }
 
 export interface LoadOptions extends AskerOptions {
@@ -120,7 +120,7 @@ export interface LoadOptions extends AskerOptions {
    * Whether loading counts as use of the session and may extend it. The touch goes out beside the answer.
    * @default true
    */
-  readonly touch?: boolean
+  readonly touch?: boolean | undefined
 }
 
 /** What `update` and `put` can be told. Neither merges: `update` begins again on a fresh copy, `put` overwrites. */
@@ -129,14 +129,14 @@ export interface WriteOptions extends AskerOptions {
    * Resolve only when the backend has this session as it stands.
    * @default false
    */
-  readonly durable?: boolean
+  readonly durable?: boolean | undefined
   /** The session's idle time-out from now on. Default: its own where it has one, or what the store's options say. */
-  readonly idleTtlMs?: GivenIdleTtl
+  readonly idleTtlMs?: GivenIdleTtl | undefined
   /**
    * What is to be recorded of the client from now on. It comes with what this call writes; a save that changes nothing
    * else writes nothing for it, and leaves it to the next save of the same session object. Absent: as it was.
    */
-  readonly client?: ClientInfo
+  readonly client?: ClientInfo | undefined
 }
 
 export interface SaveOptions extends WriteOptions {
@@ -144,14 +144,14 @@ export interface SaveOptions extends WriteOptions {
    * Top-level keys that take no part in merging: this save's value stands, whatever others wrote. For what a
    * framework keeps beside the data, like cookie attributes.
    */
-  readonly unmergedKeys?: readonly string[]
+  readonly unmergedKeys?: readonly string[] | undefined
   /**
    * Keeps `session.data` as the request has it: others' changes that this save merges are stored, and do not come into
    * `data`. What the next save stores is then told from what `data` was at this one, so that it undoes nothing of
    * theirs. For frameworks whose requests go on with a session object of their own.
    * @default false
    */
-  readonly isolated?: boolean
+  readonly isolated?: boolean | undefined
 }
 
 export interface SaveReport {
@@ -165,7 +165,7 @@ export interface SaveReport {
 
 export interface TouchOptions extends AskerOptions {
   /** The session's idle time-out from now on. Default: as it is. */
-  readonly idleTtlMs?: GivenIdleTtl
+  readonly idleTtlMs?: GivenIdleTtl | undefined
 }
 
 export interface RegenerateOptions extends AskerOptions {
@@ -174,23 +174,23 @@ export interface RegenerateOptions extends AskerOptions {
    * as that of any session which begins with a login.
    * @default false
    */
-  readonly keepDeadline?: boolean
+  readonly keepDeadline?: boolean | undefined
   /**
    * The new id, of the caller's own making: 1 to 1024 characters, of which nobody else has heard yet. One that is taken, or
    * was destroyed, rejects with `E_SESSION_CONFLICT`, and the session stays under the old id. Default: one as
    * `generateSessionId()` makes.
    */
-  readonly id?: string
+  readonly id?: string | undefined
   /** The session's idle time-out from now on. Default: as it is. */
-  readonly idleTtlMs?: GivenIdleTtl
+  readonly idleTtlMs?: GivenIdleTtl | undefined
   /**
    * Keeps the `data` of the new session as the request has it, as the same option of `save` does: others' changes are
    * stored, and do not come into `data`.
    * @default false
    */
-  readonly isolated?: boolean
+  readonly isolated?: boolean | undefined
   /** What is to be recorded of the client from now on. Absent: as it was. */
-  readonly client?: ClientInfo
+  readonly client?: ClientInfo | undefined
 }
 
 export interface DestroySessionOptions extends CallOptions {
@@ -200,9 +200,9 @@ export interface DestroySessionOptions extends CallOptions {
    * there all the same is destroyed as ever.
    * @default false
    */
-  readonly isNew?: boolean
+  readonly isNew?: boolean | undefined
   /** Who ends it, for the audit trail. @default 'request' */
-  readonly by?: EndedBy
+  readonly by?: EndedBy | undefined
 }
 
 /** Who ends a session, as a call tells it: a request that has the session, its user from beside, or an operator. */
@@ -210,7 +210,7 @@ export type EndedBy = 'request' | 'user' | 'operator'
 
 export interface DestroyByHandleOptions extends CallOptions {
   /** Who ends it, for the audit trail. @default 'user', who ends it from a list of his sessions */
-  readonly by?: EndedBy
+  readonly by?: EndedBy | undefined
 }
 
 export interface DestroyReport {
@@ -234,21 +234,21 @@ export interface CloseReport {
 
 export interface CloseOptions {
   /** Within this `close` settles, in ms: whole, 0 to 2_147_483_647. @default 5_000 */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
 }
 
 export interface PurgeSessionsOptions extends CallOptions {
   /** At most so many are removed one by one: whole, at least 1. Absent: all. What is dropped whole is, beyond it. */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /**
    * How long a session is kept after it has expired in the backend, in ms: whole, 0 to ten years. Whether it is in use
    * by way of the cache is asked all the same, so that the grace is for what cannot be asked. A session of another
    * namespace is kept for a day at least, as it may be in another cache.
    * @default 86_400_000 (a day)
    */
-  readonly graceMs?: number
+  readonly graceMs?: number | undefined
   /** Called after each batch, with what was done so far. What it throws rejects the call. */
-  readonly onProgress?: (soFar: PurgeReport) => void
+  readonly onProgress?: ((soFar: PurgeReport) => void) | undefined
 }
 
 export interface PurgeReport {
@@ -267,7 +267,7 @@ export interface PurgeReport {
 
 export interface ReadyOptions extends CallOptions {
   /** Within this `ready` settles, in ms: whole, 0 to 2_147_483_647. @default the store's `deadlineMs` */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
 }
 
 export interface StoreHealth {
@@ -349,29 +349,29 @@ export type SessionPage<Data = Record<string, unknown>> = readonly SessionInfo<D
 
 export interface CountOptions extends CallOptions {
   /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
-  readonly app?: string
+  readonly app?: string | undefined
   /** Only those that were used in the last so many ms, as far as the backend was told. A number from 1 on. */
-  readonly seenWithinMs?: number
+  readonly seenWithinMs?: number | undefined
 }
 
 export interface ListSessionsOptions extends CountOptions {
   /** 1 to 1_000. @default 100 */
-  readonly limit?: number
+  readonly limit?: number | undefined
   /** The `next` of the page before, or the handle of any session. @default the first page */
-  readonly after?: string
+  readonly after?: string | undefined
   /** Whether the data is wanted as well. With `false`, no data is read. @default true */
-  readonly data?: boolean
+  readonly data?: boolean | undefined
   /**
    * Whether each session is looked up in the cache, and shown as the cache has it where that can be asked: a question
    * to the cache for each. Sessions that have ended there are left out, and `seenWithinMs` goes by what the cache knows
    * of their use. What still lags is a session whose last change or use no backend was told of within `lag`, as the
    * process that owed it to the backend has died, or the backend was away. @default false
    */
-  readonly newest?: boolean
+  readonly newest?: boolean | undefined
 }
 
 export interface ActivityOptions extends CallOptions {
-  readonly app?: string
+  readonly app?: string | undefined
   /** In ms, a number from 1 on: for instance 600_000 for the last ten minutes. */
   readonly withinMs: number
 }
@@ -385,23 +385,23 @@ export interface Activity {
 
 export interface ListByUserOptions extends CallOptions {
   /** Whether the data is wanted as well. @default false */
-  readonly data?: boolean
+  readonly data?: boolean | undefined
 }
 
 export interface DestroyByUserOptions extends CallOptions {
   /** A session of the user that stays, for "log out all my other devices": its id, or a session of this store. */
-  readonly except?: Pick<Session, 'id'> | string
+  readonly except?: Pick<Session, 'id'> | string | undefined
   /** Who ends them, for the audit trail. @default 'user' */
-  readonly by?: EndedBy
+  readonly by?: EndedBy | undefined
 }
 
 export interface DestroyAllOptions extends CallOptions {
   /** Only the sessions of this application; the empty text means those of none. @default all of the namespace */
-  readonly app?: string
+  readonly app?: string | undefined
   /** Who ends them, for the audit trail. @default 'operator' */
-  readonly by?: EndedBy
+  readonly by?: EndedBy | undefined
   /** Called after each batch, with how many were destroyed so far. What it throws rejects the call. */
-  readonly onProgress?: (progress: { readonly destroyed: number }) => void
+  readonly onProgress?: ((progress: { readonly destroyed: number }) => void) | undefined
 }
 
 export interface DestroyManyReport {

@@ -32,10 +32,14 @@ export const memcachedOptionsOf = (
   { options }: FromEnvironment,
   { servers, login }: Extract<CachePlace, { kind: 'memcached' }>,
 ): Readonly<Record<string, unknown>> => {
-  if (login !== undefined && (options.memcached['username'] ?? options.memcached['password']) !== undefined)
-    throw invalidOption('NONSTICK_MEMCACHED_USERNAME', 'left out where `NONSTICK_CACHE` names a user', '', {
-      secret: true,
-    })
+  const { username, password } = options.memcached
+  if (login !== undefined && (username ?? password) !== undefined)
+    throw invalidOption(
+      username === undefined ? 'NONSTICK_MEMCACHED_PASSWORD' : 'NONSTICK_MEMCACHED_USERNAME',
+      'left out where `NONSTICK_CACHE` names a user',
+      username ?? password,
+      { secret: true },
+    )
   return { servers, ...withTls(options.memcached), ...login }
 }
 

@@ -1,4 +1,4 @@
-import { SessionStoreError } from '../errors.js'
+import { described, SessionStoreError } from '../errors.js'
 
 /** The longest id, in UTF-16 code units. A longer one is refused before any tier is asked. */
 export const MAX_ID_LENGTH = 1024
@@ -34,7 +34,7 @@ export const bornMonthOf = (id: string): string | undefined => (OWN_ID.test(id) 
  * @throws SessionStoreError `E_INVALID_ID`, without the id in its message.
  */
 export const checkedId = (id: unknown): string => {
-  if (typeof id !== 'string') throw invalidId(`got ${id === null ? 'null' : typeof id}`)
+  if (typeof id !== 'string') throw invalidId(`got ${described(id, true)}`)
   if (id.length === 0) throw invalidId('got an empty string')
   if (id.length > MAX_ID_LENGTH) throw invalidId(`got ${id.length} characters`)
   if (!isWellFormed(id)) throw invalidId('got one with half a surrogate pair')

@@ -32,9 +32,9 @@ export type MergeRule<Value = unknown> = unknown extends Value
 /** Rules for the values of a plain object, which is the session's data or stands in it, or of a Map. */
 export interface MergeRules<Data = Record<string, unknown>> {
   /** The rule of each key that `keys` does not name. @default 'merge' */
-  readonly default?: MergeRuleName
+  readonly default?: MergeRuleName | undefined
   /** The rules of single keys. */
-  readonly keys?: { readonly [Key in keyof Data]?: MergeRule<Data[Key]> }
+  readonly keys?: { readonly [Key in keyof Data]?: MergeRule<Data[Key]> } | undefined
 }
 
 /** Rules in the form in which they are applied. */

@@ -33,7 +33,7 @@ export interface ClosableSessions {
 /** What `drainOnSignal` is told. */
 export interface DrainOnSignalOptions extends SignalOptions {
   /** What to stop first: it accepts nothing any more, and its requests are let end. @default none */
-  readonly server?: DrainableServer | readonly DrainableServer[]
+  readonly server?: DrainableServer | readonly DrainableServer[] | undefined
   /** What to close then. */
   readonly sessions: ClosableSessions | readonly ClosableSessions[]
   /**
@@ -41,11 +41,11 @@ export interface DrainOnSignalOptions extends SignalOptions {
    * before it kills. Requests get all of it but the last 5 seconds, or half of it where that is longer; the sessions
    * get what is left. @default 10_000
    */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
   /** Told before `exit` is called; a promise is awaited as long as the deadline lets. One that fails is exit code 1. */
-  readonly onReport?: (report: ShutdownReport) => unknown
+  readonly onReport?: ((report: ShutdownReport) => unknown) | undefined
   /** `node:cluster`, in its workers: then `drainWorkersOnSignal` in the primary reaches this one. @default none */
-  readonly cluster?: WorkerSide
+  readonly cluster?: WorkerSide | undefined
 }
 
 /** How a shutdown went. */
@@ -69,8 +69,10 @@ const aStore = having<ClosableSessions>('a session store', ['close'])
 
 const KINDS: Kinds<DrainOnSignalOptions> = {
   ...SIGNAL_KINDS,
-  server: kindOf('an `http.Server`, or a list of them', (value) =>
-    Array.isArray(value) ? value.every(aServer.accepts) : aServer.accepts(value),
+  server: kindOf(
+    'an `http.Server`, or a list of them',
+    (value) => (Array.isArray(value) ? value.every(aServer.accepts) : aServer.accepts(value)),
+    (value) => (typeof value === 'function' ? 'give what `app.listen(…)` returned' : undefined),
   ),
   sessions: required(
     kindOf('a session store, or a list of them', (value) =>

@@ -33,7 +33,7 @@ export interface DrainWorkersOnSignalOptions extends SignalOptions {
    * After how many ms workers that have not ended are killed: whole, 1 to 2_147_483_647; more than the workers' own.
    * @default 15_000
    */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
 }
 
 const KINDS: Kinds<DrainWorkersOnSignalOptions> = {

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { Runtime } from '../contract/time.js'
 import { runtimeOf } from '../runtime.js'
 import { aFunction, aRuntime, type Kinds, kindOf, milliseconds } from '../tools/options.js'
@@ -5,14 +6,14 @@ import { aFunction, aRuntime, type Kinds, kindOf, milliseconds } from '../tools/
 /** What both ways of shutting down can be told. */
 export interface SignalOptions {
   /** @default ['SIGTERM', 'SIGINT'] */
-  readonly signals?: readonly string[]
+  readonly signals?: readonly string[] | undefined
   /**
    * Ends the process, with 0 where nothing was left and 1 otherwise. Where it returns, everything is closed and the
    * process ends when nothing else keeps it. @default process.exit
    */
-  readonly exit?: (code: 0 | 1) => void
+  readonly exit?: ((code: 0 | 1) => void) | undefined
   /** Clock and timers. @default the system's */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 /** The same with every default in its place. */
@@ -23,11 +24,18 @@ export interface ResolvedSignalOptions {
   readonly runtime: Runtime
 }
 
+/** For these Node refuses a listener. */
+const UNHEARD = ['SIGKILL', 'SIGSTOP']
+/** The signals that can be listened for. `SIGBREAK` is Windows' own, and is no mistake in a program that runs elsewhere. */
+const SIGNALS = new Set<unknown>(
+  [...Object.keys(constants.signals), 'SIGBREAK'].filter((name) => !UNHEARD.includes(name)),
+)
+
 /** What the options may be that both ways of shutting down share. */
-export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number }> = {
+export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number | undefined }> = {
   signals: kindOf(
-    "a list of names of signals, such as ['SIGTERM']",
-    (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => /^SIG[A-Z0-9]+$/.test(signal)),
+    "a list of names of signals that a process can listen for, such as ['SIGTERM']",
+    (value) => Array.isArray(value) && value.length > 0 && value.every((signal) => SIGNALS.has(signal)),
   ),
   deadlineMs: milliseconds(1),
   exit: aFunction(),
@@ -36,7 +44,7 @@ export const SIGNAL_KINDS: Kinds<SignalOptions & { readonly deadlineMs?: number 
 
 /** Fills in the defaults of options that have been checked. */
 export const resolveSignalOptions = (
-  options: SignalOptions & { readonly deadlineMs?: number },
+  options: SignalOptions & { readonly deadlineMs?: number | undefined },
   defaultDeadlineMs: number,
 ): ResolvedSignalOptions => ({
   signals: options.signals ?? ['SIGTERM', 'SIGINT'],

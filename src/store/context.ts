@@ -1,7 +1,7 @@
 import type { BackendCopy, Lineage, WriteId } from '../contract/backend.js'
 import type { Codec, EncodeLimits } from '../contract/codec.js'
 import type { Runtime } from '../contract/time.js'
-import { isSessionStoreError, SessionStoreError } from '../errors.js'
+import { described, isSessionStoreError, SessionStoreError } from '../errors.js'
 import { isLoggedOut, type QuarantineRow } from '../session/decisions.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { type Sameness, samenessOf } from '../session/sameness.js'
@@ -153,7 +153,7 @@ const checkedUser = (user: unknown): string | undefined => {
   if (typeof user === 'string' || (typeof user === 'number' && Number.isFinite(user))) return String(user)
   // A promise that nobody waits for must not end the process when it rejects.
   if (user instanceof Promise) user.catch(() => {})
-  const got = user instanceof Promise ? 'a promise' : typeof user === 'number' ? String(user) : `a ${typeof user}`
+  const got = typeof user === 'number' ? String(user) : described(user, true)
   throw new SessionStoreError(
     'E_CONFIG',
     `Expected \`identify\` to return a text or a number, or undefined or null where nobody is known, got ${got}`,

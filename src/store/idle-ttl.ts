@@ -1,6 +1,6 @@
 import type { BackendCopy, StoredSession } from '../contract/backend.js'
 import type { GivenIdleTtl } from '../contract/session-store.js'
-import { SessionStoreError } from '../errors.js'
+import { described, SessionStoreError } from '../errors.js'
 import type { LiveEnvelope } from '../session/envelope.js'
 import { LEAST_IDLE_TTL_MS, type LifeLimits, withinLimits } from '../session/expiry.js'
 import type { Context, IdleTtl, Values } from './context.js'
@@ -41,7 +41,7 @@ const checkedIdleTtl = (said: unknown): number | undefined => {
   if (typeof said === 'number' && Number.isInteger(said) && said >= LEAST_IDLE_TTL_MS) return said
   // A promise that nobody waits for must not end the process when it rejects.
   if (said instanceof Promise) said.catch(() => {})
-  const got = said instanceof Promise ? 'a promise' : typeof said === 'number' ? String(said) : `a ${typeof said}`
+  const got = typeof said === 'number' ? String(said) : described(said, true)
   throw new SessionStoreError(
     'E_CONFIG',
     `Expected \`idleTtlMs\` to return a whole number of milliseconds, at least ${LEAST_IDLE_TTL_MS}, or undefined for the usual idle time-out, got ${got}`,

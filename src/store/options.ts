@@ -30,45 +30,45 @@ import { aKey, type SealingKey, type SealingOptions } from './sealing.js'
 /** The options of a store, as its user types them. */
 export interface StoreOptions<Data> {
   /** The cache in front. By default, where `backend` is left out too, an embedded one in this process only. */
-  readonly cache?: FrontCache
+  readonly cache?: FrontCache | undefined
 
   /** The tier that must not forget. By default, where `cache` is left out too, an embedded one in this process only. */
-  readonly backend?: Backend
+  readonly backend?: Backend | undefined
 
   /** Lets the embedded default start under `NODE_ENV=production`. @default false */
-  readonly allowEmbedded?: boolean
+  readonly allowEmbedded?: boolean | undefined
 
   /**
    * The codec that makes bytes of the data. What the other codecs of this library wrote can be read as well.
    * @default msgpack
    */
-  readonly codec?: Codec
+  readonly codec?: Codec | undefined
 
   /**
    * The name that keeps applications apart which share the tiers: 1 to 64 letters, digits, `_`, `.` and `-`.
    * @default 'nonstick'
    */
-  readonly namespace?: string
+  readonly namespace?: string | undefined
 
   /**
    * The application within the namespace to which the sessions belong that this store creates: up to 64 letters, digits,
    * `_`, `.` and `-`. Applications of one namespace share their sessions; `list`, `count`, `activity` and `destroyAll`
    * can be asked for those of one. @default '', none
    */
-  readonly app?: string
+  readonly app?: string | undefined
 
   /**
    * How far the backend may fall behind: it is written on every n-th change of a session. Losing the cache can cost up
    * to n - 1 acknowledged changes of each session. With 1 each change is written through. 1 to 1_000_000.
    * @default 10
    */
-  readonly maxStaleCount?: number
+  readonly maxStaleCount?: number | undefined
 
   /**
    * How long a change may stand in the cache only, while the process that made it lives. In ms, at least 100.
    * @default 60_000
    */
-  readonly maxStaleMs?: number
+  readonly maxStaleMs?: number | undefined
 
   /**
    * How long a session lives that nobody uses, in ms, at least 1_000. A function tells it of the data, at each write; for
@@ -76,21 +76,21 @@ export interface StoreOptions<Data> {
    * that gives a session an idle time-out of its own goes before this option.
    * @default 86_400_000 (one day), or `absoluteTtlMs` where that is shorter and this is a function
    */
-  readonly idleTtlMs?: number | ((data: Data) => number | undefined)
+  readonly idleTtlMs?: number | ((data: Data) => number | undefined) | undefined
 
   /**
    * How long a session lives that nobody uses as long as it is nobody's, as `identify` tells; in ms, from 1_000 to
    * `absoluteTtlMs`. It goes before `idleTtlMs`, but not before what a function there returns. Absent: as long as any
    * other.
    */
-  readonly anonymousTtlMs?: number
+  readonly anonymousTtlMs?: number | undefined
 
   /**
    * How long a session lives at most, used or not, in ms, at least `idleTtlMs`. It is counted from the creation of the
    * session, and no use and no write moves it. Where it was made shorter, that holds for the sessions that exist, too.
    * @default 2_592_000_000 (30 days)
    */
-  readonly absoluteTtlMs?: number
+  readonly absoluteTtlMs?: number | undefined
 
   /**
    * How often a session in use is touched in the cache, in ms. The idle time-out is lengthened by it, so that a use
@@ -98,14 +98,14 @@ export interface StoreOptions<Data> {
    * shrinks in proportion.
    * @default a hundredth of `idleTtlMs`
    */
-  readonly touchIntervalMs?: number
+  readonly touchIntervalMs?: number | undefined
 
   /**
    * How often a session in use is touched in the backend, in ms, at least `touchIntervalMs`. After the cache was lost,
    * an idle session may live that much longer. It shrinks in the same way as `touchIntervalMs`.
    * @default a tenth of `idleTtlMs`
    */
-  readonly touchBackendMs?: number
+  readonly touchBackendMs?: number | undefined
 
   /**
    * When a new session reaches the backend: at once (`create`), when a user is known (`identify`), or with its
@@ -113,19 +113,19 @@ export interface StoreOptions<Data> {
    * out of the backend; until then losing the cache loses the session.
    * @default 'create'
    */
-  readonly persistOn?: PersistOn
+  readonly persistOn?: PersistOn | undefined
 
   /**
    * Says whose session it is: returns a user id, or nothing for an anonymous session. A change of user is written
    * through at once and is never merged. The function must be quick, and read only what it needs.
    */
-  readonly identify?: (data: Data) => string | number | undefined | null
+  readonly identify?: ((data: Data) => string | number | undefined | null) | undefined
 
   /** Called with the data before every save. It may change the data in place, or return what to store instead. */
-  readonly beforeSave?: (data: Data) => Data | undefined
+  readonly beforeSave?: ((data: Data) => Data | undefined) | undefined
 
   /** What becomes of the changes of two requests that saved one session. @default 'merge' */
-  readonly conflict?: ConflictPolicy<Data>
+  readonly conflict?: ConflictPolicy<Data> | undefined
 
   /**
    * What happens when a change is due in the backend and the backend is down. `serve` acknowledges it as standing in
@@ -133,14 +133,14 @@ export interface StoreOptions<Data> {
    * destroy) always rejects.
    * @default 'serve'
    */
-  readonly onBackendDown?: 'serve' | 'reject'
+  readonly onBackendDown?: 'serve' | 'reject' | undefined
 
   /**
    * What happens when a session was destroyed in the backend and the cache cannot be told. `acknowledge` resolves with
    * `{ cache: 'unreachable' }`; `reject` rejects. Either way the store goes on trying.
    * @default 'acknowledge'
    */
-  readonly onCacheUnreachable?: 'acknowledge' | 'reject'
+  readonly onCacheUnreachable?: 'acknowledge' | 'reject' | undefined
 
   /**
    * How often this process removes from the backend what nobody needs any longer, in ms, give or take a half: 0, or
@@ -148,45 +148,45 @@ export interface StoreOptions<Data> {
    * the first call of the store.
    * @default 3_600_000 (an hour)
    */
-  readonly purgeEveryMs?: number
+  readonly purgeEveryMs?: number | undefined
 
   /**
    * The time after which every call settles, in ms, at least `backendTimeoutMs`. `clear` and `purge` take as long as
    * there is something to do.
    * @default 10_000
    */
-  readonly deadlineMs?: number
+  readonly deadlineMs?: number | undefined
 
   /**
    * The time after which a call to the cache is given up, in ms. The cache's own deadline is usually shorter.
    * @default 2_000
    */
-  readonly cacheTimeoutMs?: number
+  readonly cacheTimeoutMs?: number | undefined
 
   /**
    * The time after which a call to the backend is given up, in ms. The backend's own deadline is usually shorter.
    * @default 3_000
    */
-  readonly backendTimeoutMs?: number
+  readonly backendTimeoutMs?: number | undefined
 
   /**
    * After this many calls in a row that a server (of the cache, or the backend) did not answer, the server is left
    * alone: calls fail at once, and one at a time shows whether it is back. 1 to 1_000_000.
    * @default 5
    */
-  readonly breakerFailures?: number
+  readonly breakerFailures?: number | undefined
 
   /** How long a cache server is left alone, give or take a half, before one call tries it, in ms. @default 50 */
-  readonly cacheRetryMs?: number
+  readonly cacheRetryMs?: number | undefined
 
   /** How long the backend is left alone, give or take a half, before one call tries it, in ms. @default 500 */
-  readonly backendRetryMs?: number
+  readonly backendRetryMs?: number | undefined
 
   /** How long a reader has to fill the cache before others take over, in ms, more than `backendTimeoutMs`. @default 5_000 */
-  readonly leaseMs?: number
+  readonly leaseMs?: number | undefined
 
   /** How long a reader waits for another's fill before it reads the backend for itself, in ms. @default 1_000 */
-  readonly leaseWaitMs?: number
+  readonly leaseWaitMs?: number | undefined
 
   /**
    * How large the data of a session may be as its codec writes it, in bytes, 1_024 to 1_073_741_824. Larger data is
@@ -194,7 +194,7 @@ export interface StoreOptions<Data> {
    * (about a megabyte) is kept in the backend alone, and each read of it is a read of the backend.
    * @default 4_194_304
    */
-  readonly maxSessionBytes?: number
+  readonly maxSessionBytes?: number | undefined
 
   /**
    * How many values the data of a session may hold, 100 to 1_000_000: the values of properties, elements, members of a
@@ -204,14 +204,14 @@ export interface StoreOptions<Data> {
    * the next save that leaves it so. A codec of one's own need not count.
    * @default 10_000
    */
-  readonly maxSessionValues?: number
+  readonly maxSessionValues?: number | undefined
 
   /**
    * How many sessions this process reads from the backend at once, 1 to 10_000. Further reads wait in line, for
    * `backendTimeoutMs` at most, and for no longer than leaves the call time to answer.
    * @default 16
    */
-  readonly maxBackendReads?: number
+  readonly maxBackendReads?: number | undefined
 
   /**
    * How many further reads of sessions may wait in line for the backend, 0 to 1_000_000. What finds the line full is refused
@@ -219,7 +219,7 @@ export interface StoreOptions<Data> {
    * most in line (`load`'s options `verified` and `caller`).
    * @default 64 times `maxBackendReads`
    */
-  readonly maxWaitingReads?: number
+  readonly maxWaitingReads?: number | undefined
 
   /**
    * How long the cache remembers that nothing stands under an id, in ms: 0, or 1_000 to 60_000. Until then, but at least for
@@ -230,60 +230,60 @@ export interface StoreOptions<Data> {
    * reach the cache, and others can, may these be told for so long that there is no such session.
    * @default 3_000
    */
-  readonly unknownIdTtlMs?: number
+  readonly unknownIdTtlMs?: number | undefined
 
   /** How often a save is tried anew when others come between, 1 to 1_000. @default 20 */
-  readonly maxAttempts?: number
+  readonly maxAttempts?: number | undefined
 
   /** How many unflushed sessions the ledger of this process holds. One that falls out is flushed. @default 100_000 */
-  readonly maxUnflushed?: number
+  readonly maxUnflushed?: number | undefined
 
   /**
    * How long the tombstone of a session is kept, in ms, at least `absoluteTtlMs`, so that it outlasts every copy of the
    * session.
    * @default `absoluteTtlMs` and a day
    */
-  readonly tombstoneTtlMs?: number
+  readonly tombstoneTtlMs?: number | undefined
 
   /** How far the processes' clocks may be apart, in ms. @default 2_000 */
-  readonly maxClockSkewMs?: number
+  readonly maxClockSkewMs?: number | undefined
 
   /**
    * How many sessions a user may have at once, as `identify` names the user: 1 to 1_000. It is decided when a session
    * becomes the user's, and holds however many logins come at once. Absent: as many as there are.
    */
-  readonly maxSessionsPerUser?: number
+  readonly maxSessionsPerUser?: number | undefined
 
   /**
    * What becomes of a login of a user who has as many sessions already: `end-oldest` ends the session that has been the
    * user's for the longest time, `refuse` rejects the login with `E_SESSION_LIMIT`.
    * @default 'end-oldest'
    */
-  readonly onTooManySessions?: OnTooManySessions
+  readonly onTooManySessions?: OnTooManySessions | undefined
 
   /**
    * The store that the sessions were kept in before, for a change-over while the application runs. An id that neither tier
    * knows is asked for there once; what stands there is taken over, durably and under the same id, so that its visitor
    * notices nothing. A session that is ended here is ended there. Every process is given the same. Absent: none is asked.
    */
-  readonly legacy?: LegacyStore
+  readonly legacy?: LegacyStore | undefined
 
   /**
    * Seals what both tiers keep of a session, so that nobody without a key can read it, make it or change it. Every process
    * of a namespace is given the same keys. Absent: nothing is sealed, and what others have sealed is refused with
    * `E_SESSION_SEAL`.
    */
-  readonly sealing?: SealingOptions
+  readonly sealing?: SealingOptions | undefined
 
   /**
    * The key by which sessions are named in the audit trail (the event `audit`): 32 bytes, or a text of them in hexadecimal
    * digits, base64 or base64url. Processes with the same key give a session the same name; with another key, every
    * session has another name from then on. Absent: the trail tells all else, and does not name sessions.
    */
-  readonly auditKey?: SealingKey
+  readonly auditKey?: SealingKey | undefined
 
   /** The clock, timers and randomness. @default the system's */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 /** The options with every default in its place, frozen. */

@@ -19,19 +19,19 @@ export interface SealingOptions {
    * Whether sessions that are not sealed are believed: those from before sealing was switched on. As long as it is set,
    * whoever can write to a tier can still make sessions. @default false
    */
-  readonly acceptUnsealed?: boolean
+  readonly acceptUnsealed?: boolean | undefined
 
   /**
    * Whether this process seals nothing yet, and only opens. This is the first step of switching on sealing, in which
    * every process learns to open. It needs `acceptUnsealed`. @default false
    */
-  readonly writeUnsealed?: boolean
+  readonly writeUnsealed?: boolean | undefined
 
   /**
    * A key of its own, by which the ids of users and the names of applications are hashed in the backend. It never changes
    * as long as the namespace is in use. It cannot be combined with `acceptUnsealed`. Absent: they stand there as they are.
    */
-  readonly hashUserIds?: SealingKey
+  readonly hashUserIds?: SealingKey | undefined
 }
 
 const MOST_KEYS = 16
@@ -136,7 +136,7 @@ export const sealingOf = (
   runtime: Pick<Runtime, 'randomBytes'>,
 ): Sealing | undefined => {
   if (options === undefined) return undefined
-  refuseUnknownOptions(options, NAMES)
+  refuseUnknownOptions(options, NAMES, 'sealing.')
   const { acceptUnsealed = false, writeUnsealed = false } = options
   checkedOption('sealing.acceptUnsealed', acceptUnsealed, trueOrFalse)
   checkedOption('sealing.writeUnsealed', writeUnsealed, trueOrFalse)

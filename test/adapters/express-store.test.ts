@@ -624,6 +624,12 @@ describe('the store', () => {
     expect((await store.sessions.load(ID))?.idleTtlMs).toBe(5_000)
   })
 
+  test('that was given goes with options that are undefined, which count as left out', async () => {
+    const sessions = given()
+    const options: object = { sessions, namespace: undefined, cache: undefined, idleTtlMs: undefined }
+    expect(new NonstickStore(options).sessions).toBe(sessions)
+  })
+
   test('never tells express-session that it is disconnected', async () => {
     await using cluster = openCluster()
     const store = cluster.store()
@@ -654,6 +660,11 @@ describe('the store', () => {
     ['an option of the store that is none', () => ({ maxStaleCount: 0 }), 'Expected `maxStaleCount`'],
     ['an option that nobody has', () => ({ ttl: 5 }), 'Expected `ttl`'],
     ['no options object', () => 'cache1:11211', 'Expected `options` to be an object'],
+    [
+      'a store in place of options',
+      given,
+      'Expected `options` to be an object such as `{ sessions }`, got an object: it is a session store',
+    ],
   ])('refuses %s, and names it', ([, options, message]) => {
     const make = (): unknown => new NonstickStore(options() as NonstickStoreOptions)
     expect(make).toThrowError(expect.objectContaining({ code: 'E_CONFIG', message: expect.stringContaining(message) }))

@@ -152,7 +152,15 @@ describe('a key', () => {
       code: 'E_INVALID_ID',
       message: expect.stringContaining('at most 1019 characters, got one of 1020'),
     })
-    await expect(one.get(undefined as unknown as string)).rejects.toMatchObject({ code: 'E_INVALID_ID' })
+    for (const [key, got] of [
+      [undefined, 'got nothing'],
+      [null, 'got null'],
+      [{ key: 'k' }, 'got an object'],
+    ])
+      await expect(one.get(key as string)).rejects.toMatchObject({
+        code: 'E_INVALID_ID',
+        message: expect.stringContaining(String(got)),
+      })
   })
 
   test('keeps what the codec keeps, bytes and null among it', async () => {

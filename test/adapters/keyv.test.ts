@@ -151,11 +151,12 @@ test('an option that means nothing for keys, or that nobody knows, is named', ()
     return 'nothing'
   }
   expect(refused({ identify: () => 'ann' })).toContain('`identify` to be left out')
-  expect(refused({ idleTtlMs: 1_000 })).toContain('`idleTtlMs` to be left out')
+  expect(refused({ idleTtlMs: 1_000 })).toContain('`idleTtlMs` to be left out, got a number')
   expect(refused({ prefix: 'a:b' })).toContain('`prefix` to be 1 to 64 letters')
   expect(refused({ sessions: {} })).toContain('`sessions` to be a session store')
   expect(refused({ sessions: createSessionStore(), cache: 1 })).toContain('`cache` to be left to the store')
   expect(refused({ namspace: 'x' })).toContain('namespace')
+  expect(refused(createSessionStore())).toContain('it is a session store, which is given as `sessions`')
 })
 
 /** Keyv 6, for a suite that expects of several deletions the answer of Keyv 5. */

@@ -111,6 +111,7 @@ skipUnless('nonstick purge', await ownMemcached(), (startMemcached) => {
   test.each([
     ['--older-than', 'yesterday'],
     ['--older-than', '-1d'],
+    ['--older-than', '7'],
   ])('%s %s is wrong use', async (flag, value) => {
     const said = await nonstick(['purge', flag, value], { env: env() })
     expect(said).toMatchObject({ code: 2, stdout: '' })

@@ -13,6 +13,14 @@ const pages = [
     .map((path) => join('docs', path)),
 ]
 
+/** What a link calls a heading: its words in lower case, without signs, with hyphens for the spaces. */
+const slug = (words: string): string =>
+  words
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}_\- ]/gu, '')
+    .replaceAll(' ', '-')
+
 describe('the documentation', () => {
   test('a program in a page is the example file it names, which is compiled with the rest', () => {
     const programs = pages.flatMap((page) =>
@@ -111,6 +119,28 @@ describe('the documentation', () => {
         .filter((target) => !existsSync(join(root, target)))
         .map((target) => `${page} -> ${target}`),
     )
+    expect(broken).toEqual([])
+  })
+
+  test('every link to a heading leads to one, in its own page or another', () => {
+    const text = (page: string): string => read(page).replace(/^```[\s\S]*?^```$/gm, '')
+    const headings = new Map(
+      pages.map((page) => [
+        page,
+        new Set([...text(page).matchAll(/^#{1,6} (.*)$/gm)].map(([, words = '']) => slug(words))),
+      ]),
+    )
+    const links = pages.flatMap((page) =>
+      [...text(page).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)/g)].map(
+        ([, target = '', heading = '']) => ({
+          page,
+          target: target === '' ? page : join(dirname(page), target),
+          heading,
+        }),
+      ),
+    )
+    expect(links.length).toBeGreaterThan(100)
+    const broken = links.filter(({ target, heading }) => headings.get(target)?.has(heading) === false)
     expect(broken).toEqual([])
   })
 

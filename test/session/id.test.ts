@@ -125,12 +125,12 @@ describe('What is taken for an id', () => {
 
   for (const [what, id, said] of [
     ['an empty string', '', 'got an empty string'],
-    ['nothing', undefined, 'got undefined'],
+    ['nothing', undefined, 'got nothing'],
     ['null', null, 'got null'],
-    ['a number', 5, 'got number'],
-    ['an object', { id: 'secret-id' }, 'got object'],
-    ['an array, as a query string can give', ['secret-id'], 'got object'],
-    ['a String object', Object('secret-id'), 'got object'],
+    ['a number', 5, 'got a number'],
+    ['an object', { id: 'secret-id' }, 'got an object'],
+    ['an array, as a query string can give', ['secret-id'], 'got an array of 1'],
+    ['a String object', Object('secret-id'), 'got an object'],
     ['1025 characters', `secret-id${'x'.repeat(1016)}`, 'got 1025 characters'],
     ['a megabyte', 'secret-id'.repeat(120_000), 'got 1080000 characters'],
     ['half a surrogate pair', 'secret-id\ud83c', 'got one with half a surrogate pair'],

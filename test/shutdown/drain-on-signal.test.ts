@@ -221,6 +221,9 @@ test.each<[object, RegExp]>([
   [{ signals: 'SIGTERM' }, /`signals`/],
   [{ signals: [] }, /`signals`/],
   [{ signals: ['TERM'] }, /`signals`/],
+  [{ signals: ['SIGTREM'] }, /`signals`/],
+  [{ signals: ['SIGTERM', 'SIGKILL'] }, /`signals` to be .* that a process can listen for/],
+  [{ server: () => {} }, /`server` to be .*, got a function: give what `app\.listen\(…\)` returned/],
   [{ deadlineMS: 5 }, /`deadlineMS`/],
 ])('an option that cannot be used is refused by name: %j', (options, message) => {
   const sessions = { close: async () => nothing }

@@ -112,6 +112,7 @@ describe('an idle time-out that goes by the data', () => {
   test.each([
     ['a promise', Promise.resolve(5_000)],
     ['a string', '5000'],
+    ['an object', { ms: 5_000 }],
     ['999', 999],
     ['1000.5', 1_000.5],
     ['NaN', Number.NaN],

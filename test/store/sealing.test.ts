@@ -466,7 +466,11 @@ describe('the option', () => {
       /`sealing\.keys\[2\]` to be another key than `sealing\.keys\[0\]`/,
     ],
     ['the key of users among them', { keys: [first], hashUserIds: hex }, /`sealing\.hashUserIds` to be another key/],
-    ['a misspelt name', { keys: [first], acceptUnsealled: true }, /did you mean `acceptUnsealed`/],
+    [
+      'a misspelt name',
+      { keys: [first], acceptUnsealled: true },
+      /`sealing\.acceptUnsealled`.*did you mean `acceptUnsealed`/,
+    ],
     ['writing what is not believed', { keys: [first], writeUnsealed: true }, /`sealing\.acceptUnsealed` to be true/],
     ['hashed users among others', { keys: [first], hashUserIds: third, acceptUnsealed: true }, /take a new namespace/],
     ['a yes that is a text', { keys: [first], acceptUnsealed: 'yes' }, /`sealing\.acceptUnsealed` to be true or false/],

@@ -16,7 +16,7 @@ export interface OwnOptions extends Manners {
    * `killall`, as a session of redis-sessions does until it is wiped. 1 to 9 count as 10, and 0 counts as 600.
    * @default 600
    */
-  readonly wipe?: number
+  readonly wipe?: number | undefined
 
   /**
    * How long this process goes on giving what it read of a session without asking the store, in seconds: whole, but half
@@ -24,13 +24,13 @@ export interface OwnOptions extends Manners {
    * killed there, and data that was changed there. 0: it always asks.
    * @default 0
    */
-  readonly cachetime?: number
+  readonly cachetime?: number | undefined
 
   /** How many sessions are kept for `cachetime`: whole. 0 counts as 5_000. @default 5_000 */
-  readonly cachemax?: number
+  readonly cachemax?: number | undefined
 
   /** The longest `ttl`, in seconds: whole, 60 to 31_536_000 (a year). @default 2_592_000 (30 days) */
-  readonly maxTtl?: number
+  readonly maxTtl?: number | undefined
 
   /**
    * How `activity` counts. `exact` looks through the headers of all sessions that may have been used in the time asked
@@ -38,18 +38,18 @@ export interface OwnOptions extends Manners {
    * the backend has not heard of yet, for `maxStaleMs` or, where that is longer, for `touchBackendMs`.
    * @default 'exact'
    */
-  readonly activity?: 'exact' | 'indexed'
+  readonly activity?: 'exact' | 'indexed' | undefined
 
   /** The clock and the randomness. @default the system's */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 /** A session store that was made elsewhere, which whoever made it closes. */
 export interface GivenStoreOptions extends OwnOptions {
   /** Made with `identify: userOfRedisSession`, or an `identify` that calls it. */
   readonly sessions: SessionStore<never> | SessionStore<unknown> | SessionStore<RedisSessionRecord>
-  readonly cache?: never
-  readonly backend?: never
+  readonly cache?: undefined
+  readonly backend?: undefined
 }
 
 /**
@@ -59,7 +59,7 @@ export interface GivenStoreOptions extends OwnOptions {
 export interface OwnStoreOptions
   extends OwnOptions,
     Omit<StoreOptions<RedisSessionRecord>, 'app' | 'identify' | 'beforeSave' | 'conflict' | 'persistOn'> {
-  readonly sessions?: never
+  readonly sessions?: undefined
 }
 
 export type RedisSessionsOptions = GivenStoreOptions | OwnStoreOptions
@@ -111,8 +111,10 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 /** @throws SessionStoreError `E_CONFIG` */
 export const resolveRedisSessionsOptions = (options: RedisSessionsOptions): ResolvedRedisSessionsOptions => {
   if (!areOptions(options)) throw invalidOption('options', 'an object', options, { secret: true })
-  for (const [name, cure] of Object.entries(ELSEWHERE))
-    if (Reflect.get(options, name) !== undefined) throw invalidOption(name, 'left out', name, { secret: true, cure })
+  for (const [name, cure] of Object.entries(ELSEWHERE)) {
+    const value: unknown = Reflect.get(options, name)
+    if (value !== undefined) throw invalidOption(name, 'left out', value, { secret: true, cure })
+  }
   const own: Record<string, unknown> = {}
   const others: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(options))

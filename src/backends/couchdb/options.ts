@@ -31,62 +31,62 @@ export interface CouchdbOptions {
    */
   readonly absoluteTtlMs: number
   /** With `password`, and in place of those in `url`. */
-  readonly username?: string
-  readonly password?: string
+  readonly username?: string | undefined
+  readonly password?: string | undefined
   /**
    * `'basic'` sends the password with each request; `'cookie'` exchanges it at `_session` for a cookie, which spares
    * the server the checking of passwords. @default 'basic'
    */
-  readonly auth?: 'basic' | 'cookie'
+  readonly auth?: 'basic' | 'cookie' | undefined
   /**
    * The name of a month's database, with `{yyyy}` and `{mm}` in it once each: lower-case letters, digits and
    * `_$()+-`, a letter first, at most 200 characters. CouchDB takes a slash too; proxies do not leave it as it is, so
    * that it is refused here. The users' database has `users` in place of the month. @default 'nonstick-{yyyy}-{mm}'
    */
-  readonly database?: string
+  readonly database?: string | undefined
   /**
    * Make the databases of the months as they come, and that of the users, which takes a server administrator. Otherwise `setUp()` must have
    * made them, run as one at least once a month. @default true
    */
-  readonly createDatabases?: boolean
+  readonly createDatabases?: boolean | undefined
   /**
    * The users who may read and write databases that are made here; they need not be administrators.
    * @default the user of these options; without one, the server's own default (administrators only)
    */
-  readonly members?: readonly string[]
+  readonly members?: readonly string[] | undefined
   /**
    * How many copies of each document a cluster may keep, CouchDB's `n`: 1 to 100. Databases are made with so many, and
    * one that keeps more is refused with `E_BACKEND_SCHEMA`. With more than one, what the store promises holds no longer:
    * see docs/couchdb.md. @default 1
    */
-  readonly replicas?: number
+  readonly replicas?: number | undefined
   /** How far the clocks of two processes may be apart, in ms: 0 to an hour. @default 60_000 */
-  readonly maxClockSkewMs?: number
+  readonly maxClockSkewMs?: number | undefined
   /** How long a month's database outlives the last moment it could be needed, in ms: 0 to ten years. @default a day */
-  readonly purgeGraceMs?: number
+  readonly purgeGraceMs?: number | undefined
   /** Of how many sessions without a month in their id the month is kept in mind: a positive integer. @default 10_000 */
-  readonly rememberedMonths?: number
+  readonly rememberedMonths?: number | undefined
 
   /**
    * How large a document may be, in bytes, 1024 to 4294967295: the server's own `max_document_size`, where that was raised.
    * A larger one is refused with `E_SESSION_TOO_LARGE` before it is sent, and no answer is read that has more than what was
    * asked for may come to. The data takes a third more than its bytes. @default 8_000_000
    */
-  readonly maxDocumentBytes?: number
+  readonly maxDocumentBytes?: number | undefined
 
   /** Connections of one process to each server at most: 1 to 10000. @default 10 */
-  readonly maxConnections?: number
+  readonly maxConnections?: number | undefined
   /** How long a new connection may take, in ms: 1 to 2147483647. @default 1_000 */
-  readonly connectTimeoutMs?: number
+  readonly connectTimeoutMs?: number | undefined
   /** How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. @default 2_000 */
-  readonly requestTimeoutMs?: number
+  readonly requestTimeoutMs?: number | undefined
   /** For `https:`, passed to `tls.connect` as it is: `{ ca }`, `{ cert, key }`. */
-  readonly tls?: TlsOptions
+  readonly tls?: TlsOptions | undefined
 
   /** Clock and timers. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
   /** Told of what goes wrong beside the calls (a database made ahead, a conflict resolved); no ids. @default silence */
-  readonly log?: (message: string) => void
+  readonly log?: ((message: string) => void) | undefined
 }
 
 /** Who asks; told to the server, and to nobody else. */

@@ -5,7 +5,7 @@ import { aRuntime, checkOptions, type Kinds } from '../../tools/options.js'
 /** What the memory backend may be told. */
 export interface MemoryBackendOptions {
   /** Clock of `notAfter`; nothing else in this backend reads a clock. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 const KINDS: Kinds<MemoryBackendOptions> = { runtime: aRuntime }

@@ -2,7 +2,7 @@
  * What a connection string says. It is read here and not by pg, which drops what it does not know, lets the string
  * overrule options in silence, and takes a piece of a badly written password for the name of a host.
  */
-import { invalidOption, SessionStoreError } from '../../errors.js'
+import { SessionStoreError } from '../../errors.js'
 
 /** What a connection string says; what it leaves out is not there. */
 export interface ConnectionString {
@@ -19,9 +19,10 @@ const SCHEMES = new Set(['postgres', 'postgresql', 'pg', 'socket'])
 
 /** The one complaint that shows no word of the string: any part of it may be a part of the password. */
 const refuse = (because: string): SessionStoreError =>
-  invalidOption('connectionString', `a connection URL, postgres://user:password@host:port/database (${because})`, '', {
-    secret: true,
-  })
+  new SessionStoreError(
+    'E_CONFIG',
+    `Expected \`connectionString\` to be a connection URL, postgres://user:password@host:port/database, got a string: ${because}`,
+  )
 
 /** A complaint about one parameter: its name is ours, its value is not shown. */
 export const refusedParameter = (name: string, cure: string): SessionStoreError =>

@@ -26,41 +26,41 @@ import { checkTableNames } from './setup-names.js'
  */
 export interface PostgresOptions extends ServerOptions {
   /** A `pg.Pool` of your own. It is never closed here; one without an `error` listener gets one until `close()`. */
-  readonly pool?: PostgresPool
+  readonly pool?: PostgresPool | undefined
 
   /** Schema of the table: 1 to 63 bytes without control characters, taken literally. @default 'nonstick' */
-  readonly schema?: string
+  readonly schema?: string | undefined
   /** The table of sessions: 1 to 40 bytes, taken literally; not `migration`. @default 'session' */
-  readonly table?: string
+  readonly table?: string | undefined
   /**
    * Create and migrate the table at the first call, under a lock that other processes wait for. The role then
    * needs the right to create; without it, `npx nonstick setup` does the same once, beforehand.
    * @default false
    */
-  readonly migrate?: boolean
+  readonly migrate?: boolean | undefined
   /**
    * In how many parts `migrate` and `setUp()` make the table of sessions, over which the server spreads the rows by a
    * hash of their keys: 2 to 1024. A table that is there already must have as many, or they reject with
    * `E_BACKEND_SCHEMA`; nothing else looks at this. @default one table, or what is there
    */
-  readonly partitions?: number
+  readonly partitions?: number | undefined
 
   /**
    * How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. A statement that is
    * not answered by then costs its connection, which is destroyed. @default 2_000
    */
-  readonly queryTimeoutMs?: number
+  readonly queryTimeoutMs?: number | undefined
   /**
    * After how long the server gives up on a statement, in ms; 0 leaves that to the server and the role
    * (`npx nonstick setup` sets it on the role, which costs nothing). Any other value wraps each statement in a
    * transaction with `set local`: three round trips in place of one. @default 0
    */
-  readonly statementTimeoutMs?: number
+  readonly statementTimeoutMs?: number | undefined
   /**
    * Let the server keep parsed statements by name: a fifth less CPU here. Off, because pgbouncer in transaction
    * mode before 1.21 (or without `max_prepared_statements`) breaks on them. @default false
    */
-  readonly namedStatements?: boolean
+  readonly namedStatements?: boolean | undefined
 
   /**
    * How much data a session may have, in bytes: 1024 to 268000000, its user id counted in. More is refused with
@@ -68,12 +68,12 @@ export interface PostgresOptions extends ServerOptions {
    * connection is ended. Give every process the same, and at least the `maxSessionBytes` of the store.
    * @default 16_777_216
    */
-  readonly maxDataBytes?: number
+  readonly maxDataBytes?: number | undefined
 
   /** Clock and timers of the deadlines. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
   /** Told of connections that were lost while nobody used them; no ids, no credentials. @default silence */
-  readonly log?: (message: string) => void
+  readonly log?: ((message: string) => void) | undefined
 }
 
 export interface ResolvedPostgresOptions {

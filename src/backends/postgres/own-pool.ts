@@ -14,28 +14,28 @@ export interface ServerOptions {
    * `postgres://user:password@host:5432/database`, read at once. No part of it stands in a message, log or error but
    * host and port, and the names of parameters that cannot be obeyed (docs/set-up.md lists those that can).
    */
-  readonly connectionString?: string
+  readonly connectionString?: string | undefined
   /** A host name, an address, or the folder of a unix socket. @default PGHOST, else 'localhost' */
-  readonly host?: string
+  readonly host?: string | undefined
   /** @default PGPORT, else 5432 */
-  readonly port?: number
+  readonly port?: number | undefined
   /** @default PGUSER, else the name of the process's user */
-  readonly user?: string
+  readonly user?: string | undefined
   /** Or a function that gives it, asked at each new connection. @default PGPASSWORD */
-  readonly password?: string | (() => string | Promise<string>)
+  readonly password?: string | (() => string | Promise<string>) | undefined
   /** @default PGDATABASE, else the user's name */
-  readonly database?: string
+  readonly database?: string | undefined
   /**
    * Passed to `tls.connect` as it is; `true` verifies against the system's authorities. Not beside a connection string
    * that says something of TLS itself. @default what the connection string says, else PGSSLMODE, else `false`
    */
-  readonly ssl?: boolean | TlsOptions
+  readonly ssl?: boolean | TlsOptions | undefined
   /** Connections of one process at most: a positive integer. Not with `pool`. @default 10 */
-  readonly maxConnections?: number
+  readonly maxConnections?: number | undefined
   /** How long a new connection may take, in ms: 1 to 2147483647. Not with `pool`. @default 2_000 */
-  readonly connectTimeoutMs?: number
+  readonly connectTimeoutMs?: number | undefined
   /** Shown in `pg_stat_activity`. Not with `pool`. @default 'nonstick' */
-  readonly applicationName?: string
+  readonly applicationName?: string | undefined
 }
 
 /** How to reach the server with a pool of our own, in pg's words. Nothing that matters is left for pg to find out. */

@@ -32,48 +32,48 @@ export interface RedisOptions {
    * nodes, `redis+cluster://host1:6379,host2:6379`; for Sentinel `redis+sentinel://host1:26379,host2:26379/mymaster/0`.
    * A user and a password in it are those of the Redis servers, and stand in no message, log or error.
    */
-  readonly url?: string
+  readonly url?: string | undefined
   /**
    * A client of your own: of node-redis (`createClient` or `createCluster`), ioredis or iovalkey. It is never closed here.
    * docs/redis.md says how each has to be set up.
    */
-  readonly client?: RedisClient
+  readonly client?: RedisClient | undefined
   /** With `password`, and in place of those in `url`. */
-  readonly username?: string
-  readonly password?: string
+  readonly username?: string | undefined
+  readonly password?: string | undefined
   /** For `rediss:`, passed to `tls.connect` as it is: `{ ca }`, `{ cert, key }`. */
-  readonly tls?: TlsOptions
+  readonly tls?: TlsOptions | undefined
 
   /**
    * What the names of all keys begin with: at most 200 characters, without braces, control characters and half surrogate
    * pairs; may be empty. @default 'nonstick:'
    */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /**
    * Creation, `destroy`, the records of users and what is saved wait until so many replicas have it. Where fewer have it in
    * time, the call rejects with `applied: 'unknown'`. @default none are waited for
    */
-  readonly wait?: WaitOptions
+  readonly wait?: WaitOptions | undefined
   /**
    * How long after its end Redis itself removes a session, in ms: 0 to ten years. A session whose `absoluteExpiresAt` has
    * passed needs no such time. An hour comes on top, since the clocks of two machines differ. @default 86_400_000 (a day)
    */
-  readonly purgeGraceMs?: number
+  readonly purgeGraceMs?: number | undefined
   /**
    * How much data a session may have, in bytes: 1024 to 268000000. More is refused with `E_SESSION_TOO_LARGE` before it is
    * sent. @default 16_777_216
    */
-  readonly maxDataBytes?: number
+  readonly maxDataBytes?: number | undefined
 
   /** How long a new connection may take, in ms: 1 to 2147483647. @default 1_000 */
-  readonly connectTimeoutMs?: number
+  readonly connectTimeoutMs?: number | undefined
   /** How long a whole call may take, in ms, waiting for a connection included: 1 to 2147483647. @default 2_000 */
-  readonly queryTimeoutMs?: number
+  readonly queryTimeoutMs?: number | undefined
 
   /** Clock and timers of the deadlines. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
   /** Told of what goes wrong beside the calls: lost connections, unfit settings; no ids, no credentials. @default silence */
-  readonly log?: (message: string) => void
+  readonly log?: ((message: string) => void) | undefined
 }
 
 export type ClientSource =

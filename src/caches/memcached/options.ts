@@ -30,28 +30,28 @@ export interface MemcachedOptions {
    * It counts for all servers, none of which may be a unix socket. Nothing is ever sent without TLS where it is asked for.
    * @default true where a server is listed with `memcacheds://`, else false
    */
-  readonly tls?: boolean | MemcachedTls
+  readonly tls?: boolean | MemcachedTls | undefined
 
   /**
    * Signs in to every server (SASL PLAIN). Together with `password` or not at all; the environment
    * is not looked at. A server that refuses, or that has no SASL, cannot be used.
    */
-  readonly username?: string
-  readonly password?: string
+  readonly username?: string | undefined
+  readonly password?: string | undefined
 
   /**
    * Within how many milliseconds each call settles, waiting for a connection included. A server that exceeds
    * it has its connection thrown away, with all that is in flight on it. From 1 to 2_147_483_647.
    * @default 500
    */
-  readonly operationTimeoutMs?: number
+  readonly operationTimeoutMs?: number | undefined
 
   /**
    * After how many milliseconds an attempt to connect (including signing in and a first answer) is given up.
    * A call waits for it no longer than `operationTimeoutMs`. From 1 to 2_147_483_647.
    * @default 500
    */
-  readonly connectTimeoutMs?: number
+  readonly connectTimeoutMs?: number | undefined
 
   /**
    * For about how many milliseconds calls fail at once, surely not applied, after an attempt to connect has
@@ -60,27 +60,27 @@ export interface MemcachedOptions {
    * answered anything counts as a failed attempt. From 1 to 2_147_483_647.
    * @default 50
    */
-  readonly reconnectMinMs?: number
+  readonly reconnectMinMs?: number | undefined
 
   /**
    * The longest such pause: a server that returns is asked again after at most this and `connectTimeoutMs`.
    * From `reconnectMinMs` to 2_147_483_647.
    * @default 100, or `reconnectMinMs` if that is longer
    */
-  readonly reconnectMaxMs?: number
+  readonly reconnectMaxMs?: number | undefined
 
   /**
    * How many calls may wait for one server at a time, for a connection or an answer. One more is rejected at
    * once, surely not applied, and is not sent. From 1 to 1_000_000.
    * @default 10_000
    */
-  readonly maxInFlight?: number
+  readonly maxInFlight?: number | undefined
 
   /**
    * The largest value that is sent, in bytes: less than what the servers take (`-I`, 1 MiB by default, their own header
    * included), so that no value travels in vain. A larger session is kept in the backend alone. From 1_024 to 1_073_741_824. @default 1_000_000
    */
-  readonly maxValueBytes?: number
+  readonly maxValueBytes?: number | undefined
 
   /**
    * Whether to find out if several servers answer to one address, as behind a balancer: each would hold sessions of its
@@ -88,16 +88,16 @@ export interface MemcachedOptions {
    * name and compared; calls do not wait for that. A store tells of what is found (`sharedName`), and so does health.
    * @default true
    */
-  readonly checkSharedNames?: boolean
+  readonly checkSharedNames?: boolean | undefined
 
   /** Where memjs's own lines go. @default nowhere */
-  readonly log?: (line: string) => void
+  readonly log?: ((line: string) => void) | undefined
 
   /** Which server holds which key. @default weightedRendezvous */
-  readonly placement?: Placement
+  readonly placement?: Placement | undefined
 
   /** The clock and the timers. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 export interface ResolvedMemcachedOptions {

@@ -20,34 +20,34 @@ export interface MemcachedTls {
    * The authorities that are trusted, in place of those that Node trusts (with `NODE_EXTRA_CA_CERTS` more of them). A server
    * whose certificate signs itself is trusted by giving that certificate.
    */
-  readonly ca?: Pem | readonly Pem[] | (() => Pem | readonly Pem[])
+  readonly ca?: Pem | readonly Pem[] | (() => Pem | readonly Pem[]) | undefined
 
   /** The certificate of this program, with those between it and its authority, for servers that ask for one. Together with `key`. */
-  readonly cert?: Pem | (() => Pem)
+  readonly cert?: Pem | (() => Pem) | undefined
 
   /** The private key of `cert`. */
-  readonly key?: Pem | (() => Pem)
+  readonly key?: Pem | (() => Pem) | undefined
 
   /** What `key` is encrypted with. @default none */
-  readonly passphrase?: string | (() => string)
+  readonly passphrase?: string | (() => string) | undefined
 
   /**
    * The one name that the certificates of all servers must be for, which is also told to them (SNI). @default for each
    * server the host by which it is listed; an IP address has to stand in the certificate as one, and is not told
    */
-  readonly servername?: string
+  readonly servername?: string | undefined
 
   /** The oldest version of TLS that is spoken. @default 'TLSv1.2' */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
 
   /** The ciphers, as OpenSSL lists them. @default those of Node */
-  readonly ciphers?: string
+  readonly ciphers?: string | undefined
 
   /**
    * `false` takes any server for the right one, so that whoever stands in between can read and change everything. Neither
    * the environment variable NODE_TLS_REJECT_UNAUTHORIZED nor anything else does that. @default true
    */
-  readonly rejectUnauthorized?: boolean
+  readonly rejectUnauthorized?: boolean | undefined
 }
 
 const isPem = (value: unknown): value is Pem =>

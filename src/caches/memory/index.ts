@@ -20,17 +20,17 @@ export interface MemoryCacheOptions {
    * An integer of at least 1024.
    * @default 67_108_864 (64 MiB)
    */
-  readonly maxBytes?: number
+  readonly maxBytes?: number | undefined
 
   /**
    * The largest value taken, in bytes; a larger one is `too-large`. A positive integer. What does not fit
    * into `maxBytes` is too large as well.
    * @default 1_048_376 (what a Memcached with its default settings takes)
    */
-  readonly maxValueBytes?: number
+  readonly maxValueBytes?: number | undefined
 
   /** The clock that expiry is judged by. @default systemRuntime */
-  readonly runtime?: Runtime
+  readonly runtime?: Runtime | undefined
 }
 
 /** A `FrontCache` inside this process; other processes do not see it. */

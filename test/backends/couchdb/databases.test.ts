@@ -1,11 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { closedAfterEach } from './scene.js'
 import { type Asked, json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
@@ -18,7 +17,7 @@ const REVISION = `1-${'a0'.repeat(16)}`
 const at = (moment: string): number => Date.parse(moment)
 
 /** A backend with databases of its own and a clock that is set. */
-const world = (moment: string, more: Partial<CouchdbOptions> = {}) => {
+const world = (moment: string, more: Partial<DatedOptions> = {}) => {
   const clock = { now: at(moment), elapsed: 0 }
   const database = more.database ?? couch().pattern()
   const monotonicMs = () => systemRuntime.monotonicMs() + clock.elapsed

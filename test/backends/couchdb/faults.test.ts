@@ -3,14 +3,13 @@ import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { freePort } from '../../../scripts/servers/index.js'
 import { tokenOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { monthAt } from '../../../src/backends/couchdb/months.js'
 import type { Backend } from '../../../src/contract/backend.js'
 import { isSessionStoreError, type SessionStoreError } from '../../../src/errors.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { quietRuntime } from '../../support/calendar.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { closedAfterEach } from './scene.js'
 import { half, html, json, type Script, type Scripted, scripted } from './scripted.js'
 
@@ -29,7 +28,7 @@ const serverThat = async (script: Script): Promise<Scripted> => {
   return server
 }
 
-const backendOf = (url: string | readonly string[], more: Partial<CouchdbOptions> = {}) => {
+const backendOf = (url: string | readonly string[], more: Partial<DatedOptions> = {}) => {
   const options = {
     url,
     username: 'someone',
@@ -77,7 +76,7 @@ type Answer = (response: ServerResponse) => void
 const SILENCE: Answer = () => {}
 
 /** Only silence has to be waited for. */
-const patienceFor = (answer: Answer): Partial<CouchdbOptions> => (answer === SILENCE ? { requestTimeoutMs: 200 } : {})
+const patienceFor = (answer: Answer): Partial<DatedOptions> => (answer === SILENCE ? { requestTimeoutMs: 200 } : {})
 
 describe('what an answer means', () => {
   const error = { error: 'some_error', reason: 'a reason that quotes s:a:document' }

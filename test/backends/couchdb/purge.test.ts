@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { createSessionStore } from '../../../src/index.js'
 import { memoryCache } from '../../../src/memory.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { movableRuntime } from '../../../src/testing/movable-runtime.js'
 import { sampleLocator, sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { closedAfterEach } from './scene.js'
 import { json, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
@@ -17,7 +16,7 @@ const closing = closedAfterEach()
 const DAY_MS = 86_400_000
 const at = (moment: string): number => Date.parse(moment)
 
-const world = (moment: string, more: Partial<CouchdbOptions> = {}) => {
+const world = (moment: string, more: Partial<DatedOptions> = {}) => {
   const clock = { now: at(moment) }
   const database = couch().pattern()
   const runtime = { ...systemRuntime, now: () => clock.now }

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { contentOf, tombstoneOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { sampleWriteId, storedSession } from '../../../src/testing/stored-session.js'
 import { QUIET_DAY, standingRuntime } from '../../support/calendar.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { bornThen, closedAfterEach } from './scene.js'
 import { json, type Script, scripted } from './scripted.js'
 import { couchForThisFile } from './server.js'
@@ -11,7 +10,7 @@ import { couchForThisFile } from './server.js'
 const couch = couchForThisFile()
 const closing = closedAfterEach()
 
-const backendOf = (url: string, more: Partial<CouchdbOptions> = {}) => {
+const backendOf = (url: string, more: Partial<DatedOptions> = {}) => {
   const absoluteTtlMs = 30 * 86_400_000
   const backend = couchdb({ url, absoluteTtlMs, requestTimeoutMs: 10_000, runtime: standingRuntime, ...more })
   closing.push(() => backend.close())

@@ -1,10 +1,9 @@
 import { afterAll, afterEach, beforeAll } from 'vitest'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import type { Runtime } from '../../../src/contract/time.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator } from '../../../src/testing/stored-session.js'
 import { QUIET_DAY } from '../../support/calendar.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { type Counting, countingFor } from './counting.js'
 import { type Script, type Scripted, type ScriptedOptions, scripted } from './scripted.js'
 
@@ -26,7 +25,7 @@ export interface Scene {
   /** A scripted server. */
   serverThat(script: Script, options?: ScriptedOptions): Promise<Scripted>
   /** A backend that asks the servers at these URLs. */
-  backendOf(url: string | readonly string[], more?: Partial<CouchdbOptions>): ReturnType<typeof couchdb>
+  backendOf(url: string | readonly string[], more?: Partial<DatedOptions>): ReturnType<typeof couchdb>
 }
 
 /** Scripted servers, and backends that go by `runtime`; all of them are closed after each test of this file. */

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll } from 'vitest'
 import { couchdbUrl, startCouchdb } from '../../../scripts/servers/couchdb.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { quietRuntime } from '../../support/calendar.js'
 import type { DatedOptions } from './backend.js'
 
@@ -14,7 +13,7 @@ export interface Couch {
   /** The pattern of the databases' names, new with each call; all that fit it are removed after the file. */
   pattern(): string
   /** Options for a backend with databases of its own, on the quiet day where nothing else is said. */
-  options(more?: Partial<CouchdbOptions>): DatedOptions
+  options(more?: Partial<DatedOptions>): DatedOptions
   /** As the administrator; for looking at what the backend did, and for doing it harm. */
   ask(path: string, init?: { method?: string; body?: unknown }): Promise<{ status: number; body: unknown }>
   /** The databases of a pattern, but for the users'. */

@@ -1,13 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { contentOf } from '../../../src/backends/couchdb/document.js'
-import type { CouchdbOptions } from '../../../src/backends/couchdb/index.js'
 import { contentOfUser, keyOfUser, USER_RECORDS } from '../../../src/backends/couchdb/user-document.js'
 import { NO_RECORD, type UserRecord } from '../../../src/contract/backend.js'
 import { systemRuntime } from '../../../src/runtime.js'
 import { monthOf } from '../../../src/session/id.js'
 import { sampleLocator, storedSession } from '../../../src/testing/stored-session.js'
 import { standingRuntime } from '../../support/calendar.js'
-import { couchdb } from './backend.js'
+import { couchdb, type DatedOptions } from './backend.js'
 import { bornThen, sceneForThisFile } from './scene.js'
 import { json, type Script } from './scripted.js'
 import { couchForThisFile } from './server.js'
@@ -20,7 +19,7 @@ const ID = encodeURIComponent(USER_RECORDS.idOf(keyOfUser(ADA)))
 const epoch = (number: number): UserRecord => ({ epoch: number, seats: [] })
 
 /** A backend with databases of its own and a clock that is set. */
-const world = (more: Partial<CouchdbOptions> = {}) => {
+const world = (more: Partial<DatedOptions> = {}) => {
   const clock = { now: Date.parse('2026-03-10T12:00:00Z') }
   const database = more.database ?? couch().pattern()
   const backend = couchdb(couch().options({ database, runtime: { ...systemRuntime, now: () => clock.now }, ...more }))
