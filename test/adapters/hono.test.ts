@@ -94,7 +94,7 @@ describe('hono-sessions', () => {
       '1 visit': ['get add cas add cas', 'read insert'],
       '2 read': ['get', ''],
       '3 visit': ['get cas', ''],
-      '4 login': ['get get cas cas set', 'update insert destroy'],
+      '4 login': ['get get get cas cas set', 'update insert destroy'],
       '5 read': ['get add cas', 'read'],
       '6 logout': ['get get set set', 'destroy'],
       '7 read': ['get', ''],

@@ -104,7 +104,7 @@ describe('koa-session', () => {
       '1 visit': ['add cas', 'insert'],
       '2 read': ['get', ''],
       '3 visit': ['get cas', ''],
-      '4 login': ['get get cas cas set get add cas cas cas', 'update insert destroy read update'],
+      '4 login': ['get get get cas cas set get add cas cas cas', 'update insert destroy read update'],
       '5 read': ['get', ''],
       '6 logout': ['get get set set', 'destroy'],
       '7 logout': ['get add delete', 'destroy'],

@@ -776,6 +776,48 @@ describe('regenerating a session', () => {
     expect(await process().load(old.id)).toBeUndefined()
   })
 
+  test.each(['create', 'identify', 'due'] as const)(
+    'can be given an id of which the cache remembers that it was free (persistOn %s)',
+    async (persistOn) => {
+      const { process } = world()
+      const options = { persistOn, identify: (data: Data) => data['userId'] as string | undefined }
+      const [store, elsewhere] = [process(options), process(options)]
+      for (const data of [{ n: 1 }, { n: 1, userId: 'alice' }]) {
+        const old = await store.create({ n: 1 })
+        const id = `an id of ${Object.keys(data).length} keys`
+        expect(await elsewhere.load(id)).toBeUndefined() // is it free?
+        await settled()
+        Object.assign(old.data, data)
+        await store.regenerate(old, { id })
+        await settled()
+        expect((await loaded(elsewhere, id)).data).toEqual(data)
+      }
+    },
+  )
+
+  test.each(['identify', 'due'] as const)(
+    'refuses an id whose session stands in the cache alone, or was ended there (persistOn %s)',
+    async (persistOn) => {
+      const { process } = world()
+      const options = { persistOn, identify: (data: Data) => data['userId'] as string | undefined }
+      const [store, elsewhere] = [process(options), process(options)]
+      const other = await elsewhere.create({ n: 2 }, { id: 'an id that is taken' })
+      const old = await store.create({ n: 1 })
+      await expectCode(store.regenerate(old, { id: other.id }), 'E_SESSION_CONFLICT')
+      old.data['userId'] = 'alice' // a login moves the session to the backend
+      const refused = store.regenerate(old, { id: other.id })
+      await expect(refused).rejects.toMatchObject({ code: 'E_SESSION_CONFLICT', applied: 'no' })
+      await settled()
+      expect([(await loaded(store, old.id)).data, (await loaded(store, other.id)).data]).toEqual([{ n: 1 }, { n: 2 }])
+      await elsewhere.destroy(other)
+      await expectCode(store.regenerate(old, { id: other.id }), 'E_SESSION_CONFLICT')
+      const moved = await store.regenerate(old, { id: 'an id that is free' })
+      await settled()
+      expect((await loaded(elsewhere, moved.id)).data).toEqual({ n: 1, userId: 'alice' })
+      expect(await elsewhere.load(old.id)).toBeUndefined()
+    },
+  )
+
   test('with `isolated`, others’ changes are stored and do not come into the data, nor does a later save undo them', async () => {
     const { process } = world()
     const store = process()

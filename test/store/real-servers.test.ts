@@ -66,6 +66,18 @@ skipUnless('sessions in real Memcached and PostgreSQL', servers, ({ shared, star
     expect(await one.load(fresh.id)).toBeUndefined()
   })
 
+  test('lists and counts of what was used lately take any window, however long', async () => {
+    const store = process({ namespace: 'long-windows' })
+    await store.create({})
+    // They reach back to yesterday, to before the year 0, and to before the first moment of PostgreSQL and that of a Date.
+    for (const seenWithinMs of [86_400_000, 70_000_000_000_000, 300_000_000_000_000, Number.MAX_SAFE_INTEGER]) {
+      expect(await store.count({ seenWithinMs })).toBe(1)
+      expect(await store.list({ seenWithinMs })).toHaveLength(1)
+      expect(await store.list({ seenWithinMs, newest: true })).toHaveLength(1)
+      expect(await store.activity({ withinMs: seenWithinMs })).toMatchObject({ sessions: 1, users: 0 })
+    }
+  })
+
   test('parallel requests of one session over three processes all survive', async () => {
     const all = [process(), process(), process()]
     const first = all[0] ?? process()

@@ -81,7 +81,8 @@ export const listing = <Data>(context: Context, shown: Showing<Data>, newest: Ne
       namespace,
       now,
       ...(app === undefined ? {} : { app }),
-      ...(seenWithinMs === undefined ? {} : { seenSince: now - seenWithinMs }),
+      // Nothing was used before 1970, and not every backend has a form for the moments before.
+      ...(seenWithinMs === undefined ? {} : { seenSince: Math.max(0, now - seenWithinMs) }),
     }
   }
 

@@ -6,6 +6,7 @@ import { originOf } from '../../session/audit-name.js'
 import { clientOf } from '../../session/client.js'
 import { insertVerdict, isSameSession, verdictOnRow } from '../../session/decisions.js'
 import { isAlone, isUserUnproved, type LiveEnvelope } from '../../session/envelope.js'
+import { hasExpired } from '../../session/expiry.js'
 import { sessionIdFrom } from '../../session/id.js'
 import { sameBytes } from '../../session/sameness.js'
 import {
@@ -26,11 +27,12 @@ import {
 } from '../../session/transitions.js'
 import { inTurns, type Steps } from '../../tools/turns.js'
 import { type Context, destroyedMeanwhile, randomName, userOfEnvelope } from '../context.js'
-import { idleTimeFor } from '../idle-ttl.js'
+import { idleTimeFor, limitedEnvelope } from '../idle-ttl.js'
 import type { Happened } from '../observed/audit.js'
 import { endThereLater } from '../protocol/end-there.js'
 import type { Flushing } from '../protocol/flush.js'
 import { frozenVersionOf, giveBack } from '../protocol/give-back.js'
+import { lookAt } from '../protocol/look.js'
 import type { InCache, LiveCopy, Reading } from '../protocol/read.js'
 import { rebased, resolving, type Wanted, wantedOf } from '../protocol/resolve.js'
 import { putIntoBackend } from '../protocol/takeover.js'
@@ -48,6 +50,8 @@ export interface Regeneration {
   /** The session that the caller holds. A later session under the same id is another one, and is not regenerated. */
   readonly of: Pick<LiveEnvelope, 'createdAt'>
   readonly to: Locator
+  /** Whether the new id is one of the caller's own, so that a session may stand under it. */
+  readonly isOwnId: boolean
   readonly resolve: WriteIntent['resolve']
   /** Whether the new session ends at the latest when the old one would have. */
   readonly keepDeadline: boolean
@@ -80,7 +84,7 @@ export const regenerate = async (
   context: Context,
   reads: Reading,
   flushes: Flushing,
-  { from, of, to, resolve, keepDeadline, idleTtlMs, client, call }: Regeneration,
+  { from, of, to, isOwnId, resolve, keepDeadline, idleTtlMs, client, call }: Regeneration,
 ): Promise<Regenerated> => {
   const { runtime, cache, backend, background, ledger, telemetry, audit, options } = context
   /**
@@ -186,7 +190,7 @@ export const regenerate = async (
       if (verdict !== 'applied' && verdict !== 'superseded') {
         // What stands there is another's, and stays.
         mayBeThere = false
-        throw new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+        throw newIdTaken()
       }
       if (isUserUnproved(first) && !(await isProved(context, to, first))) throw destroyedMeanwhile()
       return asDurable(first, runtime.now(), outcome.outcome === 'inserted' ? outcome.token : first.backendToken)
@@ -325,6 +329,21 @@ export const regenerate = async (
     await end().catch(() => background.retry(`destroy ${from.key}`, 'destroy', end))
   }
 
+  /**
+   * Makes sure that an id of the caller's own is free as far as the cache knows. An id is taken whose session stands there
+   * alone, or was ended there: of it the backend, which refuses all others, knows nothing. Where the cache remembers that
+   * nothing stands under the id, it forgets that, as the new session would not be found. Where the cache cannot be asked,
+   * the backend decides.
+   */
+  const claimInCache = async (): Promise<void> => {
+    if (!isOwnId) return
+    const stands = await lookAt(context, to.key, 'reader', call)
+    if (stands === 'away') return
+    const isLive = stands.state === 'live' && !hasExpired(limitedEnvelope(context, stands.envelope), runtime.now())
+    if (isLive || stands.state === 'tombstone') throw newIdTaken()
+    if (stands.state === 'missing' && stands.token !== undefined) await cache.remove(to.key, stands.token)
+  }
+
   /** Tries it once. Resolves to `undefined` where another process came between. */
   const attempt = async (): Promise<Regenerated | undefined> => {
     const standing = await reads.observeThawed(from, call)
@@ -332,6 +351,7 @@ export const regenerate = async (
     const resolving = inTurns(resolve(standing.envelope, undefined))
     const resolved = resolving instanceof Promise ? await resolving : resolving
     found = { old: standing.envelope, user: resolved.userId }
+    if (fresh === undefined) await claimInCache()
     if (options.policy.persistOn === 'identify' && standing.where === 'cache' && resolved.userId === undefined) {
       const isBelieved = standing.envelope.trustedAt >= cache.trustFrom(from.key)
       call.refuseIfLate()
@@ -417,6 +437,9 @@ export const regenerate = async (
   }
 }
 
+const newIdTaken = (): SessionStoreError =>
+  new SessionStoreError('E_SESSION_CONFLICT', 'The new session id is taken already', { applied: 'no' })
+
 /** The call `regenerate`: moves what the handle holds to a new id, in turn with the other calls of the handle. */
 export const regenerating = <Data>(
   { context, customs, reads, flushes, handles, queue }: CallParts<Data>,
@@ -434,20 +457,21 @@ export const regenerating = <Data>(
     handle: Handle<Data>,
     asked: Wanted,
     called: Called,
-    { keepDeadline = false, id = madeId(), idleTtlMs, isolated = false, client: info }: RegenerateOptions,
+    { keepDeadline = false, id: ownId, idleTtlMs, isolated = false, client: info }: RegenerateOptions,
     call: Call,
   ): Promise<Handle<Data>> => {
     await newestOf(handle)
     const rebasing = inTurns(overBase(handle, asked, called))
     const wanted = rebasing instanceof Promise ? await rebasing : rebasing
     const { locator: from, base: basis, userId: basisUser } = handle
+    const id = ownId ?? madeId()
     const to = locatorOf(context, id)
     const given = givenIdleTtl(idleTtlMs, context.options)
     const client = info === undefined ? handle.client : clientOf(info)
     const resolve = resolving(context, customs, { basis, basisUser, wanted, unmergedKeys: [] })
     const { now, resolved } = await queue.run(from.key, () =>
       regenerate(context, reads, flushes, {
-        ...{ from, of: basis, to, resolve, keepDeadline, idleTtlMs: given, client, call },
+        ...{ from, of: basis, to, isOwnId: ownId !== undefined, resolve, keepDeadline, idleTtlMs: given, client, call },
       }),
     )
     endThereLater(context, from, handle.id)
