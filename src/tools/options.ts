@@ -102,11 +102,11 @@ export const aFunction = <Callable>(): Kind<Callable> => kindOf('a function', (v
 export const aText = (expected: string): Kind<string> =>
   secret(kindOf(expected, (value) => typeof value === 'string' && value !== ''))
 
-/** An object that has these functions, either its own or those of its class. */
+/** An object that has these functions, either its own or those of its class. What is given in its place may be a credential. */
 export const having = <Value>(expected: string, functions: readonly string[]): Kind<Value> => {
   const lacking = (value: object): readonly string[] =>
     functions.filter((name) => typeof Reflect.get(value, name) !== 'function')
-  return kindOf(
+  const kind = kindOf<Value>(
     expected,
     (value) => typeof value === 'object' && value !== null && lacking(value).length === 0,
     (value) =>
@@ -117,6 +117,7 @@ export const having = <Value>(expected: string, functions: readonly string[]): K
           )}`
         : undefined,
   )
+  return secret(kind)
 }
 
 /** A signal of any realm, or of a library that makes its own. */
