@@ -277,6 +277,22 @@ describe('a logout during a change-over', () => {
     }
   })
 
+  test.each(['destroy', 'regenerate'] as const)(
+    'or a new id (%s), given to a session in the cache alone under the id of an old one: neither comes back, however late an old process stores it again',
+    async (call) => {
+      const old = oldStore()
+      const { process, loseCache } = movingWorld(old, { identify, persistOn: 'identify' })
+      const store = process()
+      await store.put(ID, { cart: ['tea'] })
+      if (call === 'destroy') await store.destroy(ID)
+      else await store.regenerate(await loaded(store, ID))
+      await settled()
+      old.sessions.set(ID, { data: { cart: ['coffee'] } })
+      loseCache()
+      expect(await process().load(ID)).toBeUndefined()
+    },
+  )
+
   test('that comes while the session is being taken over is the end of it', async () => {
     const old = oldStore({ [ID]: { data: {} } })
     const { process } = movingWorld(old)

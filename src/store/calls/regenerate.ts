@@ -317,13 +317,18 @@ export const regenerate = async (
 
   /**
    * Ends the row of the old session, if it has one all the same: one that was brought to the backend by who could not mark
-   * the entry. Where it has none, nothing is left.
+   * the entry. Where it has none, nothing is left, but for a store that came from another: an old process may store the
+   * session there once more.
    */
   const endOldRow = async (): Promise<void> => {
     const end = async (): Promise<boolean> => {
       const at = runtime.now()
-      const tombstone = { writeId: destruction, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent: at }
-      await backend.destroy(from, tombstone)
+      await backend.destroy(from, {
+        writeId: destruction,
+        at,
+        keepUntil: at + options.tombstoneTtlMs,
+        keepUntilIfAbsent: context.legacy === undefined ? at : at + options.emptyTombstoneTtlMs,
+      })
       return true
     }
     await end().catch(() => background.retry(`destroy ${from.key}`, 'destroy', end))

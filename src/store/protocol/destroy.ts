@@ -49,7 +49,8 @@ interface Destroyed {
  * Where no session stands in the backend, its tombstone is kept only as long as one could still be inserted under this
  * id. Under an id that nobody but the caller knows none can be inserted, and so nothing is left. Nor can one be of a session
  * that stands in the cache alone, unless its entry is marked: then the tombstone in the cache is all that is left, for as
- * long as the session would have stood there.
+ * long as the session would have stood there. With an old store something is left all the same, since an old process may store
+ * the session there once more.
  */
 export const destroy = async (context: Context, locator: Locator, how: DestroyHow): Promise<DestroyReport> =>
   (await destroyAndTell(context, locator, how)).report
@@ -171,7 +172,8 @@ export const destroyAndTell = async (
   const found: Found = audit.isHeard() ? await lookForTrail() : 'none'
   if (isLoggedOut && unserved !== undefined)
     return unreachable(unserved.error, await inBackend(found, endIfItStays), found)
-  const outcome = await inBackend(found, () => tellBackend(isNew || stopped === 'alone'))
+  const leavesNothing = isNew || (stopped === 'alone' && context.legacy === undefined)
+  const outcome = await inBackend(found, () => tellBackend(leavesNothing))
   ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
     const leavesNothing = outcome === 'absent' && (stopped === 'alone' || (await isEmpty(stopped)))
