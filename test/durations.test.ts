@@ -12,7 +12,11 @@ import { quietRuntime } from './support/calendar.js'
 /** The names of a file's options that are durations, as its types have them. */
 const durationsIn = (file: string): readonly string[] => {
   const text = readFileSync(fileURLToPath(new URL(`../src/${file}`, import.meta.url)), 'utf8')
-  return [...new Set([...text.matchAll(/^ {2}readonly (\w+Ms)\??: number$/gm)].map(([, name]) => name ?? ''))]
+  return [
+    ...new Set(
+      [...text.matchAll(/^ {2}readonly (\w+Ms)\??: number(?: \| undefined)?$/gm)].map(([, name]) => name ?? ''),
+    ),
+  ]
 }
 
 const sessions = { close: async () => ({ flushed: 0, left: 0, destroysLeft: 0 }) }

@@ -355,7 +355,14 @@ export class Users {
           endOf(logout) < operation.invoked &&
           this.#changesOf(session, user).every((each) => (each.operation.completed ?? until) < logout.invoked),
       )
-      if (!isOver && !isLoggedOut) count += 1
+      // A login that failed may keep the seat that it took for some seconds.
+      const { deadlineMs, backendTimeoutMs, skewMs } = this.#world.config
+      const seatMs = deadlineMs + 2 * backendTimeoutMs + 4 * skewMs
+      const keepsASeat = this.#changesOf(session, user).some(
+        ({ operation: { outcome, completed = until } }) =>
+          outcome.is !== 'ok' && operation.invoked < completed + seatMs,
+      )
+      if (keepsASeat || (!isOver && !isLoggedOut)) count += 1
     }
     return count
   }
