@@ -43,12 +43,14 @@ skipUnless('the sessions of an application that runs', await ownMemcached(), (st
   beforeEach(() => {
     namespace = `cli-${randomBytes(4).toString('hex')}`
     application = createSessionStore<Data>({
-      cache: memcached({ servers: server.address }),
+      cache: memcached({ servers: server.address, operationTimeoutMs: 30_000 }),
       backend: postgres({ connectionString: cluster().url, schema: cluster().schema }),
       namespace,
       identify: ({ user }) => user,
-      // What is not flushed stays so for as long as a test takes.
+      // What is not flushed stays so for as long as a test takes, also on a machine that is slow to answer.
       maxStaleMs: 600_000,
+      cacheTimeoutMs: 30_000,
+      deadlineMs: 60_000,
     })
     return async () => void (await application.close())
   })
