@@ -54,9 +54,25 @@ beforeAll(async () => {
        lateral (select 'user ' || i % $4::bigint as user_id, $2::timestamptz - i % 86400 * interval '1 second' as seen_at) as s`,
     [SESSIONS, new Date(NOW), APPS, USERS],
   )
-  await client.query(`vacuum analyze ${relation}`)
+  await vacuumed(relation)
 }, PATIENCE_MS)
 afterAll(() => end())
+
+/**
+ * Vacuums and analyzes a table until all of its pages are marked as visible to everybody. A transaction of the server's own,
+ * such as one that analyzes its catalogue, keeps those rows from it that were inserted while it runs.
+ */
+const vacuumed = async (table: string): Promise<void> => {
+  for (let isWhole = false; !isWhole; ) {
+    await client.query(`vacuum analyze ${table}`)
+    const { rows } = await client.query<{ readonly isWhole: boolean }>(
+      `select relallvisible = relpages as "isWhole" from pg_class where oid = $1::regclass`,
+      [table],
+    )
+    isWhole = rows[0]?.isWhole === true
+    if (!isWhole) await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
 
 /** What the call came to, and how its last statement was carried out. */
 const explained = async <Result>(
@@ -127,7 +143,7 @@ describe(`of ${SESSIONS} sessions of ${USERS} users`, () => {
         [namespace],
       )
     await fill('many')
-    await client.query(`vacuum analyze ${records}`)
+    await vacuumed(records)
     await fill('new')
     const locator = sampleLocator({ namespace: 'new' })
     await backend.insert(locator, storedSession({ userId: 'user 7' }))
