@@ -201,17 +201,18 @@ export const mustSee = (
   world.comparesSince?.(process, server, change.completed ?? 0, invoked) === true
 
 /**
- * When somebody began to make another session under the id of one that had ended, as the cache, which alone knew of that, had
- * lost it or could not be asked.
+ * When somebody began to make another session under the id of one that had ended, as the cache server that alone knew of that
+ * had lost it, could not be asked, or is none of his.
  */
 export const usedAgainAt = (
   world: Pick<Judged, 'clock' | 'isKnownToTheCacheAlone'>,
   session: SessionHistory,
-  { invoked: from }: Operation,
+  { invoked: from, server: endedOn }: Operation,
 ): number => {
   if (world.isKnownToTheCacheAlone?.(session) !== true) return Number.POSITIVE_INFINITY
-  const again = session.operations.find(({ kind, invoked, completed = world.clock.now, cacheFailures }) => {
+  const again = session.operations.find(({ kind, invoked, completed = world.clock.now, cacheFailures, server }) => {
     if (kind !== 'put' || completed <= from) return false
+    if (server !== endedOn) return true
     return invoked > from ? isDisturbed(session.disturbances, from, completed) : cacheFailures > 0
   })
   return again === undefined ? Number.POSITIVE_INFINITY : Math.max(again.invoked, from)
