@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { startRedisCluster, startWatchedRedis } from '../../../scripts/servers/index.js'
 import { waitUntil } from '../../../scripts/servers/process.js'
 import { type RedisOptions, redis } from '../../../src/backends/redis/index.js'
@@ -87,53 +87,45 @@ const KINDS: Readonly<Record<string, () => Promise<Several>>> = {
   },
 }
 
+/** A backend that has begun to connect by way of a node that is silent, and has rejected its first call. */
+const meetingSilence = async (start: () => Promise<Several>) => {
+  const several = await start()
+  const gate = await openGate(several.port)
+  const backend = redis({ url: several.urlBy(gate.port), ...IMPATIENT })
+  onTestFinished(async () => {
+    await backend.close()
+    await gate.close()
+    await several.stop()
+  })
+  await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
+  await waitUntil(
+    () => gate.open() > 0,
+    PATIENCE_MS,
+    () => 'nobody connected',
+  )
+  return { gate, backend }
+}
+
 skipUnless('a Redis of several nodes that is opened', redisHere(), () => {
   test.for(Object.entries(KINDS))(
     'while the named node of %s takes connections and is silent, is there once that node speaks',
     async ([, start]) => {
-      const several = await start()
-      const gate = await openGate(several.port)
-      const backend = redis({ url: several.urlBy(gate.port), ...IMPATIENT })
-      try {
-        await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
-        await waitUntil(
-          () => gate.open() > 0,
-          PATIENCE_MS,
-          () => 'nobody connected',
-        )
-        gate.speak()
-        await untilServed(backend)
-      } finally {
-        await backend.close()
-        await gate.close()
-        await several.stop()
-      }
+      const { gate, backend } = await meetingSilence(start)
+      gate.speak()
+      await untilServed(backend)
     },
   )
 
   test.for(Object.entries(KINDS))(
     'while the named node of %s is silent, leaves no connection when it is closed',
     async ([, start]) => {
-      const several = await start()
-      const gate = await openGate(several.port)
-      const backend = redis({ url: several.urlBy(gate.port), ...IMPATIENT })
-      try {
-        await expect(backend.read(sampleLocator())).rejects.toMatchObject({ code: 'E_SESSION_UNAVAILABLE' })
-        await waitUntil(
-          () => gate.open() > 0,
-          PATIENCE_MS,
-          () => 'nobody connected',
-        )
-        await backend.close()
-        await waitUntil(
-          () => gate.open() === 0,
-          PATIENCE_MS,
-          () => `${gate.open()} connections are left`,
-        )
-      } finally {
-        await gate.close()
-        await several.stop()
-      }
+      const { gate, backend } = await meetingSilence(start)
+      await backend.close()
+      await waitUntil(
+        () => gate.open() === 0,
+        PATIENCE_MS,
+        () => `${gate.open()} connections are left`,
+      )
     },
   )
 
