@@ -131,12 +131,12 @@ export const refuseUnlessFields = (data: unknown): void => {
 
 /** The error of what has no fields that a framework could give to its requests. */
 export const noFields = (got: unknown): SessionStoreError =>
-  new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${kindOf(got)}`, {
+  new SessionStoreError('E_SESSION_DATA', `Expected a session to be an object with fields, got ${classShown(got)}`, {
     path: 'data',
     applied: 'no',
   })
 
-const kindOf = (got: unknown): string => {
+const classShown = (got: unknown): string => {
   if (got === undefined || got === null) return 'nothing'
   if (Array.isArray(got)) return 'a list'
   if (typeof got !== 'object') return `a ${typeof got}`

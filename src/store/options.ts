@@ -301,6 +301,11 @@ export interface ResolvedOptions {
    * How long a tombstone is kept where no session stood in the backend: as long as an insert under that id may come in.
    */
   readonly emptyTombstoneTtlMs: number
+  /**
+   * How long a tombstone is kept in the backend of a session that stood in the cache alone: not at all, or as long as the old
+   * store may have a session under that id.
+   */
+  readonly aloneTombstoneTtlMs: number
   readonly onBackendDown: 'serve' | 'reject'
   readonly onCacheUnreachable: 'acknowledge' | 'reject'
   /** 0: no purge happens by itself. */
@@ -497,6 +502,7 @@ export const resolveOptions = <Data>(options: StoreOptions<Data>): ResolvedOptio
       options.legacy === undefined
         ? Math.min(tombstoneTtlMs, (persistOn === 'create' ? insertMs : absoluteTtlMs) + insertMs)
         : tombstoneTtlMs,
+    aloneTombstoneTtlMs: options.legacy === undefined ? 0 : tombstoneTtlMs,
     onBackendDown: options.onBackendDown ?? 'serve',
     onCacheUnreachable: options.onCacheUnreachable ?? 'acknowledge',
     purgeEveryMs: options.purgeEveryMs ?? HOUR_MS,

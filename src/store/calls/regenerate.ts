@@ -327,7 +327,7 @@ export const regenerate = async (
         writeId: destruction,
         at,
         keepUntil: at + options.tombstoneTtlMs,
-        keepUntilIfAbsent: context.legacy === undefined ? at : at + options.emptyTombstoneTtlMs,
+        keepUntilIfAbsent: at + options.aloneTombstoneTtlMs,
       })
       return true
     }

@@ -92,9 +92,9 @@ export const destroyAndTell = async (
     await setTombstone(isLoggedOut)
     return undefined
   }
-  const tellBackend = async (leavesNothing = isNew): Promise<DestroyOutcome> => {
+  const tellBackend = async (ifAbsentMs = isNew ? 0 : options.emptyTombstoneTtlMs): Promise<DestroyOutcome> => {
     const at = runtime.now()
-    const keepUntilIfAbsent = leavesNothing ? at : at + options.emptyTombstoneTtlMs
+    const keepUntilIfAbsent = at + ifAbsentMs
     return await backend.destroy(locator, { writeId, at, keepUntil: at + options.tombstoneTtlMs, keepUntilIfAbsent })
   }
   /** Puts the tombstone once more where the answer was lost, as a second one does no harm. */
@@ -172,8 +172,8 @@ export const destroyAndTell = async (
   const found: Found = audit.isHeard() ? await lookForTrail() : 'none'
   if (isLoggedOut && unserved !== undefined)
     return unreachable(unserved.error, await inBackend(found, endIfItStays), found)
-  const leavesNothing = isNew || (stopped === 'alone' && context.legacy === undefined)
-  const outcome = await inBackend(found, () => tellBackend(leavesNothing))
+  const ifAbsentMs = stopped === 'alone' && !isNew ? options.aloneTombstoneTtlMs : undefined
+  const outcome = await inBackend(found, () => tellBackend(ifAbsentMs))
   ledger.forget(key, Number.POSITIVE_INFINITY)
   try {
     const leavesNothing = outcome === 'absent' && (stopped === 'alone' || (await isEmpty(stopped)))
